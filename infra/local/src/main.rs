@@ -1,1 +1,3 @@
+//! `cargo local`.
+
 fn main() {}

@@ -1,0 +1,3 @@
+//! The local stack: the real function binaries behind a Lambda runtime API, wired as `template.yaml` says.
+
+pub mod template;

@@ -1,0 +1,163 @@
+//! A DynamoDB table as the template describes it, and the `CreateTable` request that makes it.
+
+use aws_sdk_dynamodb::error::BuildError;
+use aws_sdk_dynamodb::types::{
+    AttributeDefinition, BillingMode, GlobalSecondaryIndex, KeySchemaElement, KeyType,
+    LocalSecondaryIndex, Projection, ProjectionType, ScalarAttributeType,
+};
+use serde::Deserialize;
+
+/// A table with its indexes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub struct Table {
+    /// Its logical id, which is also its name.
+    #[serde(skip)]
+    pub name: String,
+    attribute_definitions: Vec<Attribute>,
+    key_schema: Vec<Key>,
+    #[serde(default)]
+    local_secondary_indexes: Vec<Index>,
+    #[serde(default)]
+    global_secondary_indexes: Vec<Index>,
+    time_to_live_specification: Option<TimeToLive>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Attribute {
+    attribute_name: String,
+    attribute_type: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Key {
+    attribute_name: String,
+    key_type: String,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Index {
+    index_name: String,
+    key_schema: Vec<Key>,
+    projection: Projected,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct Projected {
+    projection_type: String,
+    non_key_attributes: Option<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct TimeToLive {
+    attribute_name: String,
+    enabled: bool,
+}
+
+/// The parts of a `CreateTable` request that the template decides.
+#[derive(Debug, Clone)]
+pub struct CreateTable {
+    /// The attributes that keys and indexes use.
+    pub attributes: Vec<AttributeDefinition>,
+    /// The primary key.
+    pub key: Vec<KeySchemaElement>,
+    /// Indexes within one partition.
+    pub local_indexes: Option<Vec<LocalSecondaryIndex>>,
+    /// Indexes across partitions.
+    pub global_indexes: Option<Vec<GlobalSecondaryIndex>>,
+    /// Always on demand: capacity has no meaning locally.
+    pub billing: BillingMode,
+}
+
+impl Table {
+    /// The attribute that holds an item's expiry, if items expire.
+    pub fn expiry_attribute(&self) -> Option<&str> {
+        self.time_to_live_specification
+            .as_ref()
+            .filter(|ttl| ttl.enabled)
+            .map(|ttl| ttl.attribute_name.as_str())
+    }
+
+    /// The request that creates it.
+    pub fn creation(&self) -> Result<CreateTable, BuildError> {
+        Ok(CreateTable {
+            attributes: self
+                .attribute_definitions
+                .iter()
+                .map(Attribute::definition)
+                .collect::<Result<_, _>>()?,
+            key: keys(&self.key_schema)?,
+            local_indexes: some_if_any(
+                self.local_secondary_indexes
+                    .iter()
+                    .map(Index::local)
+                    .collect::<Result<_, _>>()?,
+            ),
+            global_indexes: some_if_any(
+                self.global_secondary_indexes
+                    .iter()
+                    .map(Index::global)
+                    .collect::<Result<_, _>>()?,
+            ),
+            billing: BillingMode::PayPerRequest,
+        })
+    }
+}
+
+impl Attribute {
+    fn definition(&self) -> Result<AttributeDefinition, BuildError> {
+        AttributeDefinition::builder()
+            .attribute_name(&self.attribute_name)
+            .attribute_type(ScalarAttributeType::from(self.attribute_type.as_str()))
+            .build()
+    }
+}
+
+impl Index {
+    fn local(&self) -> Result<LocalSecondaryIndex, BuildError> {
+        LocalSecondaryIndex::builder()
+            .index_name(&self.index_name)
+            .set_key_schema(Some(keys(&self.key_schema)?))
+            .projection(self.projection.projection())
+            .build()
+    }
+
+    fn global(&self) -> Result<GlobalSecondaryIndex, BuildError> {
+        GlobalSecondaryIndex::builder()
+            .index_name(&self.index_name)
+            .set_key_schema(Some(keys(&self.key_schema)?))
+            .projection(self.projection.projection())
+            .build()
+    }
+}
+
+impl Projected {
+    fn projection(&self) -> Projection {
+        Projection::builder()
+            .projection_type(ProjectionType::from(self.projection_type.as_str()))
+            .set_non_key_attributes(self.non_key_attributes.clone())
+            .build()
+    }
+}
+
+fn keys(schema: &[Key]) -> Result<Vec<KeySchemaElement>, BuildError> {
+    schema
+        .iter()
+        .map(|key| {
+            KeySchemaElement::builder()
+                .attribute_name(&key.attribute_name)
+                .key_type(KeyType::from(key.key_type.as_str()))
+                .build()
+        })
+        .collect()
+}
+
+/// DynamoDB refuses an empty list of indexes.
+fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
+    (!list.is_empty()).then_some(list)
+}

@@ -1,0 +1,197 @@
+//! The real template, read.
+
+use super::*;
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::types::LocalSecondaryIndex;
+
+const TEMPLATE: &str = include_str!("../../../../template.yaml");
+
+fn place() -> Place {
+    Place {
+        region: "us-east-1".to_owned(),
+        account: "000000000000".to_owned(),
+        queues: "http://127.0.0.1:1".to_owned(),
+    }
+}
+
+fn topology(overrides: &[(&str, &str)]) -> Result<Topology, TemplateError> {
+    let template = Template::parse(TEMPLATE)?;
+    let overrides = overrides
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+        .collect();
+    let parameters = template.parameters(&overrides)?;
+    template.topology(&parameters, &place())
+}
+
+#[test]
+fn every_function_is_named_after_its_folder_and_has_a_source() {
+    let topology = topology(&[]).expect("the template reads");
+    assert!(!topology.functions.is_empty());
+    for function in &topology.functions {
+        let manifest = format!(
+            "{}/../../functions/{}/Cargo.toml",
+            env!("CARGO_MANIFEST_DIR"),
+            function.name
+        );
+        assert!(
+            std::path::Path::new(&manifest).exists(),
+            "{manifest} is missing"
+        );
+        assert!(function.timeout > Duration::ZERO);
+    }
+}
+
+#[test]
+fn references_become_addresses_and_parameters_become_values() {
+    let topology = topology(&[("AcceptedTimeoutSeconds", "7")]).expect("the template reads");
+    let api = topology.function("api").expect("there is an api");
+    assert_eq!(
+        api.environment["SYNC_QUEUE_URL"],
+        "http://127.0.0.1:1/000000000000/SyncQueue"
+    );
+    assert_eq!(api.environment["ACCEPTED_TIMEOUT_SECONDS"], "7");
+    assert_eq!(api.environment["TABLE"], "Table");
+    assert_eq!(api.log_format.as_deref(), Some("JSON"));
+    assert_eq!(api.log_level.as_deref(), Some("INFO"));
+}
+
+#[test]
+fn a_queue_carries_its_redrive_policy_and_no_encryption() {
+    let topology = topology(&[]).expect("the template reads");
+    let queue = topology
+        .queues
+        .iter()
+        .find(|queue| queue.name == "SyncQueue")
+        .expect("there is a SyncQueue");
+    assert_eq!(
+        queue.dead_letter_queue.as_deref(),
+        Some("SyncDeadLetterQueue")
+    );
+    let redrive: Value = serde_json::from_str(&queue.attributes["RedrivePolicy"])
+        .expect("SQS takes the policy as JSON");
+    assert_eq!(
+        redrive["deadLetterTargetArn"],
+        "arn:aws:sqs:us-east-1:000000000000:SyncDeadLetterQueue"
+    );
+    assert!(queue.attributes.contains_key("VisibilityTimeout"));
+    assert!(!queue.attributes.contains_key("SqsManagedSseEnabled"));
+}
+
+#[test]
+fn every_mapping_and_every_dead_letter_queue_names_a_queue_of_the_template() {
+    let topology = topology(&[]).expect("the template reads");
+    let named = topology
+        .mappings
+        .iter()
+        .map(|mapping| &mapping.queue)
+        .chain(
+            topology
+                .queues
+                .iter()
+                .filter_map(|queue| queue.dead_letter_queue.as_ref()),
+        );
+    for name in named {
+        assert!(
+            topology.queues.iter().any(|queue| queue.name == *name),
+            "{name} is no queue"
+        );
+    }
+    assert!(
+        topology
+            .mappings
+            .iter()
+            .all(|mapping| mapping.answers == Answers::BatchItemFailures)
+    );
+}
+
+#[test]
+fn only_the_routes_that_say_so_are_open() {
+    let topology = topology(&[]).expect("the template reads");
+    for route in &topology.routes {
+        let open = route.access == Access::Open;
+        assert_eq!(
+            open,
+            !route.path.starts_with("/v1/owners/"),
+            "{}",
+            route.path
+        );
+    }
+    assert_eq!(
+        topology
+            .authorizer
+            .expect("the API has an authorizer")
+            .audience,
+        ["security-agent"]
+    );
+}
+
+#[test]
+fn the_table_has_the_indexes_and_the_expiry_of_the_template() {
+    let topology = topology(&[]).expect("the template reads");
+    let [table] = topology.tables.as_slice() else {
+        panic!("one table, not {}", topology.tables.len());
+    };
+    assert_eq!(table.expiry_attribute(), Some("expires_at"));
+    let creation = table.creation().expect("a complete request");
+    let local = creation.local_indexes.expect("local indexes");
+    assert_eq!(
+        local
+            .iter()
+            .map(LocalSecondaryIndex::index_name)
+            .collect::<Vec<_>>(),
+        ["active", "severity", "open"]
+    );
+    assert_eq!(creation.global_indexes.expect("a global index").len(), 1);
+}
+
+#[test]
+fn the_reconciler_runs_every_minute() {
+    let topology = topology(&[]).expect("the template reads");
+    assert!(
+        topology
+            .schedules
+            .iter()
+            .any(|schedule| schedule.function == "reconcile"
+                && schedule.period == Duration::from_secs(60))
+    );
+}
+
+#[test]
+fn an_unknown_parameter_is_refused_and_the_known_ones_are_named() {
+    let refused = topology(&[("Nonsense", "1")]).expect_err("there is no such parameter");
+    let message = refused.to_string();
+    assert!(
+        message.contains("Nonsense") && message.contains("RetentionDays"),
+        "{message}"
+    );
+}
+
+#[test]
+fn a_value_that_breaks_its_rule_is_refused() {
+    for (name, value) in [
+        ("RetentionDays", "0"),
+        ("RetentionDays", "soon"),
+        ("LogLevel", "LOUD"),
+    ] {
+        let refused = topology(&[(name, value)]).expect_err("the rule forbids it");
+        assert!(
+            matches!(refused, TemplateError::ParameterValue { .. }),
+            "{refused}"
+        );
+    }
+}
+
+#[test]
+fn a_reference_to_nothing_is_an_error() {
+    let template = Template::parse(
+        "Resources:\n  Q:\n    Type: AWS::SQS::Queue\n    Properties: { VisibilityTimeout: !Ref Missing }\n",
+    )
+    .expect("well-formed");
+    let refused = template
+        .topology(&BTreeMap::new(), &place())
+        .expect_err("Missing is nowhere");
+    assert!(refused.to_string().contains("Missing"), "{refused}");
+}
