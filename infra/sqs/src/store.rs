@@ -1,0 +1,178 @@
+//! The SQLite file that holds the queues, and the unit of work on it.
+
+mod messages;
+mod queues;
+mod receive;
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
+use rusqlite::{Connection, ErrorCode, ToSql, Transaction, TransactionBehavior};
+
+use crate::OpenError;
+use crate::clock::Timestamp;
+
+pub(crate) use messages::Sent;
+pub(crate) use queues::{Counts, Queue};
+pub(crate) use receive::{Received, Wanted};
+
+const VERSION: i32 = 1;
+
+/// `visible_at` and `receipt` are a message's state: visible when `visible_at` has come; before that in flight
+/// if it has a receipt, else delayed. Ids are never used twice, so that an old handle cannot name a new message.
+const SCHEMA: &str = "
+CREATE TABLE queue (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  name TEXT NOT NULL UNIQUE,
+  attributes TEXT NOT NULL,
+  tags TEXT NOT NULL,
+  created_at INTEGER NOT NULL,
+  modified_at INTEGER NOT NULL,
+  purged_at INTEGER
+) STRICT;
+CREATE TABLE message (
+  id INTEGER PRIMARY KEY AUTOINCREMENT,
+  queue INTEGER NOT NULL REFERENCES queue ON DELETE CASCADE,
+  message_id TEXT NOT NULL,
+  body TEXT NOT NULL,
+  attributes TEXT NOT NULL,
+  trace_header TEXT,
+  group_id TEXT,
+  deduplication_id TEXT,
+  sent_at INTEGER NOT NULL,
+  visible_at INTEGER NOT NULL,
+  receipt TEXT,
+  received_at INTEGER,
+  first_received_at INTEGER,
+  receives INTEGER NOT NULL DEFAULT 0,
+  receives_elsewhere INTEGER NOT NULL DEFAULT 0,
+  dead_letter_source TEXT
+) STRICT;
+CREATE INDEX message_by_visibility ON message (queue, visible_at);
+CREATE INDEX message_by_age ON message (queue, sent_at);
+CREATE INDEX message_by_group ON message (queue, group_id) WHERE group_id IS NOT NULL;
+CREATE TABLE deduplication (
+  queue INTEGER NOT NULL REFERENCES queue ON DELETE CASCADE,
+  scope TEXT NOT NULL,
+  deduplication_id TEXT NOT NULL,
+  message_id TEXT NOT NULL,
+  sequence INTEGER NOT NULL,
+  sent_at INTEGER NOT NULL,
+  PRIMARY KEY (queue, scope, deduplication_id)
+) STRICT, WITHOUT ROWID;
+";
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct QueueId(pub(crate) i64);
+
+/// The row of a message. It grows with every send, so it is also the order of messages and the sequence number.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct MessageRow(pub(crate) i64);
+
+impl MessageRow {
+    /// Twenty digits, as those of SQS.
+    pub(crate) fn sequence_number(self) -> String {
+        format!("{:020}", self.0)
+    }
+}
+
+pub(crate) fn open(path: Option<&Path>) -> Result<Connection, OpenError> {
+    let named = || path.unwrap_or(Path::new(":memory:")).to_owned();
+    let connect = || -> rusqlite::Result<(Connection, i32)> {
+        let connection = match path {
+            Some(path) => Connection::open(path)?,
+            None => Connection::open_in_memory()?,
+        };
+        // One process owns the file: its long polls would not hear of another's sends.
+        connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
+        connection.pragma_update(None, "journal_mode", "WAL")?;
+        // What a process has written survives its death in any case. FULL would add only the loss of power, and
+        // takes half of the sends per second (README).
+        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "foreign_keys", true)?;
+        connection.set_prepared_statement_cache_capacity(64);
+        let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
+        Ok((connection, version))
+    };
+    let failed = |source: rusqlite::Error| match source.sqlite_error_code() {
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => OpenError::InUse {
+            path: named(),
+            source,
+        },
+        _ => OpenError::Unusable {
+            path: named(),
+            source,
+        },
+    };
+
+    let (mut connection, version) = connect().map_err(failed)?;
+    match version {
+        VERSION => {}
+        0 => {
+            let create = |connection: &mut Connection| {
+                let transaction =
+                    connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+                transaction.execute_batch(SCHEMA)?;
+                transaction.pragma_update(None, "user_version", VERSION)?;
+                transaction.commit()
+            };
+            create(&mut connection).map_err(failed)?;
+        }
+        found => {
+            return Err(OpenError::OtherVersion {
+                path: named(),
+                found,
+            });
+        }
+    }
+    Ok(connection)
+}
+
+/// One transaction at one moment.
+#[derive(Debug)]
+pub(crate) struct Session<'c> {
+    transaction: Transaction<'c>,
+    pub(crate) now: Timestamp,
+    stirred: BTreeSet<QueueId>,
+}
+
+impl<'c> Session<'c> {
+    pub(crate) fn begin(connection: &'c mut Connection, now: Timestamp) -> rusqlite::Result<Self> {
+        Ok(Self {
+            transaction: connection.transaction_with_behavior(TransactionBehavior::Immediate)?,
+            now,
+            stirred: BTreeSet::new(),
+        })
+    }
+
+    /// Returns the queues in which a waiting receiver may now find something it could not find before.
+    pub(crate) fn commit(self) -> rusqlite::Result<BTreeSet<QueueId>> {
+        self.transaction.commit()?;
+        Ok(self.stirred)
+    }
+}
+
+impl ToSql for QueueId {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for QueueId {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}
+
+impl ToSql for MessageRow {
+    fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
+        self.0.to_sql()
+    }
+}
+
+impl FromSql for MessageRow {
+    fn column_result(value: ValueRef<'_>) -> FromSqlResult<Self> {
+        i64::column_result(value).map(Self)
+    }
+}

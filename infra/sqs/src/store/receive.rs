@@ -1,0 +1,209 @@
+//! Receiving: which messages are due, which have been tried too often, and what a receiver is given.
+
+use rusqlite::params;
+use uuid::Uuid;
+
+use super::messages::uuid;
+use super::{MessageRow, Queue, QueueId, Session};
+use crate::clock::{Seconds, Timestamp};
+use crate::error::Error;
+use crate::message::Attributes;
+use crate::receipt::Receipt;
+use crate::settings::Redrive;
+
+/// What one attempt to receive asks for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Wanted {
+    pub(crate) messages: u32,
+    /// `None` leaves it to the queue.
+    pub(crate) visibility_timeout: Option<Seconds>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Received {
+    pub(crate) message_id: Uuid,
+    pub(crate) receipt: Receipt,
+    pub(crate) body: String,
+    pub(crate) attributes: Attributes,
+    pub(crate) trace_header: Option<String>,
+    pub(crate) group: Option<String>,
+    pub(crate) deduplication: Option<String>,
+    /// Only in a FIFO queue.
+    pub(crate) sequence: Option<MessageRow>,
+    pub(crate) sent_at: Timestamp,
+    pub(crate) first_received_at: Timestamp,
+    pub(crate) receives: u32,
+    pub(crate) dead_letter_source: Option<String>,
+}
+
+struct Due {
+    message: MessageRow,
+    receives_here: u32,
+}
+
+const DUE: &str = "
+SELECT id, receives - receives_elsewhere FROM message
+WHERE queue = ?1 AND visible_at <= ?2
+ORDER BY visible_at, id LIMIT ?3";
+
+/// A group waits while one of its messages is in flight, or an earlier one is not visible yet.
+const DUE_IN_ORDER: &str = "
+SELECT id, receives - receives_elsewhere FROM message AS due
+WHERE queue = ?1 AND visible_at <= ?2 AND NOT EXISTS (
+  SELECT 1 FROM message AS other
+  WHERE other.queue = due.queue AND other.group_id = due.group_id AND other.visible_at > ?2
+    AND (other.receipt IS NOT NULL OR other.id < due.id))
+ORDER BY id LIMIT ?3";
+
+const TAKE: &str = "
+UPDATE message SET
+  receives = receives + 1,
+  first_received_at = coalesce(first_received_at, ?2),
+  received_at = ?2,
+  visible_at = ?3,
+  receipt = ?4
+WHERE id = ?1
+RETURNING message_id, body, attributes, trace_header, group_id, deduplication_id, sent_at, first_received_at,
+  receives, dead_letter_source";
+
+/// Standard queues keep the time of sending, so the message goes on ageing; FIFO queues start it anew and
+/// replace the deduplication id by the message id.
+const REDRIVE: &str = "
+UPDATE message SET
+  queue = ?2,
+  visible_at = ?3,
+  receipt = NULL,
+  receives_elsewhere = receives,
+  dead_letter_source = ?4,
+  sent_at = iif(?5, ?3, sent_at),
+  deduplication_id = iif(?5, message_id, deduplication_id)
+WHERE id = ?1";
+
+impl Session<'_> {
+    /// Takes up to the wanted number of due messages. Those that were received as often as the redrive policy
+    /// permits go to the dead-letter queue instead.
+    pub(crate) fn receive(
+        &mut self,
+        queue: &Queue,
+        wanted: Wanted,
+    ) -> Result<Vec<Received>, Error> {
+        self.expire(queue)?;
+        let due = loop {
+            let due = self.due(queue, wanted.messages)?;
+            let Some((target, redrive)) = self.dead_letters(queue)? else {
+                break due;
+            };
+            let (spent, fresh): (Vec<Due>, Vec<Due>) = due
+                .into_iter()
+                .partition(|due| due.receives_here >= redrive.maximum_receives);
+            if spent.is_empty() {
+                break fresh;
+            }
+            // Each turn moves something out of this queue, so the loop ends.
+            for due in spent {
+                self.redrive(queue, target, due.message)?;
+            }
+        };
+        due.into_iter()
+            .map(|due| self.take(queue, due.message, wanted.visibility_timeout))
+            .collect()
+    }
+
+    /// When the next hidden message of the queue will become visible.
+    pub(crate) fn next_visible(&self, queue: QueueId) -> Result<Option<Timestamp>, Error> {
+        Ok(self
+            .transaction
+            .prepare_cached(
+                "SELECT min(visible_at) FROM message WHERE queue = ?1 AND visible_at > ?2",
+            )?
+            .query_row(params![queue, self.now], |row| row.get(0))?)
+    }
+
+    fn due(&self, queue: &Queue, limit: u32) -> Result<Vec<Due>, Error> {
+        let select = match queue.settings.fifo {
+            None => DUE,
+            Some(_) => DUE_IN_ORDER,
+        };
+        let due = self
+            .transaction
+            .prepare_cached(select)?
+            .query_map(params![queue.id, self.now, limit], |row| {
+                Ok(Due {
+                    message: row.get(0)?,
+                    receives_here: row.get(1)?,
+                })
+            })?
+            .collect::<rusqlite::Result<_>>()?;
+        Ok(due)
+    }
+
+    /// `None` also when the dead-letter queue was deleted: then the messages stay and are delivered again.
+    fn dead_letters<'q>(&self, queue: &'q Queue) -> Result<Option<(QueueId, &'q Redrive)>, Error> {
+        let Some(redrive) = &queue.settings.redrive else {
+            return Ok(None);
+        };
+        let target = self.find_queue(&redrive.target)?;
+        Ok(target.map(|target| (target.id, redrive)))
+    }
+
+    fn redrive(
+        &mut self,
+        source: &Queue,
+        target: QueueId,
+        message: MessageRow,
+    ) -> Result<(), Error> {
+        self.transaction.prepare_cached(REDRIVE)?.execute(params![
+            message,
+            target,
+            self.now,
+            source.name.arn(),
+            source.settings.fifo.is_some()
+        ])?;
+        self.stirred.insert(target);
+        Ok(())
+    }
+
+    fn take(
+        &mut self,
+        queue: &Queue,
+        message: MessageRow,
+        visibility_timeout: Option<Seconds>,
+    ) -> Result<Received, Error> {
+        let receipt = Receipt {
+            queue: queue.id,
+            message,
+            token: Uuid::new_v4(),
+        };
+        let timeout = visibility_timeout.unwrap_or(queue.settings.visibility_timeout);
+        let taken = params![
+            message,
+            self.now,
+            self.now.plus(timeout),
+            receipt.token.to_string()
+        ];
+        let (received, attributes) =
+            self.transaction
+                .prepare_cached(TAKE)?
+                .query_row(taken, |row| {
+                    let received = Received {
+                        message_id: uuid(row, 0)?,
+                        receipt,
+                        body: row.get(1)?,
+                        attributes: Attributes::default(),
+                        trace_header: row.get(3)?,
+                        group: row.get(4)?,
+                        deduplication: row.get(5)?,
+                        sequence: queue.settings.fifo.is_some().then_some(message),
+                        sent_at: row.get(6)?,
+                        first_received_at: row.get(7)?,
+                        receives: row.get(8)?,
+                        dead_letter_source: row.get(9)?,
+                    };
+                    Ok((received, row.get::<_, String>(2)?))
+                })?;
+        Ok(Received {
+            attributes: serde_json::from_str(&attributes)?,
+            ..received
+        })
+    }
+}
