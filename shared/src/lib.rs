@@ -1,1 +1,24 @@
-//! To come.
+//! What Security Agent's functions stand on: the lifecycle of a command, the stores that enforce it, and the
+//! services around it. Reads no environment and no clock below a function's `main`.
+
+pub mod command;
+pub mod environment;
+pub mod finding;
+pub mod findings;
+pub mod github;
+pub mod ledger;
+pub mod lifecycle;
+pub mod owner;
+pub mod owners;
+pub mod queue;
+pub mod repositories;
+pub mod result_code;
+pub mod secrets;
+pub mod settings;
+pub mod sqs;
+pub mod table;
+pub mod telemetry;
+pub mod timestamp;
+pub mod worker;
+
+pub use timestamp::Timestamp;

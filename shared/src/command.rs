@@ -1,0 +1,315 @@
+//! A command: what was asked, by whom for what, and what became of it.
+
+use std::{fmt, str::FromStr};
+
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    Timestamp,
+    finding::RepositoryName,
+    lifecycle::{Standing, Status},
+    owner::Owner,
+    result_code::{Effect, ResultCode},
+};
+
+/// A command's id: a UUID of version 7, so ids sort by admission.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct CommandId(Uuid);
+
+/// The text is no command id.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("a command id is a hyphenated lower-case UUID")]
+pub struct InvalidCommandId;
+
+impl CommandId {
+    /// A new id; `now` gives its place in the history.
+    pub fn new(now: Timestamp) -> Self {
+        let seconds = u64::try_from(now.as_seconds()).unwrap_or(0);
+        let nanos = u32::try_from(now.as_millis().rem_euclid(1000) * 1_000_000).unwrap_or(0);
+        Self(Uuid::new_v7(uuid::Timestamp::from_unix(
+            uuid::NoContext,
+            seconds,
+            nanos,
+        )))
+    }
+
+    /// The id as 128 bits.
+    pub const fn as_u128(self) -> u128 {
+        self.0.as_u128()
+    }
+}
+
+impl fmt::Display for CommandId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.as_hyphenated().fmt(f)
+    }
+}
+
+impl FromStr for CommandId {
+    type Err = InvalidCommandId;
+    fn from_str(text: &str) -> Result<Self, InvalidCommandId> {
+        let id = Uuid::try_parse(text)
+            .map(Self)
+            .map_err(|_| InvalidCommandId)?;
+        // One id has one spelling: what we print is what we accept.
+        if id.to_string() == text {
+            Ok(id)
+        } else {
+            Err(InvalidCommandId)
+        }
+    }
+}
+
+impl Serialize for CommandId {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for CommandId {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
+    }
+}
+
+/// Names a command's row. The owner is part of it, so nobody reaches another owner's command.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct CommandKey {
+    /// Whose command.
+    pub owner: Owner,
+    /// Which one.
+    pub id: CommandId,
+}
+
+/// What a command asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Action {
+    /// Refresh the findings from GitHub.
+    Sync {
+        /// Only this repository; otherwise all in scope.
+        repository: Option<RepositoryName>,
+    },
+}
+
+impl Action {
+    /// The stable name of the command's type.
+    pub const fn type_name(&self) -> &'static str {
+        match self {
+            Self::Sync { .. } => "sync",
+        }
+    }
+}
+
+/// Who caused a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Origin {
+    /// A caller of the API.
+    Manual,
+    /// A dashboard's refresh.
+    DashboardRefresh,
+    /// Enabling Security Agent, or widening what it looks at.
+    EnableInitialSync,
+}
+
+impl Origin {
+    const ALL: [Self; 3] = [
+        Self::Manual,
+        Self::DashboardRefresh,
+        Self::EnableInitialSync,
+    ];
+
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Manual => "manual",
+            Self::DashboardRefresh => "dashboard_refresh",
+            Self::EnableInitialSync => "enable_initial_sync",
+        }
+    }
+
+    /// The origin of this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
+    }
+}
+
+/// How far a running command has come, in repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Progress {
+    /// Finished, however they ended.
+    pub done: u32,
+    /// In all.
+    pub total: u32,
+}
+
+/// What went wrong last, in words that hold no secret, no personal datum and no text from elsewhere: only the
+/// variants below can be stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LastError {
+    /// GitHub's rate limit.
+    #[error("GitHub's rate limit is used up until {0}")]
+    RateLimited(Timestamp),
+    /// GitHub answered with a failure.
+    #[error("GitHub answered with status {0}")]
+    GithubStatus(u16),
+    /// GitHub could not be reached or its answer not be understood.
+    #[error("GitHub could not be reached, or its answer could not be understood")]
+    GithubUnreachable,
+    /// GitHub refused the credentials.
+    #[error("GitHub refused the credentials at {0}")]
+    CredentialsRefused(Timestamp),
+    /// No repository of this name is in the installation.
+    #[error("the installation has no repository of this name")]
+    NotInInstallation,
+    /// Some repositories failed.
+    #[error("{failed} of {total} repositories could not be refreshed")]
+    Repositories {
+        /// How many failed.
+        failed: u32,
+        /// Of how many.
+        total: u32,
+    },
+    /// The budget of all deliveries together is used up.
+    #[error("the sync took longer than allowed: {done} of {total} repositories were finished")]
+    BudgetSpent {
+        /// Finished.
+        done: u32,
+        /// Of how many.
+        total: u32,
+    },
+    /// The data store failed.
+    #[error("the data store could not be reached")]
+    StoreUnavailable,
+    /// The worker's time was up before the work was done.
+    #[error("the work did not end within a delivery")]
+    OutOfTime,
+    /// A defect of ours.
+    #[error("the worker failed unexpectedly")]
+    Unexpected,
+    /// The owner is connected to no installation.
+    #[error("the owner is connected to no GitHub installation")]
+    NotConnected,
+}
+
+/// How a command ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Why.
+    pub code: ResultCode,
+    /// What is known of the effect.
+    pub effect: Effect,
+    /// When.
+    pub completed_at: Timestamp,
+    /// When the row may vanish; from then on it counts as absent.
+    pub expires_at: Timestamp,
+}
+
+/// A command as the ledger holds it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Command {
+    /// Whose and which.
+    pub key: CommandKey,
+    /// What was asked.
+    pub action: Action,
+    /// Who caused it.
+    pub origin: Origin,
+    /// What may happen to it.
+    pub standing: Standing,
+    /// The last progress reported.
+    pub progress: Option<Progress>,
+    /// What went wrong last, redacted.
+    pub last_error: Option<String>,
+    /// When it was admitted, or readmitted.
+    pub accepted_at: Timestamp,
+    /// When it was claimed first.
+    pub started_at: Option<Timestamp>,
+    /// When the row was written last.
+    pub updated_at: Timestamp,
+    /// How it ended; present exactly if the status is terminal.
+    pub ended: Option<Ended>,
+}
+
+impl Command {
+    /// The status of the row.
+    pub const fn status(&self) -> Status {
+        self.standing.status
+    }
+
+    /// Whether the row has expired and must be treated as absent, though not deleted yet.
+    pub fn expired(&self, now: Timestamp) -> bool {
+        self.ended.is_some_and(|ended| ended.expires_at <= now)
+    }
+}
+
+/// A client's name for one request, by which a repetition is recognised. 1 to 255 visible ASCII characters.
+#[derive(Clone, PartialEq, Eq)]
+pub struct IdempotencyKey(String);
+
+/// The text cannot be an idempotency key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an idempotency key has 1 to 255 visible ASCII characters")]
+pub struct InvalidIdempotencyKey;
+
+impl IdempotencyKey {
+    /// Parses a header's value.
+    pub fn parse(text: &str) -> Result<Self, InvalidIdempotencyKey> {
+        if (1..=255).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidIdempotencyKey)
+        }
+    }
+
+    /// What is stored in place of the key, which may be guessable or secret.
+    pub(crate) fn hashed(&self) -> String {
+        hex(&Sha256::digest(self.0.as_bytes()))
+    }
+}
+
+impl fmt::Debug for IdempotencyKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("IdempotencyKey(..)")
+    }
+}
+
+/// Tells whether two requests ask for the same.
+pub(crate) fn fingerprint(action: &Action, origin: Origin) -> String {
+    let canonical = serde_json::to_vec(&(action, origin))
+        .expect("an action is plain data: serialising it to memory cannot fail");
+    hex(&Sha256::digest(&canonical))
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ids_sort_by_admission_and_have_one_spelling() {
+        let first = CommandId::new(Timestamp::from_millis(1_795_435_200_000));
+        let second = CommandId::new(Timestamp::from_millis(1_795_435_200_001));
+        assert!(first < second && first.to_string() < second.to_string());
+        assert_eq!(first.to_string().parse(), Ok(first));
+        assert_eq!(
+            first.to_string().to_uppercase().parse::<CommandId>(),
+            Err(InvalidCommandId)
+        );
+    }
+
+    #[test]
+    fn keys_are_bounded_and_visible() {
+        assert!(IdempotencyKey::parse("a-1").is_ok());
+        for bad in ["", "a b", "é", &"a".repeat(256)] {
+            assert_eq!(IdempotencyKey::parse(bad), Err(InvalidIdempotencyKey));
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! The environment, read once by each function's `Config::from_env`. What is missing or wrong stops the start, and the
+//! message names the variable.
+
+use std::{env, fmt::Display, num::NonZeroU32, str::FromStr, time::Duration};
+
+use crate::lifecycle::Timeouts;
+
+/// A variable that cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum InvalidEnvironment {
+    /// Not set, or not text.
+    #[error("environment variable {name} is not set")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+    },
+    /// Set to something else than expected.
+    #[error("environment variable {name} is {value:?}: {problem}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What is wrong with that.
+        problem: String,
+    },
+}
+
+/// Reads a variable of any type that is parsed from text.
+pub fn read<T: FromStr<Err: Display>>(name: &'static str) -> Result<T, InvalidEnvironment> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    let value = env::var(name).map_err(|_| InvalidEnvironment::Missing { name })?;
+    value
+        .parse()
+        .map_err(|problem: T::Err| InvalidEnvironment::Invalid {
+            name,
+            problem: problem.to_string(),
+            value,
+        })
+}
+
+/// Reads a positive integer.
+pub fn positive(name: &'static str) -> Result<NonZeroU32, InvalidEnvironment> {
+    let value: String = read(name)?;
+    value.parse().map_err(|_| InvalidEnvironment::Invalid {
+        name,
+        value,
+        problem: format!("it must be a positive integer of at most {}", u32::MAX),
+    })
+}
+
+/// Reads the timeouts that every command is written with.
+pub fn timeouts() -> Result<Timeouts, InvalidEnvironment> {
+    let seconds = |name| positive(name).map(|value| Duration::from_secs(value.get().into()));
+    let retention = positive("RETENTION_DAYS")?.get();
+    Ok(Timeouts {
+        accepted: seconds("ACCEPTED_TIMEOUT_SECONDS")?,
+        running: seconds("RUNNING_TIMEOUT_SECONDS")?,
+        retention: Duration::from_secs(u64::from(retention) * 86_400),
+    })
+}

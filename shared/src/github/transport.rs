@@ -1,0 +1,161 @@
+//! One call over HTTP: bounded tries within the caller's time. Knows neither tokens nor alerts.
+
+use std::time::Duration;
+
+use reqwest::{
+    Client, Method, Url,
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+};
+use tokio::time::{Instant, sleep, timeout_at};
+
+use super::{
+    GithubError,
+    answer::{Answer, Refusal},
+    base::BaseUrl,
+    config::ApiVersion,
+};
+use crate::secrets::SecretText;
+
+const MOST_TRIES: u32 = 3;
+/// GitHub itself gives up after ten seconds.
+const TRY_TIMEOUT: Duration = Duration::from_secs(10);
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// A page of a hundred alerts has about half a megabyte.
+const LARGEST_BODY: usize = 16 * 1024 * 1024;
+/// If GitHub wants to be left alone for longer than this, waiting is not for a running function.
+const LONGEST_WAIT: Duration = Duration::from_secs(5);
+/// The upper bound of the first wait between tries.
+pub(super) const FIRST_WAIT: Duration = Duration::from_millis(250);
+
+/// What to ask.
+#[derive(Debug)]
+pub(super) struct Call {
+    pub(super) method: Method,
+    pub(super) url: Url,
+    pub(super) body: Option<Vec<u8>>,
+    pub(super) repeat: Repeat,
+}
+
+/// Whether a call may be made again when its answer was lost.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Repeat {
+    Safe,
+    Never,
+}
+
+impl Call {
+    pub(super) fn get(url: Url) -> Self {
+        Self { method: Method::GET, url, body: None, repeat: Repeat::Safe }
+    }
+}
+
+/// What was read out of an answer.
+pub(super) enum Reading<T> {
+    Done(T),
+    /// Ask at this URL instead.
+    Moved(String),
+    Refused(Refusal),
+}
+
+impl<T> Reading<T> {
+    /// For calls whose answers do not move.
+    pub(super) fn settled(self) -> Result<T, GithubError> {
+        match self {
+            Self::Done(value) => Ok(value),
+            Self::Moved(_) => Err(Refusal::Unexpected { status: 301 }.into()),
+            Self::Refused(refusal) => Err(refusal.into()),
+        }
+    }
+}
+
+#[derive(Debug)]
+pub(super) struct Transport {
+    http: Client,
+    first_wait: Duration,
+}
+
+impl Transport {
+    pub(super) fn new(base: &BaseUrl, version: &ApiVersion, first_wait: Duration) -> Result<Self, GithubError> {
+        let mut headers = HeaderMap::new();
+        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
+        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("security-agent/", env!("CARGO_PKG_VERSION"))));
+        headers.insert(HeaderName::from_static("x-github-api-version"), version.header());
+        let builder = Client::builder()
+            .default_headers(headers)
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(TRY_TIMEOUT);
+        let builder = if base.is_https() {
+            builder.https_only(true)
+        } else {
+            // The loopback interface needs no certificates, and a machine need not have any.
+            builder.tls_certs_only([])
+        };
+        let http = builder.build().map_err(|source| GithubError::Client { source })?;
+        Ok(Self { http, first_wait })
+    }
+
+    /// Makes `call` until it is answered with something that asking again would not change, at most three times.
+    pub(super) async fn make<T>(
+        &self,
+        call: &Call,
+        bearer: &SecretText,
+        deadline: Instant,
+        read: impl Fn(&Answer) -> Reading<T>,
+    ) -> Result<Reading<T>, GithubError> {
+        let mut tries = 0;
+        loop {
+            tries += 1;
+            let result = match timeout_at(deadline, self.once(call, bearer)).await {
+                Ok(Ok(answer)) => Ok(read(&answer)),
+                Ok(Err(error)) => Err(error),
+                Err(_) => return Err(GithubError::OutOfTime),
+            };
+            let asked_wait = match &result {
+                Ok(Reading::Refused(Refusal::ServerError { retry_after, .. })) => retry_after.unwrap_or_default(),
+                Ok(Reading::Refused(Refusal::Malformed)) | Err(GithubError::Network { .. }) => Duration::ZERO,
+                Ok(_) | Err(_) => return result,
+            };
+            if tries == MOST_TRIES || call.repeat == Repeat::Never || asked_wait > LONGEST_WAIT {
+                return result;
+            }
+            let wait = asked_wait.max(self.jittered(tries));
+            if timeout_at(deadline, sleep(wait)).await.is_err() {
+                return result;
+            }
+        }
+    }
+
+    /// Full jitter: anything up to the doubled wait, so that callers who failed together do not come back together.
+    fn jittered(&self, tries: u32) -> Duration {
+        (self.first_wait * 2u32.pow(tries - 1)).mul_f64(fastrand::f64())
+    }
+
+    async fn once(&self, call: &Call, bearer: &SecretText) -> Result<Answer, GithubError> {
+        let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.expose()))
+            .map_err(|_| Refusal::Malformed)?;
+        authorization.set_sensitive(true);
+        let mut request =
+            self.http.request(call.method.clone(), call.url.clone()).header(AUTHORIZATION, authorization);
+        if let Some(body) = &call.body {
+            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+        }
+        // The URL would name the repository in every log of the error.
+        let network = |error: reqwest::Error| GithubError::Network { source: error.without_url() };
+        let mut response = request.send().await.map_err(network)?;
+        let status = response.status().as_u16();
+        let headers = std::mem::take(response.headers_mut());
+        let mut body = Vec::new();
+        while let Some(chunk) = response.chunk().await.map_err(network)? {
+            if body.len() + chunk.len() > LARGEST_BODY {
+                // Cut short, it cannot be read as what it should be, and means what its status and headers say.
+                body.clear();
+                break;
+            }
+            body.extend_from_slice(&chunk);
+        }
+        Ok(Answer { status, headers, body })
+    }
+}

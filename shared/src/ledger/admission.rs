@@ -1,0 +1,236 @@
+//! Admission: the write that makes a command exist, with or without an idempotency key.
+
+use aws_sdk_dynamodb::{
+    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
+    types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
+};
+
+use super::{Ledger, LedgerError, Notes, Outcome, item, new_token};
+use crate::{
+    Timestamp,
+    command::{Action, Command, CommandId, CommandKey, IdempotencyKey, Origin, fingerprint},
+    lifecycle::{Move, Token, admitted},
+    owner::Owner,
+    table::{Attributes, Cause, Expression, Item, Partition, conflicted, n, retry_conflicts, s},
+};
+
+/// What is to be admitted.
+#[derive(Clone, Debug)]
+pub struct NewCommand {
+    /// For whom.
+    pub owner: Owner,
+    /// What is asked.
+    pub action: Action,
+    /// By whom.
+    pub origin: Origin,
+    /// The client's name for the request, if it gave one.
+    pub key: Option<IdempotencyKey>,
+}
+
+/// The answer of an admission.
+#[must_use]
+#[derive(Debug)]
+pub enum Admission {
+    /// The command is stored and its message must be sent now. The token names this admission.
+    Admitted(Command, Token),
+    /// The same request was admitted before: the command as it stands. Nothing is to be sent.
+    Replayed(Command),
+    /// The key was used for another request.
+    KeyReused,
+}
+
+impl Ledger {
+    /// Stores a new command as `accepted`: one write, or one transaction with the key's record. With a key seen before
+    /// it gives the first command; one that was never queued is readmitted, and of concurrent requests exactly one is
+    /// told to send.
+    pub async fn admit(&self, new: NewCommand, now: Timestamp) -> Result<Admission, LedgerError> {
+        let command = self.accepted(&new, now);
+        match &new.key {
+            None => self.put(command).await,
+            Some(key) => self.put_with_key(command, key, now).await,
+        }
+    }
+
+    fn accepted(&self, new: &NewCommand, now: Timestamp) -> Command {
+        Command {
+            key: CommandKey {
+                owner: new.owner.clone(),
+                id: CommandId::new(now),
+            },
+            action: new.action.clone(),
+            origin: new.origin,
+            standing: admitted(new_token(), now, &self.timeouts),
+            progress: None,
+            last_error: None,
+            accepted_at: now,
+            started_at: None,
+            updated_at: now,
+            ended: None,
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the write that admits")]
+    async fn put(&self, command: Command) -> Result<Admission, LedgerError> {
+        let item = item::admitted(&command);
+        let write = || {
+            self.table
+                .client
+                .put_item()
+                .table_name(&self.table.name)
+                .set_item(Some(item.clone()))
+                .condition_expression("attribute_not_exists(pk)")
+                .send()
+        };
+        match retry_conflicts(write, PutItemError::is_transaction_conflict_exception).await {
+            Ok(_) => {}
+            Err(error) => match error.into_service_error() {
+                // The id is new with this call: a row of this id is our own earlier try.
+                PutItemError::ConditionalCheckFailedException(_) => {}
+                other => return Err(unwritten(&command, Box::new(other))),
+            },
+        }
+        let admission = command.standing.admission;
+        Ok(Admission::Admitted(command, admission))
+    }
+
+    async fn put_with_key(
+        &self,
+        command: Command,
+        key: &IdempotencyKey,
+        now: Timestamp,
+    ) -> Result<Admission, LedgerError> {
+        let wanted = fingerprint(&command.action, command.origin);
+        let mut lost = None;
+        loop {
+            let Some(record) = self.put_both(&command, key, &wanted, lost, now).await? else {
+                let admission = command.standing.admission;
+                return Ok(Admission::Admitted(command, admission));
+            };
+            let unreadable = |source| LedgerError::Unreadable {
+                id: "of an idempotency key".to_owned(),
+                source,
+            };
+            let first = record
+                .parsed("command", |id| id.parse().ok())
+                .map_err(unreadable)?;
+            if first == command.key.id {
+                // Our own try, whose answer was lost.
+                let admission = command.standing.admission;
+                return Ok(Admission::Admitted(command, admission));
+            }
+            if record.text("request").map_err(unreadable)? != wanted {
+                return Ok(Admission::KeyReused);
+            }
+            let key = CommandKey {
+                owner: command.key.owner.clone(),
+                id: first,
+            };
+            let Some(found) = self.read(&key, now).await? else {
+                // The key outlived its command: it must not block the request for ever.
+                if lost == Some(first) {
+                    return Err(unwritten(
+                        &command,
+                        "the key's record keeps changing".into(),
+                    ));
+                }
+                lost = Some(first);
+                continue;
+            };
+            if !found.standing.never_queued {
+                return Ok(Admission::Replayed(found));
+            }
+            return self.readmit(&key, now).await;
+        }
+    }
+
+    async fn readmit(&self, key: &CommandKey, now: Timestamp) -> Result<Admission, LedgerError> {
+        let admission = new_token();
+        let made = Move::Readmit { admission, now };
+        match self.apply(key, made, Notes::default(), now).await? {
+            Outcome::Applied(command) | Outcome::AlreadyApplied(command) => {
+                Ok(Admission::Admitted(command, admission))
+            }
+            // Another request with this key was quicker, and sends.
+            Outcome::Refused(found) => Ok(Admission::Replayed(found)),
+            Outcome::Missing => Err(LedgerError::Unwritten {
+                attempted: made.name(),
+                id: key.id,
+                source: "the command vanished while it was readmitted".into(),
+            }),
+        }
+    }
+
+    /// Writes the command and the key's record, or neither; then gives the record that stands in the way. A record
+    /// that has expired, or that leads to the `lost` command, does not.
+    #[expect(clippy::disallowed_methods, reason = "the write that admits")]
+    async fn put_both(
+        &self,
+        command: &Command,
+        key: &IdempotencyKey,
+        request: &str,
+        lost: Option<CommandId>,
+        now: Timestamp,
+    ) -> Result<Option<Item>, LedgerError> {
+        let mut e = Expression::default();
+        let mut free = format!(
+            "attribute_not_exists(pk) OR {}",
+            e.compare("expires_at", "<=", n(now.as_seconds()))
+        );
+        if let Some(lost) = lost {
+            free = format!(
+                "{free} OR {}",
+                e.compare("command", "=", s(lost.to_string()))
+            );
+        }
+        // It ends before its command can: the command's own retention starts later.
+        let expires_at = (now + self.timeouts.retention).as_seconds();
+        let record = Put::builder()
+            .table_name(&self.table.name)
+            .item("pk", Partition::IdempotencyKeys.of(&command.key.owner))
+            .item("sk", s(key.hashed()))
+            .item("command", s(command.key.id.to_string()))
+            .item("request", s(request))
+            .item("expires_at", n(expires_at))
+            .condition_expression(free)
+            .set_expression_attribute_names(Some(e.names))
+            .set_expression_attribute_values(Some(e.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .map_err(|error| unwritten(command, Box::new(error)))?;
+        let row = Put::builder()
+            .table_name(&self.table.name)
+            .set_item(Some(item::admitted(command)))
+            .condition_expression("attribute_not_exists(pk)")
+            .build()
+            .map_err(|error| unwritten(command, Box::new(error)))?;
+        let write = || {
+            self.table
+                .client
+                .transact_write_items()
+                .transact_items(TransactWriteItem::builder().put(record.clone()).build())
+                .transact_items(TransactWriteItem::builder().put(row.clone()).build())
+                .send()
+        };
+        match retry_conflicts(write, conflicted).await {
+            Ok(_) => Ok(None),
+            Err(error) => match error.into_service_error() {
+                TransactWriteItemsError::TransactionCanceledException(cancelled) => {
+                    let reasons = cancelled.cancellation_reasons.unwrap_or_default();
+                    match reasons.into_iter().next().and_then(|reason| reason.item) {
+                        Some(record) => Ok(Some(record)),
+                        None => Err(unwritten(command, "the transaction was cancelled".into())),
+                    }
+                }
+                other => Err(unwritten(command, Box::new(other))),
+            },
+        }
+    }
+}
+
+fn unwritten(command: &Command, source: Cause) -> LedgerError {
+    LedgerError::Unwritten {
+        attempted: "admit",
+        id: command.key.id,
+        source,
+    }
+}

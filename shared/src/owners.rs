@@ -1,0 +1,416 @@
+//! What is known of an owner besides commands and findings: configuration, integration, freshness. Three rows of one
+//! partition, so that one query reads them all.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError,
+    types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
+};
+use sha2::{Digest, Sha256};
+
+use crate::{
+    Timestamp,
+    github::InstallationId,
+    owner::Owner,
+    settings::Settings,
+    table::{
+        Attributes, Cause, DUE_SHARDS, DueKind, Expression, Item, Partition, Table, Unreadable,
+        due_items, ms, n, s,
+    },
+};
+
+/// How often an owner's findings are refreshed by themselves.
+pub const SYNC_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// For how long a refused credential keeps GitHub from being asked again.
+pub const AUTH_INVALID_FOR: Duration = Duration::from_secs(3600);
+
+/// The owners' rows.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    table: Table,
+}
+
+/// Everything about one owner. Absent rows are the defaults: version 0, not connected, never synced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerRecord {
+    /// The configuration.
+    pub settings: Settings,
+    /// Grows by one with each save; 0 before the first.
+    pub version: u64,
+    /// The connection to GitHub, if there is one.
+    pub integration: Option<Integration>,
+    /// When the last full sync began in which every repository succeeded or was skipped.
+    pub last_synced_at: Option<Timestamp>,
+}
+
+/// An owner's connection to an installation of the GitHub App.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Integration {
+    /// The installation.
+    pub installation: InstallationId,
+    /// Whether the App may read Dependabot alerts there.
+    pub can_read_alerts: bool,
+    /// Since when GitHub refuses the credentials, if it does.
+    pub auth_invalid_at: Option<Timestamp>,
+}
+
+impl Integration {
+    /// Until when GitHub is not asked, because it refused the credentials a short while ago.
+    pub fn refused_until(&self, now: Timestamp) -> Option<Timestamp> {
+        self.auth_invalid_at
+            .map(|at| at + AUTH_INVALID_FOR)
+            .filter(|until| *until > now)
+    }
+}
+
+/// The answer of a save.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Saved under this version.
+    Saved {
+        /// The new version.
+        version: u64,
+    },
+    /// Somebody saved in between.
+    Conflict,
+}
+
+/// An owner whose scheduled sync is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueOwner {
+    /// Who.
+    pub owner: Owner,
+    /// Since when. Names this turn: whoever moves it on has it.
+    pub due_at: Timestamp,
+}
+
+/// A store's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnersError {
+    /// A read failed.
+    #[error("cannot read {what}")]
+    Unread {
+        /// What was asked for.
+        what: &'static str,
+        /// The client's error.
+        #[source]
+        source: Cause,
+    },
+    /// The write may or may not have landed; repeating it is safe.
+    #[error("cannot tell whether {what} was written")]
+    Unwritten {
+        /// What was to be written.
+        what: &'static str,
+        /// The client's error.
+        #[source]
+        source: Cause,
+    },
+    /// The row is there, but not in a form that this version understands.
+    #[error("the {what} of an owner is stored in a form this version cannot read")]
+    Unreadable {
+        /// Which row.
+        what: &'static str,
+        /// What is wrong.
+        #[source]
+        source: Cause,
+    },
+}
+
+const SETTINGS: &str = "settings";
+const INTEGRATION: &str = "integration";
+const FRESHNESS: &str = "freshness";
+
+impl Owners {
+    /// The owners in this table.
+    pub const fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Everything about an owner, strongly consistent. One query.
+    pub async fn read(&self, owner: &Owner) -> Result<OwnerRecord, OwnersError> {
+        let page = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", Partition::Owner.of(owner))
+            .send()
+            .await
+            .map_err(|error| OwnersError::Unread {
+                what: "an owner",
+                source: Box::new(error),
+            })?;
+        let mut record = OwnerRecord::default();
+        for item in page.items() {
+            match item.text("sk") {
+                Ok(SETTINGS) => (record.settings, record.version) = settings(item)?,
+                Ok(INTEGRATION) => record.integration = Some(integration(item)?),
+                Ok(FRESHNESS) => {
+                    record.last_synced_at =
+                        Some(item.time("last_synced_at").map_err(of(FRESHNESS))?);
+                }
+                _ => {}
+            }
+        }
+        Ok(record)
+    }
+
+    /// Saves the configuration if its version is still `seen`, and plans the next scheduled sync or takes it off.
+    pub async fn save(
+        &self,
+        owner: &Owner,
+        settings: &Settings,
+        seen: u64,
+        now: Timestamp,
+    ) -> Result<Saved, OwnersError> {
+        let what = "the configuration";
+        let version = seen + 1;
+        let text = serde_json::to_string(settings).map_err(|error| OwnersError::Unwritten {
+            what,
+            source: Box::new(error),
+        })?;
+        let writer = uuid::Uuid::new_v4().simple().to_string();
+        let due = (settings.enabled && settings.auto_sync).then(|| next_sync(owner, now));
+
+        let mut e = Expression::default();
+        let condition = match seen {
+            0 => format!("attribute_not_exists({})", e.name("version")),
+            seen => e.compare("version", "=", n(seen)),
+        };
+        e.set("settings", s(text));
+        e.set("version", n(version));
+        e.set("writer", s(&writer));
+        e.put("due_at", due.map(ms));
+        e.put("due_shard", due.map(|_| s(shard(owner))));
+        match self.update(owner, SETTINGS, e, Some(condition)).await {
+            Ok(()) => Ok(Saved::Saved { version }),
+            Err(Refused::Condition(Some(item))) if item.get("writer") == Some(&s(&writer)) => {
+                Ok(Saved::Saved { version })
+            }
+            Err(Refused::Condition(_)) => Ok(Saved::Conflict),
+            Err(Refused::Unwritten(source)) => Err(OwnersError::Unwritten { what, source }),
+        }
+    }
+
+    /// Connects an owner to an installation, or renews what is known of the connection.
+    pub async fn connect(
+        &self,
+        owner: &Owner,
+        installation: InstallationId,
+        can_read_alerts: bool,
+        now: Timestamp,
+    ) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        e.set("installation", n(installation));
+        e.set("can_read_alerts", AttributeValue::Bool(can_read_alerts));
+        e.set("connected_at", ms(now));
+        e.remove("auth_invalid_at");
+        self.write(owner, INTEGRATION, "the integration", e, None)
+            .await
+    }
+
+    /// Marks that GitHub refused the credentials at `at`. An earlier mark stays.
+    pub async fn mark_auth_invalid(&self, owner: &Owner, at: Timestamp) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        e.set("auth_invalid_at", ms(at));
+        let connected = format!("attribute_exists({})", e.name("installation"));
+        self.write(owner, INTEGRATION, "the integration", e, Some(connected))
+            .await
+    }
+
+    /// Takes back a mark that stood when `seen` was read: GitHub accepts the credentials again.
+    pub async fn clear_auth_invalid(
+        &self,
+        owner: &Owner,
+        seen: Timestamp,
+    ) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        let unchanged = e.compare("auth_invalid_at", "=", ms(seen));
+        e.remove("auth_invalid_at");
+        self.write(owner, INTEGRATION, "the integration", e, Some(unchanged))
+            .await
+    }
+
+    /// Advances the owner's freshness; never turns it back.
+    pub async fn mark_synced(&self, owner: &Owner, began: Timestamp) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        let name = e.name("last_synced_at");
+        let newer = format!(
+            "attribute_not_exists({name}) OR {}",
+            e.compare("last_synced_at", "<", ms(began))
+        );
+        e.set("last_synced_at", ms(began));
+        self.write(owner, FRESHNESS, "the freshness", e, Some(newer))
+            .await
+    }
+
+    /// The owners of one shard whose scheduled sync was due by `now`, oldest first.
+    pub async fn due(
+        &self,
+        shard: u8,
+        limit: u32,
+        after: Option<Item>,
+        now: Timestamp,
+    ) -> Result<(Vec<DueOwner>, Option<Item>), OwnersError> {
+        let (items, next) = due_items(&self.table, DueKind::Schedule, shard, limit, after, now)
+            .await
+            .map_err(|source| OwnersError::Unread {
+                what: "due scheduled syncs",
+                source,
+            })?;
+        let owners = items
+            .iter()
+            .map(|item| {
+                Ok(DueOwner {
+                    owner: item.parsed("pk", |pk| Partition::Owner.owner(pk))?,
+                    due_at: item.time("due_at")?,
+                })
+            })
+            .collect::<Result<_, Unreadable>>()
+            .map_err(of(SETTINGS))?;
+        Ok((owners, next))
+    }
+
+    /// Moves an owner's turn from `seen` to `to`. `false` if somebody else has moved it, or it was taken off.
+    pub async fn move_turn(
+        &self,
+        owner: &Owner,
+        seen: Timestamp,
+        to: Timestamp,
+    ) -> Result<bool, OwnersError> {
+        let mut e = Expression::default();
+        let unmoved = e.compare("due_at", "=", ms(seen));
+        e.set("due_at", ms(to));
+        match self.update(owner, SETTINGS, e, Some(unmoved)).await {
+            Ok(()) => Ok(true),
+            // Our own write whose answer was lost: the moment, to the millisecond, is the token.
+            Err(Refused::Condition(Some(item))) => Ok(item.get("due_at") == Some(&ms(to))),
+            Err(Refused::Condition(None)) => Ok(false),
+            Err(Refused::Unwritten(source)) => Err(OwnersError::Unwritten {
+                what: "the next scheduled sync",
+                source,
+            }),
+        }
+    }
+
+    async fn write(
+        &self,
+        owner: &Owner,
+        row: &'static str,
+        what: &'static str,
+        expression: Expression,
+        condition: Option<String>,
+    ) -> Result<(), OwnersError> {
+        match self.update(owner, row, expression, condition).await {
+            // Somebody has written what is newer: nothing is lost.
+            Ok(()) | Err(Refused::Condition(_)) => Ok(()),
+            Err(Refused::Unwritten(source)) => Err(OwnersError::Unwritten { what, source }),
+        }
+    }
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one guarded write of an owner's rows"
+    )]
+    async fn update(
+        &self,
+        owner: &Owner,
+        row: &'static str,
+        expression: Expression,
+        condition: Option<String>,
+    ) -> Result<(), Refused> {
+        let update = expression.update();
+        let values = (!expression.values.is_empty()).then_some(expression.values);
+        let sent = self
+            .table
+            .client
+            .update_item()
+            .table_name(&self.table.name)
+            .key("pk", Partition::Owner.of(owner))
+            .key("sk", s(row))
+            .update_expression(update)
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(Some(expression.names))
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .send()
+            .await;
+        match sent.map_err(|error| error.into_service_error()) {
+            Ok(_) => Ok(()),
+            Err(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
+                Err(Refused::Condition(refusal.item))
+            }
+            Err(other) => Err(Refused::Unwritten(Box::new(other))),
+        }
+    }
+}
+
+enum Refused {
+    Condition(Option<Item>),
+    Unwritten(Cause),
+}
+
+fn of<E: Into<Cause>>(what: &'static str) -> impl Fn(E) -> OwnersError {
+    move |source| OwnersError::Unreadable {
+        what,
+        source: source.into(),
+    }
+}
+
+fn settings(item: &Item) -> Result<(Settings, u64), OwnersError> {
+    let text = item.text("settings").map_err(of(SETTINGS))?;
+    let settings = serde_json::from_str(text).map_err(of(SETTINGS))?;
+    Ok((settings, item.number("version").map_err(of(SETTINGS))?))
+}
+
+fn integration(item: &Item) -> Result<Integration, OwnersError> {
+    let read = || -> Result<Integration, Unreadable> {
+        Ok(Integration {
+            installation: InstallationId::new(item.number("installation")?),
+            can_read_alerts: item.get("can_read_alerts") == Some(&AttributeValue::Bool(true)),
+            auth_invalid_at: item.maybe("auth_invalid_at", Attributes::time)?,
+        })
+    };
+    read().map_err(of(INTEGRATION))
+}
+
+/// When an owner's next scheduled sync is: every owner has a phase of its own within the cycle, so they are spread.
+pub fn next_sync(owner: &Owner, now: Timestamp) -> Timestamp {
+    let cycle = SYNC_EVERY.as_millis() as i64;
+    let phase = i64::from(spread(owner)) % cycle;
+    let since = (now.as_millis() - phase).rem_euclid(cycle);
+    Timestamp::from_millis(now.as_millis() - since + cycle)
+}
+
+fn shard(owner: &Owner) -> String {
+    DueKind::Schedule.shard((spread(owner) % u32::from(DUE_SHARDS)) as u8)
+}
+
+fn spread(owner: &Owner) -> u32 {
+    let digest = Sha256::digest(owner.to_string().as_bytes());
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheduled_syncs_come_once_a_cycle_and_are_spread() {
+        let now = Timestamp::from_millis(1_795_435_200_000);
+        let mut phases = std::collections::BTreeSet::new();
+        for id in 0..100 {
+            let owner: Owner = format!("user:{id}").parse().expect("valid");
+            let next = next_sync(&owner, now);
+            assert!(next > now && next <= now + SYNC_EVERY);
+            assert_eq!(next_sync(&owner, next), next + SYNC_EVERY);
+            phases.insert(next.since(now).as_secs() / 3600);
+        }
+        assert_eq!(phases.len(), 6, "each hour of the cycle has its share");
+    }
+}

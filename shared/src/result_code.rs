@@ -1,0 +1,128 @@
+//! How a command can end: stable codes that clients switch on, each with its status and its sentence.
+
+use serde::{Deserialize, Serialize};
+
+use crate::lifecycle::Terminal;
+
+macro_rules! result_codes {
+    ($($(#[$doc:meta])* $variant:ident = $text:literal, $terminal:ident, $sentence:expr;)*) => {
+        /// Why a command ended as it did. The code decides the status, so the two cannot disagree.
+        #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+        pub enum ResultCode {
+            $($(#[$doc])* #[serde(rename = $text)] $variant,)*
+        }
+
+        impl ResultCode {
+            /// Every code there is.
+            pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
+
+            /// The stable text of the code.
+            pub const fn as_str(self) -> &'static str {
+                match self { $(Self::$variant => $text,)* }
+            }
+
+            /// The terminal status that the code belongs to.
+            pub const fn terminal(self) -> Terminal {
+                match self { $(Self::$variant => Terminal::$terminal,)* }
+            }
+
+            /// For people: what happened and what to do next. `None` for a success, which needs no words.
+            pub const fn sentence(self) -> Option<&'static str> {
+                match self { $(Self::$variant => $sentence,)* }
+            }
+
+            /// The code of this text.
+            pub fn parse(text: &str) -> Option<Self> {
+                match text { $($text => Some(Self::$variant),)* _ => None }
+            }
+        }
+    };
+}
+
+result_codes! {
+    /// Every repository in scope was refreshed or had nothing to refresh.
+    SyncCompleted = "SYNC_COMPLETED", Succeeded, None;
+
+    /// The owner has not enabled Security Agent.
+    ConfigDisabled = "CONFIG_DISABLED", NoOp,
+        Some("Security Agent is not enabled for this owner, so nothing was done. Enable it in the settings and try again.");
+
+    /// The command was stored, but could not be queued.
+    QueueAdmissionFailed = "QUEUE_ADMISSION_FAILED", Failed,
+        Some("The command could not be queued and was not started. Try again; with the same idempotency key it is the same command.");
+    /// The command's message could not be understood.
+    MalformedMessage = "MALFORMED_MESSAGE", Failed,
+        Some("The command's message could not be understood. It was kept for the operators; start the command again.");
+    /// Every permitted delivery failed.
+    QueueRetriesExhausted = "QUEUE_RETRIES_EXHAUSTED", Failed,
+        Some("The command failed on every permitted try. Try again later; if it fails again, tell the operators its id.");
+    /// No worker moved the command before its deadline.
+    CommandStalled = "COMMAND_STALLED", Failed,
+        Some("No worker finished the command in time, and its outcome is not known beyond what is shown. Check the findings and start it again.");
+    /// GitHub refused the installation's credentials.
+    GithubAuthInvalid = "GITHUB_AUTH_INVALID", Failed,
+        Some("GitHub refused the app's credentials for this installation. Reinstall or reconnect the GitHub App, then try again.");
+    /// GitHub's rate limit does not end before the command's deadline.
+    GithubRateLimited = "GITHUB_RATE_LIMITED", Failed,
+        Some("GitHub's rate limit leaves no room for this command in time. What was fetched is kept; try again after the limit resets.");
+    /// A repository is gone, blocked, moved or out of the installation's reach.
+    RepositoryUnavailable = "REPOSITORY_UNAVAILABLE", Failed,
+        Some("At least one repository cannot be reached through the installation. Check that it exists and that the GitHub App may access it; the others were refreshed.");
+    /// Some repositories could not be refreshed, or an alert could not be stored.
+    SyncPartialFailure = "SYNC_PARTIAL_FAILURE", Failed,
+        Some("Some repositories could not be refreshed completely. The repository list says which and why; try again once that is mended.");
+}
+
+impl std::fmt::Display for ResultCode {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What is known of a terminal command's effect on the world outside the ledger.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Effect {
+    /// Nothing was changed.
+    None,
+    /// What the command asks for was done, at least in part.
+    Applied,
+    /// It cannot be told: the command ended after the effect may have begun.
+    Unknown,
+}
+
+impl Effect {
+    /// The stable text.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::None => "none",
+            Self::Applied => "applied",
+            Self::Unknown => "unknown",
+        }
+    }
+
+    /// The effect of this text.
+    pub fn parse(text: &str) -> Option<Self> {
+        [Self::None, Self::Applied, Self::Unknown]
+            .into_iter()
+            .find(|effect| effect.as_str() == text)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_code_is_read_back_and_every_failure_has_a_sentence() {
+        for &code in ResultCode::ALL {
+            assert_eq!(ResultCode::parse(code.as_str()), Some(code));
+            assert_eq!(
+                code.sentence().is_none(),
+                code.terminal() == Terminal::Succeeded,
+                "{code}"
+            );
+        }
+        assert_eq!(ResultCode::parse("SYNC"), None);
+    }
+}

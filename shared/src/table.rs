@@ -1,0 +1,419 @@
+//! The one table: how keys are spelt, and how items and expressions are built and read. Knows no row's meaning.
+
+use std::{collections::HashMap, error::Error, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client, error::SdkError, operation::transact_write_items::TransactWriteItemsError,
+    types::AttributeValue,
+};
+use tracing::warn;
+
+use crate::{Timestamp, lifecycle::Token, owner::Owner};
+
+/// An item as DynamoDB gives it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Any failure of a call that may or may not have happened.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// The table and the client that reaches it.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+impl Table {
+    /// The table of this name.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            client,
+            name: name.into(),
+        }
+    }
+}
+
+/// The kinds of rows, each in a partition of its own per owner: a burst of findings must not slow a command's poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partition {
+    Commands,
+    IdempotencyKeys,
+    /// Configuration, integration, freshness.
+    Owner,
+    Repositories,
+    Findings,
+}
+
+impl Partition {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Commands => "command#",
+            Self::IdempotencyKeys => "key#",
+            Self::Owner => "owner#",
+            Self::Repositories => "repository#",
+            Self::Findings => "finding#",
+        }
+    }
+
+    /// The partition key. The fixed prefix comes first: an owner's id may hold any character.
+    pub(crate) fn of(self, owner: &Owner) -> AttributeValue {
+        AttributeValue::S(format!("{}{owner}", self.prefix()))
+    }
+
+    /// The owner in a partition key of this kind.
+    pub(crate) fn owner(self, pk: &str) -> Option<Owner> {
+        pk.strip_prefix(self.prefix())?.parse().ok()
+    }
+}
+
+/// How many partitions of the `due` index one kind of row is spread over.
+pub const DUE_SHARDS: u8 = 16;
+
+/// What waits for the reconciler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueKind {
+    /// A command: a re-send, then its deadline.
+    Command,
+    /// An owner's scheduled sync.
+    Schedule,
+}
+
+impl DueKind {
+    /// The index partition of this shard.
+    pub fn shard(self, shard: u8) -> String {
+        let kind = match self {
+            Self::Command => "command",
+            Self::Schedule => "schedule",
+        };
+        format!("{kind}#{:02}", shard % DUE_SHARDS)
+    }
+}
+
+/// An item that this version cannot read: written by a newer one, or damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("attribute {attribute:?} is missing or not what it should be")]
+pub struct Unreadable {
+    attribute: &'static str,
+}
+
+impl Unreadable {
+    pub(crate) const fn attribute(attribute: &'static str) -> Self {
+        Self { attribute }
+    }
+}
+
+/// Typed reading of an item's attributes.
+pub(crate) trait Attributes {
+    fn text(&self, name: &'static str) -> Result<&str, Unreadable>;
+    fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, Unreadable>;
+    fn has(&self, name: &'static str) -> bool;
+
+    fn text_owned(&self, name: &'static str) -> Result<String, Unreadable> {
+        self.text(name).map(str::to_owned)
+    }
+    fn time(&self, name: &'static str) -> Result<Timestamp, Unreadable> {
+        self.number(name).map(Timestamp::from_millis)
+    }
+    fn token(&self, name: &'static str) -> Result<Token, Unreadable> {
+        u128::from_str_radix(self.text(name)?, 16)
+            .map(Token)
+            .map_err(|_| Unreadable::attribute(name))
+    }
+    fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, Unreadable> {
+        parse(self.text(name)?).ok_or(Unreadable::attribute(name))
+    }
+    /// `None` if the attribute is absent.
+    fn maybe<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&Self, &'static str) -> Result<T, Unreadable>,
+    ) -> Result<Option<T>, Unreadable> {
+        if self.has(name) {
+            read(self, name).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+impl Attributes for Item {
+    fn text(&self, name: &'static str) -> Result<&str, Unreadable> {
+        match self.get(name) {
+            Some(AttributeValue::S(text)) => Ok(text),
+            _ => Err(Unreadable::attribute(name)),
+        }
+    }
+    fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, Unreadable> {
+        match self.get(name) {
+            Some(AttributeValue::N(text)) => text.parse().map_err(|_| Unreadable::attribute(name)),
+            _ => Err(Unreadable::attribute(name)),
+        }
+    }
+    fn has(&self, name: &'static str) -> bool {
+        self.contains_key(name)
+    }
+}
+
+/// A text attribute.
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+/// A number attribute.
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A point in time, in milliseconds.
+pub(crate) fn ms(time: Timestamp) -> AttributeValue {
+    n(time.as_millis())
+}
+
+/// A writer's token.
+pub(crate) fn token(token: Token) -> AttributeValue {
+    s(format!("{:032x}", token.0))
+}
+
+/// An update and its condition under construction: collects placeholders, so no name meets a reserved word.
+#[derive(Debug, Default)]
+pub(crate) struct Expression {
+    pub(crate) names: HashMap<String, String>,
+    pub(crate) values: HashMap<String, AttributeValue>,
+    set: Vec<String>,
+    remove: Vec<String>,
+}
+
+impl Expression {
+    /// A placeholder for an attribute.
+    pub(crate) fn name(&mut self, attribute: &str) -> String {
+        let placeholder = format!("#{attribute}");
+        self.names.insert(placeholder.clone(), attribute.to_owned());
+        placeholder
+    }
+
+    /// A placeholder for a value.
+    pub(crate) fn value(&mut self, value: AttributeValue) -> String {
+        let placeholder = format!(":v{}", self.values.len());
+        self.values.insert(placeholder.clone(), value);
+        placeholder
+    }
+
+    /// `attribute <op> value`.
+    pub(crate) fn compare(
+        &mut self,
+        attribute: &str,
+        operator: &str,
+        value: AttributeValue,
+    ) -> String {
+        let (name, value) = (self.name(attribute), self.value(value));
+        format!("{name} {operator} {value}")
+    }
+
+    /// Assigns a value.
+    pub(crate) fn set(&mut self, attribute: &str, value: AttributeValue) {
+        let assignment = self.compare(attribute, "=", value);
+        self.set.push(assignment);
+    }
+
+    /// Assigns a value unless there is one.
+    pub(crate) fn set_once(&mut self, attribute: &str, value: AttributeValue) {
+        let (name, value) = (self.name(attribute), self.value(value));
+        self.set
+            .push(format!("{name} = if_not_exists({name}, {value})"));
+    }
+
+    /// Adds to a number that may be absent.
+    pub(crate) fn add(&mut self, attribute: &str, amount: i64) {
+        let (name, zero, amount) = (
+            self.name(attribute),
+            self.value(n(0)),
+            self.value(n(amount)),
+        );
+        self.set
+            .push(format!("{name} = if_not_exists({name}, {zero}) + {amount}"));
+    }
+
+    /// Takes an attribute away.
+    pub(crate) fn remove(&mut self, attribute: &str) {
+        let name = self.name(attribute);
+        self.remove.push(name);
+    }
+
+    /// Assigns or takes away.
+    pub(crate) fn put(&mut self, attribute: &str, value: Option<AttributeValue>) {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self.remove(attribute),
+        }
+    }
+
+    /// The update expression collected so far.
+    pub(crate) fn update(&self) -> String {
+        let mut text = String::new();
+        if !self.set.is_empty() {
+            text.push_str(&format!("SET {}", self.set.join(", ")));
+        }
+        if !self.remove.is_empty() {
+            text.push_str(&format!(" REMOVE {}", self.remove.join(", ")));
+        }
+        text
+    }
+}
+
+/// Reads up to 100 items by key, all strongly consistent. Keys that DynamoDB leaves unprocessed are asked for again:
+/// one that is missing from the answer does not exist.
+pub(crate) async fn batch_get(
+    table: &Table,
+    keys: Vec<Item>,
+    projection: Option<(&str, HashMap<String, String>)>,
+) -> Result<Vec<Item>, Cause> {
+    use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+    let mut found = Vec::with_capacity(keys.len());
+    let mut wanted = keys;
+    let mut tries = 0;
+    while !wanted.is_empty() {
+        let mut request = KeysAndAttributes::builder()
+            .consistent_read(true)
+            .set_keys(Some(wanted));
+        if let Some((expression, names)) = &projection {
+            request = request
+                .projection_expression(*expression)
+                .set_expression_attribute_names(Some(names.clone()));
+        }
+        let answer = table
+            .client
+            .batch_get_item()
+            .request_items(&table.name, request.build()?)
+            .send()
+            .await
+            .map_err(Box::new)?;
+        found.extend(
+            answer
+                .responses
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, items)| items),
+        );
+        wanted = answer
+            .unprocessed_keys
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, unprocessed)| unprocessed.keys)
+            .collect();
+        if !wanted.is_empty() {
+            tries += 1;
+            if tries > 5 {
+                return Err("DynamoDB left keys unprocessed six times in a row".into());
+            }
+            warn!(
+                unprocessed = wanted.len(),
+                "batch read came back incomplete and is continued"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20 << tries)).await;
+        }
+    }
+    Ok(found)
+}
+
+/// A page of one shard of the `due` index.
+pub(crate) async fn due_items(
+    table: &Table,
+    kind: DueKind,
+    shard: u8,
+    limit: u32,
+    after: Option<Item>,
+    now: Timestamp,
+) -> Result<(Vec<Item>, Option<Item>), Cause> {
+    let page = table
+        .client
+        .query()
+        .table_name(&table.name)
+        .index_name("due")
+        .key_condition_expression("due_shard = :shard AND due_at <= :now")
+        .expression_attribute_values(":shard", s(kind.shard(shard)))
+        .expression_attribute_values(":now", ms(now))
+        .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+        .set_exclusive_start_key(after)
+        .send()
+        .await
+        .map_err(Box::new)?;
+    Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
+}
+
+/// Repeats a write that met a concurrent transaction on the same item, a few times and with growing pauses. The client
+/// library does not: it cannot know that the write is guarded.
+pub(crate) async fn retry_conflicts<Output, E, Sent>(
+    write: impl Fn() -> Sent,
+    conflicts: impl Fn(&E) -> bool,
+) -> Result<Output, SdkError<E>>
+where
+    Sent: Future<Output = Result<Output, SdkError<E>>>,
+{
+    let mut pause = Duration::from_millis(20);
+    loop {
+        match write().await {
+            Err(error)
+                if pause < Duration::from_millis(700)
+                    && error.as_service_error().is_some_and(&conflicts) =>
+            {
+                tokio::time::sleep(pause.mul_f64(0.5 + spread())).await;
+                pause *= 2;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether a transaction failed only because another one was at work on its items.
+pub(crate) fn conflicted(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return error.is_transaction_in_progress_exception();
+    };
+    let mut codes = cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(|reason| reason.code());
+    let conflict = cancelled
+        .cancellation_reasons()
+        .iter()
+        .any(|reason| reason.code() == Some("TransactionConflict"));
+    conflict && codes.all(|code| matches!(code, "None" | "TransactionConflict"))
+}
+
+/// A number from 0 to 1, different for each caller: those that met must not meet again.
+fn spread() -> f64 {
+    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_read_back_from_its_key_whatever_its_id_holds() {
+        let owner: Owner = "user:a#command#user:b".parse().expect("valid");
+        let AttributeValue::S(pk) = Partition::Commands.of(&owner) else {
+            panic!("a text")
+        };
+        assert_eq!(Partition::Commands.owner(&pk), Some(owner));
+        assert_eq!(Partition::Findings.owner(&pk), None);
+    }
+
+    #[test]
+    fn expressions_name_every_placeholder_they_use() {
+        let mut expression = Expression::default();
+        expression.set("status", s("running"));
+        expression.add("attempt", 1);
+        expression.remove("queued_at");
+        assert_eq!(
+            expression.update(),
+            "SET #status = :v0, #attempt = if_not_exists(#attempt, :v1) + :v2 REMOVE #queued_at"
+        );
+        assert_eq!((expression.names.len(), expression.values.len()), (3, 3));
+    }
+}
