@@ -1,0 +1,108 @@
+//! The alerts that differ from the dataset, kept in a file: one JSON line per change, on disk before
+//! the change is answered. A line cut short by a kill was never answered and is dropped.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Seek as _, SeekFrom, Write as _};
+use std::path::Path;
+
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use crate::alert::Alert;
+use crate::dataset::OpenError;
+use crate::version::ApiVersion;
+
+#[derive(Debug)]
+pub(crate) struct Journal {
+    file: Option<File>,
+}
+
+/// An alert as it was last left.
+#[derive(Debug)]
+pub(crate) struct Saved {
+    pub(crate) repository: String,
+    pub(crate) alert: Alert,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line<'a> {
+    repository: &'a str,
+    #[serde(borrow)]
+    alert: &'a RawValue,
+}
+
+impl Journal {
+    /// Keeps nothing: every start serves the dataset as it is.
+    pub(crate) fn ephemeral() -> Self {
+        Self { file: None }
+    }
+
+    /// Reads the file, and rewrites it with the last line of each alert only.
+    pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Saved>), OpenError> {
+        let read = |source| OpenError::Read {
+            path: path.to_owned(),
+            source,
+        };
+        let text = match fs::read(path) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(source) => return Err(read(source)),
+        };
+        let mut latest = BTreeMap::new();
+        let complete = text.split_inclusive(|&byte| byte == b'\n');
+        for (index, bytes) in complete.filter(|line| line.ends_with(b"\n")).enumerate() {
+            let malformed = |source| OpenError::Parse {
+                path: path.to_owned(),
+                place: format!("line {}", index + 1),
+                source,
+            };
+            let line: Line<'_> = serde_json::from_slice(bytes).map_err(malformed)?;
+            let alert = Alert::parse(line.alert.get()).map_err(malformed)?;
+            latest.insert((line.repository.to_owned(), alert.number()), (bytes, alert));
+        }
+
+        let lines: Vec<&[u8]> = latest.values().map(|(line, _)| *line).collect();
+        let file = rewrite(path, &lines.concat()).map_err(|source| OpenError::Write {
+            path: path.to_owned(),
+            source,
+        })?;
+        let saved = latest
+            .into_iter()
+            .map(|((repository, _), (_, alert))| Saved { repository, alert })
+            .collect();
+        Ok((Self { file: Some(file) }, saved))
+    }
+
+    /// On disk when this returns `Ok`, absent when it returns `Err`.
+    pub(crate) fn append(&mut self, repository: &str, alert: &Alert) -> io::Result<()> {
+        let Some(file) = &mut self.file else {
+            return Ok(());
+        };
+        let alert = alert.text(ApiVersion::DEFAULT);
+        let mut line = serde_json::to_vec(&Line { repository, alert })?;
+        line.push(b'\n');
+        let end = file.seek(SeekFrom::End(0))?;
+        let written = file.write_all(&line).and_then(|()| file.sync_data());
+        if written.is_err() {
+            // Half a line would swallow the next one.
+            file.set_len(end)?;
+        }
+        written
+    }
+}
+
+fn rewrite(path: &Path, content: &[u8]) -> io::Result<File> {
+    let directory = match path.parent() {
+        Some(directory) if !directory.as_os_str().is_empty() => directory,
+        _ => Path::new("."),
+    };
+    fs::create_dir_all(directory)?;
+    let unfinished = path.with_extension("unfinished");
+    let mut file = File::create(&unfinished)?;
+    file.write_all(content)?;
+    file.sync_all()?;
+    fs::rename(&unfinished, path)?;
+    File::open(directory)?.sync_all()?;
+    OpenOptions::new().write(true).open(path)
+}

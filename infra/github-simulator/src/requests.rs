@@ -1,0 +1,100 @@
+//! The calls received, for tests that count them.
+
+use std::collections::VecDeque;
+use std::sync::Mutex;
+
+use axum::http::StatusCode;
+use jiff::Timestamp;
+use serde::Serialize;
+
+use crate::locked;
+
+/// The latest so many calls are remembered.
+const KEPT: usize = 100_000;
+
+/// One call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct Received {
+    method: String,
+    /// Path and query.
+    path: String,
+    /// Null until the answer is known.
+    status: Option<u16>,
+    at: String,
+}
+
+/// Which call an answer belongs to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Sequence(u64);
+
+impl Sequence {
+    pub(crate) fn number(self) -> u64 {
+        self.0
+    }
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Requests(Mutex<Log>);
+
+#[derive(Debug, Default)]
+struct Log {
+    forgotten: u64,
+    calls: VecDeque<Received>,
+}
+
+impl Requests {
+    pub(crate) fn received(&self, method: &str, path: &str, now: Timestamp) -> Sequence {
+        let mut log = locked(&self.0);
+        if log.calls.len() == KEPT {
+            log.calls.pop_front();
+            log.forgotten += 1;
+        }
+        log.calls.push_back(Received {
+            method: method.to_owned(),
+            path: path.to_owned(),
+            status: None,
+            at: format!("{now:.3}"),
+        });
+        Sequence(log.forgotten + log.calls.len() as u64 - 1)
+    }
+
+    pub(crate) fn answered(&self, call: Sequence, status: StatusCode) {
+        let mut log = locked(&self.0);
+        let index = call.0.checked_sub(log.forgotten);
+        let index = index.and_then(|index| usize::try_from(index).ok());
+        if let Some(call) = index.and_then(|index| log.calls.get_mut(index)) {
+            call.status = Some(status.as_u16());
+        }
+    }
+
+    pub(crate) fn list(&self) -> Vec<Received> {
+        locked(&self.0).calls.iter().cloned().collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_oldest_calls_are_forgotten_and_answers_still_find_their_call() {
+        let requests = Requests::default();
+        let now = Timestamp::UNIX_EPOCH;
+        let first = requests.received("GET", "/first", now);
+        let second = requests.received("GET", "/second", now);
+        for _ in 0..KEPT - 1 {
+            requests.received("GET", "/later", now);
+        }
+        requests.answered(first, StatusCode::OK);
+        requests.answered(second, StatusCode::NOT_FOUND);
+
+        let listed = requests.list();
+        assert_eq!(listed.len(), KEPT);
+        assert_eq!(
+            (listed[0].path.as_str(), listed[0].status),
+            ("/second", Some(404))
+        );
+        assert!(listed[1..].iter().all(|call| call.status.is_none()));
+        assert_eq!(listed[0].at, "1970-01-01T00:00:00.000Z");
+    }
+}

@@ -1,0 +1,8 @@
+//! The simulator through a real listener, as the functions meet it.
+
+mod changes;
+mod credentials;
+mod dataset;
+mod faults;
+mod lists;
+mod server;
