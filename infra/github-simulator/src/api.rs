@@ -93,12 +93,17 @@ pub(crate) async fn receive(
     }
 }
 
-async fn proceed(simulator: Simulator, incoming: Incoming, sequence: Sequence) -> Response<Body> {
+async fn proceed(
+    simulator: Simulator,
+    mut incoming: Incoming,
+    sequence: Sequence,
+) -> Response<Body> {
     let id = request_id(sequence, incoming.now);
     let call = Call::parse(&incoming.method, incoming.uri.path());
     let strike = call.as_ref().and_then(|call| simulator.strike(call));
     if let Some(delay) = strike.as_ref().and_then(|strike| strike.delay) {
         tokio::time::sleep(delay).await;
+        incoming.now = Timestamp::now();
     }
     let effect = strike.map_or(Effect::LetThrough, |strike| strike.effect);
     if let Effect::AnswerInstead(answer) = effect {
