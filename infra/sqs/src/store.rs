@@ -6,6 +6,7 @@ mod receive;
 
 use std::collections::BTreeSet;
 use std::path::Path;
+use std::time::Duration;
 
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 use rusqlite::{Connection, ErrorCode, ToSql, Transaction, TransactionBehavior};
@@ -84,7 +85,9 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Connection, OpenError> {
             Some(path) => Connection::open(path)?,
             None => Connection::open_in_memory()?,
         };
-        // One process owns the file: its long polls would not hear of another's sends.
+        // One process owns the file: its long polls would not hear of another's sends. A second one is told so
+        // as soon as a dying predecessor cannot be the reason any more.
+        connection.busy_timeout(Duration::from_secs(1))?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // What a process has written survives its death in any case. FULL would add only the loss of power, and
