@@ -59,6 +59,7 @@ impl Outcome {
 #[derive(Debug)]
 pub struct Claim {
     key: CommandKey,
+    stage: Stage,
     hold: Hold,
 }
 
@@ -227,6 +228,7 @@ impl Ledger {
             Outcome::Applied(command) | Outcome::AlreadyApplied(command) => {
                 let claim = Claim {
                     key: key.clone(),
+                    stage,
                     hold,
                 };
                 return Ok(Claimed::Held(claim, Box::new(command)));
@@ -291,6 +293,7 @@ impl Ledger {
             &claim.key,
             Move::Continue {
                 holder,
+                stage: claim.stage,
                 at,
                 waits,
                 now,

@@ -320,6 +320,8 @@ pub enum Move {
     Continue {
         /// The claim's token.
         holder: Token,
+        /// The stage that was claimed.
+        stage: Stage,
         /// When the next message is due.
         at: Timestamp,
         /// Whether the command waits until then (or only needs another delivery).
@@ -403,9 +405,13 @@ impl Move {
                 ],
             ],
             Self::Report { hold, .. } => vec![vec![StatusIs(Running), HeldBy(hold.token)]],
-            Self::Continue { holder, .. }
-            | Self::Release { holder, .. }
-            | Self::Settle { holder, .. } => vec![vec![StatusIs(Running), HeldBy(holder)]],
+            // The stage keeps a write whose answer was lost from counting twice when it is repeated.
+            Self::Continue { holder, stage, .. } => {
+                vec![vec![StatusIs(Running), HeldBy(holder), StageIs(stage)]]
+            }
+            Self::Release { holder, .. } | Self::Settle { holder, .. } => {
+                vec![vec![StatusIs(Running), HeldBy(holder)]]
+            }
             Self::Exhaust { holder, stage, now } => {
                 let mut any = vec![
                     vec![StatusIs(Accepted), StageIs(stage)],

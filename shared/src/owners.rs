@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use aws_sdk_dynamodb::{
+    error::SdkError,
     operation::update_item::UpdateItemError,
     types::{AttributeValue, ReturnValuesOnConditionCheckFailure},
 };
@@ -249,31 +250,22 @@ impl Owners {
             .await
     }
 
-    /// The owners of one shard whose scheduled sync was due by `now`, oldest first.
+    /// The owners of one shard whose scheduled sync was due by `now`, oldest first. A row that cannot be read is an entry
+    /// of its own: it hides no other.
     pub async fn due(
         &self,
         shard: u8,
         limit: u32,
         after: Option<Item>,
         now: Timestamp,
-    ) -> Result<(Vec<DueOwner>, Option<Item>), OwnersError> {
+    ) -> Result<(Vec<Result<DueOwner, OwnersError>>, Option<Item>), OwnersError> {
         let (items, next) = due_items(&self.table, DueKind::Schedule, shard, limit, after, now)
             .await
             .map_err(|source| OwnersError::Unread {
                 what: "due scheduled syncs",
                 source,
             })?;
-        let owners = items
-            .iter()
-            .map(|item| {
-                Ok(DueOwner {
-                    owner: item.parsed("pk", |pk| Partition::Owner.owner(pk))?,
-                    due_at: item.time("due_at")?,
-                })
-            })
-            .collect::<Result<_, Unreadable>>()
-            .map_err(of(SETTINGS))?;
-        Ok((owners, next))
+        Ok((items.iter().map(due_owner).collect(), next))
     }
 
     /// Moves an owner's turn from `seen` to `to`. `false` if somebody else has moved it, or it was taken off.
@@ -284,12 +276,14 @@ impl Owners {
         to: Timestamp,
     ) -> Result<bool, OwnersError> {
         let mut e = Expression::default();
+        let mover = uuid::Uuid::new_v4().simple().to_string();
         let unmoved = e.compare("due_at", "=", ms(seen));
         e.set("due_at", ms(to));
+        e.set("moved_by", s(&mover));
         match self.update(owner, SETTINGS, e, Some(unmoved)).await {
             Ok(()) => Ok(true),
-            // Our own write whose answer was lost: the moment, to the millisecond, is the token.
-            Err(Refused::Condition(Some(item))) => Ok(item.get("due_at") == Some(&ms(to))),
+            // Our own write whose answer was lost. The moment does not tell: another may have moved it to the same one.
+            Err(Refused::Condition(Some(item))) => Ok(item.get("moved_by") == Some(&s(&mover))),
             Err(Refused::Condition(None)) => Ok(false),
             Err(Refused::Unwritten(source)) => Err(OwnersError::Unwritten {
                 what: "the next scheduled sync",
@@ -340,7 +334,7 @@ impl Owners {
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
-        match sent.map_err(|error| error.into_service_error()) {
+        match sent.map_err(SdkError::into_service_error) {
             Ok(_) => Ok(()),
             Err(UpdateItemError::ConditionalCheckFailedException(refusal)) => {
                 Err(Refused::Condition(refusal.item))
@@ -366,6 +360,16 @@ fn settings(item: &Item) -> Result<(Settings, u64), OwnersError> {
     let text = item.text("settings").map_err(of(SETTINGS))?;
     let settings = serde_json::from_str(text).map_err(of(SETTINGS))?;
     Ok((settings, item.number("version").map_err(of(SETTINGS))?))
+}
+
+fn due_owner(item: &Item) -> Result<DueOwner, OwnersError> {
+    let read = || -> Result<DueOwner, Unreadable> {
+        Ok(DueOwner {
+            owner: item.parsed("pk", |pk| Partition::Owner.owner(pk))?,
+            due_at: item.time("due_at")?,
+        })
+    };
+    read().map_err(of(SETTINGS))
 }
 
 fn integration(item: &Item) -> Result<Integration, OwnersError> {

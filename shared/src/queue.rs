@@ -66,6 +66,15 @@ enum Wire {
     },
 }
 
+/// A command that a message seems to be about, however little of it can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Which one.
+    pub key: CommandKey,
+    /// Which of its messages this is; the first one, if the message does not say.
+    pub stage: Stage,
+}
+
 /// Why a body is no message for this version.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
@@ -75,13 +84,13 @@ pub enum Unusable {
         /// Its version.
         version: u64,
         /// The command it seems to be about.
-        command: Option<CommandKey>,
+        command: Option<Recovered>,
     },
     /// Nobody can read it: to be kept for an operator.
     #[error("the message cannot be understood")]
     Malformed {
         /// The command it seems to be about.
-        command: Option<CommandKey>,
+        command: Option<Recovered>,
         /// What is wrong. Names positions and fields, not contents.
         #[source]
         source: serde_json::Error,
@@ -90,7 +99,7 @@ pub enum Unusable {
 
 impl Unusable {
     /// The command that the message seems to be about.
-    pub const fn command(&self) -> Option<&CommandKey> {
+    pub const fn command(&self) -> Option<&Recovered> {
         match self {
             Self::Newer { command, .. } | Self::Malformed { command, .. } => command.as_ref(),
         }
@@ -164,12 +173,15 @@ impl Message {
     }
 }
 
-/// The command that a message seems to be about, however little of it can be read.
-fn recover(value: &Value) -> Option<CommandKey> {
+fn recover(value: &Value) -> Option<Recovered> {
     let text = |name| value.get(name).and_then(Value::as_str);
-    Some(CommandKey {
-        owner: text("owner")?.parse().ok()?,
-        id: text("commandId")?.parse().ok()?,
+    let stage = value.get("stage").and_then(Value::as_u64);
+    Some(Recovered {
+        key: CommandKey {
+            owner: text("owner")?.parse().ok()?,
+            id: text("commandId")?.parse().ok()?,
+        },
+        stage: Stage(stage.and_then(|stage| stage.try_into().ok()).unwrap_or(0)),
     })
 }
 
@@ -366,13 +378,19 @@ mod tests {
 
     #[test]
     fn a_newer_message_is_told_from_a_malformed_one_and_its_command_is_recovered() {
-        let newer = r#"{"version":2,"kind":"other","owner":"user:auth0|5f7c","commandId":"01932b3a-5c00-7000-8000-000000000001"}"#;
+        let newer = r#"{"version":2,"kind":"other","owner":"user:auth0|5f7c","commandId":"01932b3a-5c00-7000-8000-000000000001","stage":3}"#;
+        let about = |stage| Recovered {
+            key: key(),
+            stage: Stage(stage),
+        };
         assert!(
-            matches!(Message::parse(newer), Err(Unusable::Newer { version: 2, command: Some(found) }) if found == key())
+            matches!(Message::parse(newer), Err(Unusable::Newer { version: 2, command: Some(found) }) if found == about(3))
         );
-        let malformed = newer.replace(":2", ":1");
+        let malformed = newer
+            .replace(r#""version":2"#, r#""version":1"#)
+            .replace(r#""stage":3"#, r#""stage":"three""#);
         assert!(
-            matches!(Message::parse(&malformed), Err(Unusable::Malformed { command: Some(found), .. }) if found == key())
+            matches!(Message::parse(&malformed), Err(Unusable::Malformed { command: Some(found), .. }) if found == about(0))
         );
         for body in [
             "",

@@ -5,14 +5,14 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use tokio::time::Instant;
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::{
     Timestamp,
     command::{Command, CommandKey, LastError, Progress},
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome},
     lifecycle::{Stage, Waits},
-    queue::{MAX_DELAY, Message, QueueUrl, Sender, Unusable},
+    queue::{MAX_DELAY, Message, QueueUrl, Recovered, Sender, Unusable},
     result_code::ResultCode,
     sqs::{Delivery, Inbox, Verdict},
     telemetry::chain,
@@ -73,8 +73,6 @@ pub enum Effected {
     Transient {
         /// What went wrong.
         error: LastError,
-        /// How far it came.
-        progress: Option<Progress>,
         /// Not before this long; otherwise the usual backoff.
         after: Option<Duration>,
     },
@@ -185,16 +183,19 @@ impl Worker {
                 }
             }
         };
-        let (effected, ()) = tokio::join!(work, self.inbox.come_again_after(delivery, takeover));
-        drop(span);
-        self.conclude(delivery, &claim, stage, effected).await
+        async {
+            let hidden = self.inbox.come_again_after(delivery, takeover);
+            let (effected, ()) = tokio::join!(work, hidden);
+            self.conclude(delivery, &claim, effected).await
+        }
+        .instrument(span)
+        .await
     }
 
     async fn conclude(
         &self,
         delivery: &Delivery,
         claim: &Claim,
-        stage: Stage,
         effected: Effected,
     ) -> Verdict {
         let now = (self.clock)();
@@ -267,11 +268,11 @@ impl Worker {
         let delay = at.since(now).min(MAX_DELAY);
         match self.sender.send(&self.queue, &message, delay).await {
             Ok(()) => {
-                info!(command.id = %claim.key().id, command.stage = stage.0, "the command continues in a later delivery")
+                info!(command.id = %claim.key().id, command.stage = stage.0, "the command continues in a later delivery");
             }
             // The row is the outbox: the reconciler sends what nobody claims.
             Err(error) => {
-                error!(command.id = %claim.key().id, error = %chain(&error), "the continuation was not sent; the reconciler will")
+                error!(command.id = %claim.key().id, error = %chain(&error), "the continuation was not sent; the reconciler will");
             }
         }
         Verdict::Done
@@ -346,12 +347,12 @@ pub async fn keep_malformed(
         return Verdict::Again;
     }
     error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a malformed message was kept for inspection");
-    let Some(key) = unusable.command() else {
+    let Some(Recovered { key, stage }) = unusable.command() else {
         return Verdict::Done;
     };
     let code = ResultCode::MalformedMessage;
     match ledger
-        .exhaust(key, None, Stage::default(), code, None, now)
+        .exhaust(key, None, *stage, code, None, now)
         .await
     {
         Ok(outcome) => {

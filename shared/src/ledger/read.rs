@@ -165,19 +165,19 @@ impl Ledger {
     }
 
     /// The commands of one shard that needed attention by `now`, oldest first. `after` continues behind an earlier
-    /// page. Eventually consistent: what it names is only a nomination.
+    /// page. Eventually consistent: what it names is only a nomination. A row that cannot be read is an entry of its own:
+    /// it hides no other.
     pub async fn due(
         &self,
         shard: u8,
         limit: u32,
         after: Option<Item>,
         now: Timestamp,
-    ) -> Result<(Vec<Nominee>, Option<Item>), LedgerError> {
+    ) -> Result<(Vec<Result<Nominee, LedgerError>>, Option<Item>), LedgerError> {
         let (items, next) = due_items(&self.table, DueKind::Command, shard, limit, after, now)
             .await
             .map_err(|source| unread("what is due", source))?;
-        let nominees = items.iter().map(item::nominee).collect::<Result<_, _>>()?;
-        Ok((nominees, next))
+        Ok((items.iter().map(item::nominee).collect(), next))
     }
 }
 
