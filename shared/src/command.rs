@@ -192,6 +192,9 @@ pub enum LastError {
     /// A defect of ours.
     #[error("the worker failed unexpectedly")]
     Unexpected,
+    /// Our own credentials for GitHub cannot be read or used.
+    #[error("the GitHub App's own credentials cannot be used")]
+    NoCredentials,
     /// The owner is connected to no installation.
     #[error("the owner is connected to no GitHub installation")]
     NotConnected,

@@ -186,7 +186,7 @@ impl Worker {
         async {
             let hidden = self.inbox.come_again_after(delivery, takeover);
             let (effected, ()) = tokio::join!(work, hidden);
-            self.conclude(delivery, &claim, effected).await
+            self.conclude(delivery, &claim, stage, effected).await
         }
         .instrument(span)
         .await
@@ -196,6 +196,7 @@ impl Worker {
         &self,
         delivery: &Delivery,
         claim: &Claim,
+        stage: Stage,
         effected: Effected,
     ) -> Verdict {
         let now = (self.clock)();
@@ -205,11 +206,8 @@ impl Worker {
                 let settled = self.ledger.settle(claim, ending, now).await;
                 self.ended(delivery, claim, ending.code, settled).await
             }
-            Effected::Transient {
-                error, progress, ..
-            } if delivery.receives >= self.max_receives => {
+            Effected::Transient { error, .. } if delivery.receives >= self.max_receives => {
                 let code = ResultCode::QueueRetriesExhausted;
-                let _ = progress;
                 let exhausted = self
                     .ledger
                     .exhaust(key, Some(claim), stage, code, Some(error), now)
@@ -351,10 +349,7 @@ pub async fn keep_malformed(
         return Verdict::Done;
     };
     let code = ResultCode::MalformedMessage;
-    match ledger
-        .exhaust(key, None, *stage, code, None, now)
-        .await
-    {
+    match ledger.exhaust(key, None, *stage, code, None, now).await {
         Ok(outcome) => {
             let ended = outcome.made().is_some();
             info!(command.id = %key.id, ended, "the command of a malformed message");
@@ -369,11 +364,7 @@ pub async fn keep_malformed(
 }
 
 const fn transient(error: LastError) -> Effected {
-    Effected::Transient {
-        error,
-        progress: None,
-        after: None,
-    }
+    Effected::Transient { error, after: None }
 }
 
 /// How long a message stays away after its n-th failed delivery: 5 s, 15 s, 45 s, 90 s, each spread by a quarter.

@@ -1,0 +1,50 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    environment::{self, InvalidEnvironment},
+    github::GithubConfig,
+    lifecycle::Timeouts,
+    queue::QueueUrl,
+    secrets::SecretName,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub timeouts: Timeouts,
+    /// `SYNC_QUEUE_URL`: syncs that were asked for.
+    pub sync_queue: QueueUrl,
+    /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
+    pub scheduled_sync_queue: QueueUrl,
+    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    pub malformed_queue: QueueUrl,
+    /// `MAX_RECEIVES`: the queues' maxReceiveCount.
+    pub max_receives: u32,
+    /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
+    pub github: GithubConfig,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            timeouts: environment::timeouts()?,
+            sync_queue: environment::read("SYNC_QUEUE_URL")?,
+            scheduled_sync_queue: environment::read("SCHEDULED_SYNC_QUEUE_URL")?,
+            malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+            max_receives: environment::positive("MAX_RECEIVES")?.get(),
+            github: GithubConfig {
+                base_url: environment::read("GITHUB_API_URL")?,
+                api_version: environment::read("GITHUB_API_VERSION")?,
+                app_id: environment::read("GITHUB_APP_ID")?,
+                private_key: SecretName::new(environment::read::<String>(
+                    "GITHUB_PRIVATE_KEY_SECRET",
+                )?),
+            },
+        })
+    }
+}
