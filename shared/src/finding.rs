@@ -13,9 +13,13 @@ mod identity;
 mod score;
 mod words;
 
-pub use identity::{AlertNumber, FindingId, InvalidIdentity, Repository, RepositoryId, RepositoryName};
+pub use identity::{
+    AlertNumber, FindingId, InvalidIdentity, Repository, RepositoryId, RepositoryName,
+};
 pub use score::CvssScore;
-pub use words::{DependencyScope, DismissReason, FindingStatus, IgnoredReason, Severity, UnknownWord};
+pub use words::{
+    DependencyScope, DismissReason, FindingStatus, IgnoredReason, Severity, UnknownWord,
+};
 
 use std::{fmt, str::FromStr};
 
@@ -106,25 +110,44 @@ impl Finding {
         let unknown = |what| NotMappable { number, what };
         let vulnerability = &alert.security_vulnerability;
         let advisory = &alert.security_advisory;
-        let severity = vulnerability.severity.known().ok_or(unknown("a severity"))?;
+        let severity = vulnerability
+            .severity
+            .known()
+            .ok_or(unknown("a severity"))?;
         let (status, ignored_reason, ignored_by) = match alert.state {
             AlertState::Open => (FindingStatus::Open, None, None),
             AlertState::Fixed => (FindingStatus::Fixed, None, None),
             AlertState::Dismissed => {
-                let reason = alert.dismissed_reason.as_deref().map(IgnoredReason::of_dismissal);
-                (FindingStatus::Ignored, reason, alert.dismissed_by.as_ref().map(|user| user.login.clone()))
+                let reason = alert
+                    .dismissed_reason
+                    .as_deref()
+                    .map(IgnoredReason::of_dismissal);
+                (
+                    FindingStatus::Ignored,
+                    reason,
+                    alert.dismissed_by.as_ref().map(|user| user.login.clone()),
+                )
             }
-            AlertState::AutoDismissed => {
-                (FindingStatus::Ignored, Some(IgnoredReason::AutoDismissed), Some(GITHUB.to_owned()))
-            }
+            AlertState::AutoDismissed => (
+                FindingStatus::Ignored,
+                Some(IgnoredReason::AutoDismissed),
+                Some(GITHUB.to_owned()),
+            ),
             AlertState::Other => return Err(unknown("a state")),
         };
         let mut cwe_ids: Vec<String> = advisory.cwes.iter().map(|cwe| cwe.cwe_id.clone()).collect();
         cwe_ids.sort_unstable();
         cwe_ids.dedup();
-        let package = alert.dependency.package.as_ref().unwrap_or(&vulnerability.package);
+        let package = alert
+            .dependency
+            .package
+            .as_ref()
+            .unwrap_or(&vulnerability.package);
         Ok(Self {
-            id: FindingId { repository: repository.id, number },
+            id: FindingId {
+                repository: repository.id,
+                number,
+            },
             repository: repository.name.clone(),
             severity,
             status,
@@ -132,9 +155,16 @@ impl Finding {
             ignored_by,
             package: package.clone(),
             vulnerable_version_range: vulnerability.vulnerable_version_range.clone(),
-            patched_version: vulnerability.first_patched_version.as_ref().map(|version| version.identifier.clone()),
+            patched_version: vulnerability
+                .first_patched_version
+                .as_ref()
+                .map(|version| version.identifier.clone()),
             manifest_path: alert.dependency.manifest_path.clone().unwrap_or_default(),
-            dependency_scope: alert.dependency.scope.as_deref().and_then(|scope| scope.parse().ok()),
+            dependency_scope: alert
+                .dependency
+                .scope
+                .as_deref()
+                .and_then(|scope| scope.parse().ok()),
             ghsa_id: advisory.ghsa_id.clone(),
             cve_id: advisory.cve_id.clone(),
             cvss_score: advisory.cvss_score(),
@@ -153,9 +183,17 @@ impl Finding {
     /// The leading word is the version of what is hashed: whatever changes the text of an unchanged finding changes
     /// every digest, and with it every row is written once more.
     pub fn digest(&self) -> FindingDigest {
-        let content = serde_json::to_vec(self).expect("a finding has string keys and no failing serialiser");
-        let hash = Sha256::new().chain_update(b"finding/1\n").chain_update(content).finalize();
-        FindingDigest(hash.first_chunk().copied().expect("SHA-256 is longer than 8 bytes"))
+        let content =
+            serde_json::to_vec(self).expect("a finding has string keys and no failing serialiser");
+        let hash = Sha256::new()
+            .chain_update(b"finding/1\n")
+            .chain_update(content)
+            .finalize();
+        FindingDigest(
+            hash.first_chunk()
+                .copied()
+                .expect("SHA-256 is longer than 8 bytes"),
+        )
     }
 }
 
@@ -177,8 +215,14 @@ pub struct InvalidDigest;
 impl FromStr for FindingDigest {
     type Err = InvalidDigest;
     fn from_str(text: &str) -> Result<Self, InvalidDigest> {
-        let digits = text.len() == 16 && text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
-        let number = u64::from_str_radix(text, 16).ok().filter(|_| digits).ok_or(InvalidDigest)?;
+        let digits = text.len() == 16
+            && text
+                .bytes()
+                .all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+        let number = u64::from_str_radix(text, 16)
+            .ok()
+            .filter(|_| digits)
+            .ok_or(InvalidDigest)?;
         Ok(Self(number.to_be_bytes()))
     }
 }
@@ -191,7 +235,9 @@ impl Serialize for FindingDigest {
 
 impl<'de> Deserialize<'de> for FindingDigest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -214,11 +260,21 @@ mod written_identity {
         id: FindingId,
     }
 
-    pub(super) fn serialize<S: Serializer>(id: &FindingId, serializer: S) -> Result<S::Ok, S::Error> {
-        Written { id: *id, source: "dependabot", source_id: id.number.to_string() }.serialize(serializer)
+    pub(super) fn serialize<S: Serializer>(
+        id: &FindingId,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        Written {
+            id: *id,
+            source: "dependabot",
+            source_id: id.number.to_string(),
+        }
+        .serialize(serializer)
     }
 
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<FindingId, D::Error> {
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<FindingId, D::Error> {
         Stored::deserialize(deserializer).map(|stored| stored.id)
     }
 }

@@ -21,14 +21,16 @@ pub(crate) mod testing;
 mod transport;
 
 pub use alert::{
-    Advisory, Alert, AlertSeverity, AlertState, Cvss, CvssSeverities, Cwe, Dependency, Unreadable, User, Version,
-    Vulnerability,
+    Advisory, Alert, AlertSeverity, AlertState, Cvss, CvssSeverities, Cwe, Dependency, Unreadable,
+    User, Version, Vulnerability,
 };
 pub use answer::{Answer, Classified, RateLimit, RateLimitKind, Refusal, classify};
 pub use app::CredentialsError;
 pub use base::{BaseUrl, InvalidBaseUrl, RepositoryPath};
 pub use config::{ApiVersion, AppId, GithubConfig, InstallationId, InvalidSetting};
-pub use installation::{AlertsAccess, Installation, InstallationRepositories, InstallationRepository};
+pub use installation::{
+    AlertsAccess, Installation, InstallationRepositories, InstallationRepository,
+};
 pub use link::{LinkRefusal, Next, NextPage, PageRequest};
 
 use std::{collections::HashSet, sync::Arc, time::Duration};
@@ -133,7 +135,10 @@ pub enum GithubError {
 
 impl From<Refusal> for GithubError {
     fn from(refusal: Refusal) -> Self {
-        Self::Refused { refusal, led_to: None }
+        Self::Refused {
+            refusal,
+            led_to: None,
+        }
     }
 }
 
@@ -149,10 +154,20 @@ impl Github {
         Self::with_first_wait(config, secrets, FIRST_WAIT)
     }
 
-    fn with_first_wait(config: &GithubConfig, secrets: Secrets, first_wait: Duration) -> Result<Self, GithubError> {
+    fn with_first_wait(
+        config: &GithubConfig,
+        secrets: Secrets,
+        first_wait: Duration,
+    ) -> Result<Self, GithubError> {
         let transport = Transport::new(&config.base_url, &config.api_version, first_wait)?;
         let app = App::new(config, secrets);
-        Ok(Self { inner: Arc::new(Inner { base: config.base_url.clone(), app, transport }) })
+        Ok(Self {
+            inner: Arc::new(Inner {
+                base: config.base_url.clone(),
+                app,
+                transport,
+            }),
+        })
     }
 
     /// Every repository that `installation` reaches: all pages, or none.
@@ -177,7 +192,15 @@ impl Github {
                 },
                 _ => not_read(answer, budget.now),
             };
-            let fetched = self.call(installation, Access::ReadAlerts, Call::get(url.clone()), budget, read).await?;
+            let fetched = self
+                .call(
+                    installation,
+                    Access::ReadAlerts,
+                    Call::get(url.clone()),
+                    budget,
+                    read,
+                )
+                .await?;
             let (page, next) = fetched.value;
             pages.add(page);
             match next {
@@ -200,7 +223,9 @@ impl Github {
         let base = &self.inner.base;
         let url = match page {
             PageRequest::First => base.alerts(repository),
-            PageRequest::Next(next) => next.url_for(base, repository).ok_or(GithubError::PageElsewhere)?,
+            PageRequest::Next(next) => next
+                .url_for(base, repository)
+                .ok_or(GithubError::PageElsewhere)?,
         };
         let read = |answer: &Answer, url: &Url| match classify(answer, budget.now) {
             Classified::Page(raw) => {
@@ -212,15 +237,31 @@ impl Github {
                     }
                 }
                 let next = link::after(&answer.headers, base, repository, page, url);
-                Reading::Done(Listed::Page(AlertsPage { alerts, unreadable, next, led_to: None }))
+                Reading::Done(Listed::Page(AlertsPage {
+                    alerts,
+                    unreadable,
+                    next,
+                    led_to: None,
+                }))
             }
             Classified::NotModified => Reading::Done(Listed::NotModified),
-            Classified::Moved(location) => Reading::Moved(location.to_owned()),
+            Classified::Moved(to) => moved(answer.status, to),
             Classified::Refused(refusal) => Reading::Refused(refusal),
         };
-        let fetched = self.call(installation, Access::ReadAlerts, Call::get(url), budget, read).await?;
+        let fetched = self
+            .call(
+                installation,
+                Access::ReadAlerts,
+                Call::get(url),
+                budget,
+                read,
+            )
+            .await?;
         Ok(match fetched.value {
-            Listed::Page(page) => Listed::Page(AlertsPage { led_to: fetched.led_to, ..page }),
+            Listed::Page(page) => Listed::Page(AlertsPage {
+                led_to: fetched.led_to,
+                ..page
+            }),
             Listed::NotModified => Listed::NotModified,
         })
     }
@@ -235,7 +276,10 @@ impl Github {
     ) -> Result<Alert, GithubError> {
         let call = Call::get(self.inner.base.alert(repository, number));
         let read = |answer: &Answer, _: &Url| object(answer, budget.now);
-        Ok(self.call(installation, Access::ReadAlerts, call, budget, read).await?.value)
+        Ok(self
+            .call(installation, Access::ReadAlerts, call, budget, read)
+            .await?
+            .value)
     }
 
     /// Dismisses an alert, and gives it as GitHub then shows it: an organisation that reviews dismissals leaves it open.
@@ -259,7 +303,10 @@ impl Github {
             repeat: Repeat::Never,
         };
         let read = |answer: &Answer, _: &Url| object(answer, budget.now);
-        Ok(self.call(installation, Access::WriteAlerts, call, budget, read).await?.value)
+        Ok(self
+            .call(installation, Access::WriteAlerts, call, budget, read)
+            .await?
+            .value)
     }
 
     /// An installation, and what it grants.
@@ -268,9 +315,16 @@ impl Github {
         installation: InstallationId,
         budget: Budget,
     ) -> Result<Installation, GithubError> {
-        let Inner { base, app, transport } = &*self.inner;
+        let Inner {
+            base,
+            app,
+            transport,
+        } = &*self.inner;
         let call = Call::get(base.at(format_args!("/app/installations/{installation}")));
-        app.as_app(transport, &call, budget, |answer| object(answer, budget.now)).await
+        app.as_app(transport, &call, budget, |answer| {
+            object(answer, budget.now)
+        })
+        .await
     }
 
     /// Makes a call with a token of `installation`. Follows one redirect, if it leads to the same thing of a repository
@@ -283,22 +337,30 @@ impl Github {
         budget: Budget,
         read: impl Fn(&Answer, &Url) -> Reading<T>,
     ) -> Result<Fetched<T>, GithubError> {
-        let Inner { base, app, transport } = &*self.inner;
+        let Inner {
+            base,
+            app,
+            transport,
+        } = &*self.inner;
         let mut led_to = None;
         let mut refused_before = false;
         loop {
             let token = app.token(transport, installation, access, budget).await?;
             let url = call.url.clone();
-            let reading = transport.make(&call, &token.text, budget.deadline, |answer| read(answer, &url)).await?;
+            let reading = transport
+                .make(&call, &token.text, budget.deadline, |answer| {
+                    read(answer, &url)
+                })
+                .await?;
             let refusal = match reading {
                 Reading::Done(value) => return Ok(Fetched { value, led_to }),
-                Reading::Moved(location) => match redirected(base, &url, &location) {
+                Reading::Moved { status, to } => match redirected(base, &url, &to) {
                     Some((target, repository)) if led_to.is_none() => {
                         call.url = target;
                         led_to = Some(repository);
                         continue;
                     }
-                    Some(_) | None => Refusal::Unexpected { status: 301 },
+                    Some(_) | None => Refusal::Unexpected { status },
                 },
                 Reading::Refused(Refusal::AuthInvalid) => {
                     app.forget(installation, access, &token).await;
@@ -326,6 +388,13 @@ fn redirected(base: &BaseUrl, from: &Url, location: &str) -> Option<(Url, Reposi
     Some((target, repository))
 }
 
+fn moved<T>(status: u16, to: &str) -> Reading<T> {
+    Reading::Moved {
+        status,
+        to: to.to_owned(),
+    }
+}
+
 /// Reads a body that is one object.
 fn object<T: DeserializeOwned>(answer: &Answer, now: Timestamp) -> Reading<T> {
     match answer.status {
@@ -339,7 +408,7 @@ fn object<T: DeserializeOwned>(answer: &Answer, now: Timestamp) -> Reading<T> {
 
 fn not_read<T>(answer: &Answer, now: Timestamp) -> Reading<T> {
     match location(answer) {
-        Some(location) => Reading::Moved(location.to_owned()),
+        Some(to) => moved(answer.status, to),
         None => Reading::Refused(refusal(answer, now)),
     }
 }

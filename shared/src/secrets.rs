@@ -7,7 +7,9 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_secretsmanager::{Client, error::SdkError, operation::get_secret_value::GetSecretValueError};
+use aws_sdk_secretsmanager::{
+    Client, error::SdkError, operation::get_secret_value::GetSecretValueError,
+};
 
 use crate::Timestamp;
 
@@ -90,7 +92,10 @@ struct Read {
 impl Secrets {
     /// Reads through `client`.
     pub fn new(client: Client) -> Self {
-        Self { client, read: Arc::default() }
+        Self {
+            client,
+            read: Arc::default(),
+        }
     }
 
     /// The secret as it was within the last five minutes.
@@ -104,13 +109,32 @@ impl Secrets {
     }
 
     /// The secret as it is now, for when its user was told that it is no longer good.
-    pub async fn reread(&self, name: &SecretName, now: Timestamp) -> Result<SecretText, SecretError> {
-        let answer = self.client.get_secret_value().secret_id(&name.0).send().await.map_err(|source| {
-            SecretError::Unavailable { name: name.clone(), source: Box::new(source) }
-        })?;
-        let text = answer.secret_string().ok_or_else(|| SecretError::NoText { name: name.clone() })?;
+    pub async fn reread(
+        &self,
+        name: &SecretName,
+        now: Timestamp,
+    ) -> Result<SecretText, SecretError> {
+        let answer = self
+            .client
+            .get_secret_value()
+            .secret_id(&name.0)
+            .send()
+            .await
+            .map_err(|source| SecretError::Unavailable {
+                name: name.clone(),
+                source: Box::new(source),
+            })?;
+        let text = answer
+            .secret_string()
+            .ok_or_else(|| SecretError::NoText { name: name.clone() })?;
         let text = SecretText::from(text);
-        self.cache().insert(name.clone(), Read { text: text.clone(), at: now });
+        self.cache().insert(
+            name.clone(),
+            Read {
+                text: text.clone(),
+                at: now,
+            },
+        );
         Ok(text)
     }
 
@@ -134,13 +158,20 @@ mod tests {
         let store = SecretStore::start("first").await;
         let (secrets, name) = (store.secrets(), SecretName::new("key"));
         for minute in 0..5 {
-            let text = secrets.clone().read(&name, NOON + Duration::from_secs(60 * minute)).await.expect("stored");
+            let text = secrets
+                .clone()
+                .read(&name, NOON + Duration::from_secs(60 * minute))
+                .await
+                .expect("stored");
             assert_eq!(text.expose(), "first");
         }
         assert_eq!(store.reads.load(Ordering::SeqCst), 1);
         store.set("second");
         let text = secrets.read(&name, NOON + FRESH_FOR).await.expect("stored");
-        assert_eq!((text.expose(), store.reads.load(Ordering::SeqCst)), ("second", 2));
+        assert_eq!(
+            (text.expose(), store.reads.load(Ordering::SeqCst)),
+            ("second", 2)
+        );
     }
 
     #[tokio::test]
@@ -149,19 +180,35 @@ mod tests {
         let (secrets, name) = (store.secrets(), SecretName::new("key"));
         secrets.read(&name, NOON).await.expect("stored");
         store.set("second");
-        assert_eq!(secrets.read(&name, NOON).await.expect("stored").expose(), "first");
-        assert_eq!(secrets.reread(&name, NOON).await.expect("stored").expose(), "second");
-        assert_eq!(secrets.read(&name, NOON).await.expect("stored").expose(), "second");
+        assert_eq!(
+            secrets.read(&name, NOON).await.expect("stored").expose(),
+            "first"
+        );
+        assert_eq!(
+            secrets.reread(&name, NOON).await.expect("stored").expose(),
+            "second"
+        );
+        assert_eq!(
+            secrets.read(&name, NOON).await.expect("stored").expose(),
+            "second"
+        );
     }
 
     #[tokio::test]
     async fn an_error_names_the_secret_and_formatting_never_shows_it() {
         let store = SecretStore::start("first").await;
-        let error = store.secrets().read(&SecretName::new("absent"), NOON).await.expect_err("not stored");
+        let error = store
+            .secrets()
+            .read(&SecretName::new("absent"), NOON)
+            .await
+            .expect_err("not stored");
         assert_eq!(error.to_string(), "cannot read secret absent");
         assert_eq!(format!("{:?}", SecretText::from("first")), "SecretText(…)");
         let secrets = store.secrets();
-        secrets.read(&SecretName::new("key"), NOON).await.expect("stored");
+        secrets
+            .read(&SecretName::new("key"), NOON)
+            .await
+            .expect("stored");
         assert!(!format!("{secrets:?}").contains("first"));
     }
 }

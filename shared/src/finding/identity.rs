@@ -37,7 +37,9 @@ impl fmt::Display for RepositoryId {
 impl FromStr for RepositoryId {
     type Err = InvalidIdentity;
     fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
-        canonical(text).map(Self).ok_or(InvalidIdentity { expected: "a repository id" })
+        canonical(text).map(Self).ok_or(InvalidIdentity {
+            expected: "a repository id",
+        })
     }
 }
 
@@ -49,7 +51,11 @@ pub struct AlertNumber(u32);
 impl AlertNumber {
     /// `None` for zero, which GitHub never gives.
     pub const fn new(number: u32) -> Option<Self> {
-        if number == 0 { None } else { Some(Self(number)) }
+        if number == 0 {
+            None
+        } else {
+            Some(Self(number))
+        }
     }
 
     /// As GitHub takes it.
@@ -70,13 +76,16 @@ impl FromStr for AlertNumber {
         canonical(text)
             .and_then(|number| u32::try_from(number).ok())
             .and_then(Self::new)
-            .ok_or(InvalidIdentity { expected: "an alert number" })
+            .ok_or(InvalidIdentity {
+                expected: "an alert number",
+            })
     }
 }
 
 impl<'de> Deserialize<'de> for AlertNumber {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        Self::new(u32::deserialize(deserializer)?).ok_or_else(|| de::Error::custom("an alert number is never zero"))
+        Self::new(u32::deserialize(deserializer)?)
+            .ok_or_else(|| de::Error::custom("an alert number is never zero"))
     }
 }
 
@@ -84,7 +93,11 @@ impl<'de> Deserialize<'de> for AlertNumber {
 fn canonical(text: &str) -> Option<u64> {
     let digits_only = text.bytes().all(|byte| byte.is_ascii_digit());
     let one_form = text == "0" || !text.starts_with('0');
-    if digits_only && one_form { text.parse().ok() } else { None }
+    if digits_only && one_form {
+        text.parse().ok()
+    } else {
+        None
+    }
 }
 
 /// `owner/name`, in characters GitHub allows. Safe to put into a URL's path as it is.
@@ -118,13 +131,21 @@ impl TryFrom<String> for RepositoryName {
     type Error = InvalidIdentity;
     fn try_from(text: String) -> Result<Self, InvalidIdentity> {
         let valid = |part: &str, longest: usize| {
-            let allowed = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+            let allowed =
+                |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
             // `.` and `..` would be steps in a path, not names in it.
-            (1..=longest).contains(&part.len()) && part.bytes().all(allowed) && part != "." && !part.contains("..")
+            (1..=longest).contains(&part.len())
+                && part.bytes().all(allowed)
+                && part != "."
+                && !part.contains("..")
         };
         match text.split_once('/') {
-            Some((owner, name)) if valid(owner, LONGEST_OWNER) && valid(name, LONGEST_NAME) => Ok(Self(text)),
-            Some(_) | None => Err(InvalidIdentity { expected: "a repository name such as octo/app" }),
+            Some((owner, name)) if valid(owner, LONGEST_OWNER) && valid(name, LONGEST_NAME) => {
+                Ok(Self(text))
+            }
+            Some(_) | None => Err(InvalidIdentity {
+                expected: "a repository name such as octo/app",
+            }),
         }
     }
 }
@@ -138,7 +159,9 @@ impl FromStr for RepositoryName {
 
 impl<'de> Deserialize<'de> for RepositoryName {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.try_into().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .try_into()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -172,9 +195,14 @@ impl FromStr for FindingId {
     fn from_str(text: &str) -> Result<Self, InvalidIdentity> {
         let parse = || {
             let (repository, number) = text.strip_prefix("dependabot-")?.split_once('-')?;
-            Some(Self { repository: repository.parse().ok()?, number: number.parse().ok()? })
+            Some(Self {
+                repository: repository.parse().ok()?,
+                number: number.parse().ok()?,
+            })
         };
-        parse().ok_or(InvalidIdentity { expected: "a finding id" })
+        parse().ok_or(InvalidIdentity {
+            expected: "a finding id",
+        })
     }
 }
 
@@ -186,7 +214,9 @@ impl Serialize for FindingId {
 
 impl<'de> Deserialize<'de> for FindingId {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
+        String::deserialize(deserializer)?
+            .parse()
+            .map_err(de::Error::custom)
     }
 }
 
@@ -196,40 +226,90 @@ mod tests {
 
     #[test]
     fn a_finding_id_is_read_back_from_its_text() {
-        let id = FindingId { repository: RepositoryId::new(700_000_001), number: AlertNumber::new(42).expect("positive") };
+        let id = FindingId {
+            repository: RepositoryId::new(700_000_001),
+            number: AlertNumber::new(42).expect("positive"),
+        };
         assert_eq!(id.to_string(), "dependabot-700000001-42");
         assert_eq!(id.to_string().parse(), Ok(id));
-        assert_eq!(serde_json::to_value(id).expect("a string"), "dependabot-700000001-42");
+        assert_eq!(
+            serde_json::to_value(id).expect("a string"),
+            "dependabot-700000001-42"
+        );
     }
 
     #[test]
     fn a_finding_id_has_exactly_one_text() {
         for text in [
-            "", "dependabot-1", "dependabot-1-0", "dependabot-1-01", "dependabot-01-1", "dependabot-+1-1", "dependabot-1-+1",
-            "dependabot-1-1-1", "dependabot--1-1", "Dependabot-1-1", "dependabot-1-1 ", "dependabot-1-4294967296",
-            "dependabot-18446744073709551616-1", "dependabot-1-١",
+            "",
+            "dependabot-1",
+            "dependabot-1-0",
+            "dependabot-1-01",
+            "dependabot-01-1",
+            "dependabot-+1-1",
+            "dependabot-1-+1",
+            "dependabot-1-1-1",
+            "dependabot--1-1",
+            "Dependabot-1-1",
+            "dependabot-1-1 ",
+            "dependabot-1-4294967296",
+            "dependabot-18446744073709551616-1",
+            "dependabot-1-١",
         ] {
-            assert!(text.parse::<FindingId>().is_err(), "{text:?} was taken for a finding id");
+            assert!(
+                text.parse::<FindingId>().is_err(),
+                "{text:?} was taken for a finding id"
+            );
         }
     }
 
     #[test]
     fn a_repository_name_cannot_leave_its_place_in_a_path() {
-        for text in ["octo/app", "acme-appsec/security-agent-testbed", "a_b/.github", "o/a.b-c_d"] {
-            assert_eq!(text.parse::<RepositoryName>().map(|name| name.to_string()).as_deref(), Ok(text));
+        for text in [
+            "octo/app",
+            "acme-appsec/security-agent-testbed",
+            "a_b/.github",
+            "o/a.b-c_d",
+        ] {
+            assert_eq!(
+                text.parse::<RepositoryName>()
+                    .map(|name| name.to_string())
+                    .as_deref(),
+                Ok(text)
+            );
         }
         let long = format!("octo/{}", "a".repeat(101));
         for text in [
-            "", "octo", "octo/", "/app", "octo/app/x", "octo/..", "octo/.", "../app", "octo/a..b", "octo/a?b", "octo/a#b", "octo/a%2fb",
-            "octo/a b", "octo/ä", "octo\\app/x", &long,
+            "",
+            "octo",
+            "octo/",
+            "/app",
+            "octo/app/x",
+            "octo/..",
+            "octo/.",
+            "../app",
+            "octo/a..b",
+            "octo/a?b",
+            "octo/a#b",
+            "octo/a%2fb",
+            "octo/a b",
+            "octo/ä",
+            "octo\\app/x",
+            &long,
         ] {
-            assert!(text.parse::<RepositoryName>().is_err(), "{text:?} was taken for a repository name");
+            assert!(
+                text.parse::<RepositoryName>().is_err(),
+                "{text:?} was taken for a repository name"
+            );
         }
     }
 
     #[test]
     fn repository_names_are_the_same_whatever_their_case() {
         let name = |text: &str| text.parse::<RepositoryName>().expect("valid");
-        assert!(name("Octo/App").same_as(&name("octo/app")) && !name("octo/app").same_as(&name("octo/apps")));
+        assert!(
+            name("Octo/App").same_as(&name("octo/app"))
+                && !name("octo/app").same_as(&name("octo/apps"))
+        );
     }
 }

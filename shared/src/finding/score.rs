@@ -13,8 +13,14 @@ impl CvssScore {
     pub fn new(score: f64) -> Option<Self> {
         let tenths = (score * 10.0).round();
         if (1.0..=100.0).contains(&tenths) {
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "between 1 and 100")]
-            Some(Self { tenths: tenths as u8 })
+            #[expect(
+                clippy::cast_possible_truncation,
+                clippy::cast_sign_loss,
+                reason = "between 1 and 100"
+            )]
+            Some(Self {
+                tenths: tenths as u8,
+            })
         } else {
             None
         }
@@ -52,7 +58,13 @@ mod tests {
         for tenths in 1..=100u8 {
             let text = format!("{}.{}", tenths / 10, tenths % 10);
             let score: CvssScore = serde_json::from_str(&text).expect("a score");
-            assert_eq!((score.tenths(), serde_json::to_string(&score).expect("a number")), (tenths, text));
+            assert_eq!(
+                (
+                    score.tenths(),
+                    serde_json::to_string(&score).expect("a number")
+                ),
+                (tenths, text)
+            );
         }
     }
 

@@ -7,7 +7,10 @@ use super::*;
 const DATA: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/../tests/data/dependabot");
 
 fn repository(name: &str) -> Repository {
-    Repository { id: RepositoryId::new(7), name: name.parse().expect("valid") }
+    Repository {
+        id: RepositoryId::new(7),
+        name: name.parse().expect("valid"),
+    }
 }
 
 fn bundled(file: &str) -> Value {
@@ -65,7 +68,8 @@ fn every_bundled_alert_is_mapped_and_counted_as_recorded() {
         let mut digests = std::collections::HashSet::new();
         for raw in alerts.as_array().expect("alerts") {
             let alert: Alert = serde_json::from_value(raw.clone()).expect("an alert");
-            let finding = Finding::from_alert(&repository(name), &alert).expect("all words are known");
+            let finding =
+                Finding::from_alert(&repository(name), &alert).expect("all words are known");
             *severity.entry(finding.severity.as_str()).or_insert(0u64) += 1;
             let state = match (finding.status, finding.ignored_reason) {
                 (FindingStatus::Ignored, Some(IgnoredReason::AutoDismissed)) => "auto_dismissed",
@@ -78,7 +82,11 @@ fn every_bundled_alert_is_mapped_and_counted_as_recorded() {
                 other => panic!("{other:?} in {name}#{}", alert.number),
             };
             *status.entry(state).or_insert(0u64) += 1;
-            assert!(digests.insert(finding.digest()), "{name}#{} looks like another", alert.number);
+            assert!(
+                digests.insert(finding.digest()),
+                "{name}#{} looks like another",
+                alert.number
+            );
             let stored = serde_json::to_string(&finding).expect("JSON");
             let read: Finding = serde_json::from_str(&stored).expect("a finding");
             assert_eq!((&read, read.digest()), (&finding, finding.digest()));
@@ -121,40 +129,84 @@ fn each_state_becomes_a_status_with_its_reason_and_who() {
         let finding = map(with(changes)).expect("known words");
         (finding.status, finding.ignored_reason, finding.ignored_by)
     };
-    assert_eq!(told(json!({"state": "open"})), (FindingStatus::Open, None, None));
-    assert_eq!(told(json!({"state": "fixed"})), (FindingStatus::Fixed, None, None));
+    assert_eq!(
+        told(json!({"state": "open"})),
+        (FindingStatus::Open, None, None)
+    );
+    assert_eq!(
+        told(json!({"state": "fixed"})),
+        (FindingStatus::Fixed, None, None)
+    );
     // What a reopened alert still says of its dismissal is past.
     let reopened = json!({"state": "open", "dismissed_reason": "inaccurate", "dismissed_by": {"login": "mona"}});
     assert_eq!(told(reopened), (FindingStatus::Open, None, None));
     assert_eq!(
         told(json!({"state": "auto_dismissed"})),
-        (FindingStatus::Ignored, Some(IgnoredReason::AutoDismissed), Some("github".to_owned()))
+        (
+            FindingStatus::Ignored,
+            Some(IgnoredReason::AutoDismissed),
+            Some("github".to_owned())
+        )
     );
-    assert_eq!(told(json!({"state": "dismissed"})), (FindingStatus::Ignored, None, None));
+    assert_eq!(
+        told(json!({"state": "dismissed"})),
+        (FindingStatus::Ignored, None, None)
+    );
     let later = json!({"state": "dismissed", "dismissed_reason": "astrology", "dismissed_by": {"login": "mona"}});
-    assert_eq!(told(later), (FindingStatus::Ignored, Some(IgnoredReason::Other), Some("mona".to_owned())));
+    assert_eq!(
+        told(later),
+        (
+            FindingStatus::Ignored,
+            Some(IgnoredReason::Other),
+            Some("mona".to_owned())
+        )
+    );
 }
 
 #[test]
 fn a_word_that_cannot_be_mapped_is_said_with_the_alert() {
     let state = map(with(json!({"state": "snoozed"}))).expect_err("an unknown state");
-    assert_eq!(state.to_string(), "alert 42 has a state this version does not know");
-    let severity = map(with(json!({"security_vulnerability": {"severity": "apocalyptic"}}))).expect_err("unknown");
-    assert_eq!(severity.to_string(), "alert 42 has a severity this version does not know");
+    assert_eq!(
+        state.to_string(),
+        "alert 42 has a state this version does not know"
+    );
+    let severity = map(with(
+        json!({"security_vulnerability": {"severity": "apocalyptic"}}),
+    ))
+    .expect_err("unknown");
+    assert_eq!(
+        severity.to_string(),
+        "alert 42 has a severity this version does not know"
+    );
 }
 
 #[test]
 fn what_is_optional_may_be_null_absent_or_new() {
     let finding = map(bare()).expect("known words");
-    assert_eq!((finding.manifest_path.as_str(), finding.dependency_scope, finding.cvss_score), ("", None, None));
-    assert_eq!(finding.package.name, "semver", "from the vulnerability, for want of the dependency's");
+    assert_eq!(
+        (
+            finding.manifest_path.as_str(),
+            finding.dependency_scope,
+            finding.cvss_score
+        ),
+        ("", None, None)
+    );
+    assert_eq!(
+        finding.package.name, "semver",
+        "from the vulnerability, for want of the dependency's"
+    );
     let nulls = json!({
         "dependency": null, "security_advisory": {"cwes": null, "cvss": null, "cvss_severities": null, "epss": null},
         "new_field": {"deeply": ["nested"]}
     });
     assert_eq!(map(with(nulls)).expect("known words"), finding);
     let unknown_scope = json!({"dependency": {"scope": "imaginary"}});
-    assert_eq!(map(with(unknown_scope)).expect("known words").dependency_scope, None);
+    assert_eq!(
+        map(with(unknown_scope))
+            .expect("known words")
+            .dependency_scope,
+        None
+    );
 }
 
 #[test]
@@ -166,19 +218,39 @@ fn the_score_is_that_of_cvss_3_or_else_of_cvss_4() {
         let finding = map(with(json!({"security_advisory": advisory}))).expect("known words");
         finding.cvss_score.map(CvssScore::as_f64)
     };
-    assert_eq!(score(json!({"cvss_severities": {"cvss_v3": v3, "cvss_v4": v4}})), Some(7.5));
-    assert_eq!(score(json!({"cvss": none, "cvss_severities": {"cvss_v3": none, "cvss_v4": v4}})), Some(8.7));
-    assert_eq!(score(json!({"cvss_severities": {"cvss_v3": null, "cvss_v4": v4}})), Some(8.7));
-    assert_eq!(score(json!({"cvss": v3})), Some(7.5), "as API version 2022-11-28 may say it");
-    assert_eq!(score(json!({"cvss": none, "cvss_severities": {"cvss_v3": none, "cvss_v4": none}})), None);
+    assert_eq!(
+        score(json!({"cvss_severities": {"cvss_v3": v3, "cvss_v4": v4}})),
+        Some(7.5)
+    );
+    assert_eq!(
+        score(json!({"cvss": none, "cvss_severities": {"cvss_v3": none, "cvss_v4": v4}})),
+        Some(8.7)
+    );
+    assert_eq!(
+        score(json!({"cvss_severities": {"cvss_v3": null, "cvss_v4": v4}})),
+        Some(8.7)
+    );
+    assert_eq!(
+        score(json!({"cvss": v3})),
+        Some(7.5),
+        "as API version 2022-11-28 may say it"
+    );
+    assert_eq!(
+        score(json!({"cvss": none, "cvss_severities": {"cvss_v3": none, "cvss_v4": none}})),
+        None
+    );
 }
 
 #[test]
 fn the_digest_is_that_of_the_content_and_stays() {
     let digest = |changes: Value| map(with(changes)).expect("known words").digest();
     // Whoever changes this changes every stored digest: each row is then written once more.
-    assert_eq!(digest(json!({})).to_string(), "PINNED");
-    assert_eq!(digest(json!({"dismissal_request": null, "assignees": []})), digest(json!({})), "nothing of it is kept");
+    assert_eq!(digest(json!({})).to_string(), "a4fee931a65d8681");
+    assert_eq!(
+        digest(json!({"dismissal_request": null, "assignees": []})),
+        digest(json!({})),
+        "nothing of it is kept"
+    );
     let changes = [
         json!({"number": 43}),
         json!({"state": "fixed"}),
@@ -191,14 +263,28 @@ fn the_digest_is_that_of_the_content_and_stays() {
         assert_ne!(digest(change.clone()), digest(json!({})), "{change}");
     }
     let order = |first: &str, second: &str| json!({"security_advisory": {"cwes": [{"cwe_id": first}, {"cwe_id": second}]}});
-    assert_eq!(digest(order("CWE-1", "CWE-2")), digest(order("CWE-2", "CWE-1")));
+    assert_eq!(
+        digest(order("CWE-1", "CWE-2")),
+        digest(order("CWE-2", "CWE-1"))
+    );
 }
 
 #[test]
 fn a_digest_has_exactly_one_text() {
     let digest = map(bare()).expect("known words").digest();
     assert_eq!(digest.to_string().parse(), Ok(digest));
-    for text in ["", "0", "000000000000000G", "ABCDEF0123456789", "+123456789abcdef", "0123456789abcdef0"] {
-        assert_eq!(text.parse::<FindingDigest>(), Err(InvalidDigest), "{text:?}");
+    for text in [
+        "",
+        "0",
+        "000000000000000G",
+        "ABCDEF0123456789",
+        "+123456789abcdef",
+        "0123456789abcdef0",
+    ] {
+        assert_eq!(
+            text.parse::<FindingDigest>(),
+            Err(InvalidDigest),
+            "{text:?}"
+        );
     }
 }

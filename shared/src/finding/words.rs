@@ -168,7 +168,13 @@ mod tests {
     fn every_word_is_read_back_and_no_other_is() {
         fn round_trip<T>(all: &[T])
         where
-            T: Copy + fmt::Debug + fmt::Display + PartialEq + FromStr<Err = UnknownWord> + Serialize + de::DeserializeOwned,
+            T: Copy
+                + fmt::Debug
+                + fmt::Display
+                + PartialEq
+                + FromStr<Err = UnknownWord>
+                + Serialize
+                + de::DeserializeOwned,
         {
             for word in all {
                 assert_eq!(word.to_string().parse(), Ok(*word));
@@ -187,11 +193,24 @@ mod tests {
 
     #[test]
     fn a_reason_github_adds_later_is_kept_as_other() {
-        assert_eq!(IgnoredReason::of_dismissal("not_used"), IgnoredReason::Dismissed(DismissReason::NotUsed));
-        assert_eq!(IgnoredReason::of_dismissal("astrology"), IgnoredReason::Other);
-        for reason in [IgnoredReason::AutoDismissed, IgnoredReason::Other, IgnoredReason::Dismissed(DismissReason::NotUsed)] {
+        assert_eq!(
+            IgnoredReason::of_dismissal("not_used"),
+            IgnoredReason::Dismissed(DismissReason::NotUsed)
+        );
+        assert_eq!(
+            IgnoredReason::of_dismissal("astrology"),
+            IgnoredReason::Other
+        );
+        for reason in [
+            IgnoredReason::AutoDismissed,
+            IgnoredReason::Other,
+            IgnoredReason::Dismissed(DismissReason::NotUsed),
+        ] {
             let json = serde_json::to_value(reason).expect("a string");
-            assert_eq!(serde_json::from_value::<IgnoredReason>(json).ok(), Some(reason));
+            assert_eq!(
+                serde_json::from_value::<IgnoredReason>(json).ok(),
+                Some(reason)
+            );
         }
     }
 }

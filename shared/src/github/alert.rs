@@ -189,7 +189,9 @@ impl Alert {
             number: AlertNumber,
         }
         serde_json::from_str(raw.get()).map_err(|_| Unreadable {
-            number: serde_json::from_str::<Numbered>(raw.get()).ok().map(|numbered| numbered.number),
+            number: serde_json::from_str::<Numbered>(raw.get())
+                .ok()
+                .map(|numbered| numbered.number),
         })
     }
 }

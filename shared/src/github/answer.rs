@@ -155,7 +155,10 @@ pub(super) fn refusal(answer: &Answer, now: Timestamp) -> Refusal {
             complaint if status == 422 && complaint.says_no_alerts() => Refusal::AlertsDisabled,
             _ => Refusal::Unexpected { status },
         },
-        500..=599 => Refusal::ServerError { status, retry_after: retry_after(&answer.headers, now) },
+        500..=599 => Refusal::ServerError {
+            status,
+            retry_after: retry_after(&answer.headers, now),
+        },
         _ => Refusal::Unexpected { status },
     }
 }
@@ -174,13 +177,23 @@ fn forbidden(complaint: &Complaint) -> Refusal {
 
 /// The limit that a 403 or 429 speaks of, if it does.
 fn rate_limit(answer: &Answer, now: Timestamp) -> Option<RateLimit> {
-    let ends = |wait: Duration, kind| Some(RateLimit { until: now + wait.max(SHORTEST_WAIT), kind });
+    let ends = |wait: Duration, kind| {
+        Some(RateLimit {
+            until: now + wait.max(SHORTEST_WAIT),
+            kind,
+        })
+    };
     if let Some(wait) = retry_after(&answer.headers, now) {
         return ends(wait, RateLimitKind::Secondary);
     }
     if text(&answer.headers, &REMAINING) == Some("0") {
-        let reset = text(&answer.headers, &RESET).and_then(|seconds| seconds.parse().ok()).map(Timestamp::from_seconds);
-        return ends(reset.map_or(UNSTATED_WAIT, |reset| reset.since(now)), RateLimitKind::Primary);
+        let reset = text(&answer.headers, &RESET)
+            .and_then(|seconds| seconds.parse().ok())
+            .map(Timestamp::from_seconds);
+        return ends(
+            reset.map_or(UNSTATED_WAIT, |reset| reset.since(now)),
+            RateLimitKind::Primary,
+        );
     }
     let complaint = answer.complaint();
     if answer.status == 429 || complaint.says("rate limit") || complaint.says("abuse detection") {
@@ -203,7 +216,10 @@ fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
 }
 
 fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
-    headers.get(name).and_then(|value| value.to_str().ok()).map(str::trim)
+    headers
+        .get(name)
+        .and_then(|value| value.to_str().ok())
+        .map(str::trim)
 }
 
 /// What GitHub writes into the body of a refusal.
@@ -226,7 +242,9 @@ impl Complaint {
 
     fn says_no_alerts(&self) -> bool {
         // Also: "... are not available for archived repositories", "... is not available for this repository".
-        self.says("dependabot alerts are disabled") || self.says("not available") || self.says("archived")
+        self.says("dependabot alerts are disabled")
+            || self.says("not available")
+            || self.says("archived")
     }
 }
 

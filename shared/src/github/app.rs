@@ -96,7 +96,9 @@ impl App {
         budget: Budget,
     ) -> Result<Token, GithubError> {
         let slot = self.slot(installation, access);
-        let mut kept = timeout_at(budget.deadline, slot.lock()).await.map_err(|_| GithubError::OutOfTime)?;
+        let mut kept = timeout_at(budget.deadline, slot.lock())
+            .await
+            .map_err(|_| GithubError::OutOfTime)?;
         match &*kept {
             Some(token) if token.expires_at.since(budget.now) >= LEAST_LIFE => Ok(token.clone()),
             Some(_) | None => {
@@ -108,10 +110,18 @@ impl App {
     }
 
     /// Forgets `refused`, unless it was already replaced by another.
-    pub(super) async fn forget(&self, installation: InstallationId, access: Access, refused: &Token) {
+    pub(super) async fn forget(
+        &self,
+        installation: InstallationId,
+        access: Access,
+        refused: &Token,
+    ) {
         let slot = self.slot(installation, access);
         let mut kept = slot.lock().await;
-        if kept.as_ref().is_some_and(|token| token.text == refused.text) {
+        if kept
+            .as_ref()
+            .is_some_and(|token| token.text == refused.text)
+        {
             *kept = None;
         }
     }
@@ -140,7 +150,9 @@ impl App {
         let narrowed = serde_json::json!({"permissions": {"metadata": "read", "vulnerability_alerts": permission}});
         let call = Call {
             method: Method::POST,
-            url: self.base.at(format_args!("/app/installations/{installation}/access_tokens")),
+            url: self.base.at(format_args!(
+                "/app/installations/{installation}/access_tokens"
+            )),
             body: Some(narrowed.to_string().into_bytes()),
             // A token that was minted in vain expires by itself.
             repeat: Repeat::Safe,
@@ -153,11 +165,16 @@ impl App {
             _ => Reading::Refused(refusal(answer, budget.now)),
         };
         match self.as_app(transport, &call, budget, read).await {
-            Ok(minted) => Ok(Token { text: minted.token.as_str().into(), expires_at: minted.expires_at }),
+            Ok(minted) => Ok(Token {
+                text: minted.token.as_str().into(),
+                expires_at: minted.expires_at,
+            }),
             Err(GithubError::Refused { refusal, led_to }) => {
                 let refusal = match refusal {
                     // Here 404 and 403 speak of the installation, not of a repository: it is gone or suspended.
-                    Refusal::Unavailable | Refusal::PermissionMissing | Refusal::Gone => Refusal::AuthInvalid,
+                    Refusal::Unavailable | Refusal::PermissionMissing | Refusal::Gone => {
+                        Refusal::AuthInvalid
+                    }
                     // The installation was not granted what the token should be good for.
                     Refusal::Unexpected { status: 422 } => Refusal::PermissionMissing,
                     Refusal::AuthInvalid
@@ -182,16 +199,23 @@ impl App {
         budget: Budget,
         read: impl Fn(&Answer) -> Reading<T>,
     ) -> Result<T, GithubError> {
-        let kept = self.key(budget, self.secrets.read(&self.private_key, budget.now)).await?;
+        let kept = self
+            .key(budget, self.secrets.read(&self.private_key, budget.now))
+            .await?;
         if let Ok(jwt) = self.sign(&kept, budget.now) {
             match transport.make(call, &jwt, budget.deadline, &read).await? {
                 Reading::Refused(Refusal::AuthInvalid) => {}
                 reading => return reading.settled(),
             }
         }
-        let fresh = self.key(budget, self.secrets.reread(&self.private_key, budget.now)).await?;
+        let fresh = self
+            .key(budget, self.secrets.reread(&self.private_key, budget.now))
+            .await?;
         let jwt = self.sign(&fresh, budget.now)?;
-        transport.make(call, &jwt, budget.deadline, &read).await?.settled()
+        transport
+            .make(call, &jwt, budget.deadline, &read)
+            .await?
+            .settled()
     }
 
     async fn key(
@@ -199,7 +223,9 @@ impl App {
         budget: Budget,
         reading: impl Future<Output = Result<SecretText, SecretError>>,
     ) -> Result<SecretText, GithubError> {
-        let key = timeout_at(budget.deadline, reading).await.map_err(|_| GithubError::OutOfTime)?;
+        let key = timeout_at(budget.deadline, reading)
+            .await
+            .map_err(|_| GithubError::OutOfTime)?;
         key.map_err(|error| CredentialsError::from(error).into())
     }
 
@@ -218,6 +244,9 @@ impl App {
         EncodingKey::from_rsa_pem(key.expose().as_bytes())
             .and_then(|key| jsonwebtoken::encode(&Header::new(Algorithm::RS256), &claims, &key))
             .map(|jwt| jwt.as_str().into())
-            .map_err(|source| CredentialsError::Key { name: self.private_key.clone(), source })
+            .map_err(|source| CredentialsError::Key {
+                name: self.private_key.clone(),
+                source,
+            })
     }
 }

@@ -29,12 +29,19 @@ impl FromStr for BaseUrl {
     fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
         let mut url = Url::parse(text).map_err(|_| InvalidBaseUrl::NotAbsolute)?;
         let host = url.host_str().ok_or(InvalidBaseUrl::NotAbsolute)?;
-        let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+        let ip = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
         let loopback = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
         if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
             return Err(InvalidBaseUrl::Insecure);
         }
-        if !url.username().is_empty() || url.password().is_some() || url.query().is_some() || url.fragment().is_some() {
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
             return Err(InvalidBaseUrl::Excess);
         }
         let root = url.path().trim_end_matches('/').to_owned();
@@ -82,18 +89,24 @@ impl BaseUrl {
     /// The URL of `path`, which starts with a slash and may end with a query.
     pub(super) fn at(&self, path: fmt::Arguments<'_>) -> Url {
         let root = self.0.as_str().trim_end_matches('/');
-        Url::parse(&format!("{root}{path}")).expect("an absolute URL with a path made of numbers and checked names")
+        Url::parse(&format!("{root}{path}"))
+            .expect("an absolute URL with a path made of numbers and checked names")
     }
 
     /// The first page of a repository's alerts: all states, newest update first.
     pub(super) fn alerts(&self, repository: &Repository) -> Url {
         let name = &repository.name;
-        self.at(format_args!("/repos/{name}/dependabot/alerts?per_page=100&sort=updated&direction=desc"))
+        self.at(format_args!(
+            "/repos/{name}/dependabot/alerts?per_page=100&sort=updated&direction=desc"
+        ))
     }
 
     /// One alert of a repository.
     pub(super) fn alert(&self, repository: &Repository, number: AlertNumber) -> Url {
-        self.at(format_args!("/repos/{}/dependabot/alerts/{number}", repository.name))
+        self.at(format_args!(
+            "/repos/{}/dependabot/alerts/{number}",
+            repository.name
+        ))
     }
 
     /// Whose listing of alerts `url` is a page of, if it is one at all.
@@ -113,7 +126,9 @@ impl BaseUrl {
 
     /// The repository a URL's path names, and what it asks of it.
     fn repository_path<'a>(&self, url: &'a Url) -> Option<(RepositoryPath, &'a str)> {
-        let path = url.path().strip_prefix(self.0.path().trim_end_matches('/'))?;
+        let path = url
+            .path()
+            .strip_prefix(self.0.path().trim_end_matches('/'))?;
         if let Some(rest) = path.strip_prefix("/repositories/") {
             let (id, rest) = rest.split_once('/')?;
             return Some((RepositoryPath::Id(id.parse().ok()?), rest));
@@ -121,7 +136,10 @@ impl BaseUrl {
         let rest = path.strip_prefix("/repos/")?;
         let (end_of_owner, _) = rest.match_indices('/').nth(1)?;
         let (name, rest) = rest.split_at(end_of_owner);
-        Some((RepositoryPath::Name(name.parse().ok()?), rest.strip_prefix('/')?))
+        Some((
+            RepositoryPath::Name(name.parse().ok()?),
+            rest.strip_prefix('/')?,
+        ))
     }
 }
 
@@ -132,35 +150,72 @@ mod tests {
     #[test]
     fn tokens_travel_in_the_open_only_on_the_loopback_interface() {
         for text in [
-            "https://api.github.com", "https://ghe.example/api/v3/", "http://127.0.0.1:8080", "http://[::1]:1/x", "http://localhost",
+            "https://api.github.com",
+            "https://ghe.example/api/v3/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:1/x",
+            "http://localhost",
         ] {
             assert!(text.parse::<BaseUrl>().is_ok(), "{text}");
         }
-        for text in ["http://api.github.com", "http://127.0.0.1.evil.example", "http://localhost.evil.example", "ftp://127.0.0.1"] {
-            assert_eq!(text.parse::<BaseUrl>(), Err(InvalidBaseUrl::Insecure), "{text}");
+        for text in [
+            "http://api.github.com",
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example",
+            "ftp://127.0.0.1",
+        ] {
+            assert_eq!(
+                text.parse::<BaseUrl>(),
+                Err(InvalidBaseUrl::Insecure),
+                "{text}"
+            );
         }
         for text in ["", "api.github.com", "/api", "https://"] {
-            assert_eq!(text.parse::<BaseUrl>(), Err(InvalidBaseUrl::NotAbsolute), "{text}");
+            assert_eq!(
+                text.parse::<BaseUrl>(),
+                Err(InvalidBaseUrl::NotAbsolute),
+                "{text}"
+            );
         }
-        for text in ["https://a@api.github.com", "https://:b@api.github.com", "https://api.github.com?a", "https://api.github.com#a"] {
-            assert_eq!(text.parse::<BaseUrl>(), Err(InvalidBaseUrl::Excess), "{text}");
+        for text in [
+            "https://a@api.github.com",
+            "https://:b@api.github.com",
+            "https://api.github.com?a",
+            "https://api.github.com#a",
+        ] {
+            assert_eq!(
+                text.parse::<BaseUrl>(),
+                Err(InvalidBaseUrl::Excess),
+                "{text}"
+            );
         }
     }
 
     #[test]
     fn urls_are_made_under_the_root_and_recognised_there() {
-        let repository = Repository { id: RepositoryId::new(7), name: "octo/app".parse().expect("valid") };
+        let repository = Repository {
+            id: RepositoryId::new(7),
+            name: "octo/app".parse().expect("valid"),
+        };
         for root in ["https://api.github.com", "https://ghe.example/api/v3/"] {
             let base: BaseUrl = root.parse().expect("valid");
             let url = base.alerts(&repository);
             let trimmed = root.trim_end_matches('/');
             assert_eq!(
                 url.as_str(),
-                format!("{trimmed}/repos/octo/app/dependabot/alerts?per_page=100&sort=updated&direction=desc")
+                format!(
+                    "{trimmed}/repos/octo/app/dependabot/alerts?per_page=100&sort=updated&direction=desc"
+                )
             );
-            assert_eq!(base.alerts_listing(&url), Some(RepositoryPath::Name(repository.name.clone())));
+            assert_eq!(
+                base.alerts_listing(&url),
+                Some(RepositoryPath::Name(repository.name.clone()))
+            );
             let by_id = base.at(format_args!("/repositories/7/dependabot/alerts?after=x"));
-            assert_eq!(base.alerts_listing(&by_id), Some(RepositoryPath::Id(repository.id)));
+            assert_eq!(
+                base.alerts_listing(&by_id),
+                Some(RepositoryPath::Id(repository.id))
+            );
         }
     }
 
@@ -168,9 +223,15 @@ mod tests {
     fn other_paths_are_no_listing_of_alerts() {
         let base: BaseUrl = "https://ghe.example/api/v3".parse().expect("valid");
         for path in [
-            "/api/v3/repos/octo/app/dependabot/alerts/1", "/api/v3/repos/octo/app/dependabot/secrets", "/api/v3/repos/octo/dependabot/alerts",
-            "/api/v3/repositories/x/dependabot/alerts", "/api/v3/repositories/7/../8/x/dependabot/alerts", "/repos/octo/app/dependabot/alerts",
-            "/api/v3/orgs/octo/dependabot/alerts", "/api/v3/repos/octo/a%2fb/dependabot/alerts", "/",
+            "/api/v3/repos/octo/app/dependabot/alerts/1",
+            "/api/v3/repos/octo/app/dependabot/secrets",
+            "/api/v3/repos/octo/dependabot/alerts",
+            "/api/v3/repositories/x/dependabot/alerts",
+            "/api/v3/repositories/7/../8/x/dependabot/alerts",
+            "/repos/octo/app/dependabot/alerts",
+            "/api/v3/orgs/octo/dependabot/alerts",
+            "/api/v3/repos/octo/a%2fb/dependabot/alerts",
+            "/",
         ] {
             let url = Url::parse(&format!("https://ghe.example{path}")).expect("valid");
             assert_eq!(base.alerts_listing(&url), None, "{path}");

@@ -41,12 +41,17 @@ impl ApiVersion {
 impl FromStr for ApiVersion {
     type Err = InvalidSetting;
     fn from_str(text: &str) -> Result<Self, InvalidSetting> {
-        let date_like = text.len() == 10 && text.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+        let date_like = text.len() == 10
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_digit() || byte == b'-');
         HeaderValue::from_str(text)
             .ok()
             .filter(|_| date_like)
             .map(Self)
-            .ok_or(InvalidSetting { expected: "an API version such as 2022-11-28" })
+            .ok_or(InvalidSetting {
+                expected: "an API version such as 2022-11-28",
+            })
     }
 }
 
@@ -63,11 +68,15 @@ impl AppId {
 impl FromStr for AppId {
     type Err = InvalidSetting;
     fn from_str(text: &str) -> Result<Self, InvalidSetting> {
-        let plain = text.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
+        let plain = text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b'-'));
         if plain && (1..=64).contains(&text.len()) {
             Ok(Self(text.to_owned()))
         } else {
-            Err(InvalidSetting { expected: "the id of a GitHub App" })
+            Err(InvalidSetting {
+                expected: "the id of a GitHub App",
+            })
         }
     }
 }

@@ -52,7 +52,11 @@ impl<'de> Deserialize<'de> for Installation {
             Some("write") => AlertsAccess::Write,
             Some(_) | None => AlertsAccess::None,
         };
-        Ok(Self { id: wire.id, alerts, suspended_at: wire.suspended_at })
+        Ok(Self {
+            id: wire.id,
+            alerts,
+            suspended_at: wire.suspended_at,
+        })
     }
 }
 
@@ -96,7 +100,10 @@ impl RepositoriesPage<'_> {
         let read = |raw: &&RawValue| {
             let wire: Wire = serde_json::from_str(raw.get()).ok()?;
             Some(InstallationRepository {
-                repository: Repository { id: wire.id, name: wire.full_name },
+                repository: Repository {
+                    id: wire.id,
+                    name: wire.full_name,
+                },
                 private: wire.private,
                 archived: wire.archived.unwrap_or(false),
             })
@@ -117,7 +124,9 @@ impl Pages {
     pub(super) fn add(&mut self, page: Vec<Option<InstallationRepository>>) {
         for entry in page {
             match entry {
-                Some(entry) if self.seen.insert(entry.repository.id) => self.found.repositories.push(entry),
+                Some(entry) if self.seen.insert(entry.repository.id) => {
+                    self.found.repositories.push(entry);
+                }
                 Some(_) => {}
                 None => self.found.unreadable += 1,
             }

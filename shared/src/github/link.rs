@@ -71,7 +71,9 @@ impl NextPage {
     /// checked like what came over the network.
     pub(super) fn url_for(&self, base: &BaseUrl, repository: &Repository) -> Option<Url> {
         let url = Url::parse(&self.url).ok()?;
-        let fits = self.repository == repository.id && base.is_origin_of(&url) && base.alerts_listing(&url).is_some();
+        let fits = self.repository == repository.id
+            && base.is_origin_of(&url)
+            && base.alerts_listing(&url).is_some();
         fits.then_some(url)
     }
 }
@@ -89,12 +91,16 @@ pub(super) fn after(
         Ok(Some(url)) => url,
         Err(refusal) => return Next::Refused(refusal),
     };
-    let same_listing = base.alerts_listing(&url).is_some_and(|listing| match &listing {
-        RepositoryPath::Id(id) if *id == repository.id => true,
-        RepositoryPath::Name(name) if name.same_as(&repository.name) => true,
-        // After a redirect the page is another path's, and so is what follows it.
-        RepositoryPath::Id(_) | RepositoryPath::Name(_) => base.alerts_listing(fetched).as_ref() == Some(&listing),
-    });
+    let same_listing = base
+        .alerts_listing(&url)
+        .is_some_and(|listing| match &listing {
+            RepositoryPath::Id(id) if *id == repository.id => true,
+            RepositoryPath::Name(name) if name.same_as(&repository.name) => true,
+            // After a redirect the page is another path's, and so is what follows it.
+            RepositoryPath::Id(_) | RepositoryPath::Name(_) => {
+                base.alerts_listing(fetched).as_ref() == Some(&listing)
+            }
+        });
     if !same_listing {
         return Next::Refused(LinkRefusal::OtherListing);
     }
@@ -110,16 +116,28 @@ pub(super) fn after(
         return Next::Refused(LinkRefusal::TooLong);
     }
     trail.push(mark);
-    Next::Page(NextPage { repository: repository.id, url: url.into(), trail })
+    Next::Page(NextPage {
+        repository: repository.id,
+        url: url.into(),
+        trail,
+    })
 }
 
 /// The `rel="next"` link of a page fetched from `fetched`, if it stays with `base`.
-pub(super) fn next_link(headers: &HeaderMap, base: &BaseUrl, fetched: &Url) -> Result<Option<Url>, LinkRefusal> {
+pub(super) fn next_link(
+    headers: &HeaderMap,
+    base: &BaseUrl,
+    fetched: &Url,
+) -> Result<Option<Url>, LinkRefusal> {
     for value in headers.get_all(LINK) {
         let value = value.to_str().map_err(|_| LinkRefusal::Unreadable)?;
         if let Some(target) = target_of_next(value) {
             let url = fetched.join(target).map_err(|_| LinkRefusal::Unreadable)?;
-            return if base.is_origin_of(&url) { Ok(Some(url)) } else { Err(LinkRefusal::OtherHost) };
+            return if base.is_origin_of(&url) {
+                Ok(Some(url))
+            } else {
+                Err(LinkRefusal::OtherHost)
+            };
         }
     }
     Ok(None)
@@ -137,7 +155,9 @@ fn target_of_next(header: &str) -> Option<&str> {
             parameter.split_once('=').is_some_and(|(name, value)| {
                 let relations = value.trim().trim_matches('"');
                 name.trim().eq_ignore_ascii_case("rel")
-                    && relations.split_ascii_whitespace().any(|relation| relation.eq_ignore_ascii_case("next"))
+                    && relations
+                        .split_ascii_whitespace()
+                        .any(|relation| relation.eq_ignore_ascii_case("next"))
             })
         });
         if is_next {
@@ -163,7 +183,11 @@ fn end_of_link(parameters: &str) -> usize {
 /// Stable across versions of this program, since trails are kept.
 fn mark(url: &Url) -> u64 {
     let hash = Sha256::digest(url.as_str());
-    u64::from_be_bytes(hash.first_chunk().copied().expect("SHA-256 is longer than 8 bytes"))
+    u64::from_be_bytes(
+        hash.first_chunk()
+            .copied()
+            .expect("SHA-256 is longer than 8 bytes"),
+    )
 }
 
 #[cfg(test)]

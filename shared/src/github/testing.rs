@@ -40,11 +40,17 @@ pub(crate) const INSTALLATION: InstallationId = InstallationId::new(51_000_001);
 pub(crate) const APP: &str = "1234";
 
 pub(crate) fn budget() -> Budget {
-    Budget { now: NOON, deadline: Instant::now() + Duration::from_secs(30) }
+    Budget {
+        now: NOON,
+        deadline: Instant::now() + Duration::from_secs(30),
+    }
 }
 
 pub(crate) fn repository() -> Repository {
-    Repository { id: RepositoryId::new(7), name: "octo/app".parse().expect("valid") }
+    Repository {
+        id: RepositoryId::new(7),
+        name: "octo/app".parse().expect("valid"),
+    }
 }
 
 /// A private key as PEM, and its public half.
@@ -60,8 +66,14 @@ pub(crate) fn keys() -> &'static [Key; 2] {
         [(); 2].map(|()| {
             let pair = KeyPair::generate(KeySize::Rsa2048).expect("a key can be made");
             let der: Pkcs8V1Der<'_> = pair.as_der().expect("a key can be written");
-            let pem = format!("-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n", STANDARD.encode(der.as_ref()));
-            Key { pem, public: pair.public_key().as_ref().to_vec() }
+            let pem = format!(
+                "-----BEGIN PRIVATE KEY-----\n{}\n-----END PRIVATE KEY-----\n",
+                STANDARD.encode(der.as_ref())
+            );
+            Key {
+                pem,
+                public: pair.public_key().as_ref().to_vec(),
+            }
         })
     })
 }
@@ -81,10 +93,16 @@ impl SecretStore {
         let url = serve(move |_, body: Value| {
             counted.fetch_add(1, Ordering::SeqCst);
             if body["SecretId"] == "absent" {
-                return Reply::json(400, json!({"__type": "ResourceNotFoundException", "message": "not here"}));
+                return Reply::json(
+                    400,
+                    json!({"__type": "ResourceNotFoundException", "message": "not here"}),
+                );
             }
             let text = served.lock().expect("not poisoned").clone();
-            Reply::json(200, json!({"ARN": "arn", "Name": "key", "SecretString": text}))
+            Reply::json(
+                200,
+                json!({"ARN": "arn", "Name": "key", "SecretString": text}),
+            )
         })
         .await;
         Self { url, text, reads }
@@ -108,7 +126,11 @@ impl SecretStore {
 /// An answer of a stub.
 #[derive(Clone)]
 pub(crate) enum Reply {
-    With { status: u16, headers: Vec<(&'static str, String)>, body: Vec<u8> },
+    With {
+        status: u16,
+        headers: Vec<(&'static str, String)>,
+        body: Vec<u8>,
+    },
     Never,
 }
 
@@ -118,7 +140,11 @@ impl Reply {
     }
 
     pub(crate) fn text(status: u16, body: impl Into<String>) -> Self {
-        Self::With { status, headers: Vec::new(), body: body.into().into_bytes() }
+        Self::With {
+            status,
+            headers: Vec::new(),
+            body: body.into().into_bytes(),
+        }
     }
 
     pub(crate) fn and(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -156,7 +182,11 @@ impl Seen {
     pub(crate) fn claims(&self, key: &Key) -> Option<Value> {
         let mut validation = Validation::new(Algorithm::RS256);
         validation.validate_exp = false;
-        let decoded = jsonwebtoken::decode::<Value>(&self.token, &DecodingKey::from_rsa_der(&key.public), &validation);
+        let decoded = jsonwebtoken::decode::<Value>(
+            &self.token,
+            &DecodingKey::from_rsa_der(&key.public),
+            &validation,
+        );
         decoded.ok().map(|decoded| decoded.claims)
     }
 }
@@ -167,7 +197,10 @@ pub(crate) fn minted(seen: &Seen) -> Reply {
 }
 
 pub(crate) fn minted_until(seen: &Seen, end: Timestamp) -> Reply {
-    Reply::json(201, json!({"token": format!("token-{}", seen.earlier + 1), "expires_at": end, "permissions": {}}))
+    Reply::json(
+        201,
+        json!({"token": format!("token-{}", seen.earlier + 1), "expires_at": end, "permissions": {}}),
+    )
 }
 
 /// GitHub, and a client of it.
@@ -180,23 +213,50 @@ pub(crate) struct Stub {
 
 impl Stub {
     /// Mints tokens, and answers everything else by `answer`, which is also told the stub's own URL.
-    pub(crate) async fn start(answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static) -> Self {
-        Self::with_tokens(move |seen, url| if seen.is_mint() { minted(seen) } else { answer(seen, url) }).await
+    pub(crate) async fn start(
+        answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
+        Self::with_tokens(move |seen, url| {
+            if seen.is_mint() {
+                minted(seen)
+            } else {
+                answer(seen, url)
+            }
+        })
+        .await
     }
 
     /// Answers everything by `answer`.
-    pub(crate) async fn with_tokens(answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static) -> Self {
+    pub(crate) async fn with_tokens(
+        answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static,
+    ) -> Self {
         let seen = Arc::new(Mutex::new(Vec::<Seen>::new()));
         let log = seen.clone();
         let own_url = Arc::new(OnceLock::<String>::new());
         let told = own_url.clone();
         let url = serve(move |head, body| {
             let (method, target) = (head.method.to_string(), head.uri.to_string());
-            let token = head.headers.get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-            let token = token.and_then(|value| value.strip_prefix("Bearer ")).unwrap_or_default().to_owned();
+            let token = head
+                .headers
+                .get(AUTHORIZATION)
+                .and_then(|value| value.to_str().ok());
+            let token = token
+                .and_then(|value| value.strip_prefix("Bearer "))
+                .unwrap_or_default()
+                .to_owned();
             let mut log = log.lock().expect("not poisoned");
-            let earlier = log.iter().filter(|seen| seen.method == method && seen.target == target).count();
-            let seen = Seen { method, target, token, headers: head.headers.clone(), body, earlier };
+            let earlier = log
+                .iter()
+                .filter(|seen| seen.method == method && seen.target == target)
+                .count();
+            let seen = Seen {
+                method,
+                target,
+                token,
+                headers: head.headers.clone(),
+                body,
+                earlier,
+            };
             let reply = answer(&seen, told.get().map_or("", String::as_str));
             log.push(seen);
             reply
@@ -205,7 +265,12 @@ impl Stub {
         own_url.set(url.clone()).expect("set once");
         let secrets = SecretStore::start(&keys()[0].pem).await;
         let github = client(&url, &secrets);
-        Self { url, github, secrets, seen }
+        Self {
+            url,
+            github,
+            secrets,
+            seen,
+        }
     }
 
     /// Everything received, in order.
@@ -220,7 +285,10 @@ impl Stub {
 
     /// Everything received but for tokens.
     pub(crate) fn calls(&self) -> Vec<Seen> {
-        self.seen().into_iter().filter(|seen| !seen.is_mint()).collect()
+        self.seen()
+            .into_iter()
+            .filter(|seen| !seen.is_mint())
+            .collect()
     }
 }
 
@@ -236,7 +304,9 @@ pub(crate) fn client(url: &str, secrets: &SecretStore) -> Github {
 }
 
 /// Serves `answer` on a port of its own until the test's runtime ends.
-async fn serve(answer: impl Fn(&axum::http::request::Parts, Value) -> Reply + Send + Sync + 'static) -> String {
+async fn serve(
+    answer: impl Fn(&axum::http::request::Parts, Value) -> Reply + Send + Sync + 'static,
+) -> String {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let answer = Arc::new(answer);
@@ -248,10 +318,15 @@ async fn serve(answer: impl Fn(&axum::http::request::Parts, Value) -> Reply + Se
             let reply = answer(&head, serde_json::from_slice(&body).unwrap_or(Value::Null));
             match reply {
                 Reply::Never => pending().await,
-                Reply::With { status, headers, body } => {
-                    let response = headers.iter().fold(Response::builder().status(status), |response, (name, value)| {
-                        response.header(*name, value)
-                    });
+                Reply::With {
+                    status,
+                    headers,
+                    body,
+                } => {
+                    let response = headers.iter().fold(
+                        Response::builder().status(status),
+                        |response, (name, value)| response.header(*name, value),
+                    );
                     response.body(Body::from(body)).expect("a valid response")
                 }
             }

@@ -45,7 +45,12 @@ pub(super) enum Repeat {
 
 impl Call {
     pub(super) fn get(url: Url) -> Self {
-        Self { method: Method::GET, url, body: None, repeat: Repeat::Safe }
+        Self {
+            method: Method::GET,
+            url,
+            body: None,
+            repeat: Repeat::Safe,
+        }
     }
 }
 
@@ -53,7 +58,10 @@ impl Call {
 pub(super) enum Reading<T> {
     Done(T),
     /// Ask at this URL instead.
-    Moved(String),
+    Moved {
+        status: u16,
+        to: String,
+    },
     Refused(Refusal),
 }
 
@@ -62,7 +70,7 @@ impl<T> Reading<T> {
     pub(super) fn settled(self) -> Result<T, GithubError> {
         match self {
             Self::Done(value) => Ok(value),
-            Self::Moved(_) => Err(Refusal::Unexpected { status: 301 }.into()),
+            Self::Moved { status, .. } => Err(Refusal::Unexpected { status }.into()),
             Self::Refused(refusal) => Err(refusal.into()),
         }
     }
@@ -75,11 +83,24 @@ pub(super) struct Transport {
 }
 
 impl Transport {
-    pub(super) fn new(base: &BaseUrl, version: &ApiVersion, first_wait: Duration) -> Result<Self, GithubError> {
+    pub(super) fn new(
+        base: &BaseUrl,
+        version: &ApiVersion,
+        first_wait: Duration,
+    ) -> Result<Self, GithubError> {
         let mut headers = HeaderMap::new();
-        headers.insert(ACCEPT, HeaderValue::from_static("application/vnd.github+json"));
-        headers.insert(USER_AGENT, HeaderValue::from_static(concat!("security-agent/", env!("CARGO_PKG_VERSION"))));
-        headers.insert(HeaderName::from_static("x-github-api-version"), version.header());
+        headers.insert(
+            ACCEPT,
+            HeaderValue::from_static("application/vnd.github+json"),
+        );
+        headers.insert(
+            USER_AGENT,
+            HeaderValue::from_static(concat!("security-agent/", env!("CARGO_PKG_VERSION"))),
+        );
+        headers.insert(
+            HeaderName::from_static("x-github-api-version"),
+            version.header(),
+        );
         let builder = Client::builder()
             .default_headers(headers)
             .redirect(reqwest::redirect::Policy::none())
@@ -93,7 +114,9 @@ impl Transport {
             // The loopback interface needs no certificates, and a machine need not have any.
             builder.tls_certs_only([])
         };
-        let http = builder.build().map_err(|source| GithubError::Client { source })?;
+        let http = builder
+            .build()
+            .map_err(|source| GithubError::Client { source })?;
         Ok(Self { http, first_wait })
     }
 
@@ -114,8 +137,12 @@ impl Transport {
                 Err(_) => return Err(GithubError::OutOfTime),
             };
             let asked_wait = match &result {
-                Ok(Reading::Refused(Refusal::ServerError { retry_after, .. })) => retry_after.unwrap_or_default(),
-                Ok(Reading::Refused(Refusal::Malformed)) | Err(GithubError::Network { .. }) => Duration::ZERO,
+                Ok(Reading::Refused(Refusal::ServerError { retry_after, .. })) => {
+                    retry_after.unwrap_or_default()
+                }
+                Ok(Reading::Refused(Refusal::Malformed)) | Err(GithubError::Network { .. }) => {
+                    Duration::ZERO
+                }
                 Ok(_) | Err(_) => return result,
             };
             if tries == MOST_TRIES || call.repeat == Repeat::Never || asked_wait > LONGEST_WAIT {
@@ -137,13 +164,19 @@ impl Transport {
         let mut authorization = HeaderValue::try_from(format!("Bearer {}", bearer.expose()))
             .map_err(|_| Refusal::Malformed)?;
         authorization.set_sensitive(true);
-        let mut request =
-            self.http.request(call.method.clone(), call.url.clone()).header(AUTHORIZATION, authorization);
+        let mut request = self
+            .http
+            .request(call.method.clone(), call.url.clone())
+            .header(AUTHORIZATION, authorization);
         if let Some(body) = &call.body {
-            request = request.header(CONTENT_TYPE, "application/json").body(body.clone());
+            request = request
+                .header(CONTENT_TYPE, "application/json")
+                .body(body.clone());
         }
         // The URL would name the repository in every log of the error.
-        let network = |error: reqwest::Error| GithubError::Network { source: error.without_url() };
+        let network = |error: reqwest::Error| GithubError::Network {
+            source: error.without_url(),
+        };
         let mut response = request.send().await.map_err(network)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
@@ -156,6 +189,10 @@ impl Transport {
             }
             body.extend_from_slice(&chunk);
         }
-        Ok(Answer { status, headers, body })
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
     }
 }

@@ -8,7 +8,10 @@ fn base() -> BaseUrl {
 }
 
 fn linking(links: &[&str]) -> HeaderMap {
-    links.iter().map(|link| (LINK, HeaderValue::from_str(link).expect("valid"))).collect()
+    links
+        .iter()
+        .map(|link| (LINK, HeaderValue::from_str(link).expect("valid")))
+        .collect()
 }
 
 fn first() -> Url {
@@ -17,7 +20,13 @@ fn first() -> Url {
 
 /// What follows the first page if it links to `target`.
 fn follow(target: &str) -> Next {
-    after(&linking(&[&format!("<{target}>; rel=\"next\"")]), &base(), &repository(), PageRequest::First, &first())
+    after(
+        &linking(&[&format!("<{target}>; rel=\"next\"")]),
+        &base(),
+        &repository(),
+        PageRequest::First,
+        &first(),
+    )
 }
 
 #[test]
@@ -37,7 +46,11 @@ fn the_next_link_is_found_however_it_is_written() {
     ] {
         let links: Vec<&str> = links.iter().map(String::as_str).collect();
         let found = next_link(&linking(&links), &base(), &first());
-        assert_eq!(found.map(|found| found.map(String::from)), Ok(Some(url.to_owned())), "{links:?}");
+        assert_eq!(
+            found.map(|found| found.map(String::from)),
+            Ok(Some(url.to_owned())),
+            "{links:?}"
+        );
     }
 }
 
@@ -53,7 +66,13 @@ fn without_a_next_link_the_listing_is_complete() {
         vec!["<https://api.github.com/x; rel=\"next\""],
         vec![""],
     ] {
-        let next = after(&linking(&links), &base(), &repository(), PageRequest::First, &first());
+        let next = after(
+            &linking(&links),
+            &base(),
+            &repository(),
+            PageRequest::First,
+            &first(),
+        );
         assert_eq!(next, Next::End, "{links:?}");
     }
 }
@@ -80,7 +99,11 @@ fn a_link_is_followed_within_the_listing_only() {
         "//evil.example/repositories/7/dependabot/alerts",
         "\\\\evil.example/repositories/7/dependabot/alerts",
     ] {
-        assert_eq!(follow(target), Next::Refused(LinkRefusal::OtherHost), "{target}");
+        assert_eq!(
+            follow(target),
+            Next::Refused(LinkRefusal::OtherHost),
+            "{target}"
+        );
     }
     for target in [
         "https://api.github.com/repositories/8/dependabot/alerts",
@@ -88,19 +111,40 @@ fn a_link_is_followed_within_the_listing_only() {
         "https://api.github.com/repositories/7/dependabot/alerts/../../../8/dependabot/alerts",
         "https://api.github.com/user",
     ] {
-        assert_eq!(follow(target), Next::Refused(LinkRefusal::OtherListing), "{target}");
+        assert_eq!(
+            follow(target),
+            Next::Refused(LinkRefusal::OtherListing),
+            "{target}"
+        );
     }
-    assert_eq!(follow("https://[bad"), Next::Refused(LinkRefusal::Unreadable));
+    assert_eq!(
+        follow("https://[bad"),
+        Next::Refused(LinkRefusal::Unreadable)
+    );
 }
 
 #[test]
 fn after_a_redirect_the_listing_is_the_one_that_answered() {
-    let moved = base().at(format_args!("/repositories/8/dependabot/alerts?per_page=100"));
+    let moved = base().at(format_args!(
+        "/repositories/8/dependabot/alerts?per_page=100"
+    ));
     let go = |target: &str| {
-        after(&linking(&[&format!("<{target}>; rel=\"next\"")]), &base(), &repository(), PageRequest::First, &moved)
+        after(
+            &linking(&[&format!("<{target}>; rel=\"next\"")]),
+            &base(),
+            &repository(),
+            PageRequest::First,
+            &moved,
+        )
     };
-    assert!(matches!(go("/repositories/8/dependabot/alerts?after=x"), Next::Page(_)));
-    assert_eq!(go("/repositories/9/dependabot/alerts?after=x"), Next::Refused(LinkRefusal::OtherListing));
+    assert!(matches!(
+        go("/repositories/8/dependabot/alerts?after=x"),
+        Next::Page(_)
+    ));
+    assert_eq!(
+        go("/repositories/9/dependabot/alerts?after=x"),
+        Next::Refused(LinkRefusal::OtherListing)
+    );
 }
 
 /// Follows links to `cursors`, keeping each page as text in between, as continuations do.
@@ -109,13 +153,26 @@ fn walk<'a>(cursors: impl IntoIterator<Item = &'a str>) -> (usize, Next) {
     let mut kept: Option<String> = None;
     let mut last = Next::End;
     for cursor in cursors {
-        let page: Option<NextPage> = kept.as_deref().map(|kept| serde_json::from_str(kept).expect("a page"));
+        let page: Option<NextPage> = kept
+            .as_deref()
+            .map(|kept| serde_json::from_str(kept).expect("a page"));
         let (request, fetched) = match &page {
             None => (PageRequest::First, first()),
-            Some(page) => (PageRequest::Next(page), page.url_for(&base(), &repository()).expect("its page")),
+            Some(page) => (
+                PageRequest::Next(page),
+                page.url_for(&base(), &repository()).expect("its page"),
+            ),
         };
-        let link = format!("<https://api.github.com/repositories/7/dependabot/alerts?after={cursor}>; rel=\"next\"");
-        last = after(&linking(&[&link]), &base(), &repository(), request, &fetched);
+        let link = format!(
+            "<https://api.github.com/repositories/7/dependabot/alerts?after={cursor}>; rel=\"next\""
+        );
+        last = after(
+            &linking(&[&link]),
+            &base(),
+            &repository(),
+            request,
+            &fetched,
+        );
         let Next::Page(next) = &last else { break };
         kept = Some(serde_json::to_string(next).expect("JSON"));
         pages += 1;
@@ -127,7 +184,10 @@ fn walk<'a>(cursors: impl IntoIterator<Item = &'a str>) -> (usize, Next) {
 fn a_loop_is_noticed_wherever_it_closes_even_across_continuations() {
     assert!(matches!(walk(["a", "b", "c"]), (4, Next::Page(_))));
     assert_eq!(walk(["a", "a"]), (2, Next::Refused(LinkRefusal::Repeated)));
-    assert_eq!(walk(["a", "b", "c", "b"]), (4, Next::Refused(LinkRefusal::Repeated)));
+    assert_eq!(
+        walk(["a", "b", "c", "b"]),
+        (4, Next::Refused(LinkRefusal::Repeated))
+    );
     let back = after(
         &linking(&[&format!("<{}>; rel=\"next\"", first())]),
         &base(),
@@ -140,20 +200,41 @@ fn a_loop_is_noticed_wherever_it_closes_even_across_continuations() {
 
 #[test]
 fn a_listing_that_never_repeats_ends_too() {
-    let cursors: Vec<String> = (0..2 * MOST_PAGES).map(|cursor| cursor.to_string()).collect();
-    assert_eq!(walk(cursors.iter().map(String::as_str)), (MOST_PAGES, Next::Refused(LinkRefusal::TooLong)));
+    let cursors: Vec<String> = (0..2 * MOST_PAGES)
+        .map(|cursor| cursor.to_string())
+        .collect();
+    assert_eq!(
+        walk(cursors.iter().map(String::as_str)),
+        (MOST_PAGES, Next::Refused(LinkRefusal::TooLong))
+    );
 }
 
 #[test]
 fn a_kept_page_is_checked_again_when_it_is_used() {
-    let Next::Page(page) = follow("/repositories/7/dependabot/alerts?after=x") else { panic!("a page") };
+    let Next::Page(page) = follow("/repositories/7/dependabot/alerts?after=x") else {
+        panic!("a page")
+    };
     assert!(page.url_for(&base(), &repository()).is_some());
-    let other = Repository { id: RepositoryId::new(8), ..repository() };
+    let other = Repository {
+        id: RepositoryId::new(8),
+        ..repository()
+    };
     assert_eq!(page.url_for(&base(), &other), None, "another repository's");
     let elsewhere = "https://ghe.example".parse().expect("valid");
-    assert_eq!(page.url_for(&elsewhere, &repository()), None, "another host's");
-    for url in ["https://evil.example/repositories/7/dependabot/alerts", "https://api.github.com/user", "nonsense"] {
-        let altered = NextPage { url: url.to_owned(), ..page.clone() };
+    assert_eq!(
+        page.url_for(&elsewhere, &repository()),
+        None,
+        "another host's"
+    );
+    for url in [
+        "https://evil.example/repositories/7/dependabot/alerts",
+        "https://api.github.com/user",
+        "nonsense",
+    ] {
+        let altered = NextPage {
+            url: url.to_owned(),
+            ..page.clone()
+        };
         assert_eq!(altered.url_for(&base(), &repository()), None, "{url}");
     }
 }

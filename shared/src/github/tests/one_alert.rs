@@ -1,0 +1,92 @@
+use super::*;
+
+fn number() -> AlertNumber {
+    AlertNumber::new(42).expect("positive")
+}
+
+#[tokio::test]
+async fn an_alert_is_read_by_its_number() {
+    let stub = Stub::start(|_, _| Reply::json(200, alert(42))).await;
+    let read = stub
+        .github
+        .alert(INSTALLATION, &repository(), number(), budget())
+        .await
+        .expect("an alert");
+    assert_eq!((read.number, read.state), (number(), AlertState::Open));
+    assert_eq!(
+        stub.calls()[0].target,
+        "/repos/octo/app/dependabot/alerts/42"
+    );
+}
+
+#[tokio::test]
+async fn a_dismissal_says_why_with_a_token_that_may() {
+    let stub = Stub::start(|_, _| {
+        let mut dismissed = alert(42);
+        dismissed["state"] = json!("dismissed");
+        Reply::json(200, dismissed)
+    })
+    .await;
+    let dismissed = stub
+        .github
+        .dismiss_alert(
+            INSTALLATION,
+            &repository(),
+            number(),
+            DismissReason::NotUsed,
+            Some("Only in a test."),
+            budget(),
+        )
+        .await;
+    assert_eq!(dismissed.expect("an alert").state, AlertState::Dismissed);
+    let seen = stub.seen();
+    assert_eq!(
+        seen[0].body,
+        json!({"permissions": {"metadata": "read", "vulnerability_alerts": "write"}})
+    );
+    assert_eq!(
+        (seen[1].method.as_str(), seen[1].target.as_str()),
+        ("PATCH", "/repos/octo/app/dependabot/alerts/42")
+    );
+    let change = json!({"state": "dismissed", "dismissed_reason": "not_used", "dismissed_comment": "Only in a test."});
+    assert_eq!(seen[1].body, change);
+}
+
+#[tokio::test]
+async fn a_dismissal_is_not_repeated_when_its_answer_is_lost() {
+    for (reply, expected) in [
+        (
+            Reply::text(502, ""),
+            Refusal::ServerError {
+                status: 502,
+                retry_after: None,
+            },
+        ),
+        (Reply::text(200, "{"), Refusal::Malformed),
+        (Reply::json(410, json!({})), Refusal::Gone),
+        (
+            Reply::json(409, json!({})),
+            Refusal::Unexpected { status: 409 },
+        ),
+        (
+            Reply::json(422, json!({"message": "Validation Failed"})),
+            Refusal::Unexpected { status: 422 },
+        ),
+    ] {
+        let stub = Stub::start(move |_, _| reply.clone()).await;
+        let reason = DismissReason::Inaccurate;
+        let dismissed = stub
+            .github
+            .dismiss_alert(
+                INSTALLATION,
+                &repository(),
+                number(),
+                reason,
+                None,
+                budget(),
+            )
+            .await;
+        assert_eq!(refused(dismissed.expect_err("no alert")), expected);
+        assert_eq!(stub.calls().len(), 1);
+    }
+}
