@@ -13,7 +13,7 @@ use security_agent::{
     lifecycle::Waits,
     owner::Owner,
     owners::{Integration, OwnerRecord},
-    repositories::{Listing, PassState, RepositoryFailure, RepositoryRecord},
+    repositories::{Listing, PassState, RepositoryFailure, RepositoryOutcome, RepositoryRecord},
     result_code::{Effect, ResultCode},
     settings::Settings,
     telemetry::chain,
@@ -259,14 +259,23 @@ impl Pass<'_> {
         let soft = self.invocation.killed - SOFT_STOP;
         let brake = Brake::new(soft.max(Instant::now() + Duration::from_millis(500)));
         let reported = Cell::new(Instant::now());
+        let mut stopped = Vec::new();
         let mut ends = stream::iter(&left)
             .map(async |target| {
-                if brake.on().is_some() {
-                    return Ended::Stopped;
-                }
                 let begun = self.begun(target.record.as_ref()).unwrap_or(attempted);
-                self.refresh(integration.installation, target, &all, begun, &brake)
-                    .await
+                let ended = if brake.on().is_some() {
+                    Ended::Stopped
+                } else {
+                    self.refresh(integration.installation, target, &all, begun, &brake)
+                        .await
+                };
+                (
+                    Begun {
+                        id: target.repository.id,
+                        at: begun,
+                    },
+                    ended,
+                )
             })
             .buffer_unordered(CONCURRENCY);
         let mut ticks = tokio::time::interval(REPORT_EVERY / 4);
@@ -274,7 +283,8 @@ impl Pass<'_> {
         loop {
             tokio::select! {
                 ended = ends.next() => match ended {
-                    Some(ended) => tally.count(ended),
+                    Some((begun, Ended::Stopped)) => stopped.push(begun),
+                    Some((_, ended)) => tally.count(ended),
                     None => break,
                 },
                 _ = ticks.tick() => {}
@@ -285,7 +295,29 @@ impl Pass<'_> {
             }
         }
         drop(ends);
-        self.conclude(tally, integration, &brake).await
+        let effected = self.conclude(tally, integration, &brake).await;
+        if let Effected::Ended(Ending {
+            code: ResultCode::GithubRateLimited,
+            ..
+        }) = effected
+        {
+            self.give_up(&stopped).await;
+        }
+        effected
+    }
+
+    /// Says of the repositories that the rate limit kept from being refreshed that it did.
+    async fn give_up(&self, stopped: &[Begun]) {
+        let outcome = RepositoryOutcome::Failed(RepositoryFailure::GithubRateLimited);
+        let recorded = stream::iter(stopped).map(|begun| {
+            self.sync
+                .repositories
+                .finish(self.owner, begun.id, self.id, begun.at, &outcome)
+        });
+        let recorded: Vec<_> = recorded.buffer_unordered(CONCURRENCY).collect().await;
+        for error in recorded.into_iter().filter_map(Result::err) {
+            warn!(error = %chain(&error), "a repository's outcome could not be recorded");
+        }
     }
 
     /// Shows how far the pass is. A claim that is lost stops it.
@@ -502,6 +534,13 @@ impl Pass<'_> {
             attempt: Some(self.id),
         }
     }
+}
+
+/// A repository that this pass has begun, and when.
+#[derive(Clone, Copy, Debug)]
+struct Begun {
+    id: RepositoryId,
+    at: Timestamp,
 }
 
 /// What a pass has to do.
