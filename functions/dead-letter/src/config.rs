@@ -1,0 +1,35 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    environment::{self, InvalidEnvironment},
+    lifecycle::Timeouts,
+    queue::QueueUrl,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub timeouts: Timeouts,
+    /// `SYNC_DEAD_LETTER_QUEUE_URL`: messages of commands that no delivery could settle.
+    pub sync_dead_letters: QueueUrl,
+    /// `SCHEDULED_SYNC_DEAD_LETTER_QUEUE_URL`: scheduled syncs that no delivery could finish.
+    pub scheduled_sync_dead_letters: QueueUrl,
+    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    pub malformed_queue: QueueUrl,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            timeouts: environment::timeouts()?,
+            sync_dead_letters: environment::read("SYNC_DEAD_LETTER_QUEUE_URL")?,
+            scheduled_sync_dead_letters: environment::read("SCHEDULED_SYNC_DEAD_LETTER_QUEUE_URL")?,
+            malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+        })
+    }
+}

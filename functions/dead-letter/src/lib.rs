@@ -1,0 +1,256 @@
+//! The dead-letter function: ends the commands whose messages nobody could deliver, and acknowledges the messages.
+//!
+//! | the message | what happens |
+//! | --- | --- |
+//! | of a command that nobody holds | the command fails, `QUEUE_RETRIES_EXHAUSTED` |
+//! | of a command that has ended, moved on, or is gone | acknowledged |
+//! | of a command under a live claim | comes again when that claim can have expired |
+//! | of a newer version | its command fails as above; the message is kept for an operator |
+//! | that nobody can read | kept for an operator; its command fails, `MALFORMED_MESSAGE` |
+//! | a scheduled sync | acknowledged: there is no command, and the next cycle brings another |
+
+mod config;
+
+use std::{cell::Cell, time::Duration};
+
+use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
+use security_agent::{
+    Timestamp,
+    command::{Command, CommandKey},
+    ledger::{Ledger, Outcome},
+    lifecycle::{Stage, Status},
+    queue::{Message, QueueUrl, Sender, Unusable},
+    result_code::ResultCode,
+    sqs::{self, Delivery, Inbox, Verdict},
+    telemetry::chain,
+    worker::keep_malformed,
+};
+use tracing::{error, info, warn};
+
+pub use config::Config;
+
+/// The function's surroundings.
+#[derive(Clone, Debug)]
+pub struct DeadLetters {
+    /// The commands.
+    pub ledger: Ledger,
+    /// The dead-letter queues.
+    pub inbox: Inbox,
+    /// Sends what must be kept.
+    pub sender: Sender,
+    /// Where unreadable messages are kept for an operator.
+    pub malformed: QueueUrl,
+    /// Reads the clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// What became of one dead letter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Dealt {
+    /// It ended its command.
+    Settled,
+    /// Its command had ended before, or is gone.
+    Late,
+    /// A later message carries its command.
+    Superseded,
+    /// A worker holds its command: it comes again.
+    Held,
+    /// A scheduled sync.
+    Scheduled,
+    /// Nobody can read it; it is kept.
+    Malformed,
+    /// It comes again, because something failed.
+    Failed,
+}
+
+/// How many dead letters of a batch went which way.
+#[derive(Clone, Copy, Debug, Default)]
+struct Counts {
+    settled: u32,
+    late: u32,
+    superseded: u32,
+    held: u32,
+    scheduled: u32,
+    malformed: u32,
+    failed: u32,
+}
+
+impl DeadLetters {
+    /// Deals with a batch; what is to come again is reported, and nothing else.
+    pub async fn settle_each(&self, event: &SqsEvent) -> SqsBatchResponse {
+        let counts = Cell::new(Counts::default());
+        let response = sqs::each_message(event, async |delivery| {
+            let dealt = self.settle(&delivery).await;
+            counts.set(counts.get().and(dealt));
+            dealt.verdict()
+        })
+        .await;
+        let Counts {
+            settled,
+            late,
+            superseded,
+            held,
+            scheduled,
+            malformed,
+            failed,
+        } = counts.get();
+        info!(
+            settled,
+            late, superseded, held, scheduled, malformed, failed, "dead letters dealt with"
+        );
+        response
+    }
+
+    async fn settle(&self, delivery: &Delivery) -> Dealt {
+        match Message::parse(&delivery.body) {
+            Ok(Message::Command { key, stage }) => self.exhaust(delivery, &key, stage).await,
+            Ok(Message::ScheduledSync(sync)) => {
+                warn!(
+                    owner = sync.owner.hashed(),
+                    "a scheduled sync failed on every delivery; the next cycle brings another"
+                );
+                Dealt::Scheduled
+            }
+            Err(unusable @ Unusable::Newer { .. }) => self.newer(delivery, &unusable).await,
+            Err(unusable @ Unusable::Malformed { .. }) => {
+                self.keep_malformed(delivery, &unusable).await
+            }
+        }
+    }
+
+    /// Ends the command of a message that is past its last delivery.
+    async fn exhaust(&self, delivery: &Delivery, key: &CommandKey, stage: Stage) -> Dealt {
+        let now = (self.clock)();
+        let code = ResultCode::QueueRetriesExhausted;
+        let exhausted = self.ledger.exhaust(key, None, stage, code, None, now).await;
+        match exhausted {
+            Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
+                log_settled(&command);
+                Dealt::Settled
+            }
+            Ok(Outcome::Refused(found)) => self.refused(delivery, &found, stage, now).await,
+            Ok(Outcome::Missing) => {
+                info!(command.id = %key.id, "no such command: erased or expired");
+                Dealt::Late
+            }
+            Err(error) => {
+                error!(command.id = %key.id, error = %chain(&error), "a dead letter could not be settled and comes again");
+                Dealt::Failed
+            }
+        }
+    }
+
+    async fn refused(
+        &self,
+        delivery: &Delivery,
+        found: &Command,
+        stage: Stage,
+        now: Timestamp,
+    ) -> Dealt {
+        let (id, standing) = (found.key.id, &found.standing);
+        if standing.status.is_terminal() {
+            info!(command.id = %id, command.status = standing.status.as_str(), "a dead letter of a command that has ended");
+            Dealt::Late
+        } else if standing.stage != stage {
+            info!(command.id = %id, message.stage = stage.0, command.stage = standing.stage.0, "a later message carries the command");
+            Dealt::Superseded
+        } else {
+            // The worker may yet settle. If it died, nothing else would come for this command before its deadline.
+            let until = standing.hold.map_or(now, |hold| hold.until);
+            info!(command.id = %id, "a worker holds the command; its dead letter comes again");
+            self.inbox
+                .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
+                .await;
+            Dealt::Held
+        }
+    }
+
+    /// A message that only a later version understands has been refused by every worker: its command is not carried by
+    /// anything else. The body stays for an operator, who can send it again once that version is back.
+    async fn newer(&self, delivery: &Delivery, unusable: &Unusable) -> Dealt {
+        if let Some(about) = unusable.command() {
+            let dealt = self.exhaust(delivery, &about.key, about.stage).await;
+            if dealt.verdict() == Verdict::Again {
+                return dealt;
+            }
+        }
+        match self
+            .sender
+            .keep(&self.malformed, &delivery.body, &delivery.queue)
+            .await
+        {
+            Ok(()) => {
+                error!(
+                    sqs.message_id = delivery.message_id,
+                    queue = delivery.queue,
+                    error = %chain(unusable),
+                    "a newer message was kept for inspection"
+                );
+                Dealt::Malformed
+            }
+            Err(error) => {
+                error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a newer message could not be kept and comes again");
+                Dealt::Failed
+            }
+        }
+    }
+
+    async fn keep_malformed(&self, delivery: &Delivery, unusable: &Unusable) -> Dealt {
+        let now = (self.clock)();
+        let kept = keep_malformed(
+            &self.ledger,
+            &self.sender,
+            &self.malformed,
+            delivery,
+            unusable,
+            now,
+        );
+        match kept.await {
+            Verdict::Done => Dealt::Malformed,
+            Verdict::Again => Dealt::Failed,
+        }
+    }
+}
+
+impl Dealt {
+    const fn verdict(self) -> Verdict {
+        match self {
+            Self::Settled | Self::Late | Self::Superseded | Self::Scheduled | Self::Malformed => {
+                Verdict::Done
+            }
+            Self::Held | Self::Failed => Verdict::Again,
+        }
+    }
+}
+
+impl Counts {
+    const fn and(mut self, dealt: Dealt) -> Self {
+        let count = match dealt {
+            Dealt::Settled => &mut self.settled,
+            Dealt::Late => &mut self.late,
+            Dealt::Superseded => &mut self.superseded,
+            Dealt::Held => &mut self.held,
+            Dealt::Scheduled => &mut self.scheduled,
+            Dealt::Malformed => &mut self.malformed,
+            Dealt::Failed => &mut self.failed,
+        };
+        *count += 1;
+        self
+    }
+}
+
+fn log_settled(command: &Command) {
+    // Only a claim counts an attempt: without one the command was still waiting for its first worker.
+    let previous = match command.standing.attempt {
+        0 => Status::Accepted,
+        _ => Status::Running,
+    };
+    warn!(
+        command.id = %command.key.id,
+        owner = command.key.owner.hashed(),
+        command.type_name = command.action.type_name(),
+        previous_status = previous.as_str(),
+        command.code = ResultCode::QueueRetriesExhausted.as_str(),
+        "no delivery is left; the command has failed"
+    );
+}

@@ -1,0 +1,143 @@
+//! Commands that need attention: a message that nobody claims is sent again, a deadline that has passed ends the
+//! command.
+
+use std::time::Duration;
+
+use security_agent::{
+    Timestamp,
+    command::{Action, Command},
+    ledger::{Nominee, Outcome},
+    lifecycle::{RESEND_AFTER, Status},
+    queue::{Message, QueueUrl},
+    result_code::ResultCode,
+    telemetry::chain,
+};
+use tracing::{error, info, warn};
+
+use crate::{PAGE, Reconciler, Run};
+
+/// What a nominee seems to need. Its row decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Need {
+    Resend,
+    Stall,
+    /// Nothing yet: the index shows it earlier than it should.
+    Nothing,
+}
+
+fn need(seen: &Nominee, now: Timestamp) -> Need {
+    if seen.deadline <= now {
+        Need::Stall
+    } else if seen.queued_at.is_some() && (seen.resends as usize) < RESEND_AFTER.len() {
+        Need::Resend
+    } else {
+        Need::Nothing
+    }
+}
+
+impl Reconciler {
+    /// Goes through the commands of one shard that are due, oldest first.
+    pub(crate) async fn commands(&self, run: &Run, shard: u8) {
+        let mut after = None;
+        loop {
+            if !run.has_time() {
+                return;
+            }
+            let page = self.ledger.due(shard, PAGE, after, run.now).await;
+            let (nominees, next) = match page {
+                Ok(page) => page,
+                Err(error) => {
+                    error!(shard, error = %chain(&error), "a shard of due commands could not be read");
+                    return run.count(|report| report.errors += 1);
+                }
+            };
+            for nominee in nominees {
+                run.count(|report| report.nominated += 1);
+                if !run.has_time() {
+                    return;
+                }
+                match nominee {
+                    Ok(nominee) => self.attend(run, &nominee).await,
+                    Err(error) => {
+                        error!(error = %chain(&error), "a due command cannot be read");
+                        run.count(|report| report.errors += 1);
+                    }
+                }
+            }
+            after = next;
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn attend(&self, run: &Run, nominee: &Nominee) {
+        let now = (self.clock)();
+        let need = need(nominee, now);
+        let written = match need {
+            Need::Resend => self.ledger.resend(nominee, now).await,
+            Need::Stall => self.ledger.stall(&nominee.key, now).await,
+            Need::Nothing => return run.count(|report| report.raced += 1),
+        };
+        match written {
+            Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => match need {
+                Need::Stall => {
+                    log_stalled(&command);
+                    run.count(|report| report.stalled += 1);
+                }
+                Need::Resend | Need::Nothing => self.send_again(run, command).await,
+            },
+            // Claimed, settled, attended to by an overlapping run, or erased since the index was written.
+            Ok(Outcome::Refused(_) | Outcome::Missing) => run.count(|report| report.raced += 1),
+            Err(error) => {
+                error!(command.id = %nominee.key.id, error = %chain(&error), "a due command could not be attended to");
+                run.count(|report| report.errors += 1);
+            }
+        }
+    }
+
+    /// Sends the message that carries the command now. Should that fail, the row's next look is already planned.
+    async fn send_again(&self, run: &Run, command: Command) {
+        let id = command.key.id;
+        let resends = command.standing.resends;
+        let queue = self.queue_of(&command.action);
+        let message = Message::Command {
+            stage: command.standing.stage,
+            key: command.key,
+        };
+        match self.sender.send(queue, &message, Duration::ZERO).await {
+            Ok(()) => {
+                info!(command.id = %id, command.resends = resends, "nobody claimed the command; its message was sent again");
+                run.count(|report| report.resent += 1);
+            }
+            Err(error) => {
+                error!(command.id = %id, command.resends = resends, error = %chain(&error), "a command's message could not be sent again");
+                run.count(|report| report.unsent += 1);
+            }
+        }
+    }
+
+    const fn queue_of(&self, action: &Action) -> &QueueUrl {
+        match action {
+            Action::Sync { .. } => &self.sync_queue,
+        }
+    }
+}
+
+fn log_stalled(command: &Command) {
+    // Only a claim counts an attempt: without one the command was still waiting for its first worker.
+    let previous = match command.standing.attempt {
+        0 => Status::Accepted,
+        _ => Status::Running,
+    };
+    let age = command.updated_at.since(command.accepted_at);
+    warn!(
+        command.id = %command.key.id,
+        owner = command.key.owner.hashed(),
+        command.type_name = command.action.type_name(),
+        previous_status = previous.as_str(),
+        command.code = ResultCode::CommandStalled.as_str(),
+        age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
+        "the command's deadline has passed; it has failed"
+    );
+}

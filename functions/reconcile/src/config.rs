@@ -1,0 +1,32 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    environment::{self, InvalidEnvironment},
+    lifecycle::Timeouts,
+    queue::QueueUrl,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub timeouts: Timeouts,
+    /// `SYNC_QUEUE_URL`: syncs that were asked for.
+    pub sync_queue: QueueUrl,
+    /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
+    pub scheduled_sync_queue: QueueUrl,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            timeouts: environment::timeouts()?,
+            sync_queue: environment::read("SYNC_QUEUE_URL")?,
+            scheduled_sync_queue: environment::read("SCHEDULED_SYNC_QUEUE_URL")?,
+        })
+    }
+}

@@ -1,0 +1,148 @@
+//! Owners whose scheduled sync is due: each turn is leased, its message queued, then the turn moved to the next cycle.
+//!
+//! A run that dies in between leaves the lease, which is due again in a few minutes, not in a cycle. The sync may then
+//! be queued twice, which costs one listing and changes nothing.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use security_agent::{
+    Timestamp,
+    owners::{DueOwner, next_sync},
+    queue::{Message, ScheduledSync},
+    telemetry::chain,
+};
+use tracing::{error, warn};
+use uuid::Uuid;
+
+use crate::{PAGE, Reconciler, Run};
+
+/// For how long a dispatch under way keeps others from the same turn.
+const LEASE: Duration = Duration::from_secs(5 * 60);
+/// As many messages as one request takes.
+const BATCH: usize = 10;
+
+impl Reconciler {
+    /// Goes through the owners of one shard that are due, oldest first.
+    pub(crate) async fn schedules(&self, run: &Run, shard: u8) {
+        let mut after = None;
+        loop {
+            if !run.has_time() {
+                return;
+            }
+            let (due, next) = match self.owners.due(shard, PAGE, after, run.now).await {
+                Ok(page) => page,
+                Err(error) => {
+                    error!(shard, error = %chain(&error), "a shard of due scheduled syncs could not be read");
+                    return run.count(|report| report.errors += 1);
+                }
+            };
+            let mut owners = Vec::with_capacity(due.len());
+            for due in due {
+                run.count(|report| report.nominated += 1);
+                match due {
+                    Ok(due) => owners.push(due),
+                    Err(error) => {
+                        error!(error = %chain(&error), "a due owner cannot be read");
+                        run.count(|report| report.errors += 1);
+                    }
+                }
+            }
+            for batch in owners.chunks(BATCH) {
+                if !run.has_time() {
+                    return;
+                }
+                self.dispatch(run, batch).await;
+            }
+            after = next;
+            if after.is_none() {
+                return;
+            }
+        }
+    }
+
+    async fn dispatch(&self, run: &Run, due: &[DueOwner]) {
+        let now = (self.clock)();
+        let lease = now + LEASE;
+        let moved = join_all(
+            due.iter()
+                .map(async |due| (due, self.move_turn(run, due, lease).await)),
+        )
+        .await;
+        let leased: Vec<&DueOwner> = moved
+            .into_iter()
+            .filter_map(|(due, moved)| moved.then_some(due))
+            .collect();
+        if leased.is_empty() {
+            return;
+        }
+        let messages: Vec<Message> = leased
+            .iter()
+            .map(|due| {
+                Message::ScheduledSync(ScheduledSync {
+                    owner: due.owner.clone(),
+                    pass: Uuid::new_v4(),
+                    began: now,
+                })
+            })
+            .collect();
+        let refused = match self
+            .sender
+            .send_batch(&self.scheduled_queue, &messages)
+            .await
+        {
+            Ok(refused) => refused,
+            Err(error) => {
+                error!(count = leased.len(), error = %chain(&error), "scheduled syncs could not be queued; they come again when their lease ends");
+                (0..leased.len()).collect()
+            }
+        };
+        for place in &refused {
+            warn!(
+                owner = leased[*place].owner.hashed(),
+                "the queue did not take a scheduled sync; it comes again when its lease ends"
+            );
+            run.count(|report| report.refused += 1);
+        }
+        let taken = leased
+            .iter()
+            .enumerate()
+            .filter(|(place, _)| !refused.contains(place));
+        join_all(taken.map(async |(_, due)| {
+            run.count(|report| report.dispatched += 1);
+            let leased = DueOwner {
+                owner: due.owner.clone(),
+                due_at: lease,
+            };
+            // Not moved means that the owner was configured anew meanwhile, which planned the next turn.
+            self.plan_next(run, &leased, now).await;
+        }))
+        .await;
+    }
+
+    /// Whether this run has the turn.
+    async fn move_turn(&self, run: &Run, due: &DueOwner, to: Timestamp) -> bool {
+        match self.owners.move_turn(&due.owner, due.due_at, to).await {
+            Ok(moved) => {
+                if !moved {
+                    run.count(|report| report.raced += 1);
+                }
+                moved
+            }
+            Err(error) => {
+                error!(owner = due.owner.hashed(), error = %chain(&error), "a scheduled sync could not be leased");
+                run.count(|report| report.errors += 1);
+                false
+            }
+        }
+    }
+
+    async fn plan_next(&self, run: &Run, leased: &DueOwner, now: Timestamp) {
+        let next = next_sync(&leased.owner, now);
+        let moved = self.owners.move_turn(&leased.owner, leased.due_at, next);
+        if let Err(error) = moved.await {
+            error!(owner = leased.owner.hashed(), error = %chain(&error), "a scheduled sync was queued, and is due again when its lease ends");
+            run.count(|report| report.errors += 1);
+        }
+    }
+}
