@@ -1,7 +1,6 @@
 //! ReceiveMessage and its long poll.
 
 use std::collections::BTreeMap;
-use std::pin::pin;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
@@ -143,9 +142,8 @@ async fn poll(
     let deadline = began + Duration::from_secs(wait.into());
     let arrivals = call.queues.arrivals(first.queue);
     loop {
-        // Listening before looking: what arrives after the look is heard.
-        let mut arrival = pin!(arrivals.notified());
-        arrival.as_mut().enable();
+        // Listening, which begins here, comes before looking: what arrives after the look is heard.
+        let arrival = arrivals.notified();
         let Attempt {
             received,
             next_visible,

@@ -58,6 +58,23 @@ async fn a_message_given_back_is_not_overtaken() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_delayed_message_is_not_overtaken() {
+    let sqs = Sqs::new();
+    let queue = sqs.fifo(json!({ "DelaySeconds": "60" })).await;
+    sqs.send_in_group(&queue, "A", "delayed").await;
+    let set = json!({ "QueueUrl": queue, "Attributes": { "DelaySeconds": "0" } });
+    sqs.call("SetQueueAttributes", set).await;
+    sqs.send_in_group(&queue, "A", "next").await;
+    sqs.send_in_group(&queue, "B", "other").await;
+    assert_eq!(bodies(&sqs.receive(&queue).await), ["other"]);
+    pass(60).await;
+    assert_eq!(
+        bodies(&sqs.receive(&queue).await),
+        ["delayed", "next", "other"]
+    );
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_repetition_within_five_minutes_is_the_same_message() {
     let sqs = Sqs::new();
     let queue = sqs.fifo(json!({})).await;

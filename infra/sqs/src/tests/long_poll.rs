@@ -108,6 +108,25 @@ async fn giving_a_message_back_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn deleting_a_message_frees_the_rest_of_its_group() {
+    let sqs = Sqs::new();
+    let fifo = json!({ "FifoQueue": "true", "ContentBasedDeduplication": "true" });
+    let queue = sqs.create("jobs.fifo", fifo).await;
+    for body in ["first", "second"] {
+        let message = json!({ "QueueUrl": queue, "MessageBody": body, "MessageGroupId": "A" });
+        sqs.call("SendMessage", message).await;
+    }
+    let one = json!({ "MaxNumberOfMessages": 1 });
+    let held = sqs.receive_with(&queue, one).await;
+    let waiting = wait(&sqs, &queue, 20);
+    sleep(Duration::from_secs(3)).await;
+    sqs.delete(&queue, &held[0]).await;
+    let (messages, waited) = waiting.await.expect("a wait");
+    assert_eq!(bodies(&messages), ["second"]);
+    assert_about(waited, 3);
+}
+
+#[tokio::test(start_paused = true)]
 async fn deleting_the_queue_ends_the_wait() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;

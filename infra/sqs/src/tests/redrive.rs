@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
-use tokio::time::sleep;
+use tokio::time::{Instant, sleep};
 
 use super::{Sqs, attribute, bodies, pass};
 
@@ -83,14 +83,18 @@ async fn a_move_frees_the_place_for_messages_behind_it_and_wakes_the_dead_letter
     let waiting = {
         let (sqs, dead) = (sqs.clone(), dead.clone());
         tokio::spawn(async move {
-            sqs.receive_with(&dead, json!({ "WaitTimeSeconds": 20 }))
-                .await
+            let wait = json!({ "WaitTimeSeconds": 20 });
+            let messages = sqs.receive_with(&dead, wait).await;
+            (messages, Instant::now())
         })
     };
     sleep(Duration::from_secs(1)).await;
     let one = json!({ "MaxNumberOfMessages": 1 });
     assert_eq!(bodies(&sqs.receive_with(&queue, one).await), ["healthy"]);
-    assert_eq!(bodies(&waiting.await.expect("a wait")), ["poison"; 10]);
+    let moved = Instant::now();
+    let (dead_letters, received) = waiting.await.expect("a wait");
+    assert_eq!(bodies(&dead_letters), ["poison"; 10]);
+    assert!(received < moved + Duration::from_secs(1));
     assert_eq!(sqs.counts(&dead).await, ["5", "10", "0"]);
 }
 
