@@ -16,6 +16,7 @@ use std::{cell::Cell, time::Duration};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use security_agent::{
     Timestamp,
+    clock::Clock,
     command::{Command, CommandKey},
     ledger::{Ledger, Outcome},
     lifecycle::{Stage, Status},
@@ -40,8 +41,8 @@ pub struct DeadLetters {
     pub sender: Sender,
     /// Where unreadable messages are kept for an operator.
     pub malformed: QueueUrl,
-    /// Reads the clock.
-    pub clock: fn() -> Timestamp,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// What became of one dead letter.
@@ -120,7 +121,7 @@ impl DeadLetters {
 
     /// Ends the command of a message that is past its last delivery.
     async fn exhaust(&self, delivery: &Delivery, key: &CommandKey, stage: Stage) -> Dealt {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let code = ResultCode::QueueRetriesExhausted;
         let exhausted = self.ledger.exhaust(key, None, stage, code, None, now).await;
         match exhausted {
@@ -196,7 +197,7 @@ impl DeadLetters {
     }
 
     async fn keep_malformed(&self, delivery: &Delivery, unusable: &Unusable) -> Dealt {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let kept = keep_malformed(
             &self.ledger,
             &self.sender,

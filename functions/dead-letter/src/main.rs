@@ -5,7 +5,13 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use dead_letter::{Config, DeadLetters};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
-    Timestamp, ledger::Ledger, queue::Sender, sqs::Inbox, table::Table, telemetry,
+    Timestamp,
+    clock::{Clock, Dated},
+    ledger::Ledger,
+    queue::Sender,
+    sqs::Inbox,
+    table::Table,
+    telemetry,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -13,13 +19,16 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table);
     let queues = aws_sdk_sqs::Client::new(&aws);
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"
     )]
-    let clock = Timestamp::now;
+    let machine: fn() -> Timestamp = Timestamp::now;
+    let clock = Clock::new(machine);
+    let dated = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(Dated(clock.clone()));
+    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dated.build());
+    let table = Table::new(dynamodb, config.table);
     let inbox = vec![config.sync_dead_letters, config.scheduled_sync_dead_letters];
     let dead_letters = DeadLetters {
         ledger: Ledger::new(table, config.timeouts),

@@ -72,7 +72,7 @@ impl Reconciler {
     }
 
     async fn attend(&self, run: &Run, nominee: &Nominee) {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let need = need(nominee, now);
         let written = match need {
             Need::Resend => self.ledger.resend(nominee, now).await,

@@ -15,6 +15,7 @@ use std::{cell::RefCell, time::Duration};
 use futures::{StreamExt, stream};
 use security_agent::{
     Timestamp,
+    clock::Clock,
     ledger::Ledger,
     owners::Owners,
     queue::{QueueUrl, Sender},
@@ -45,8 +46,8 @@ pub struct Reconciler {
     pub sync_queue: QueueUrl,
     /// Where scheduled syncs are queued.
     pub scheduled_queue: QueueUrl,
-    /// Reads the clock.
-    pub clock: fn() -> Timestamp,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// One run: its time, and what it counted so far.
@@ -62,7 +63,7 @@ impl Reconciler {
     /// One run. Syncs on schedule are dispatched beside the commands, so that a flood of either cannot starve the other.
     pub async fn reconcile(&self, invocation: Invocation) -> Report {
         let run = Run {
-            now: (self.clock)(),
+            now: self.clock.now(),
             work_until: invocation.killed - WIND_UP,
             report: RefCell::default(),
         };

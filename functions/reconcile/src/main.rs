@@ -4,7 +4,13 @@ use aws_config::BehaviorVersion;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reconcile::{Config, Reconciler};
 use security_agent::{
-    Timestamp, ledger::Ledger, owners::Owners, queue::Sender, table::Table, telemetry,
+    Timestamp,
+    clock::{Clock, Dated},
+    ledger::Ledger,
+    owners::Owners,
+    queue::Sender,
+    table::Table,
+    telemetry,
     worker::Invocation,
 };
 use serde_json::Value;
@@ -14,12 +20,15 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table);
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"
     )]
-    let clock = Timestamp::now;
+    let machine: fn() -> Timestamp = Timestamp::now;
+    let clock = Clock::new(machine);
+    let dated = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(Dated(clock.clone()));
+    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dated.build());
+    let table = Table::new(dynamodb, config.table);
     let reconciler = Reconciler {
         ledger: Ledger::new(table.clone(), config.timeouts),
         owners: Owners::new(table),
@@ -32,7 +41,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |tick: LambdaEvent<Value>| {
         let killed_at = i64::try_from(tick.context.deadline).unwrap_or(i64::MAX);
         let killed_at = Timestamp::from_millis(killed_at);
-        let invocation = Invocation::until(killed_at, clock());
+        // The platform's moment is by the machine's clock, whatever DynamoDB's says.
+        let invocation = Invocation::until(killed_at, machine());
         Ok::<_, Error>(reconciler.reconcile(invocation).await)
     }))
     .await

@@ -62,7 +62,7 @@ impl Reconciler {
     }
 
     async fn dispatch(&self, run: &Run, due: &[DueOwner]) {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let lease = now + LEASE;
         let moved = join_all(
             due.iter()
