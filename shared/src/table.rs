@@ -2,13 +2,20 @@
 
 use std::{collections::HashMap, error::Error, time::Duration};
 
+use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
     Client, error::SdkError, operation::transact_write_items::TransactWriteItemsError,
     types::AttributeValue,
 };
 use tracing::warn;
 
-use crate::{Timestamp, lifecycle::Token, owner::Owner};
+use crate::{
+    Timestamp,
+    clock::{Clock, Dated},
+    lifecycle::Token,
+    owner::Owner,
+    telemetry::chain,
+};
 
 /// An item as DynamoDB gives it.
 pub type Item = HashMap<String, AttributeValue>;
@@ -24,6 +31,24 @@ pub struct Table {
 }
 
 impl Table {
+    /// The table of this name, reached so that `clock` follows DynamoDB's from the first write on: it is asked once
+    /// here, while the function starts, which also makes the first connection.
+    pub async fn open(aws: &SdkConfig, name: impl Into<String>, clock: &Clock) -> Self {
+        let config = aws_sdk_dynamodb::config::Builder::from(aws);
+        let client = Client::from_conf(config.interceptor(Dated(clock.clone())).build());
+        let table = Self::new(client, name);
+        let asked = table.client.get_item().table_name(&table.name);
+        let asked = asked
+            .key("pk", s("clock"))
+            .key("sk", s("clock"))
+            .send()
+            .await;
+        if let Err(error) = asked {
+            warn!(error = %chain(&error), "DynamoDB's time is not known yet; the machine's is used");
+        }
+        table
+    }
+
     /// The table of this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self {

@@ -9,6 +9,7 @@ use tracing::{Instrument, error, info, warn};
 
 use crate::{
     Timestamp,
+    clock::Clock,
     command::{Command, CommandKey, LastError, Progress},
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome},
     lifecycle::{Stage, Waits},
@@ -33,16 +34,14 @@ pub struct Worker {
     pub malformed: QueueUrl,
     /// How often a message is delivered at most.
     pub max_receives: u32,
-    /// Reads the clock.
-    pub clock: fn() -> Timestamp,
+    /// The time.
+    pub clock: Clock,
 }
 
 /// One invocation's time.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation {
-    /// When the platform kills it, on the wall clock.
-    pub killed_at: Timestamp,
-    /// The same moment on the monotonic clock.
+    /// When the platform kills it.
     pub killed: Instant,
 }
 
@@ -50,12 +49,16 @@ impl Invocation {
     /// How long before its end the invocation stops working, to write down what became of the work.
     const WIND_UP: Duration = Duration::from_secs(3);
 
-    /// The invocation that the platform kills at `killed_at`.
+    /// The invocation that the platform kills at `killed_at`, by the machine's clock, which shows `now`.
     pub fn until(killed_at: Timestamp, now: Timestamp) -> Self {
         Self {
-            killed_at,
             killed: Instant::now() + killed_at.since(now),
         }
+    }
+
+    /// How long it has.
+    fn left(&self) -> Duration {
+        self.killed.saturating_duration_since(Instant::now())
     }
 
     /// When work must have ended.
@@ -122,7 +125,7 @@ impl Worker {
             &self.malformed,
             delivery,
             unusable,
-            (self.clock)(),
+            self.clock.now(),
         )
         .await
     }
@@ -135,8 +138,8 @@ impl Worker {
         stage: Stage,
         effect: impl AsyncFnOnce(&Claim, &Command) -> Effected,
     ) -> Verdict {
-        let now = (self.clock)();
-        let until = invocation.killed_at + CLAIM_MARGIN;
+        let now = self.clock.now();
+        let until = now + invocation.left() + CLAIM_MARGIN;
         let (claim, command) = match self.ledger.claim(key, stage, until, now).await {
             Ok(Claimed::Held(claim, command)) => (claim, command),
             Ok(Claimed::HeldElsewhere { until } | Claimed::Waiting { until }) => {
@@ -168,7 +171,7 @@ impl Worker {
             command.attempt = command.standing.attempt,
         );
         // Should this worker die, the message comes back just after its claim has lapsed.
-        let takeover = until.since((self.clock)()) + Duration::from_secs(2);
+        let takeover = until.since(self.clock.now()) + Duration::from_secs(2);
         let work = async {
             let effect = AssertUnwindSafe(effect(&claim, &command)).catch_unwind();
             match tokio::time::timeout_at(invocation.work_until(), effect).await {
@@ -199,7 +202,7 @@ impl Worker {
         stage: Stage,
         effected: Effected,
     ) -> Verdict {
-        let now = (self.clock)();
+        let now = self.clock.now();
         let key = claim.key();
         match effected {
             Effected::Ended(ending) => {
@@ -313,7 +316,7 @@ impl Worker {
     async fn release(&self, claim: &Claim, error: LastError) {
         if let Err(error) = self
             .ledger
-            .release(claim, error, (self.clock)())
+            .release(claim, error, self.clock.now())
             .await
             .map(Outcome::made)
         {

@@ -5,13 +5,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use dead_letter::{Config, DeadLetters};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
-    Timestamp,
-    clock::{Clock, Dated},
-    ledger::Ledger,
-    queue::Sender,
-    sqs::Inbox,
-    table::Table,
-    telemetry,
+    Timestamp, clock::Clock, ledger::Ledger, queue::Sender, sqs::Inbox, table::Table, telemetry,
 };
 
 #[tokio::main(flavor = "current_thread")]
@@ -26,9 +20,7 @@ async fn main() -> Result<(), Error> {
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
     let clock = Clock::new(machine);
-    let dated = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(Dated(clock.clone()));
-    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dated.build());
-    let table = Table::new(dynamodb, config.table);
+    let table = Table::open(&aws, config.table, &clock).await;
     let inbox = vec![config.sync_dead_letters, config.scheduled_sync_dead_letters];
     let dead_letters = DeadLetters {
         ledger: Ledger::new(table, config.timeouts),

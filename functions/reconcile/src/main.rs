@@ -4,14 +4,8 @@ use aws_config::BehaviorVersion;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reconcile::{Config, Reconciler};
 use security_agent::{
-    Timestamp,
-    clock::{Clock, Dated},
-    ledger::Ledger,
-    owners::Owners,
-    queue::Sender,
-    table::Table,
-    telemetry,
-    worker::Invocation,
+    Timestamp, clock::Clock, ledger::Ledger, owners::Owners, queue::Sender, table::Table,
+    telemetry, worker::Invocation,
 };
 use serde_json::Value;
 
@@ -26,9 +20,7 @@ async fn main() -> Result<(), Error> {
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
     let clock = Clock::new(machine);
-    let dated = aws_sdk_dynamodb::config::Builder::from(&aws).interceptor(Dated(clock.clone()));
-    let dynamodb = aws_sdk_dynamodb::Client::from_conf(dated.build());
-    let table = Table::new(dynamodb, config.table);
+    let table = Table::open(&aws, config.table, &clock).await;
     let reconciler = Reconciler {
         ledger: Ledger::new(table.clone(), config.timeouts),
         owners: Owners::new(table),

@@ -106,7 +106,7 @@ impl Sync {
             .unwrap_or_else(|_| {
                 warn!(owner = hashed, "the scheduled sync did not end in time");
                 Effected::Continues {
-                    at: (self.worker.clock)(),
+                    at: self.worker.clock.now(),
                     waits: security_agent::lifecycle::Waits::No,
                     progress: security_agent::command::Progress { done: 0, total: 0 },
                     error: None,
@@ -138,7 +138,7 @@ impl Sync {
         sync: ScheduledSync,
         at: Timestamp,
     ) -> Verdict {
-        let delay = at.since((self.worker.clock)()).min(MAX_DELAY);
+        let delay = at.since(self.worker.clock.now()).min(MAX_DELAY);
         let message = Message::ScheduledSync(sync);
         match self
             .worker

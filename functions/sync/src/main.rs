@@ -5,6 +5,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
     Timestamp,
+    clock::Clock,
     findings::Findings,
     github::Github,
     ledger::Ledger,
@@ -24,14 +25,15 @@ async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
     let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table);
     let queues = aws_sdk_sqs::Client::new(&aws);
     let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&aws));
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"
     )]
-    let clock = Timestamp::now;
+    let machine: fn() -> Timestamp = Timestamp::now;
+    let clock = Clock::new(machine);
+    let table = Table::open(&aws, config.table, &clock).await;
     let inbox = vec![
         config.sync_queue.clone(),
         config.scheduled_sync_queue.clone(),
@@ -56,7 +58,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let killed_at = event.context.deadline;
         let killed_at = Timestamp::from_millis(i64::try_from(killed_at).unwrap_or(i64::MAX));
-        let invocation = Invocation::until(killed_at, clock());
+        let invocation = Invocation::until(killed_at, machine());
         let answer = sqs::each_message(&event.payload, async |delivery| {
             sync.deliver(&delivery, invocation).await
         });

@@ -481,7 +481,7 @@ impl Pass<'_> {
     }
 
     fn now(&self) -> Timestamp {
-        (self.sync.worker.clock)()
+        self.sync.worker.clock.now()
     }
 
     fn is_mine(&self, record: Option<&RepositoryRecord>) -> bool {

@@ -196,7 +196,7 @@ impl Pass<'_> {
                 self.owner,
                 target.repository.id,
                 findings,
-                (self.sync.worker.clock)(),
+                self.sync.worker.clock.now(),
             );
             // The next page is fetched while this one is stored.
             let following = async {
@@ -252,7 +252,7 @@ impl Pass<'_> {
 
     pub(crate) fn github_budget(&self) -> Budget {
         Budget {
-            now: (self.sync.worker.clock)(),
+            now: self.sync.worker.clock.now(),
             deadline: self.invocation.work_until() - Duration::from_secs(2),
         }
     }
@@ -314,7 +314,7 @@ impl Pass<'_> {
     }
 
     fn is_complete_due(&self, target: &Target) -> bool {
-        let now = (self.sync.worker.clock)();
+        let now = self.sync.worker.clock.now();
         let last = target
             .record
             .as_ref()

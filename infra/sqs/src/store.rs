@@ -92,7 +92,7 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Connection, OpenError> {
         connection.pragma_update(None, "journal_mode", "WAL")?;
         // What a process has written survives its death in any case. FULL would add only the loss of power, and
         // takes half of the sends per second (README).
-        connection.pragma_update(None, "synchronous", "NORMAL")?;
+        connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.set_prepared_statement_cache_capacity(64);
         let version = connection.pragma_query_value(None, "user_version", |row| row.get(0))?;
