@@ -1,3 +1,32 @@
 //! The local stack: the real function binaries behind a Lambda runtime API, wired as `template.yaml` says.
 
+pub mod arguments;
+pub mod aws_proxy;
+pub mod compile;
+pub mod connect;
+pub mod data_directory;
+pub mod functions;
+pub mod gateway;
+mod mapping;
+pub mod queues;
+pub mod schedule;
+pub mod secrets;
+mod services;
+pub mod shutdown;
+pub mod stack;
+pub mod tables;
 pub mod template;
+
+use std::error::Error;
+
+/// An error with everything that caused it, on one line.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text.push_str(": ");
+        text.push_str(&error.to_string());
+        cause = error.source();
+    }
+    text
+}

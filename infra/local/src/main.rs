@@ -1,3 +1,69 @@
-//! `cargo local`.
+//! `cargo local`: Security Agent on this machine.
 
-fn main() {}
+use std::error::Error;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::Parser;
+use local::arguments::Arguments;
+use local::shutdown::Signals;
+use local::stack::{Layout, Stack};
+use tracing_subscriber::EnvFilter;
+
+/// What a shell reports of a program that was interrupted.
+const INTERRUPTED: u8 = 130;
+
+#[tokio::main]
+async fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
+    tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(io::stderr)
+        .with_target(false)
+        .init();
+    match run(&arguments).await {
+        Ok(code) => code,
+        Err(error) => {
+            say(&format!("error: {}", local::chain(&*error)));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
+    let layout = layout()?;
+    let mut signals = Signals::listen()?;
+    // Dropping an unfinished start kills whatever it has started.
+    let stack = tokio::select! {
+        started = Stack::start(arguments, &layout, say) => started?,
+        () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
+    };
+    let mut output = io::stdout();
+    writeln!(output, "ready {}", stack.url())?;
+    output.flush()?;
+    signals.next().await;
+    say("stopping");
+    tokio::select! {
+        () = stack.stop() => Ok(ExitCode::SUCCESS),
+        // Asked twice: the functions are killed with this process.
+        () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
+    }
+}
+
+/// The workspace this was built from, and the folder it was built into.
+fn layout() -> io::Result<Layout> {
+    let binary = std::env::current_exe()?;
+    Ok(Layout {
+        workspace: Path::new(env!("CARGO_MANIFEST_DIR"))
+            .join("../..")
+            .canonicalize()?,
+        binaries: binary.parent().map(PathBuf::from).unwrap_or_default(),
+    })
+}
+
+/// One line for whoever watches. That nobody can read it is no reason to stop.
+fn say(line: &str) {
+    let _ = writeln!(io::stderr(), "{line}");
+}

@@ -1,0 +1,110 @@
+//! What `cargo local` is told.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+use clap::Parser;
+
+/// Runs Security Agent on this machine: the real function binaries, wired as template.yaml says.
+#[derive(Debug, Clone, Parser)]
+#[command(name = "cargo local", version)]
+pub struct Arguments {
+    /// Where the API is served; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
+    pub listen: SocketAddr,
+
+    /// Where everything is kept
+    #[arg(long, value_name = "DIR", default_value = "./.local")]
+    pub data: PathBuf,
+
+    /// Keep nothing: databases in memory, logs and keys in a temporary directory
+    #[arg(long, conflicts_with = "data")]
+    pub ephemeral: bool,
+
+    /// Another dataset for the GitHub simulator, or the address of another GitHub API in its place; that one also
+    /// needs --parameter GithubAppId=… and the App's key in the file that LOCAL_GITHUB_PRIVATE_KEY_FILE names
+    #[arg(long, value_name = "DIR|URL")]
+    pub github: Option<Github>,
+
+    /// The analysis service
+    #[arg(long, value_name = "URL")]
+    pub agent: Option<String>,
+
+    /// A DynamoDB endpoint in place of the embedded one
+    #[arg(long, value_name = "URL")]
+    pub dynamodb: Option<String>,
+
+    /// An SQS endpoint in place of the embedded one
+    #[arg(long, value_name = "URL")]
+    pub sqs: Option<String>,
+
+    /// Overrides a parameter of template.yaml; may be repeated
+    #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
+    pub parameters: Vec<(String, String)>,
+
+    /// Run the binaries as they are, without building them first
+    #[arg(long)]
+    pub no_build: bool,
+
+    /// Run no function by the clock; POST /local/schedules/{function} still does
+    #[arg(long)]
+    pub no_schedules: bool,
+}
+
+/// Which GitHub the functions talk to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Github {
+    /// The simulator, with the dataset in this directory.
+    Dataset(PathBuf),
+    /// An API at this address.
+    Api(String),
+}
+
+impl From<&str> for Github {
+    fn from(text: &str) -> Self {
+        if text.starts_with("http://") || text.starts_with("https://") {
+            Self::Api(text.trim_end_matches('/').to_owned())
+        } else {
+            Self::Dataset(PathBuf::from(text))
+        }
+    }
+}
+
+fn parameter(text: &str) -> Result<(String, String), String> {
+    text.split_once('=')
+        .map(|(name, value)| (name.to_owned(), value.to_owned()))
+        .ok_or_else(|| format!("{text:?} is not NAME=VALUE"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Arguments::command().debug_assert();
+    }
+
+    #[test]
+    fn github_is_a_directory_or_an_address() {
+        let github = |text: &str| {
+            let arguments = Arguments::try_parse_from(["local", "--github", text]);
+            arguments.expect("it parses").github.expect("it is given")
+        };
+        assert_eq!(
+            github("https://ghe.invalid/api/v3/"),
+            Github::Api("https://ghe.invalid/api/v3".to_owned())
+        );
+        assert_eq!(github("./data"), Github::Dataset(PathBuf::from("./data")));
+    }
+
+    #[test]
+    fn a_parameter_has_a_name_and_a_value() {
+        let parse = |text: &str| Arguments::try_parse_from(["local", "--parameter", text]);
+        let parameters = parse("A=b=c").expect("it parses").parameters;
+        assert_eq!(parameters, [("A".to_owned(), "b=c".to_owned())]);
+        assert!(parse("A").is_err());
+    }
+}

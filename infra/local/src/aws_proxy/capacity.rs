@@ -1,0 +1,125 @@
+//! Consumed capacity: asked of DynamoDB for every call, added up, and hidden from who did not ask.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use serde::Deserialize;
+use serde_json::value::{RawValue, to_raw_value};
+
+/// A JSON object whose values stay as they were written.
+type Members = BTreeMap<String, Box<RawValue>>;
+
+/// Whether the caller wants to see the consumed capacity.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Asked {
+    ByCaller,
+    ByProxy,
+}
+
+/// The request with consumed capacity asked for, if it is a request that can ask for it.
+pub(super) fn ask(operation: &str, body: &Bytes) -> Option<(Bytes, Asked)> {
+    /// What accepts `ReturnConsumedCapacity`.
+    const CAPABLE: [&str; 13] = [
+        "BatchExecuteStatement",
+        "BatchGetItem",
+        "BatchWriteItem",
+        "DeleteItem",
+        "ExecuteStatement",
+        "ExecuteTransaction",
+        "GetItem",
+        "PutItem",
+        "Query",
+        "Scan",
+        "TransactGetItems",
+        "TransactWriteItems",
+        "UpdateItem",
+    ];
+    if !CAPABLE.contains(&operation) {
+        return None;
+    }
+    let mut members: Members = serde_json::from_slice(body).ok()?;
+    if members.contains_key("ReturnConsumedCapacity") {
+        return Some((body.clone(), Asked::ByCaller));
+    }
+    members.insert(
+        "ReturnConsumedCapacity".to_owned(),
+        to_raw_value("INDEXES").ok()?,
+    );
+    Some((serde_json::to_vec(&members).ok()?.into(), Asked::ByProxy))
+}
+
+/// The units an answer reports, and the answer as the caller is to see it.
+pub(super) fn read(answer: &Bytes, asked: Asked) -> (f64, Bytes) {
+    let Ok(mut members) = serde_json::from_slice::<Members>(answer) else {
+        return (0.0, answer.clone());
+    };
+    let Some(consumed) = members.remove("ConsumedCapacity") else {
+        return (0.0, answer.clone());
+    };
+    let units = units(&consumed);
+    let shown = match asked {
+        Asked::ByCaller => None,
+        Asked::ByProxy => serde_json::to_vec(&members).ok().map(Bytes::from),
+    };
+    (units, shown.unwrap_or_else(|| answer.clone()))
+}
+
+/// One table's capacity, or a list of several tables'.
+fn units(consumed: &RawValue) -> f64 {
+    #[derive(Deserialize)]
+    #[serde(rename_all = "PascalCase")]
+    struct Consumed {
+        #[serde(default)]
+        capacity_units: f64,
+    }
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum OneOrMany {
+        Many(Vec<Consumed>),
+        One(Consumed),
+    }
+    match serde_json::from_str(consumed.get()) {
+        Ok(OneOrMany::One(one)) => one.capacity_units,
+        Ok(OneOrMany::Many(many)) => many.iter().map(|one| one.capacity_units).sum(),
+        Err(_) => 0.0,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_caller_that_did_not_ask_sees_nothing_of_it() {
+        let request = Bytes::from_static(br#"{"TableName":"Table","Key":{"n":{"N":"1.0"}}}"#);
+        let (sent, asked) = ask("GetItem", &request).expect("GetItem reports capacity");
+        assert_eq!(asked, Asked::ByProxy);
+        assert!(String::from_utf8_lossy(&sent).contains(r#""ReturnConsumedCapacity":"INDEXES""#));
+
+        let answer = Bytes::from_static(
+            br#"{"ConsumedCapacity":{"TableName":"Table","CapacityUnits":2.5},"Item":{"n":{"N":"1.0"}}}"#,
+        );
+        let (units, shown) = read(&answer, asked);
+        assert!((units - 2.5).abs() < f64::EPSILON);
+        assert_eq!(&shown[..], br#"{"Item":{"n":{"N":"1.0"}}}"#);
+    }
+
+    #[test]
+    fn a_caller_that_asked_gets_what_it_asked_for() {
+        let request = Bytes::from_static(br#"{"ReturnConsumedCapacity":"TOTAL"}"#);
+        let (sent, asked) = ask("BatchGetItem", &request).expect("BatchGetItem reports capacity");
+        assert_eq!((&sent, asked), (&request, Asked::ByCaller));
+
+        let answer = Bytes::from_static(
+            br#"{"ConsumedCapacity":[{"CapacityUnits":1.0},{"CapacityUnits":0.5}]}"#,
+        );
+        let (units, shown) = read(&answer, asked);
+        assert!((units - 1.5).abs() < f64::EPSILON);
+        assert_eq!(shown, answer);
+    }
+
+    #[test]
+    fn operations_that_cannot_report_it_are_left_alone() {
+        assert!(ask("DescribeTable", &Bytes::from_static(b"{}")).is_none());
+    }
+}

@@ -1,0 +1,164 @@
+//! Faults between the functions and the data services, set by tests.
+
+use std::sync::{Mutex, PoisonError};
+use std::time::Duration;
+
+use http::StatusCode;
+use serde::Deserialize;
+
+use super::call::{Call, Service};
+
+/// What `POST /local/aws/faults` takes.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct Fault {
+    service: Service,
+    operation: String,
+    effect: Effect,
+    status: Option<u16>,
+    code: Option<String>,
+    delay_ms: Option<u64>,
+    /// How many calls it befalls; all, until it is cleared, if absent.
+    times: Option<u32>,
+    /// How many matching calls it lets through first.
+    #[serde(default)]
+    after: u32,
+    /// Befalls only this function.
+    function: Option<String>,
+    /// Befalls only calls with this text in their body.
+    contains: Option<String>,
+}
+
+/// What a fault does.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Effect {
+    /// Answers with an error instead of performing the call.
+    Error,
+    /// Performs the call and closes the connection without an answer.
+    DropResponse,
+    /// Performs the call, later.
+    Delay,
+    /// Kills the calling process instead of performing the call.
+    KillBefore,
+    /// Performs the call and kills the calling process before it sees the answer.
+    KillAfter,
+}
+
+/// What is to happen to one call.
+#[derive(Debug)]
+pub(super) struct Verdict {
+    pub(super) delay: Duration,
+    pub(super) outcome: Outcome,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Outcome {
+    Perform,
+    Refuse { status: StatusCode, code: String },
+    PerformAndDrop,
+    Kill,
+    PerformAndKill,
+}
+
+/// A fault that cannot be set.
+#[derive(Debug, thiserror::Error)]
+pub enum FaultError {
+    /// Not JSON, or with members that mean nothing.
+    #[error("this is not a fault")]
+    Shape(#[from] serde_json::Error),
+    /// The status is none of an error.
+    #[error("{0} is not the status of an error")]
+    Status(u16),
+}
+
+impl Fault {
+    /// Reads a fault.
+    pub fn parse(json: &[u8]) -> Result<Self, FaultError> {
+        let fault: Self = serde_json::from_slice(json)?;
+        match fault.status {
+            Some(status) if !(400..600).contains(&status) => Err(FaultError::Status(status)),
+            Some(_) | None => Ok(fault),
+        }
+    }
+
+    fn matches(&self, call: &Call) -> bool {
+        self.service == call.service
+            && (self.operation == "*" || self.operation == call.operation)
+            && self
+                .function
+                .as_deref()
+                .is_none_or(|function| call.function() == Some(function))
+            && self
+                .contains
+                .as_deref()
+                .is_none_or(|text| occurs(text.as_bytes(), &call.body))
+    }
+
+    fn outcome(&self) -> Outcome {
+        match self.effect {
+            Effect::Delay => Outcome::Perform,
+            Effect::DropResponse => Outcome::PerformAndDrop,
+            Effect::KillBefore => Outcome::Kill,
+            Effect::KillAfter => Outcome::PerformAndKill,
+            Effect::Error => Outcome::Refuse {
+                status: self
+                    .status
+                    .and_then(|status| StatusCode::from_u16(status).ok())
+                    .unwrap_or(StatusCode::INTERNAL_SERVER_ERROR),
+                code: self.code.clone().unwrap_or_else(|| match self.service {
+                    Service::Dynamodb => "InternalServerError".to_owned(),
+                    Service::Sqs => "InternalFailure".to_owned(),
+                    Service::SecretsManager => "InternalServiceError".to_owned(),
+                }),
+            },
+        }
+    }
+}
+
+/// The faults that are set, in the order in which they were.
+#[derive(Debug, Default)]
+pub(super) struct Faults(Mutex<Vec<Fault>>);
+
+impl Faults {
+    pub(super) fn add(&self, fault: Fault) {
+        self.lock().push(fault);
+    }
+
+    pub(super) fn clear(&self) {
+        self.lock().clear();
+    }
+
+    /// Uses up one occurrence of the first fault that befalls this call.
+    pub(super) fn judge(&self, call: &Call) -> Verdict {
+        let mut faults = self.lock();
+        let mut verdict = Verdict {
+            delay: Duration::ZERO,
+            outcome: Outcome::Perform,
+        };
+        for fault in faults.iter_mut().filter(|fault| fault.times != Some(0)) {
+            if !fault.matches(call) {
+                continue;
+            }
+            if fault.after > 0 {
+                fault.after -= 1;
+                continue;
+            }
+            fault.times = fault.times.map(|times| times - 1);
+            verdict.delay = Duration::from_millis(fault.delay_ms.unwrap_or_default());
+            verdict.outcome = fault.outcome();
+            break;
+        }
+        faults.retain(|fault| fault.times != Some(0));
+        verdict
+    }
+
+    fn lock(&self) -> std::sync::MutexGuard<'_, Vec<Fault>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether the text occurs in the body.
+fn occurs(text: &[u8], body: &[u8]) -> bool {
+    text.is_empty() || body.windows(text.len()).any(|window| window == text)
+}

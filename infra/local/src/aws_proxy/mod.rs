@@ -1,0 +1,268 @@
+//! The reverse proxy between the functions and the AWS services.
+//!
+//! It counts calls and consumed capacity, lets tests inject faults, and answers Secrets Manager itself. The stack's
+//! own calls (pollers, queue depths) do not pass here.
+
+mod call;
+mod capacity;
+mod faults;
+mod usage;
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use serde_json::json;
+use tokio::net::TcpListener;
+use tokio::sync::OnceCell;
+use tracing::warn;
+use uuid::Uuid;
+
+pub use call::Service;
+pub use faults::{Fault, FaultError};
+pub use usage::{Operation, Services, Usage};
+
+use crate::functions::Functions;
+use crate::secrets::Secrets;
+use call::Call;
+use faults::Outcome;
+
+/// The proxy's state, shared with the gateway's local endpoints.
+#[derive(Debug)]
+pub struct AwsProxy {
+    dynamodb: String,
+    sqs: String,
+    secrets: Secrets,
+    client: reqwest::Client,
+    faults: faults::Faults,
+    counters: usage::Counters,
+    /// Known only after the proxy's address is part of their environment.
+    functions: OnceCell<Arc<Functions>>,
+}
+
+/// The connection is to be closed without an answer.
+#[derive(Debug, thiserror::Error)]
+#[error("the connection is closed without an answer")]
+struct NoAnswer;
+
+impl AwsProxy {
+    /// A proxy in front of these services.
+    pub fn new(dynamodb: String, sqs: String, secrets: Secrets) -> Self {
+        Self {
+            dynamodb,
+            sqs,
+            secrets,
+            client: reqwest::Client::new(),
+            faults: faults::Faults::default(),
+            counters: usage::Counters::default(),
+            functions: OnceCell::new(),
+        }
+    }
+
+    /// Tells the proxy whose processes a fault may kill.
+    pub fn serve_functions(&self, functions: Arc<Functions>) {
+        // There is one set of functions in a stack.
+        let _ = self.functions.set(functions);
+    }
+
+    /// Sets a fault.
+    pub fn add_fault(&self, fault: Fault) {
+        self.faults.add(fault);
+    }
+
+    /// Removes every fault.
+    pub fn clear_faults(&self) {
+        self.faults.clear();
+    }
+
+    /// The calls since the start or the last reset.
+    pub fn usage(&self) -> Usage {
+        self.counters.usage()
+    }
+
+    /// Starts counting anew.
+    pub fn reset_usage(&self) {
+        self.counters.reset();
+    }
+
+    /// Serves until the task is aborted.
+    pub async fn serve(self: Arc<Self>, listener: TcpListener) {
+        loop {
+            let (stream, _) = match listener.accept().await {
+                Ok(accepted) => accepted,
+                Err(error) => {
+                    // Out of file descriptors, most likely: others must end first.
+                    warn!("the AWS proxy cannot accept a connection: {error}");
+                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    continue;
+                }
+            };
+            let proxy = Arc::clone(&self);
+            tokio::spawn(async move {
+                let service = service_fn(|request| proxy.answer(request));
+                // It ends in an error whenever a connection is closed without an answer.
+                let _ = http1::Builder::new()
+                    .serve_connection(TokioIo::new(stream), service)
+                    .await;
+            });
+        }
+    }
+
+    async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, NoAnswer> {
+        let (parts, body) = request.into_parts();
+        let Ok(body) = body.collect().await else {
+            return Err(NoAnswer);
+        };
+        let Some(call) = Call::read(parts, body.to_bytes()) else {
+            return Ok(refusal(
+                Service::Dynamodb,
+                StatusCode::BAD_REQUEST,
+                "UnknownOperationException",
+                "the proxy knows DynamoDB, SQS and Secrets Manager in their JSON protocols",
+            ));
+        };
+        let verdict = self.faults.judge(&call);
+        tokio::time::sleep(verdict.delay).await;
+        match verdict.outcome {
+            Outcome::Perform => Ok(self.perform(&call).await),
+            Outcome::Refuse { status, code } => {
+                self.counters.count(&call, 0.0);
+                Ok(refusal(call.service, status, &code, "an injected fault"))
+            }
+            Outcome::PerformAndDrop => {
+                self.perform(&call).await;
+                Err(NoAnswer)
+            }
+            Outcome::Kill => {
+                self.kill(&call).await;
+                Err(NoAnswer)
+            }
+            Outcome::PerformAndKill => {
+                self.perform(&call).await;
+                self.kill(&call).await;
+                Err(NoAnswer)
+            }
+        }
+    }
+
+    async fn kill(&self, call: &Call) {
+        let functions = self.functions.get();
+        if let (Some(functions), Some(access_key)) = (functions, &call.access_key)
+            && !functions.kill(access_key).await
+        {
+            warn!(access_key, "no process to kill");
+        }
+    }
+
+    async fn perform(&self, call: &Call) -> Response<Full<Bytes>> {
+        let (endpoint, asked) = match call.service {
+            Service::Dynamodb => (&self.dynamodb, capacity::ask(&call.operation, &call.body)),
+            Service::Sqs => (&self.sqs, None),
+            Service::SecretsManager => return self.secrets.answer(&call.operation, &call.body),
+        };
+        let (body, asked) = match asked {
+            Some((body, asked)) => (body, Some(asked)),
+            None => (call.body.clone(), None),
+        };
+        let (status, headers, answer) = match self.forward(endpoint, call, body).await {
+            Ok(answer) => answer,
+            Err(error) => {
+                warn!(
+                    "{} of {:?} failed: {}",
+                    call.operation,
+                    call.service,
+                    crate::chain(&error)
+                );
+                return refusal(
+                    call.service,
+                    StatusCode::BAD_GATEWAY,
+                    "ServiceUnavailable",
+                    "the service does not answer",
+                );
+            }
+        };
+        let (units, answer) = match asked {
+            Some(asked) => capacity::read(&answer, asked),
+            None => (0.0, answer),
+        };
+        self.counters.count(call, units);
+        let mut response = Response::new(Full::new(answer));
+        *response.status_mut() = status;
+        *response.headers_mut() = headers;
+        // The body may differ from the one that these describe.
+        for name in [
+            CONTENT_LENGTH.as_str(),
+            TRANSFER_ENCODING.as_str(),
+            "connection",
+            "x-amz-crc32",
+        ] {
+            response.headers_mut().remove(name);
+        }
+        response
+    }
+
+    async fn forward(
+        &self,
+        endpoint: &str,
+        call: &Call,
+        body: Bytes,
+    ) -> reqwest::Result<(StatusCode, HeaderMap, Bytes)> {
+        let mut headers = call.headers.clone();
+        // The host stays: SQS names it in the queue URLs it gives, which so lead back here.
+        headers.remove(CONTENT_LENGTH);
+        let path = call.uri.path_and_query().map_or("/", |path| path.as_str());
+        let answer = self
+            .client
+            .request(call.method.clone(), format!("{endpoint}{path}"))
+            .headers(headers)
+            .body(body)
+            .send()
+            .await?;
+        let status = answer.status();
+        let headers = answer.headers().clone();
+        Ok((status, headers, answer.bytes().await?))
+    }
+}
+
+/// An error as the service itself would send it.
+pub(crate) fn refusal(
+    service: Service,
+    status: StatusCode,
+    code: &str,
+    message: &str,
+) -> Response<Full<Bytes>> {
+    let (namespace, content_type) = match service {
+        Service::Dynamodb => (
+            "com.amazonaws.dynamodb.v20120810#",
+            "application/x-amz-json-1.0",
+        ),
+        Service::Sqs => ("com.amazonaws.sqs#", "application/x-amz-json-1.0"),
+        Service::SecretsManager => ("", "application/x-amz-json-1.1"),
+    };
+    let body = json!({"__type": format!("{namespace}{code}"), "message": message});
+    let mut response = Response::new(Full::new(Bytes::from(body.to_string())));
+    *response.status_mut() = status;
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static(content_type));
+    let mut set = |name: &'static str, value: String| {
+        if let Ok(value) = HeaderValue::try_from(value) {
+            headers.insert(name, value);
+        }
+    };
+    set("x-amzn-requestid", Uuid::new_v4().to_string());
+    if service == Service::Sqs {
+        let fault = if status.is_server_error() {
+            "Receiver"
+        } else {
+            "Sender"
+        };
+        set("x-amzn-query-error", format!("{code};{fault}"));
+    }
+    response
+}

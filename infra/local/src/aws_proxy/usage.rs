@@ -1,0 +1,103 @@
+//! How many calls functions made, and what they cost.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
+
+use serde::Serialize;
+
+use super::call::{Call, Service};
+
+/// Calls of one operation.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Operation {
+    /// How many.
+    pub requests: u64,
+    /// Read capacity they consumed; absent where there is no such thing.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub read_units: Option<f64>,
+    /// Write capacity they consumed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub write_units: Option<f64>,
+}
+
+/// Calls by service and operation.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Services {
+    /// DynamoDB's.
+    pub dynamodb: BTreeMap<String, Operation>,
+    /// SQS's.
+    pub sqs: BTreeMap<String, Operation>,
+}
+
+/// What `GET /local/aws/requests` answers.
+#[derive(Debug, Clone, Default, PartialEq, Serialize)]
+pub struct Usage {
+    /// Of all functions together.
+    #[serde(flatten)]
+    pub total: Services,
+    /// Of each function.
+    pub functions: BTreeMap<String, Services>,
+}
+
+/// The counters.
+#[derive(Debug, Default)]
+pub(super) struct Counters(Mutex<Usage>);
+
+impl Counters {
+    /// Counts a call and the capacity it consumed.
+    pub(super) fn count(&self, call: &Call, units: f64) {
+        let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.total.count(call, units);
+        if let Some(function) = call.function() {
+            let services = usage.functions.entry(function.to_owned()).or_default();
+            services.count(call, units);
+        }
+    }
+
+    pub(super) fn usage(&self) -> Usage {
+        self.0
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .clone()
+    }
+
+    pub(super) fn reset(&self) {
+        *self.0.lock().unwrap_or_else(PoisonError::into_inner) = Usage::default();
+    }
+}
+
+impl Services {
+    fn count(&mut self, call: &Call, units: f64) {
+        match call.service {
+            Service::Dynamodb => {
+                let operation = self.dynamodb.entry(call.operation.clone()).or_default();
+                operation.requests += 1;
+                let reads = operation.read_units.get_or_insert(0.0);
+                let writes = operation.write_units.get_or_insert(0.0);
+                *if is_read(&call.operation) {
+                    reads
+                } else {
+                    writes
+                } += units;
+            }
+            Service::Sqs => {
+                let operation = self.sqs.entry(call.operation.clone()).or_default();
+                operation.requests += 1;
+            }
+            // Asked once per process; of no interest to anyone.
+            Service::SecretsManager => {}
+        }
+    }
+}
+
+fn is_read(operation: &str) -> bool {
+    [
+        "BatchGetItem",
+        "GetItem",
+        "Query",
+        "Scan",
+        "TransactGetItems",
+    ]
+    .contains(&operation)
+}

@@ -1,0 +1,138 @@
+//! Where the stack keeps what must survive it.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+use uuid::Uuid;
+
+/// A directory that belongs to this stack alone while it runs.
+#[derive(Debug)]
+pub struct DataDirectory {
+    path: PathBuf,
+    /// Holds the lock; the system releases it however the process ends.
+    _lock: File,
+}
+
+/// Why the directory cannot be used.
+#[derive(Debug, thiserror::Error)]
+pub enum DataError {
+    /// Another stack has it.
+    #[error("{path} is in use by another local stack; choose another --data or --ephemeral")]
+    InUse {
+        /// The directory.
+        path: PathBuf,
+    },
+    /// The file system refused.
+    #[error("cannot use {path}")]
+    Unusable {
+        /// The file or directory.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+}
+
+impl DataDirectory {
+    /// Creates the directory if it is missing and takes it.
+    pub fn open(path: &Path) -> Result<Self, DataError> {
+        fs::create_dir_all(path).map_err(unusable(path))?;
+        // Functions run elsewhere and are told of files in here.
+        let path = path.canonicalize().map_err(unusable(path))?;
+        let lock_path = path.join("lock");
+        let lock = OpenOptions::new()
+            .create(true)
+            .write(true)
+            .truncate(false)
+            .open(&lock_path)
+            .map_err(unusable(&lock_path))?;
+        match lock.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(DataError::InUse { path }),
+            Err(TryLockError::Error(source)) => {
+                return Err(DataError::Unusable {
+                    path: lock_path,
+                    source,
+                });
+            }
+        }
+        Ok(Self { path, _lock: lock })
+    }
+
+    /// A file in the directory.
+    pub fn file(&self, name: &str) -> PathBuf {
+        self.path.join(name)
+    }
+
+    /// A directory in the directory, created if it is missing.
+    pub fn directory(&self, name: &str) -> Result<PathBuf, DataError> {
+        let path = self.path.join(name);
+        fs::create_dir_all(&path).map_err(unusable(&path))?;
+        Ok(path)
+    }
+
+    /// A random text that stays the same from start to start.
+    pub fn secret(&self, name: &str) -> Result<String, DataError> {
+        let path = self.directory("secrets")?.join(name);
+        match fs::read_to_string(&path) {
+            Ok(text) if !text.is_empty() => return Ok(text),
+            // Empty if the machine stopped in the middle of writing it.
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            Err(error) => return Err(unusable(&path)(error)),
+        }
+        let text = random_text();
+        let mut options = OpenOptions::new();
+        options.create(true).write(true).truncate(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        let mut file = options.open(&path).map_err(unusable(&path))?;
+        file.write_all(text.as_bytes()).map_err(unusable(&path))?;
+        file.sync_all().map_err(unusable(&path))?;
+        Ok(text)
+    }
+}
+
+/// 244 random bits as text.
+fn random_text() -> String {
+    format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
+}
+
+fn unusable(path: &Path) -> impl FnOnce(io::Error) -> DataError {
+    let path = path.to_owned();
+    move |source| DataError::Unusable { path, source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn temporary() -> PathBuf {
+        std::env::temp_dir().join(format!("local-data-{}", Uuid::new_v4()))
+    }
+
+    #[test]
+    fn a_directory_belongs_to_one_stack_at_a_time() {
+        let path = temporary();
+        let first = DataDirectory::open(&path).expect("nobody has it");
+        let refused = DataDirectory::open(&path).expect_err("the first one has it");
+        assert!(matches!(refused, DataError::InUse { .. }), "{refused}");
+        drop(first);
+        DataDirectory::open(&path).expect("it is free again");
+        fs::remove_dir_all(&path).expect("it can be removed");
+    }
+
+    #[test]
+    fn a_secret_stays_the_same() {
+        let path = temporary();
+        let first = DataDirectory::open(&path).expect("nobody has it");
+        let secret = first.secret("tokens").expect("a secret");
+        assert_eq!(secret.len(), 64);
+        assert_ne!(secret, first.secret("other").expect("another secret"));
+        drop(first);
+        let again = DataDirectory::open(&path).expect("it is free again");
+        assert_eq!(again.secret("tokens").expect("the secret"), secret);
+        fs::remove_dir_all(&path).expect("it can be removed");
+    }
+}

@@ -1,0 +1,194 @@
+//! The functions of the stack: real binaries behind a Lambda runtime API.
+
+mod launcher;
+mod pool;
+mod process;
+mod runtime_api;
+
+use std::collections::BTreeMap;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use futures::future::{join_all, try_join_all};
+use tokio::time::Instant;
+
+pub use pool::{InvokeError, Status};
+pub use process::InitError;
+pub use runtime_api::FunctionError;
+
+use crate::template::{Function, Topology};
+use launcher::Launcher;
+use pool::Pool;
+use process::Blueprint;
+
+/// Processes of a function behind HTTP, at most.
+const HTTP_PROCESSES: u32 = 8;
+/// Processes of any other function, at most, for each queue that invokes it.
+pub(crate) const PROCESSES: u32 = 4;
+
+/// Where functions find what surrounds them.
+#[derive(Debug, Clone)]
+pub struct Surroundings {
+    /// The folder with the binaries.
+    pub binaries: PathBuf,
+    /// The folder for logs.
+    pub logs: PathBuf,
+    /// The region.
+    pub region: String,
+    /// Where DynamoDB, SQS and Secrets Manager are reached.
+    pub aws: String,
+}
+
+/// Every function, by name.
+#[derive(Debug)]
+pub struct Functions {
+    pools: BTreeMap<String, (Pool, u32)>,
+}
+
+impl Functions {
+    /// Prepares a pool for every function; starts nothing yet.
+    pub fn new(topology: &Topology, surroundings: &Surroundings) -> io::Result<Self> {
+        let launcher = Arc::new(Launcher::start()?);
+        let pools = topology
+            .functions
+            .iter()
+            .map(|function| {
+                let limit = process_limit(topology, &function.name);
+                let pool = Pool::new(
+                    blueprint(function, surroundings),
+                    Arc::clone(&launcher),
+                    limit as usize,
+                );
+                (function.name.clone(), (pool, limit))
+            })
+            .collect();
+        Ok(Self { pools })
+    }
+
+    /// Starts one process of every function, so that one that cannot start is known at once.
+    pub async fn warm_up(&self) -> Result<(), InvokeError> {
+        try_join_all(self.pools.values().map(|(pool, _)| pool.warm_up())).await?;
+        Ok(())
+    }
+
+    /// Invokes a function and waits for its answer.
+    pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
+        match self.pools.get(name) {
+            Some((pool, _)) => pool.invoke(payload).await,
+            None => Err(InvokeError::NoSuchFunction {
+                name: name.to_owned(),
+            }),
+        }
+    }
+
+    /// Every function's processes and counters.
+    pub fn status(&self) -> Vec<Status> {
+        self.pools.values().map(|(pool, _)| pool.status()).collect()
+    }
+
+    /// Kills the process that signs with this access key and returns once it is gone; `false` if there is none.
+    pub async fn kill(&self, access_key: &str) -> bool {
+        let life = function_of(access_key)
+            .and_then(|name| self.pools.get(name))
+            .and_then(|(pool, _)| pool.life(access_key));
+        match life {
+            Some(mut life) => {
+                life.kill_and_wait().await;
+                true
+            }
+            None => false,
+        }
+    }
+
+    /// Ends every process: at once if it is idle, after its invocation if that ends in time, else with SIGKILL.
+    pub async fn stop(&self, patience: Duration) {
+        let patience = Instant::now() + patience;
+        join_all(
+            self.pools
+                .values()
+                .map(|(pool, limit)| pool.stop(patience, *limit)),
+        )
+        .await;
+    }
+}
+
+/// The function whose processes sign with `<function>-<number>`.
+pub fn function_of(access_key: &str) -> Option<&str> {
+    let (name, number) = access_key.rsplit_once('-')?;
+    number.parse::<u64>().is_ok().then_some(name)
+}
+
+/// Each queue has its own share, so that no queue waits behind another one's backlog.
+fn process_limit(topology: &Topology, name: &str) -> u32 {
+    if topology.routes.iter().any(|route| route.function == name) {
+        return HTTP_PROCESSES;
+    }
+    let shares: u32 = topology
+        .mappings
+        .iter()
+        .filter(|mapping| mapping.function == name)
+        .map(|mapping| {
+            mapping
+                .maximum_concurrency
+                .map_or(PROCESSES, |most| most.get().min(PROCESSES))
+        })
+        .sum();
+    shares.max(PROCESSES)
+}
+
+fn blueprint(function: &Function, surroundings: &Surroundings) -> Blueprint {
+    Blueprint {
+        name: function.name.clone(),
+        arn: function.arn.clone(),
+        binary: surroundings.binaries.join(&function.binary),
+        timeout: function.timeout,
+        environment: environment(function, surroundings),
+        log: surroundings.logs.join(format!("{}.log", function.name)),
+    }
+}
+
+/// What Lambda sets, then what the template sets.
+fn environment(function: &Function, surroundings: &Surroundings) -> BTreeMap<String, String> {
+    let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
+    let mut environment = BTreeMap::from([
+        set("AWS_LAMBDA_FUNCTION_NAME", &function.name),
+        set(
+            "AWS_LAMBDA_FUNCTION_MEMORY_SIZE",
+            &function.memory.to_string(),
+        ),
+        set("AWS_LAMBDA_FUNCTION_VERSION", "$LATEST"),
+        set("AWS_LAMBDA_INITIALIZATION_TYPE", "on-demand"),
+        set(
+            "AWS_LAMBDA_LOG_GROUP_NAME",
+            &format!("/aws/lambda/{}", function.name),
+        ),
+        set("AWS_REGION", &surroundings.region),
+        set("AWS_DEFAULT_REGION", &surroundings.region),
+        set("AWS_SECRET_ACCESS_KEY", "local"),
+        set("AWS_SESSION_TOKEN", "local"),
+        // Shared configuration files of the user must not reach a function.
+        set("AWS_CONFIG_FILE", "/dev/null"),
+        set("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
+        set("AWS_EC2_METADATA_DISABLED", "true"),
+        set("AWS_ENDPOINT_URL_DYNAMODB", &surroundings.aws),
+        set("AWS_ENDPOINT_URL_SQS", &surroundings.aws),
+        set("AWS_ENDPOINT_URL_SECRETS_MANAGER", &surroundings.aws),
+        set("LAMBDA_TASK_ROOT", &surroundings.binaries.to_string_lossy()),
+        set("_HANDLER", "bootstrap"),
+        set("TZ", ":UTC"),
+        set("LANG", "en_US.UTF-8"),
+    ]);
+    if let Some(format) = &function.log_format {
+        environment.insert("AWS_LAMBDA_LOG_FORMAT".to_owned(), format.clone());
+    }
+    if let Some(level) = &function.log_level {
+        environment.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), level.clone());
+    }
+    environment.extend(function.environment.clone());
+    // The template names the bundle of Lambda's operating system.
+    environment.retain(|name, value| name != "SSL_CERT_FILE" || Path::new(value).exists());
+    environment
+}

@@ -1,0 +1,279 @@
+//! The processes of one function: started on demand, kept while they work, replaced when they die.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use bytes::Bytes;
+use serde::Serialize;
+use tokio::sync::Semaphore;
+use tokio::time::Instant;
+use tracing::{error, warn};
+
+use super::launcher::Launcher;
+use super::process::{Blueprint, InitError, Life, Process, RunError};
+use super::runtime_api::FunctionError;
+
+/// The wait after a first failed start; it doubles up to `LONGEST_PAUSE`.
+const FIRST_PAUSE: Duration = Duration::from_millis(250);
+const LONGEST_PAUSE: Duration = Duration::from_secs(10);
+
+/// Why an invocation failed.
+#[derive(Debug, thiserror::Error)]
+pub enum InvokeError {
+    /// There is no such function.
+    #[error("there is no function {name}")]
+    NoSuchFunction {
+        /// The name asked for.
+        name: String,
+    },
+    /// The handler returned an error or panicked.
+    #[error("function {name} failed")]
+    Function {
+        /// The function.
+        name: String,
+        /// What it reported.
+        #[source]
+        source: FunctionError,
+    },
+    /// The invocation was ended at the function's timeout.
+    #[error("function {name} was killed after its timeout of {} s", after.as_secs())]
+    TimedOut {
+        /// The function.
+        name: String,
+        /// Its timeout.
+        after: Duration,
+    },
+    /// The process died in the middle.
+    #[error("a process of function {name} ended with {status}")]
+    Exited {
+        /// The function.
+        name: String,
+        /// How it ended.
+        status: String,
+    },
+    /// No process could be started.
+    #[error("function {name} cannot start")]
+    Init {
+        /// The function.
+        name: String,
+        /// Why.
+        #[source]
+        source: Arc<InitError>,
+    },
+    /// The stack is about to end.
+    #[error("function {name} is not invoked any more: the stack is stopping")]
+    Stopping {
+        /// The function.
+        name: String,
+    },
+}
+
+/// What `GET /local/functions` says about a function.
+#[derive(Debug, Clone, Serialize)]
+pub struct Status {
+    /// The folder under `functions/`.
+    pub name: String,
+    /// Its running processes.
+    pub pids: Vec<u32>,
+    /// Invocations so far.
+    pub invocations: u64,
+    /// Those that failed, timeouts included.
+    pub errors: u64,
+    /// Those that were ended at the function's timeout.
+    pub timeouts: u64,
+}
+
+/// The processes of one function.
+#[derive(Debug)]
+pub(crate) struct Pool {
+    blueprint: Blueprint,
+    launcher: Arc<Launcher>,
+    /// One permit per process that may run at a time.
+    slots: Semaphore,
+    idle: Mutex<Vec<Process>>,
+    running: Mutex<BTreeMap<String, Life>>,
+    trouble: Mutex<Option<Trouble>>,
+    started: AtomicU64,
+    invocations: AtomicU64,
+    errors: AtomicU64,
+    timeouts: AtomicU64,
+}
+
+/// The function could not start; nobody tries again before `until`.
+#[derive(Debug, Clone)]
+struct Trouble {
+    error: Arc<InitError>,
+    pause: Duration,
+    until: Instant,
+}
+
+impl Pool {
+    pub(crate) fn new(blueprint: Blueprint, launcher: Arc<Launcher>, limit: usize) -> Self {
+        Self {
+            blueprint,
+            launcher,
+            slots: Semaphore::new(limit),
+            idle: Mutex::default(),
+            running: Mutex::default(),
+            trouble: Mutex::default(),
+            started: AtomicU64::new(0),
+            invocations: AtomicU64::new(0),
+            errors: AtomicU64::new(0),
+            timeouts: AtomicU64::new(0),
+        }
+    }
+
+    /// Starts one process ahead of the first invocation.
+    pub(crate) async fn warm_up(&self) -> Result<(), InvokeError> {
+        let _slot = self.slot().await?;
+        let process = self.process().await?;
+        lock(&self.idle).push(process);
+        Ok(())
+    }
+
+    /// Invokes the function and waits for its answer.
+    pub(crate) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+        let _slot = self.slot().await?;
+        self.invocations.fetch_add(1, Ordering::Relaxed);
+        let result = self.run(payload).await;
+        if let Err(error) = &result {
+            self.errors.fetch_add(1, Ordering::Relaxed);
+            if matches!(error, InvokeError::TimedOut { .. }) {
+                self.timeouts.fetch_add(1, Ordering::Relaxed);
+            }
+            warn!(function = self.blueprint.name, "{}", crate::chain(error));
+        }
+        result
+    }
+
+    async fn run(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+        let name = || self.blueprint.name.clone();
+        loop {
+            let mut process = self.process().await?;
+            let result = process.run(&self.blueprint, payload.clone()).await;
+            if process.life().is_running() {
+                lock(&self.idle).push(process);
+            }
+            match result {
+                Ok(answer) => return Ok(answer),
+                // It died while it was idle. A new process starts afresh, so this does not go round for long.
+                Err(RunError::NotTaken) if !self.slots.is_closed() => {}
+                Err(RunError::NotTaken) => return Err(InvokeError::Stopping { name: name() }),
+                Err(RunError::Function(source)) => {
+                    return Err(InvokeError::Function {
+                        name: name(),
+                        source,
+                    });
+                }
+                Err(RunError::TimedOut { after }) => {
+                    return Err(InvokeError::TimedOut {
+                        name: name(),
+                        after,
+                    });
+                }
+                Err(RunError::Exited { status }) => {
+                    return Err(InvokeError::Exited {
+                        name: name(),
+                        status,
+                    });
+                }
+            }
+        }
+    }
+
+    async fn slot(&self) -> Result<tokio::sync::SemaphorePermit<'_>, InvokeError> {
+        self.slots
+            .acquire()
+            .await
+            .map_err(|_| InvokeError::Stopping {
+                name: self.blueprint.name.clone(),
+            })
+    }
+
+    /// A process that is ready: an idle one, or else a new one.
+    async fn process(&self) -> Result<Process, InvokeError> {
+        while let Some(process) = lock(&self.idle).pop() {
+            if process.life().is_running() {
+                return Ok(process);
+            }
+        }
+        let init_error = |source| InvokeError::Init {
+            name: self.blueprint.name.clone(),
+            source,
+        };
+        let earlier = lock(&self.trouble).clone();
+        if let Some(trouble) = earlier
+            .as_ref()
+            .filter(|trouble| Instant::now() < trouble.until)
+        {
+            return Err(init_error(Arc::clone(&trouble.error)));
+        }
+        let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
+        let access_key = format!("{}-{number}", self.blueprint.name);
+        match Process::start(&self.blueprint, &self.launcher, &access_key).await {
+            Ok(process) => {
+                *lock(&self.trouble) = None;
+                let mut running = lock(&self.running);
+                running.retain(|_, life| life.is_running());
+                running.insert(access_key, process.life().clone());
+                Ok(process)
+            }
+            Err(error) => {
+                let error = Arc::new(error);
+                let pause = earlier.map_or(FIRST_PAUSE, |trouble| {
+                    (trouble.pause * 2).min(LONGEST_PAUSE)
+                });
+                error!(
+                    function = self.blueprint.name,
+                    pause_ms = pause.as_millis(),
+                    "cannot start: {}",
+                    crate::chain(&*error)
+                );
+                *lock(&self.trouble) = Some(Trouble {
+                    error: Arc::clone(&error),
+                    pause,
+                    until: Instant::now() + pause,
+                });
+                Err(init_error(error))
+            }
+        }
+    }
+
+    /// The process that signs with this access key.
+    pub(crate) fn life(&self, access_key: &str) -> Option<Life> {
+        lock(&self.running).get(access_key).cloned()
+    }
+
+    pub(crate) fn status(&self) -> Status {
+        let pids = lock(&self.running)
+            .values()
+            .filter(|life| life.is_running())
+            .map(|life| life.pid)
+            .collect();
+        Status {
+            name: self.blueprint.name.clone(),
+            pids,
+            invocations: self.invocations.load(Ordering::Relaxed),
+            errors: self.errors.load(Ordering::Relaxed),
+            timeouts: self.timeouts.load(Ordering::Relaxed),
+        }
+    }
+
+    /// Lets nothing start any more and waits until what runs has ended, or kills it at `patience`.
+    pub(crate) async fn stop(&self, patience: Instant, limit: u32) {
+        // Whoever holds all permits knows that nothing runs.
+        let _ = tokio::time::timeout_at(patience, self.slots.acquire_many(limit)).await;
+        self.slots.close();
+        let lives = lock(&self.running).values().cloned().collect::<Vec<_>>();
+        for mut life in lives {
+            life.kill_and_wait().await;
+        }
+    }
+}
+
+/// The data behind these locks stays consistent at every point where a panic could happen.
+fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

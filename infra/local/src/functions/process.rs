@@ -1,0 +1,304 @@
+//! One running copy of a function's binary.
+
+use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Read, Seek, SeekFrom};
+use std::path::PathBuf;
+use std::process::{ExitStatus, Stdio};
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use jiff::Timestamp;
+use tokio::process::Child;
+use tokio::sync::{Notify, watch};
+use tokio::time::{Instant, sleep_until, timeout};
+use uuid::Uuid;
+
+use super::launcher::Launcher;
+use super::runtime_api::{Delivery, FunctionError, Message, RuntimeApi};
+
+/// How long Lambda lets a function initialise.
+const INITIALISATION: Duration = Duration::from_secs(10);
+
+/// How to start processes of one function.
+#[derive(Debug)]
+pub(crate) struct Blueprint {
+    pub(crate) name: String,
+    pub(crate) arn: String,
+    pub(crate) binary: PathBuf,
+    pub(crate) timeout: Duration,
+    pub(crate) environment: BTreeMap<String, String>,
+    pub(crate) log: PathBuf,
+}
+
+/// A process that waits for an invocation.
+#[derive(Debug)]
+pub(crate) struct Process {
+    api: RuntimeApi,
+    life: Life,
+}
+
+/// What there is to know of a process from outside, and the way to end it.
+#[derive(Debug, Clone)]
+pub(crate) struct Life {
+    pub(crate) pid: u32,
+    kill: Arc<Notify>,
+    exit: watch::Receiver<Option<Exit>>,
+}
+
+/// How a process ended; `None` if the system did not tell.
+#[derive(Debug, Clone, Copy)]
+struct Exit(Option<ExitStatus>);
+
+/// Why a process never became ready.
+#[derive(Debug, thiserror::Error)]
+pub enum InitError {
+    /// There is no listener or no process.
+    #[error("cannot start {binary}")]
+    Spawn {
+        /// The program.
+        binary: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// It ended first.
+    #[error("it ended with {status} before it was ready{}", said(output))]
+    Exited {
+        /// How.
+        status: String,
+        /// What it wrote.
+        output: String,
+    },
+    /// It reported an error.
+    #[error("it reported that it cannot start{}", said(output))]
+    Reported {
+        /// What it wrote.
+        output: String,
+        /// What it reported.
+        #[source]
+        source: FunctionError,
+    },
+    /// It took too long.
+    #[error("it was not ready after {} s{}", after.as_secs(), said(output))]
+    TooSlow {
+        /// How long it had.
+        after: Duration,
+        /// What it wrote.
+        output: String,
+    },
+}
+
+/// Why an invocation brought no answer.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum RunError {
+    /// The handler failed; the process goes on.
+    #[error(transparent)]
+    Function(FunctionError),
+    /// The process was killed at the function's timeout.
+    #[error("it took longer than {} s", after.as_secs_f32())]
+    TimedOut { after: Duration },
+    /// The process ended while it held the invocation.
+    #[error("the process ended with {status}")]
+    Exited { status: String },
+    /// The process ended before it took the invocation, which another may still have.
+    #[error("the process ended before it took the invocation")]
+    NotTaken,
+}
+
+impl Process {
+    /// Starts a process and waits until it asks for work.
+    pub(crate) async fn start(
+        blueprint: &Blueprint,
+        launcher: &Launcher,
+        access_key: &str,
+    ) -> Result<Self, InitError> {
+        let spawn_error = |source| InitError::Spawn {
+            binary: blueprint.binary.clone(),
+            source,
+        };
+        let api = RuntimeApi::listen().await.map_err(spawn_error)?;
+        let (log, log_start) = open_log(&blueprint.log).map_err(spawn_error)?;
+        let errors = log.try_clone().map_err(spawn_error)?;
+        let child = launcher
+            .launch(&blueprint.binary, |command| {
+                command
+                    .envs(&blueprint.environment)
+                    .env("AWS_LAMBDA_RUNTIME_API", api.address.to_string())
+                    .env("AWS_ACCESS_KEY_ID", access_key)
+                    .env("AWS_LAMBDA_LOG_STREAM_NAME", access_key)
+                    .stdout(Stdio::from(log))
+                    .stderr(Stdio::from(errors));
+            })
+            .await
+            .map_err(spawn_error)?;
+        let mut process = Self {
+            api,
+            life: Life::watch_over(child),
+        };
+        let output = || written_since(&blueprint.log, log_start);
+        let mut life = process.life.clone();
+        let ready = async {
+            loop {
+                tokio::select! {
+                    biased;
+                    message = process.api.messages.recv() => match message {
+                        Some(Message::Ready) => return Ok(()),
+                        Some(Message::CannotStart(source)) => {
+                            return Err(InitError::Reported { output: output(), source });
+                        }
+                        Some(Message::Taken | Message::Answered { .. } | Message::Failed { .. }) | None => {}
+                    },
+                    status = life.ended() => {
+                        return Err(InitError::Exited { status, output: output() });
+                    }
+                }
+            }
+        };
+        match timeout(INITIALISATION, ready).await {
+            Ok(Ok(())) => Ok(process),
+            Ok(Err(error)) => {
+                process.life.kill_and_wait().await;
+                Err(error)
+            }
+            Err(_) => {
+                process.life.kill_and_wait().await;
+                Err(InitError::TooSlow {
+                    after: INITIALISATION,
+                    output: output(),
+                })
+            }
+        }
+    }
+
+    /// Gives the process one invocation and waits for its answer.
+    pub(crate) async fn run(
+        &mut self,
+        blueprint: &Blueprint,
+        payload: Bytes,
+    ) -> Result<Bytes, RunError> {
+        let request_id = Uuid::new_v4().to_string();
+        let budget = i64::try_from(blueprint.timeout.as_millis()).unwrap_or(i64::MAX);
+        let delivery = Delivery {
+            request_id: request_id.clone(),
+            deadline_ms: Timestamp::now().as_millisecond().saturating_add(budget),
+            arn: blueprint.arn.clone(),
+            trace_id: trace_id(),
+            payload,
+        };
+        let deadline = Instant::now() + blueprint.timeout;
+        if self.api.deliveries.send(delivery).await.is_err() {
+            return Err(RunError::NotTaken);
+        }
+        let mut taken = false;
+        loop {
+            tokio::select! {
+                // What the process managed to say before it ended still counts.
+                biased;
+                message = self.api.messages.recv() => match message {
+                    Some(Message::Taken) => taken = true,
+                    Some(Message::Answered { request_id: id, payload }) if id == request_id => return Ok(payload),
+                    Some(Message::Failed { request_id: id, error }) if id == request_id => {
+                        return Err(RunError::Function(error));
+                    }
+                    Some(_) | None => {}
+                },
+                status = self.life.ended() => {
+                    return Err(if taken { RunError::Exited { status } } else { RunError::NotTaken });
+                }
+                () = sleep_until(deadline) => {
+                    self.life.kill_and_wait().await;
+                    return Err(RunError::TimedOut { after: blueprint.timeout });
+                }
+            }
+        }
+    }
+
+    /// The process as others see it.
+    pub(crate) fn life(&self) -> &Life {
+        &self.life
+    }
+}
+
+impl Life {
+    /// Hands the process to a task that notices its end and can bring it about.
+    fn watch_over(mut child: Child) -> Self {
+        // A child that was just started has not been waited for, so it has a pid.
+        let pid = child.id().unwrap_or_default();
+        let kill = Arc::new(Notify::new());
+        let (sender, exit) = watch::channel(None);
+        let wanted = Arc::clone(&kill);
+        tokio::spawn(async move {
+            let status = tokio::select! {
+                status = child.wait() => status.ok(),
+                () = wanted.notified() => {
+                    // An error means that it has ended already.
+                    let _ = child.start_kill();
+                    child.wait().await.ok()
+                }
+            };
+            let _ = sender.send(Some(Exit(status)));
+        });
+        Self { pid, kill, exit }
+    }
+
+    /// Whether the process still runs.
+    pub(crate) fn is_running(&self) -> bool {
+        self.exit.borrow().is_none()
+    }
+
+    /// Kills the process with SIGKILL and returns once it is gone.
+    pub(crate) async fn kill_and_wait(&mut self) {
+        self.kill.notify_one();
+        self.ended().await;
+    }
+
+    /// Waits for the end of the process and describes it.
+    async fn ended(&mut self) -> String {
+        match self.exit.wait_for(Option::is_some).await {
+            Ok(exit) => match *exit {
+                Some(Exit(Some(status))) => status.to_string(),
+                Some(Exit(None)) | None => "an unknown status".to_owned(),
+            },
+            Err(_) => "the stack".to_owned(),
+        }
+    }
+}
+
+/// An X-Ray header that says not to sample.
+fn trace_id() -> String {
+    let id = Uuid::new_v4().simple().to_string();
+    let (epoch, unique) = id.split_at(8);
+    format!("Root=1-{epoch}-{unique};Parent={};Sampled=0", &unique[..16])
+}
+
+/// Opens the log to append to it; its present length tells later what this process wrote.
+fn open_log(path: &std::path::Path) -> io::Result<(File, u64)> {
+    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let length = file.metadata()?.len();
+    Ok((file, length))
+}
+
+/// The last lines of the log after `start`, as far as they can be read.
+fn written_since(path: &std::path::Path, start: u64) -> String {
+    const LINES: usize = 12;
+    let read = || {
+        let mut file = File::open(path)?;
+        file.seek(SeekFrom::Start(start))?;
+        let mut text = Vec::new();
+        file.take(64 * 1024).read_to_end(&mut text)?;
+        Ok::<_, io::Error>(String::from_utf8_lossy(&text).into_owned())
+    };
+    let text = read().unwrap_or_default();
+    let lines = text.lines().collect::<Vec<_>>();
+    lines[lines.len().saturating_sub(LINES)..].join("\n")
+}
+
+fn said(output: &str) -> String {
+    if output.is_empty() {
+        ", and wrote nothing".to_owned()
+    } else {
+        format!(":\n{output}")
+    }
+}

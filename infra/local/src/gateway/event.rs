@@ -1,0 +1,306 @@
+//! A request as API Gateway hands it to a function: payload format 2.0 of an HTTP API.
+
+use std::collections::BTreeMap;
+use std::net::IpAddr;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use bytes::Bytes;
+use http::HeaderMap;
+use http::header::{CONTENT_TYPE, COOKIE, HOST, USER_AGENT};
+use http::request::Parts;
+use jiff::Timestamp;
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::routes::{Matched, decoded, key};
+
+/// What the event says that the request does not.
+#[derive(Debug)]
+pub(super) struct Circumstances<'a> {
+    pub(super) account: &'a str,
+    pub(super) source: IpAddr,
+    pub(super) port: u16,
+    pub(super) now: Timestamp,
+    /// The claims of the caller's token, if the route has the authorizer.
+    pub(super) claims: Option<Map<String, Value>>,
+}
+
+/// The event for one request.
+pub(super) fn event(
+    matched: &Matched<'_>,
+    parts: &Parts,
+    body: &Bytes,
+    circumstances: Circumstances<'_>,
+) -> Value {
+    let route_key = key(matched.route);
+    let host = text(&parts.headers, &HOST);
+    // Unlike REST APIs, HTTP APIs hand over the path decoded.
+    let path = decoded(parts.uri.path());
+    let mut event = json!({
+        "version": "2.0",
+        "routeKey": route_key,
+        "rawPath": path,
+        "rawQueryString": parts.uri.query().unwrap_or_default(),
+        "headers": headers(&parts.headers, &circumstances),
+        "requestContext": {
+            "accountId": circumstances.account,
+            "apiId": "local",
+            "domainName": host,
+            "domainPrefix": host.split('.').next().unwrap_or_default(),
+            "http": {
+                "method": parts.method.as_str(),
+                "path": path,
+                "protocol": "HTTP/1.1",
+                "sourceIp": circumstances.source.to_string(),
+                "userAgent": text(&parts.headers, &USER_AGENT),
+            },
+            "requestId": Uuid::new_v4().simple().to_string(),
+            "routeKey": route_key,
+            "stage": "$default",
+            "time": circumstances.now.strftime("%d/%b/%Y:%H:%M:%S +0000").to_string(),
+            "timeEpoch": circumstances.now.as_millisecond(),
+        },
+        "isBase64Encoded": false,
+    });
+    // Members without content are left out, as API Gateway does.
+    if !matched.parameters.is_empty() {
+        event["pathParameters"] = json!(matched.parameters);
+    }
+    if let Some(query) = parts.uri.query().filter(|query| !query.is_empty()) {
+        event["queryStringParameters"] = json!(query_parameters(query));
+    }
+    let cookies = cookies(&parts.headers);
+    if !cookies.is_empty() {
+        event["cookies"] = json!(cookies);
+    }
+    if let Some(claims) = circumstances.claims {
+        event["requestContext"]["authorizer"] =
+            json!({"jwt": {"claims": flattened(claims), "scopes": null}});
+    }
+    if !body.is_empty() {
+        match std::str::from_utf8(body) {
+            Ok(body) if is_text(&parts.headers) => event["body"] = json!(body),
+            Ok(_) | Err(_) => {
+                event["body"] = json!(STANDARD.encode(body));
+                event["isBase64Encoded"] = json!(true);
+            }
+        }
+    }
+    event
+}
+
+/// Lower-case names; several values of one name joined by a comma; cookies apart.
+fn headers(sent: &HeaderMap, circumstances: &Circumstances<'_>) -> BTreeMap<String, String> {
+    let mut headers = BTreeMap::<String, String>::new();
+    for (name, value) in sent.iter().filter(|(name, _)| *name != COOKIE) {
+        let value = String::from_utf8_lossy(value.as_bytes());
+        headers
+            .entry(name.as_str().to_owned())
+            .and_modify(|values| {
+                values.push(',');
+                values.push_str(&value);
+            })
+            .or_insert_with(|| value.into_owned());
+    }
+    let source = circumstances.source.to_string();
+    headers
+        .entry("x-forwarded-for".to_owned())
+        .and_modify(|hops| {
+            hops.push_str(", ");
+            hops.push_str(&source);
+        })
+        .or_insert(source);
+    headers.insert(
+        "x-forwarded-port".to_owned(),
+        circumstances.port.to_string(),
+    );
+    headers.insert("x-forwarded-proto".to_owned(), "http".to_owned());
+    headers
+}
+
+fn cookies(headers: &HeaderMap) -> Vec<String> {
+    headers
+        .get_all(COOKIE)
+        .iter()
+        .filter_map(|value| value.to_str().ok())
+        .flat_map(|value| value.split(';'))
+        .map(|cookie| cookie.trim().to_owned())
+        .filter(|cookie| !cookie.is_empty())
+        .collect()
+}
+
+/// Decoded; several values of one name joined by a comma.
+fn query_parameters(query: &str) -> BTreeMap<String, String> {
+    let mut parameters = BTreeMap::<String, String>::new();
+    for pair in query.split('&').filter(|pair| !pair.is_empty()) {
+        let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
+        let value = decoded(&value.replace('+', " "));
+        parameters
+            .entry(decoded(&name.replace('+', " ")))
+            .and_modify(|values| {
+                values.push(',');
+                values.push_str(&value);
+            })
+            .or_insert(value);
+    }
+    parameters
+}
+
+/// Claims as API Gateway flattens them: every value is a string, a list is `[a b]`.
+fn flattened(claims: Map<String, Value>) -> BTreeMap<String, String> {
+    fn text(value: &Value) -> String {
+        match value {
+            Value::String(text) => text.clone(),
+            Value::Array(items) => {
+                format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(" "))
+            }
+            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+        }
+    }
+    claims
+        .iter()
+        .map(|(name, value)| (name.clone(), text(value)))
+        .collect()
+}
+
+/// Whether API Gateway passes a body of this type on as it is; others are base64-encoded.
+fn is_text(headers: &HeaderMap) -> bool {
+    const TEXT: [&str; 5] = [
+        "text/",
+        "application/json",
+        "application/javascript",
+        "application/xml",
+        "application/problem+json",
+    ];
+    let content_type = text(headers, &CONTENT_TYPE).to_ascii_lowercase();
+    content_type.is_empty() || TEXT.iter().any(|text| content_type.starts_with(text))
+}
+
+fn text(headers: &HeaderMap, name: &http::HeaderName) -> String {
+    headers
+        .get(name)
+        .map(|value| String::from_utf8_lossy(value.as_bytes()).into_owned())
+        .unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::Ipv4Addr;
+
+    use http::{Method, Request};
+    use lambda_http::{RequestExt, request::RequestContext};
+
+    use super::*;
+    use crate::template::{Access, Route};
+
+    fn matched(path: &str, parameters: &[(&str, &str)]) -> (Route, BTreeMap<String, String>) {
+        let route = Route {
+            method: Some(Method::POST),
+            path: path.to_owned(),
+            function: "api".to_owned(),
+            access: Access::Token,
+        };
+        let parameters = parameters
+            .iter()
+            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
+            .collect();
+        (route, parameters)
+    }
+
+    fn event_of(request: Request<Bytes>, claims: Option<Value>) -> Value {
+        let (route, parameters) = matched("/v1/owners/{owner}/commands", &[("owner", "user:a/b")]);
+        let (parts, body) = request.into_parts();
+        event(
+            &Matched {
+                route: &route,
+                parameters,
+            },
+            &parts,
+            &body,
+            Circumstances {
+                account: "000000000000",
+                source: IpAddr::V4(Ipv4Addr::LOCALHOST),
+                port: 8787,
+                now: "2026-11-23T14:05:06Z".parse().expect("a time"),
+                claims: claims.and_then(|claims| claims.as_object().cloned()),
+            },
+        )
+    }
+
+    fn post(path: &str) -> http::request::Builder {
+        Request::builder()
+            .method(Method::POST)
+            .uri(path)
+            .header("host", "127.0.0.1:8787")
+    }
+
+    #[test]
+    fn lambda_http_reads_it_as_the_request_that_was_sent() {
+        let sent = post("/v1/owners/user:a%2Fb/commands?ids=1&ids=2&cursor=a%2Bb")
+            .header("content-type", "application/json")
+            .header("x-list", "1")
+            .header("x-list", "2")
+            .header("cookie", "a=1; b=2")
+            .body(Bytes::from_static(b"{\"type\":\"sync\"}"))
+            .expect("a request");
+        let event = event_of(
+            sent,
+            Some(json!({"sub": "a/b", "orgs": ["x", "y"], "exp": 5})),
+        );
+
+        let read = lambda_http::request::from_str(&event.to_string()).expect("a 2.0 event");
+
+        assert_eq!(read.method(), Method::POST);
+        assert_eq!(read.raw_http_path(), "/v1/owners/user:a/b/commands");
+        assert_eq!(read.path_parameters().first("owner"), Some("user:a/b"));
+        assert_eq!(
+            read.query_string_parameters().all("ids"),
+            Some(vec!["1", "2"])
+        );
+        assert_eq!(read.query_string_parameters().first("cursor"), Some("a+b"));
+        assert_eq!(read.headers()["x-list"], "1,2");
+        assert_eq!(read.headers()["cookie"], "a=1; b=2");
+        assert_eq!(read.body().as_ref(), b"{\"type\":\"sync\"}");
+        let RequestContext::ApiGatewayV2(context) = read.request_context() else {
+            panic!("an HTTP API's context");
+        };
+        assert_eq!(
+            context.route_key.as_deref(),
+            Some("POST /v1/owners/{owner}/commands")
+        );
+        assert_eq!(context.time.as_deref(), Some("23/Nov/2026:14:05:06 +0000"));
+        assert_eq!(context.time_epoch, 1_795_442_706_000);
+        let claims = context
+            .authorizer
+            .and_then(|authorizer| authorizer.jwt)
+            .expect("claims")
+            .claims;
+        assert_eq!(claims["orgs"], "[x y]");
+        assert_eq!(claims["exp"], "5");
+    }
+
+    #[test]
+    fn a_binary_body_is_encoded() {
+        let sent = post("/v1/owners/a/commands")
+            .header("content-type", "application/octet-stream")
+            .body(Bytes::from_static(&[0xff, 0x00]))
+            .expect("a request");
+        let event = event_of(sent, None);
+        assert_eq!(event["isBase64Encoded"], true);
+        let read = lambda_http::request::from_str(&event.to_string()).expect("a 2.0 event");
+        assert_eq!(read.body().as_ref(), [0xff, 0x00]);
+    }
+
+    #[test]
+    fn what_a_request_does_not_have_is_absent() {
+        let sent = post("/v1/owners/a/commands")
+            .body(Bytes::new())
+            .expect("a request");
+        let event = event_of(sent, None);
+        for name in ["body", "cookies", "queryStringParameters"] {
+            assert!(event.get(name).is_none(), "{name}");
+        }
+        assert!(event["requestContext"].get("authorizer").is_none());
+    }
+}

@@ -1,0 +1,184 @@
+//! The HTTP side of the stack: the template's API as API Gateway would serve it, and the local endpoints.
+
+mod answer;
+mod authorizer;
+mod event;
+mod local;
+mod problem;
+mod routes;
+
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use bytes::Bytes;
+use http::{HeaderValue, StatusCode, header};
+use jiff::Timestamp;
+use serde_json::json;
+use tokio::time::timeout;
+use tracing::{error, warn};
+use uuid::Uuid;
+
+pub use authorizer::{Authorizer, Caller};
+
+use crate::aws_proxy::AwsProxy;
+use crate::connect::Connector;
+use crate::functions::Functions;
+use crate::queues::Queues;
+use crate::schedule::Schedules;
+use crate::template::{Access, Route};
+use routes::Routes;
+
+/// The longest that an HTTP API waits for a function.
+const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
+/// The largest body that an HTTP API accepts.
+const LARGEST_BODY: usize = 10 * 1024 * 1024;
+
+/// What the gateway needs to answer.
+#[derive(Debug)]
+pub struct Gateway {
+    routes: Routes,
+    authorizer: Authorizer,
+    account: String,
+    address: SocketAddr,
+    parts: Parts,
+}
+
+/// The rest of the stack, as far as the gateway speaks to it.
+#[derive(Debug)]
+pub struct Parts {
+    /// Answer the API.
+    pub functions: Arc<Functions>,
+    /// Where faults are set.
+    pub proxy: Arc<AwsProxy>,
+    /// What depths are asked of.
+    pub queues: Queues,
+    /// What can be run at once.
+    pub schedules: Arc<Schedules>,
+    /// Connects owners, if there is a simulator to connect them to.
+    pub connector: Option<Connector>,
+}
+
+impl Gateway {
+    /// A gateway for these routes at this address.
+    pub fn new(
+        routes: Vec<Route>,
+        authorizer: Authorizer,
+        account: String,
+        address: SocketAddr,
+        parts: Parts,
+    ) -> Self {
+        Self {
+            routes: Routes::new(routes),
+            authorizer,
+            account,
+            address,
+            parts,
+        }
+    }
+
+    /// The routes of the template and the local endpoints.
+    pub fn router(self) -> Router {
+        Router::new()
+            .route("/local/tokens", post(local::issue_token))
+            .route(
+                "/local/aws/faults",
+                post(local::add_fault).delete(local::clear_faults),
+            )
+            .route(
+                "/local/aws/requests",
+                get(local::requests).delete(local::reset_requests),
+            )
+            .route("/local/functions", get(local::functions))
+            .route("/local/schedules/{function}", post(local::run_schedule))
+            .route("/local/queues", get(local::queues))
+            .route(
+                "/2015-03-31/functions/{name}/invocations",
+                post(local::invoke),
+            )
+            .fallback(receive)
+            .layer(DefaultBodyLimit::max(LARGEST_BODY))
+            .with_state(Arc::new(self))
+    }
+}
+
+/// A request to the API of the template.
+async fn receive(
+    State(gateway): State<Arc<Gateway>>,
+    ConnectInfo(source): ConnectInfo<SocketAddr>,
+    request: Request,
+) -> Response {
+    let mut response = gateway.answer(source, request).await;
+    if let Ok(id) = HeaderValue::try_from(Uuid::new_v4().simple().to_string()) {
+        response.headers_mut().insert("apigw-requestid", id);
+    }
+    response
+}
+
+impl Gateway {
+    async fn answer(&self, source: SocketAddr, request: Request) -> Response {
+        let (parts, body) = request.into_parts();
+        let Some(matched) = self.routes.find(&parts.method, parts.uri.path()) else {
+            return message(StatusCode::NOT_FOUND, "Not Found");
+        };
+        let claims = match matched.route.access {
+            Access::Open => None,
+            Access::Token => match self.authorizer.claims(&parts.headers) {
+                Some(claims) => Some(claims),
+                None => return problem::unauthorized(),
+            },
+        };
+        let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
+            return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");
+        };
+        let circumstances = event::Circumstances {
+            account: &self.account,
+            source: source.ip(),
+            port: self.address.port(),
+            now: Timestamp::now(),
+            claims,
+        };
+        let event = event::event(&matched, &parts, &body, circumstances);
+        let invocation = self
+            .parts
+            .functions
+            .invoke(&matched.route.function, Bytes::from(event.to_string()));
+        match timeout(INTEGRATION_TIMEOUT, invocation).await {
+            Ok(Ok(payload)) => respond(&matched.route.function, &payload),
+            // Logged where it happened.
+            Ok(Err(_)) => message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
+            Err(_) => {
+                warn!(
+                    function = matched.route.function,
+                    "the gateway waited no longer"
+                );
+                message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            }
+        }
+    }
+}
+
+fn respond(function: &str, payload: &Bytes) -> Response {
+    match answer::response(payload) {
+        Ok(response) => response.map(Body::from),
+        Err(error) => {
+            error!(
+                function,
+                "the answer is no HTTP response: {}",
+                crate::chain(&error)
+            );
+            message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
+        }
+    }
+}
+
+/// An error as API Gateway itself answers it.
+fn message(status: StatusCode, message: &str) -> Response {
+    let body = json!({ "message": message }).to_string();
+    (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()
+}

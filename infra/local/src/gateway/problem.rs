@@ -1,0 +1,38 @@
+//! Errors of the gateway's own, as RFC 9457 problems.
+
+use axum::response::{IntoResponse, Response};
+use http::{HeaderValue, StatusCode, header};
+use serde_json::{Value, json};
+
+/// A problem with a stable code.
+pub(super) fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+    respond(status, &members(status, code, detail))
+}
+
+/// The caller has no valid token. Holds API Gateway's own `message` too.
+pub(super) fn unauthorized() -> Response {
+    let status = StatusCode::UNAUTHORIZED;
+    let detail = "A valid token is needed: Authorization: Bearer …";
+    let mut body = members(status, "UNAUTHORIZED", detail);
+    body["message"] = json!("Unauthorized");
+    let mut response = respond(status, &body);
+    response
+        .headers_mut()
+        .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+    response
+}
+
+fn members(status: StatusCode, code: &str, detail: &str) -> Value {
+    json!({
+        "type": "about:blank",
+        "title": status.canonical_reason(),
+        "status": status.as_u16(),
+        "detail": detail,
+        "code": code,
+    })
+}
+
+fn respond(status: StatusCode, body: &Value) -> Response {
+    let content_type = [(header::CONTENT_TYPE, "application/problem+json")];
+    (status, content_type, body.to_string()).into_response()
+}

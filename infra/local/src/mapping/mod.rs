@@ -1,0 +1,167 @@
+//! Event source mappings: queues that invoke functions.
+
+mod event;
+
+use std::collections::HashSet;
+use std::sync::Arc;
+use std::time::Duration;
+
+use aws_sdk_sqs::Client;
+use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
+use bytes::Bytes;
+use tokio::sync::Semaphore;
+use tokio::time::{Instant, sleep};
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tracing::{error, warn};
+
+use crate::functions::{Functions, InvokeError, PROCESSES};
+use crate::template::Mapping;
+
+/// The longest that SQS lets a receive wait.
+const LONG_POLL: Duration = Duration::from_secs(20);
+/// The most that SQS gives at once, and takes back at once.
+const SQS_BATCH: usize = 10;
+/// The pause after a receive that failed, or a function that cannot start.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// A queue, read for a function.
+#[derive(Debug)]
+pub(crate) struct Poller {
+    pub(crate) mapping: Mapping,
+    pub(crate) queue_url: String,
+    pub(crate) region: String,
+    pub(crate) client: Client,
+    pub(crate) functions: Arc<Functions>,
+}
+
+impl Poller {
+    /// Polls until told to stop. Invocations under way then are left to the tracker.
+    pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken, invocations: TaskTracker) {
+        let most = self
+            .mapping
+            .maximum_concurrency
+            .map_or(PROCESSES, |most| most.get().min(PROCESSES));
+        let slots = Arc::new(Semaphore::new(most as usize));
+        loop {
+            // A message is received only when a function is free to take it: its visibility is running.
+            let batch = async {
+                let slot = Arc::clone(&slots).acquire_owned().await;
+                (slot, self.batch().await)
+            };
+            let Some((Ok(slot), batch)) = stop.run_until_cancelled(batch).await else {
+                return;
+            };
+            if batch.is_empty() {
+                continue;
+            }
+            let poller = Arc::clone(&self);
+            invocations.spawn(async move {
+                poller.process(batch).await;
+                drop(slot);
+            });
+        }
+    }
+
+    /// As many messages as make a batch, or come within the batching window.
+    async fn batch(&self) -> Vec<Message> {
+        let size = self.mapping.batch_size.get() as usize;
+        let mut batch = self.receive(size, LONG_POLL).await;
+        let window_ends = Instant::now() + self.mapping.batching_window;
+        while !batch.is_empty() && batch.len() < size {
+            let left = window_ends.saturating_duration_since(Instant::now());
+            if left.is_zero() {
+                break;
+            }
+            batch.extend(self.receive(size - batch.len(), left.min(LONG_POLL)).await);
+        }
+        batch
+    }
+
+    async fn receive(&self, most: usize, wait: Duration) -> Vec<Message> {
+        let received = self
+            .client
+            .receive_message()
+            .queue_url(&self.queue_url)
+            .max_number_of_messages(i32::try_from(most.min(SQS_BATCH)).unwrap_or(1))
+            .wait_time_seconds(i32::try_from(wait.as_secs()).unwrap_or_default())
+            .message_system_attribute_names(MessageSystemAttributeName::All)
+            .message_attribute_names("All")
+            .send()
+            .await;
+        match received {
+            Ok(received) => received.messages.unwrap_or_default(),
+            Err(error) => {
+                warn!(
+                    queue = self.mapping.queue,
+                    "cannot receive: {}",
+                    crate::chain(&error)
+                );
+                sleep(PAUSE).await;
+                Vec::new()
+            }
+        }
+    }
+
+    /// Invokes the function with the batch and deletes what succeeded.
+    async fn process(&self, batch: Vec<Message>) {
+        let event = event::event(&batch, &self.mapping.queue_arn, &self.region);
+        let payload = Bytes::from(event.to_string());
+        let answer = match self.functions.invoke(&self.mapping.function, payload).await {
+            Ok(answer) => answer,
+            // Logged where it happened. Nothing is deleted: the messages come again when their visibility ends.
+            Err(InvokeError::Init { .. }) => return sleep(PAUSE).await,
+            Err(_) => return,
+        };
+        match event::failures(self.mapping.answers, &answer, &batch) {
+            Ok(failed) => self.delete(&batch, &failed).await,
+            Err(error) => error!(
+                function = self.mapping.function,
+                "the whole batch failed: {}",
+                crate::chain(&error)
+            ),
+        }
+    }
+
+    async fn delete(&self, batch: &[Message], failed: &HashSet<String>) {
+        let entries = batch
+            .iter()
+            .filter(|message| message.message_id().is_some_and(|id| !failed.contains(id)))
+            .enumerate()
+            .filter_map(|(index, message)| {
+                DeleteMessageBatchRequestEntry::builder()
+                    .id(index.to_string())
+                    .receipt_handle(message.receipt_handle()?)
+                    .build()
+                    .ok()
+            })
+            .collect::<Vec<_>>();
+        for chunk in entries.chunks(SQS_BATCH) {
+            let deleted = self
+                .client
+                .delete_message_batch()
+                .queue_url(&self.queue_url)
+                .set_entries(Some(chunk.to_vec()))
+                .send()
+                .await;
+            match deleted {
+                Ok(deleted) => {
+                    for entry in deleted.failed() {
+                        warn!(
+                            queue = self.mapping.queue,
+                            "not deleted, it will come again: {}",
+                            entry.code()
+                        );
+                    }
+                }
+                Err(error) => {
+                    warn!(
+                        queue = self.mapping.queue,
+                        "cannot delete: {}",
+                        crate::chain(&error)
+                    );
+                }
+            }
+        }
+    }
+}

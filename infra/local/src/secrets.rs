@@ -1,0 +1,72 @@
+//! A Secrets Manager that knows the secrets of the template, each kept in the data directory.
+
+use std::collections::BTreeMap;
+
+use bytes::Bytes;
+use http::{Response, StatusCode};
+use http_body_util::Full;
+use serde::Deserialize;
+use serde_json::json;
+
+use crate::aws_proxy::{Service, refusal};
+
+/// Secrets by their ARN.
+#[derive(Default)]
+pub struct Secrets(BTreeMap<String, String>);
+
+impl std::fmt::Debug for Secrets {
+    /// Names them without telling them.
+    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        formatter.debug_set().entries(self.0.keys()).finish()
+    }
+}
+
+impl Secrets {
+    /// These secrets, each under its ARN.
+    pub fn new(secrets: BTreeMap<String, String>) -> Self {
+        Self(secrets)
+    }
+
+    /// Answers an operation of Secrets Manager.
+    pub(crate) fn answer(&self, operation: &str, body: &[u8]) -> Response<Full<Bytes>> {
+        #[derive(Deserialize)]
+        #[serde(rename_all = "PascalCase")]
+        struct GetSecretValue {
+            secret_id: String,
+        }
+        let refuse = |code, message: &str| {
+            refusal(
+                Service::SecretsManager,
+                StatusCode::BAD_REQUEST,
+                code,
+                message,
+            )
+        };
+        if operation != "GetSecretValue" {
+            return refuse("InvalidAction", "only GetSecretValue is known locally");
+        }
+        let Ok(GetSecretValue { secret_id }) = serde_json::from_slice(body) else {
+            return refuse("InvalidParameterException", "SecretId is missing");
+        };
+        let Some(secret) = self.0.get(&secret_id) else {
+            return refuse(
+                "ResourceNotFoundException",
+                "Secrets Manager can't find the specified secret.",
+            );
+        };
+        let name = secret_id.rsplit(':').next().unwrap_or(&secret_id);
+        let answer = json!({
+            "ARN": secret_id,
+            "Name": name,
+            "SecretString": secret,
+            "VersionId": "00000000-0000-0000-0000-000000000001",
+            "VersionStages": ["AWSCURRENT"],
+        });
+        let mut response = Response::new(Full::new(Bytes::from(answer.to_string())));
+        response.headers_mut().insert(
+            http::header::CONTENT_TYPE,
+            http::HeaderValue::from_static("application/x-amz-json-1.1"),
+        );
+        response
+    }
+}

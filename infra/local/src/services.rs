@@ -1,0 +1,153 @@
+//! What surrounds the functions: DynamoDB, SQS and GitHub, embedded or elsewhere.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use axum::Router;
+use dynoxide::Database;
+use github_simulator::{AppKey, Simulator};
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tracing::warn;
+
+use crate::data_directory::DataDirectory;
+use crate::stack::StartError;
+
+/// How often expired items are deleted. Real DynamoDB takes up to days.
+const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
+
+/// Whether a service keeps its data.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keep {
+    InDirectory,
+    InMemory,
+}
+
+/// Starts the embedded DynamoDB and returns its address.
+pub(crate) async fn dynamodb(
+    data: &DataDirectory,
+    keep: Keep,
+    tasks: &mut JoinSet<()>,
+) -> Result<String, StartError> {
+    let path = data.file("dynamodb.db");
+    let database = match keep {
+        Keep::InDirectory => Database::new(&path.to_string_lossy()),
+        Keep::InMemory => Database::memory(),
+    };
+    let database = database.map_err(|source| StartError::Embedded {
+        service: "DynamoDB",
+        source: Box::new(source),
+    })?;
+    let (listener, url) = listen("DynamoDB").await?;
+    let sweeper = database.clone();
+    tasks.spawn(async move {
+        loop {
+            tokio::time::sleep(EXPIRY_SWEEP).await;
+            let database = sweeper.clone();
+            match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
+                Ok(Ok(_)) => {}
+                Ok(Err(error)) => warn!("expired items were not deleted: {error}"),
+                Err(error) => warn!("the sweep of expired items failed: {error}"),
+            }
+        }
+    });
+    tasks.spawn(async move {
+        let forever = std::future::pending();
+        if let Err(error) = dynoxide::server::serve_with_shutdown(listener, database, forever).await
+        {
+            warn!("the embedded DynamoDB ended: {error}");
+        }
+    });
+    Ok(url)
+}
+
+/// Starts the embedded SQS and returns its address.
+pub(crate) async fn sqs(
+    data: &DataDirectory,
+    keep: Keep,
+    tasks: &mut JoinSet<()>,
+) -> Result<String, StartError> {
+    let queues = match keep {
+        Keep::InDirectory => local_sqs::Queues::open(&data.file("sqs.db")),
+        Keep::InMemory => local_sqs::Queues::memory(),
+    };
+    let queues = queues.map_err(|source| StartError::Embedded {
+        service: "SQS",
+        source: Box::new(source),
+    })?;
+    let (listener, url) = listen("SQS").await?;
+    serve("SQS", listener, queues.router(), tasks);
+    Ok(url)
+}
+
+/// GitHub as the functions see it.
+pub(crate) struct Github {
+    pub(crate) url: String,
+    pub(crate) private_key: String,
+    /// Absent if GitHub is elsewhere.
+    pub(crate) simulator: Option<Simulator>,
+}
+
+/// Starts the GitHub simulator.
+pub(crate) async fn github_simulator(
+    dataset: &Path,
+    data: &DataDirectory,
+    keep: Keep,
+    tasks: &mut JoinSet<()>,
+) -> Result<Github, StartError> {
+    let embedded = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Embedded {
+        service: "the GitHub simulator",
+        source,
+    };
+    let key = match keep {
+        Keep::InDirectory => AppKey::load_or_generate(&data.file("github-app.pem")),
+        Keep::InMemory => AppKey::generate(),
+    };
+    let key = key.map_err(|source| embedded(Box::new(source)))?;
+    let state: Option<PathBuf> = match keep {
+        Keep::InDirectory => Some(data.file("github.json")),
+        Keep::InMemory => None,
+    };
+    let simulator = Simulator::open(dataset, state.as_deref(), &key)
+        .map_err(|source| embedded(Box::new(source)))?;
+    let (listener, url) = listen("the GitHub simulator").await?;
+    serve("the GitHub simulator", listener, simulator.router(), tasks);
+    Ok(Github {
+        url,
+        private_key: key.private_key_pem().to_owned(),
+        simulator: Some(simulator),
+    })
+}
+
+/// Configuration for the stack's own calls.
+pub(crate) fn sdk(region: &str, endpoint: &str) -> SdkConfig {
+    let credentials = Credentials::new("local", "local", None, None, "local");
+    SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new(region.to_owned()))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(endpoint)
+        .build()
+}
+
+async fn listen(service: &'static str) -> Result<(TcpListener, String), StartError> {
+    let bound = async {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
+        let address = listener.local_addr()?;
+        Ok((listener, format!("http://{address}")))
+    };
+    bound
+        .await
+        .map_err(|source| StartError::Listen { service, source })
+}
+
+fn serve(service: &'static str, listener: TcpListener, router: Router, tasks: &mut JoinSet<()>) {
+    tasks.spawn(async move {
+        if let Err(error) = axum::serve(listener, router).await {
+            warn!("{service} ended: {error}");
+        }
+    });
+}

@@ -1,0 +1,397 @@
+//! The whole stack: what starts when, and how it ends.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use security_agent::table::Table;
+use tokio::net::TcpListener;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::arguments::{self, Arguments};
+use crate::aws_proxy::AwsProxy;
+use crate::compile::{CompileError, compile};
+use crate::connect::Connector;
+use crate::data_directory::{DataDirectory, DataError};
+use crate::functions::{Functions, InvokeError, Surroundings};
+use crate::gateway::{Authorizer, Gateway, Parts};
+use crate::mapping::Poller;
+use crate::queues::{QueueError, Queues};
+use crate::schedule::Schedules;
+use crate::secrets::Secrets;
+use crate::services::{self, Github, Keep};
+use crate::tables::{self, TableError};
+use crate::template::{Place, Template, TemplateError, Topology};
+
+const REGION: &str = "us-east-1";
+const ACCOUNT: &str = "000000000000";
+/// How long invocations under way may go on when the stack is asked to stop.
+const PATIENCE: Duration = Duration::from_secs(3);
+/// The parameter whose secret is the GitHub App's key; other secrets are random texts.
+const GITHUB_KEY: &str = "GithubPrivateKeySecretArn";
+/// Names the file with the App's key when GitHub is not simulated.
+const GITHUB_KEY_FILE: &str = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
+
+/// Why the stack does not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The data directory is not to be had.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// The template cannot be run.
+    #[error(transparent)]
+    Template(#[from] TemplateError),
+    /// The template has no JWT authorizer to issue tokens for.
+    #[error("the template's HTTP API has no default authorizer")]
+    NoAuthorizer,
+    /// A file cannot be read.
+    #[error("cannot read {path}")]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// GitHub is elsewhere and there is no key for it.
+    #[error("with --github URL, {GITHUB_KEY_FILE} must name the file with the App's private key")]
+    NoGithubKey,
+    /// The functions do not build.
+    #[error(transparent)]
+    Compile(#[from] CompileError),
+    /// A port is not to be had.
+    #[error("cannot listen for {service}")]
+    Listen {
+        /// Who wanted to.
+        service: &'static str,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
+    /// An embedded service does not start.
+    #[error("{service} does not start")]
+    Embedded {
+        /// Which.
+        service: &'static str,
+        /// Why.
+        #[source]
+        source: Box<dyn Error + Send + Sync>,
+    },
+    /// A table is not there.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A queue is not there.
+    #[error(transparent)]
+    Queue(#[from] QueueError),
+    /// A function does not start.
+    #[error(transparent)]
+    Function(#[from] InvokeError),
+}
+
+/// Where the sources and the binaries are.
+#[derive(Debug, Clone)]
+pub struct Layout {
+    /// The root of the workspace, with template.yaml.
+    pub workspace: PathBuf,
+    /// The folder with the binaries, `<target>/<profile>`.
+    pub binaries: PathBuf,
+}
+
+/// A running stack.
+#[derive(Debug)]
+pub struct Stack {
+    address: SocketAddr,
+    functions: Arc<Functions>,
+    stop: CancellationToken,
+    pollers: TaskTracker,
+    invocations: TaskTracker,
+    servers: JoinSet<()>,
+    _data: DataDirectory,
+}
+
+impl Stack {
+    /// Starts everything and returns when requests are served. `progress` is told what is going on.
+    pub async fn start(
+        arguments: &Arguments,
+        layout: &Layout,
+        progress: impl Fn(&str),
+    ) -> Result<Self, StartError> {
+        // What is quick to refuse comes before what takes time.
+        let (data, keep) = data_directory(arguments)?;
+        let template = template(layout)?;
+        let chosen = arguments
+            .parameters
+            .iter()
+            .cloned()
+            .collect::<BTreeMap<_, _>>();
+        template.parameters(&chosen)?;
+        let (gateway_listener, address) = listen("the gateway", arguments.listen).await?;
+        if !arguments.no_build {
+            progress("building the functions");
+            compile(&layout.workspace, &layout.binaries).await?;
+        }
+
+        let mut servers = JoinSet::new();
+        let dynamodb = match &arguments.dynamodb {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => services::dynamodb(&data, keep, &mut servers).await?,
+        };
+        let sqs = match &arguments.sqs {
+            Some(url) => url.trim_end_matches('/').to_owned(),
+            None => services::sqs(&data, keep, &mut servers).await?,
+        };
+        let github = github(arguments, layout, &data, keep, &mut servers).await?;
+        let (proxy_listener, proxy_address) = listen("the AWS proxy", loopback()).await?;
+
+        let place = Place {
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            queues: format!("http://{proxy_address}"),
+        };
+        let parameters = template.parameters(&overrides(&template, arguments, &github))?;
+        let topology = template.topology(&parameters, &place)?;
+        let settings = topology
+            .authorizer
+            .clone()
+            .ok_or(StartError::NoAuthorizer)?;
+
+        progress(&format!(
+            "DynamoDB at {dynamodb}, SQS at {sqs}, GitHub at {}",
+            github.url
+        ));
+        let dynamodb_client = aws_sdk_dynamodb::Client::new(&services::sdk(REGION, &dynamodb));
+        tables::prepare(&dynamodb_client, &topology).await?;
+        let sqs_client = aws_sdk_sqs::Client::new(&services::sdk(REGION, &sqs));
+        let queues = Queues::prepare(sqs_client.clone(), &topology).await?;
+
+        let secrets = secrets(&topology, &github, &data)?;
+        let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets));
+        servers.spawn(Arc::clone(&proxy).serve(proxy_listener));
+        let logs = data.directory("logs")?;
+        progress(&format!("the functions log to {}", logs.display()));
+        let surroundings = Surroundings {
+            binaries: layout.binaries.clone(),
+            logs,
+            region: REGION.to_owned(),
+            aws: format!("http://{proxy_address}"),
+        };
+        let functions =
+            Functions::new(&topology, &surroundings).map_err(|source| StartError::Embedded {
+                service: "the launcher of functions",
+                source: Box::new(source),
+            })?;
+        let functions = Arc::new(functions);
+        proxy.serve_functions(Arc::clone(&functions));
+        functions.warm_up().await?;
+
+        let schedules = Schedules::new(&topology.schedules, place, Arc::clone(&functions));
+        let schedules = Arc::new(schedules);
+        let pollers = pollers(&topology, &queues, &sqs_client, &functions);
+        let parts = Parts {
+            functions: Arc::clone(&functions),
+            proxy,
+            queues,
+            schedules: Arc::clone(&schedules),
+            connector: connector(&github, &topology, dynamodb_client)?,
+        };
+        let authorizer = Authorizer::new(settings, &data.secret("token-key")?);
+        let gateway = Gateway::new(
+            topology.routes.clone(),
+            authorizer,
+            ACCOUNT.to_owned(),
+            address,
+            parts,
+        );
+        let mut router = gateway.router();
+        if let Some(simulator) = &github.simulator {
+            router = router.merge(simulator.local_router());
+        }
+        servers.spawn(async move {
+            let service = router.into_make_service_with_connect_info::<SocketAddr>();
+            // It serves until the task is aborted.
+            let _ = axum::serve(gateway_listener, service).await;
+        });
+        if !arguments.no_schedules {
+            servers.spawn(schedules.run_by_the_clock());
+        }
+
+        let stack = Self {
+            address,
+            functions,
+            stop: CancellationToken::new(),
+            pollers: TaskTracker::new(),
+            invocations: TaskTracker::new(),
+            servers,
+            _data: data,
+        };
+        for poller in pollers {
+            let run = Arc::new(poller).run(stack.stop.clone(), stack.invocations.clone());
+            stack.pollers.spawn(run);
+        }
+        Ok(stack)
+    }
+
+    /// The address of the API.
+    pub fn url(&self) -> String {
+        format!("http://{}", self.address)
+    }
+
+    /// Ends everything; no process is left when it returns.
+    pub async fn stop(mut self) {
+        self.stop.cancel();
+        self.pollers.close();
+        self.pollers.wait().await;
+        self.functions.stop(PATIENCE).await;
+        // What succeeded in time is still deleted from its queue.
+        self.invocations.close();
+        self.invocations.wait().await;
+        self.servers.shutdown().await;
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        self.stop.cancel();
+    }
+}
+
+fn data_directory(arguments: &Arguments) -> Result<(DataDirectory, Keep), StartError> {
+    if arguments.ephemeral {
+        let name = format!("security-agent-local-{}", uuid::Uuid::new_v4().simple());
+        let data = DataDirectory::open(&std::env::temp_dir().join(name))?;
+        Ok((data, Keep::InMemory))
+    } else {
+        Ok((DataDirectory::open(&arguments.data)?, Keep::InDirectory))
+    }
+}
+
+fn template(layout: &Layout) -> Result<Template, StartError> {
+    let path = layout.workspace.join("template.yaml");
+    let text =
+        std::fs::read_to_string(&path).map_err(|source| StartError::Read { path, source })?;
+    Ok(Template::parse(&text)?)
+}
+
+async fn github(
+    arguments: &Arguments,
+    layout: &Layout,
+    data: &DataDirectory,
+    keep: Keep,
+    servers: &mut JoinSet<()>,
+) -> Result<Github, StartError> {
+    let dataset = match &arguments.github {
+        None => layout.workspace.join("tests/data/dependabot"),
+        Some(arguments::Github::Dataset(path)) => path.clone(),
+        Some(arguments::Github::Api(url)) => {
+            let path = std::env::var_os(GITHUB_KEY_FILE).ok_or(StartError::NoGithubKey)?;
+            let path = PathBuf::from(path);
+            let private_key = std::fs::read_to_string(&path)
+                .map_err(|source| StartError::Read { path, source })?;
+            return Ok(Github {
+                url: url.clone(),
+                private_key,
+                simulator: None,
+            });
+        }
+    };
+    services::github_simulator(&dataset, data, keep, servers).await
+}
+
+/// What the stack itself knows about the parameters, and over it what the command line says.
+fn overrides(
+    template: &Template,
+    arguments: &Arguments,
+    github: &Github,
+) -> BTreeMap<String, String> {
+    let mut known = vec![("GithubApiUrl", github.url.clone())];
+    if let Some(simulator) = &github.simulator {
+        known.push(("GithubAppId", simulator.app_id().to_string()));
+    }
+    if let Some(agent) = &arguments.agent {
+        known.push(("AgentUrl", agent.clone()));
+    }
+    known
+        .into_iter()
+        .filter(|(name, _)| template.has_parameter(name))
+        .map(|(name, value)| (name.to_owned(), value))
+        .chain(arguments.parameters.iter().cloned())
+        .collect()
+}
+
+fn secrets(
+    topology: &Topology,
+    github: &Github,
+    data: &DataDirectory,
+) -> Result<Secrets, StartError> {
+    let secrets = topology
+        .secrets
+        .iter()
+        .map(|(arn, parameter)| {
+            let text = if parameter == GITHUB_KEY {
+                github.private_key.clone()
+            } else {
+                data.secret(parameter)?
+            };
+            Ok((arn.clone(), text))
+        })
+        .collect::<Result<_, DataError>>()?;
+    Ok(Secrets::new(secrets))
+}
+
+fn connector(
+    github: &Github,
+    topology: &Topology,
+    client: aws_sdk_dynamodb::Client,
+) -> Result<Option<Connector>, StartError> {
+    let (Some(simulator), Some(table)) = (&github.simulator, topology.tables.first()) else {
+        return Ok(None);
+    };
+    let table = Table::new(client, table.name.clone());
+    Connector::new(simulator, table)
+        .map(Some)
+        .map_err(|source| StartError::Embedded {
+            service: "the GitHub simulator",
+            source: Box::new(source),
+        })
+}
+
+fn pollers(
+    topology: &Topology,
+    queues: &Queues,
+    client: &aws_sdk_sqs::Client,
+    functions: &Arc<Functions>,
+) -> Vec<Poller> {
+    topology
+        .mappings
+        .iter()
+        .filter_map(|mapping| {
+            Some(Poller {
+                mapping: mapping.clone(),
+                queue_url: queues.url(&mapping.queue)?.to_owned(),
+                region: REGION.to_owned(),
+                client: client.clone(),
+                functions: Arc::clone(functions),
+            })
+        })
+        .collect()
+}
+
+fn loopback() -> SocketAddr {
+    SocketAddr::from(([127, 0, 0, 1], 0))
+}
+
+async fn listen(
+    service: &'static str,
+    address: SocketAddr,
+) -> Result<(TcpListener, SocketAddr), StartError> {
+    let failed = |source| StartError::Listen { service, source };
+    let listener = TcpListener::bind(address).await.map_err(failed)?;
+    let address = listener.local_addr().map_err(failed)?;
+    Ok((listener, address))
+}

@@ -1,0 +1,109 @@
+//! Processes of functions.
+
+use crate::support::{TestStack, eventually, is_alive, start};
+
+#[tokio::test]
+async fn errors_and_panics_reach_the_caller_and_leave_the_process_alive() {
+    let stack = TestStack::started().await;
+    let before = stack.pids().await;
+    let error = stack.order("fail").await.expect_err("it was told to fail");
+    assert_eq!(error["errorMessage"], "told to fail");
+    let panic = stack
+        .order("panic")
+        .await
+        .expect_err("it was told to panic");
+    assert!(panic.to_string().contains("told to panic"), "{panic}");
+    stack.order("deadline").await.expect("it goes on");
+    assert_eq!(stack.pids().await, before);
+    let status = stack.function().await;
+    assert_eq!(
+        (&status["invocations"], &status["errors"]),
+        (&3.into(), &2.into())
+    );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_invocation_past_the_timeout_is_killed_and_the_process_replaced() {
+    let stack = TestStack::started().await;
+    let before = stack.pids().await;
+    let error = stack.order("sleep").await.expect_err("it sleeps too long");
+    assert_eq!(error["errorType"], "Sandbox.Timedout");
+    assert!(!before.iter().any(|pid| is_alive(*pid)));
+    stack
+        .order("deadline")
+        .await
+        .expect("another process answers");
+    assert_ne!(stack.pids().await, before);
+    assert_eq!(stack.function().await["timeouts"], 1);
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_process_that_ends_fails_its_invocation_and_only_that() {
+    let stack = TestStack::started().await;
+    let error = stack.order("exit").await.expect_err("it was told to exit");
+    assert_eq!(error["errorType"], "Runtime.ExitError");
+    assert!(error["errorMessage"].to_string().contains('7'), "{error}");
+    stack
+        .order("deadline")
+        .await
+        .expect("another process answers");
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn the_deadline_is_the_functions_timeout_from_now() {
+    let stack = TestStack::started().await;
+    let now = jiff::Timestamp::now().as_millisecond();
+    let deadline = stack.order("deadline").await.expect("it answers");
+    let left = deadline.as_i64().expect("milliseconds") - now;
+    assert!((1_500..=12_000).contains(&left), "{left} ms");
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_that_cannot_start_is_reported_at_once_with_what_it_wrote() {
+    let error = start(&["--parameter", "Mode=refuse"])
+        .await
+        .err()
+        .expect("the probe refuses this mode");
+    let text = local::chain(&error);
+    assert!(
+        text.contains("probe") && text.contains("PROBE_MODE must not be refuse"),
+        "{text}"
+    );
+}
+
+#[tokio::test]
+async fn an_unknown_parameter_is_refused() {
+    let error = start(&["--parameter", "Moode=x"])
+        .await
+        .err()
+        .expect("there is no such one");
+    assert!(error.to_string().contains("Mode"), "{error}");
+}
+
+#[tokio::test]
+async fn invocations_run_side_by_side_in_processes_of_their_own() {
+    let stack = TestStack::started().await;
+    let (first, second) = tokio::join!(stack.order("sleep"), async {
+        eventually("the first one runs", || async {
+            stack.function().await["invocations"] == 1
+        })
+        .await;
+        stack.order("deadline").await
+    });
+    first.expect_err("it sleeps too long");
+    second.expect("it does not wait for the first");
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn stopping_leaves_no_process() {
+    let stack = TestStack::started().await;
+    let pids = stack.pids().await;
+    assert_eq!(pids.len(), 1);
+    stack.stack.stop().await;
+    assert!(!pids.iter().any(|pid| is_alive(*pid)));
+}

@@ -1,0 +1,116 @@
+//! The API and the local endpoints.
+
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
+use crate::support::TestStack;
+
+#[tokio::test]
+async fn a_request_reaches_the_function_and_its_answer_the_caller() {
+    let stack = TestStack::started().await;
+    let token = stack.token().await;
+    let url = format!(
+        "{}/owners/user:oauth%2Fgoogle%7C117/orders?limit=5",
+        stack.url
+    );
+    let request = stack.http.post(url).bearer_auth(token).json(&json!({}));
+    let answer = request.send().await.expect("the gateway answers");
+    assert_eq!(answer.status(), StatusCode::CREATED);
+    let answer: Value = answer.json().await.expect("the probe echoes");
+    let event = &answer["event"];
+    assert_eq!(event["pathParameters"]["owner"], "user:oauth/google|117");
+    assert_eq!(event["queryStringParameters"]["limit"], "5");
+    let claims = &event["requestContext"]["authorizer"]["jwt"]["claims"];
+    assert_eq!(
+        (&claims["sub"], &claims["orgs"]),
+        (&json!("auth0|5f7c"), &json!("[]"))
+    );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn without_a_valid_token_only_open_routes_answer() {
+    let stack = TestStack::started().await;
+    assert_eq!(stack.get("/health").await.status(), StatusCode::CREATED);
+    let refused = stack.post("/owners/me/orders", &json!({})).await;
+    assert_eq!(refused.status(), StatusCode::UNAUTHORIZED);
+    assert_eq!(
+        refused.headers()["content-type"],
+        "application/problem+json"
+    );
+    let problem: Value = refused.json().await.expect("a problem");
+    assert_eq!(
+        (&problem["code"], &problem["message"]),
+        (&json!("UNAUTHORIZED"), &json!("Unauthorized"))
+    );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn what_the_template_does_not_route_is_not_found() {
+    let stack = TestStack::started().await;
+    for path in ["/", "/health/", "/owners/me/orders", "/local/nonsense"] {
+        let answer = stack.get(path).await;
+        assert_eq!(answer.status(), StatusCode::NOT_FOUND, "{path}");
+        let body: Value = answer.json().await.expect("API Gateway's own message");
+        assert_eq!(body, json!({"message": "Not Found"}));
+    }
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_error_is_an_internal_server_error() {
+    let stack = TestStack::started().await;
+    let token = stack.token().await;
+    let url = format!("{}/owners/me/orders", stack.url);
+    let request = stack
+        .http
+        .post(url)
+        .bearer_auth(token)
+        .json(&json!({"do": "fail"}));
+    let answer = request.send().await.expect("the gateway answers");
+    assert_eq!(answer.status(), StatusCode::INTERNAL_SERVER_ERROR);
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_body_beyond_ten_megabytes_is_refused() {
+    let stack = TestStack::started().await;
+    let token = stack.token().await;
+    let url = format!("{}/owners/me/orders", stack.url);
+    let request = stack
+        .http
+        .post(url)
+        .bearer_auth(token)
+        .body(vec![b' '; 10 * 1024 * 1024 + 1]);
+    let answer = request.send().await.expect("the gateway answers");
+    assert_eq!(answer.status(), StatusCode::PAYLOAD_TOO_LARGE);
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_token_request_with_an_unknown_member_or_owner_is_refused() {
+    let stack = TestStack::started().await;
+    for request in [
+        json!({"sub": "a", "admin": true}),
+        json!({"sub": ""}),
+        json!({"sub": "a", "orgs": ["acme"]}),
+        json!({}),
+    ] {
+        let answer = stack.post("/local/tokens", &request).await;
+        assert_eq!(answer.status(), StatusCode::BAD_REQUEST, "{request}");
+    }
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_schedule_runs_when_asked() {
+    let stack = TestStack::started().await;
+    let answer = stack.post("/local/schedules/probe", &json!({})).await;
+    assert_eq!(answer.status(), StatusCode::OK);
+    let answer: Value = answer.json().await.expect("the probe echoes");
+    assert_eq!(answer["event"]["source"], "aws.scheduler");
+    let unknown = stack.post("/local/schedules/nobody", &json!({})).await;
+    assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
+    stack.stack.stop().await;
+}

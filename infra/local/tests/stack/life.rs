@@ -1,0 +1,134 @@
+//! How a stack ends, seen from outside.
+
+use std::process::Stdio;
+
+use reqwest::Client;
+use serde_json::{Value, json};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+
+use crate::support::{dataset, eventually, examples, is_alive};
+
+/// A stack in a process of its own.
+struct Host {
+    process: Child,
+    url: String,
+    pids: Vec<u64>,
+}
+
+async fn host(options: &[&str]) -> Host {
+    let mut process = Command::new(examples().join("host"))
+        .args([
+            "--no-build",
+            "--no-schedules",
+            "--listen=127.0.0.1:0",
+            "--github",
+        ])
+        .arg(dataset())
+        .args(options)
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .expect("the example is built");
+    let output = process.stdout.take().expect("it is piped");
+    let line = BufReader::new(output).lines().next_line().await;
+    let line = line.expect("it is text").expect("it starts");
+    let url = line.strip_prefix("ready ").expect("it is ready").to_owned();
+    let functions: Value = Client::new()
+        .get(format!("{url}/local/functions"))
+        .send()
+        .await
+        .expect("the gateway answers")
+        .json()
+        .await
+        .expect("it is JSON");
+    let pids = functions[0]["pids"].as_array().expect("a list");
+    let pids = pids.iter().filter_map(Value::as_u64).collect::<Vec<_>>();
+    assert_eq!(pids.len(), 1);
+    Host { process, url, pids }
+}
+
+/// A directory that is removed with this value.
+struct Directory(std::path::PathBuf);
+
+impl Drop for Directory {
+    fn drop(&mut self) {
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn directory() -> Directory {
+    Directory(std::env::temp_dir().join(format!("local-life-{}", uuid::Uuid::new_v4())))
+}
+
+async fn invoke(host: &Host, order: &str) -> reqwest::Result<Value> {
+    let url = format!("{}/2015-03-31/functions/probe/invocations", host.url);
+    let request = Client::new().post(url).json(&json!({"do": order}));
+    request.send().await?.json().await
+}
+
+#[tokio::test]
+async fn killed_outright_it_leaves_no_process_not_even_a_busy_one() {
+    let mut host = host(&["--ephemeral"]).await;
+    let busy = host.pids.clone();
+    let (answer, ()) = tokio::join!(invoke(&host, "sleep"), async {
+        eventually("the process is busy", || async {
+            let functions = Client::new()
+                .get(format!("{}/local/functions", host.url))
+                .send()
+                .await;
+            let functions: Value = functions
+                .expect("it answers")
+                .json()
+                .await
+                .expect("it is JSON");
+            functions[0]["invocations"] == 1
+        })
+        .await;
+        let pid = host.process.id().expect("it runs").to_string();
+        let killed = Command::new("kill").args(["-9", &pid]).status().await;
+        assert!(killed.expect("kill runs").success());
+    });
+    answer.expect_err("the stack is gone");
+    host.process.wait().await.expect("it ends");
+    eventually("the function is gone too", || async {
+        !busy.iter().any(|pid| is_alive(*pid))
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn asked_to_stop_it_ends_cleanly_and_leaves_no_process() {
+    for signal in ["-TERM", "-INT"] {
+        let mut host = host(&["--ephemeral"]).await;
+        let pid = host.process.id().expect("it runs").to_string();
+        let told = Command::new("kill").args([signal, &pid]).status().await;
+        assert!(told.expect("kill runs").success());
+        let status = host.process.wait().await.expect("it ends");
+        assert!(status.success(), "{signal}: {status}");
+        assert!(!host.pids.iter().any(|pid| is_alive(*pid)), "{signal}");
+    }
+}
+
+#[tokio::test]
+async fn what_was_sent_survives_kill_nine() {
+    let directory = directory();
+    let data = directory.0.to_str().expect("the path is text");
+    let mut first = host(&["--data", data]).await;
+    let sent = invoke(&first, "send").await.expect("it answers");
+    assert!(sent["done"].is_string(), "{sent}");
+    first.process.kill().await.expect("it runs");
+
+    let second = host(&["--data", data]).await;
+    let queues: Value = Client::new()
+        .get(format!("{}/local/queues", second.url))
+        .send()
+        .await
+        .expect("the gateway answers")
+        .json()
+        .await
+        .expect("it is JSON");
+    let queues = queues.as_array().expect("a list");
+    let idle = queues.iter().find(|queue| queue["name"] == "IdleQueue");
+    assert_eq!(idle.expect("it is listed")["visible"], 1);
+}

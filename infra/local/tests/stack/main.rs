@@ -1,0 +1,8 @@
+//! The stack as a whole, around a function that does what it is told.
+
+mod faults;
+mod functions;
+mod gateway;
+mod life;
+mod queues;
+mod support;

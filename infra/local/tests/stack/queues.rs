@@ -1,0 +1,84 @@
+//! Queues that invoke functions.
+
+use aws_config::{BehaviorVersion, Region, SdkConfig};
+use aws_credential_types::Credentials;
+use aws_credential_types::provider::SharedCredentialsProvider;
+use serde_json::{Value, json};
+
+use crate::support::{TestStack, eventually, start};
+
+/// An SQS outside the stack, so that a test can send to the queues.
+async fn sqs() -> (String, aws_sdk_sqs::Client) {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a port is free");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let queues = local_sqs::Queues::memory().expect("memory is enough");
+    tokio::spawn(async move { axum::serve(listener, queues.router()).await });
+    let credentials = Credentials::new("test", "test", None, None, "test");
+    let config = SdkConfig::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(SharedCredentialsProvider::new(credentials))
+        .endpoint_url(&url)
+        .build();
+    (url, aws_sdk_sqs::Client::new(&config))
+}
+
+async fn send(client: &aws_sdk_sqs::Client, body: &Value) {
+    let url = client.get_queue_url().queue_name("WorkQueue").send().await;
+    let url = url
+        .expect("the stack made it")
+        .queue_url
+        .expect("it has a URL");
+    let sent = client
+        .send_message()
+        .queue_url(url)
+        .message_body(body.to_string());
+    sent.send().await.expect("it is sent");
+}
+
+async fn holds(stack: &TestStack, queue: &str, visible: u64) -> bool {
+    let depth = stack.queue(queue).await;
+    depth["visible"] == visible && depth["inFlight"] == 0 && depth["delayed"] == 0
+}
+
+#[tokio::test]
+async fn what_succeeds_is_deleted_and_what_fails_ends_in_the_dead_letter_queue() {
+    let (url, client) = sqs().await;
+    let stack = start(&["--sqs", &url]).await.expect("the stack starts");
+    for order in [json!({}), json!({"do": "fail"}), json!({})] {
+        send(&client, &order).await;
+    }
+    eventually("the failing message is dead", || {
+        holds(&stack, "DeadQueue", 1)
+    })
+    .await;
+    assert!(holds(&stack, "WorkQueue", 0).await);
+    assert_eq!(stack.queue("DeadQueue").await["deadLetterOf"], "WorkQueue");
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_function_error_deletes_nothing() {
+    let (url, client) = sqs().await;
+    let stack = start(&["--sqs", &url]).await.expect("the stack starts");
+    send(&client, &json!({"do": "panic"})).await;
+    eventually("the message is dead", || holds(&stack, "DeadQueue", 1)).await;
+    assert_eq!(stack.function().await["errors"], 2);
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_batch_past_the_timeout_comes_again() {
+    let (url, client) = sqs().await;
+    let stack = start(&["--sqs", &url]).await.expect("the stack starts");
+    send(&client, &json!({"do": "sleep"})).await;
+    eventually("the message is dead", || holds(&stack, "DeadQueue", 1)).await;
+    // The visibility of the test's queue is shorter than the timeout, so the second one may still run.
+    eventually("both deliveries were killed", || async {
+        stack.function().await["timeouts"] == 2
+    })
+    .await;
+    stack.stack.stop().await;
+}
