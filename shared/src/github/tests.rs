@@ -12,7 +12,11 @@ use std::{
 };
 
 use serde_json::{Value, json};
-use tokio::{io::AsyncReadExt as _, net::TcpListener, time::Instant};
+use tokio::{
+    io::AsyncReadExt as _,
+    net::TcpListener,
+    time::{Instant, timeout},
+};
 
 use super::{
     testing::{

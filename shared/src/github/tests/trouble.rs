@@ -60,7 +60,8 @@ async fn what_will_not_pass_is_tried_once() {
 #[tokio::test]
 async fn a_long_wait_is_left_to_the_caller() {
     let stub = Stub::start(|_, _| Reply::text(503, "").and("retry-after", "90")).await;
-    let refusal = refused(list(&stub.github).await.expect_err("503"));
+    let listed = timeout(Duration::from_secs(10), list(&stub.github)).await;
+    let refusal = refused(listed.expect("not waited for").expect_err("503"));
     assert_eq!(
         refusal,
         Refusal::ServerError {
