@@ -103,6 +103,8 @@ impl Transport {
         );
         let builder = Client::builder()
             .default_headers(headers)
+            // Or the environment could name a proxy, and the token pass through it.
+            .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
