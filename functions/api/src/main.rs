@@ -1,1 +1,49 @@
-fn main() {}
+//! The HTTP function.
+
+use std::time::Duration;
+
+use api::{App, config::Config, cursor::Cursors, gateway};
+use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
+use lambda_http::{Error, lambda_runtime, service_fn};
+use security_agent::{
+    Timestamp, findings::Findings, ledger::Ledger, owners::Owners, queue::Sender,
+    repositories::Repositories, secrets::Secrets, table::Table, telemetry,
+};
+
+/// How long one call of a data service may take, with its retries: a save, an admission and its compensation still end
+/// within the function's own timeout, so that a caller is always told.
+const CALL: Duration = Duration::from_millis(2_500);
+/// How long one try of it may take.
+const TRY: Duration = Duration::from_millis(1_200);
+
+#[tokio::main(flavor = "current_thread")]
+async fn main() -> Result<(), Error> {
+    telemetry::init();
+    let config = Config::from_env()?;
+    let timeouts = TimeoutConfig::builder()
+        .operation_timeout(CALL)
+        .operation_attempt_timeout(TRY)
+        .build();
+    let aws = aws_config::defaults(BehaviorVersion::latest())
+        .timeout_config(timeouts)
+        .load()
+        .await;
+    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table);
+    let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&aws));
+    let router = api::router(App {
+        ledger: Ledger::new(table.clone(), config.timeouts),
+        owners: Owners::new(table.clone()),
+        repositories: Repositories::new(table.clone()),
+        findings: Findings::new(table),
+        sender: Sender::new(aws_sdk_sqs::Client::new(&aws)),
+        sync_queue: config.sync_queue,
+        cursors: Cursors::new(secrets, config.cursor_key),
+    });
+
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock is read here and nowhere below"
+    )]
+    let handler = service_fn(move |event| gateway::answer(router.clone(), event, Timestamp::now()));
+    lambda_runtime::run(handler).await
+}

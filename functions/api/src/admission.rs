@@ -1,0 +1,106 @@
+//! Admission: store the command, then send its message, and compensate if that fails. The row comes first, so that a
+//! process that dies in between leaves something that the reconciler can send.
+
+use std::time::Duration;
+
+use security_agent::{
+    Timestamp,
+    command::{Action, Command},
+    ledger::{self, LedgerError, NewCommand, Outcome},
+    lifecycle::{Stage, Token},
+    queue::{Message, SendError},
+    telemetry::chain,
+};
+
+use crate::App;
+
+/// How an admission ended.
+#[must_use]
+#[derive(Debug)]
+pub enum Admission {
+    /// The command is stored and queued.
+    Accepted(Command),
+    /// The same request was admitted before; nothing was sent.
+    Replayed(Command),
+    /// The idempotency key was used for another request.
+    KeyReused,
+    /// The command could not be queued. It has failed, unless even that could not be written: then the reconciler
+    /// sends it again.
+    NotQueued(Command),
+}
+
+/// Admits a command: one write, one message.
+pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admission, LedgerError> {
+    let (command, token) = match app.ledger.admit(new, now).await? {
+        ledger::Admission::Admitted(command, token) => (command, token),
+        ledger::Admission::Replayed(command) => {
+            log(&command, "the command was admitted before");
+            return Ok(Admission::Replayed(command));
+        }
+        ledger::Admission::KeyReused => return Ok(Admission::KeyReused),
+    };
+    match send(app, &command).await {
+        Ok(()) => {
+            log(&command, "the command was admitted");
+            Ok(Admission::Accepted(command))
+        }
+        Err(error) => {
+            tracing::warn!(
+                command.id = %command.key.id,
+                error = %chain(&error),
+                "the command's message could not be sent"
+            );
+            Ok(compensate(app, command, token, now).await)
+        }
+    }
+}
+
+async fn send(app: &App, command: &Command) -> Result<(), SendError> {
+    let queue = match command.action {
+        Action::Sync { .. } => &app.sync_queue,
+    };
+    let message = Message::Command {
+        key: command.key.clone(),
+        stage: Stage::default(),
+    };
+    app.sender.send(queue, &message, Duration::ZERO).await
+}
+
+async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -> Admission {
+    match app.ledger.fail_admission(&command.key, token, now).await {
+        Ok(Outcome::Applied(failed) | Outcome::AlreadyApplied(failed)) => {
+            log(&failed, "the command failed: it could not be queued");
+            Admission::NotQueued(failed)
+        }
+        // A request with the same key took the command over, and could not queue it either.
+        Ok(Outcome::Refused(found)) if found.standing.never_queued => Admission::NotQueued(found),
+        // The message had arrived although its answer was lost, or the command was readmitted since.
+        Ok(Outcome::Refused(found)) => {
+            log(&found, "the command was queued after all");
+            Admission::Accepted(found)
+        }
+        Ok(Outcome::Missing) => {
+            tracing::warn!(command.id = %command.key.id, "the command vanished while it was admitted");
+            Admission::NotQueued(command)
+        }
+        Err(error) => {
+            tracing::error!(
+                command.id = %command.key.id,
+                error = %chain(&error),
+                "the command could neither be queued nor failed; the reconciler will send it"
+            );
+            Admission::NotQueued(command)
+        }
+    }
+}
+
+fn log(command: &Command, decision: &'static str) {
+    tracing::info!(
+        command.id = %command.key.id,
+        command.r#type = command.action.type_name(),
+        command.origin = command.origin.as_str(),
+        command.status = command.status().as_str(),
+        owner = %command.key.owner.hashed(),
+        "{decision}"
+    );
+}

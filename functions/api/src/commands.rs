@@ -1,0 +1,177 @@
+//! `/commands`: admitting commands and showing what became of them.
+
+mod list;
+mod request;
+mod view;
+
+use axum::{
+    extract::State,
+    http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use security_agent::{
+    Timestamp,
+    command::{Command, CommandKey, IdempotencyKey},
+    ledger::NewCommand,
+    lifecycle::Status,
+};
+
+use crate::{
+    App,
+    admission::{Admission, admit as admit_command},
+    body::JsonBody,
+    conditional::representation,
+    gateway::Now,
+    problem::{Code, Invalid, Problem, ProblemBody},
+    scope::{OwnerScope, PathId},
+};
+
+pub use list::{__path_list, CommandList, list};
+pub use request::{CommandRequest, CommandType, RequestedOrigin};
+pub use view::CommandView;
+
+const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
+const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
+
+/// Admits a command. With an `Idempotency-Key`, repeating the request gives the same command.
+#[utoipa::path(post, path = "/v1/owners/{owner}/commands", operation_id = "admitCommand",
+    params(
+        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("Idempotency-Key" = Option<String>, Header, description = "Names the request: 1 to 255 visible ASCII characters")
+    ),
+    request_body = CommandRequest,
+    responses(
+        (status = 202, description = "The command is stored and queued", body = CommandView, headers(
+            ("Location" = String, description = "Where to see what becomes of it"),
+            ("Retry-After" = u64, description = "When to look, in seconds"),
+            ("Idempotent-Replayed" = bool, description = "`true` if the key had been used for this request")
+        )),
+        (status = 503, description = "The command could not be queued; it is in the body", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn admit(
+    State(app): State<App>,
+    scope: OwnerScope,
+    Now(now): Now,
+    headers: HeaderMap,
+    JsonBody(fields): JsonBody,
+) -> Result<Response, Problem> {
+    let key = idempotency_key(&headers)?;
+    let request = CommandRequest::read(fields)?;
+    let new = NewCommand {
+        owner: scope.owner().clone(),
+        action: request.action(),
+        origin: request.origin.into(),
+        key,
+    };
+    match admit_command(&app, new, now).await? {
+        Admission::Accepted(command) => Ok(accepted(&scope, command)),
+        Admission::Replayed(command) => {
+            let mut response = accepted(&scope, command);
+            let replayed = HeaderValue::from_static("true");
+            response.headers_mut().insert(IDEMPOTENT_REPLAYED, replayed);
+            Ok(response)
+        }
+        Admission::KeyReused => Err(Problem::new(
+            Code::IdempotencyKeyReused,
+            "This key names another request. Use a new key for a new request.",
+        )),
+        Admission::NotQueued(command) => Err(not_queued(command)),
+    }
+}
+
+fn accepted(scope: &OwnerScope, command: Command) -> Response {
+    let location = scope.path(format_args!("commands/{}", command.key.id));
+    (
+        StatusCode::ACCEPTED,
+        [
+            (header::LOCATION, location.as_str()),
+            (header::RETRY_AFTER, "1"),
+        ],
+        axum::Json(CommandView::from(command)),
+    )
+        .into_response()
+}
+
+fn not_queued(command: Command) -> Problem {
+    let detail = if command.status().is_terminal() {
+        "The command was stored but could not be queued, and has failed. Try again; with the same Idempotency-Key it \
+         is the same command."
+    } else {
+        "The command was stored, but it is not known whether it was queued. It will be tried again shortly; see what \
+         becomes of it before you repeat it."
+    };
+    Problem::new(Code::QueueAdmissionFailed, detail).about(command.into())
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Problem> {
+    let Some(given) = headers.get(IDEMPOTENCY_KEY) else {
+        return Ok(None);
+    };
+    IdempotencyKey::parse(given.to_str().unwrap_or_default())
+        .map(Some)
+        .map_err(|error| {
+            let invalid = Invalid::new("/headers/idempotency-key", error.to_string());
+            Problem::invalid(vec![invalid])
+        })
+}
+
+/// Shows a command. While it is active, `Retry-After` says when to look again.
+#[utoipa::path(get, path = "/v1/owners/{owner}/commands/{id}", operation_id = "readCommand",
+    params(
+        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("id" = String, Path, description = "The command's id"),
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the caller has")
+    ),
+    responses(
+        (status = 200, body = CommandView, headers(
+            ("ETag" = String, description = "Changes with the command"),
+            ("Retry-After" = Option<u64>, description = "When to look again, in seconds, while the command is active")
+        )),
+        (status = 304, description = "The caller has it"),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn read(
+    State(app): State<App>,
+    scope: OwnerScope,
+    PathId(id): PathId,
+    Now(now): Now,
+    headers: HeaderMap,
+) -> Result<Response, Problem> {
+    let key = CommandKey {
+        owner: scope.owner().clone(),
+        id: id.parse().map_err(|_| Problem::not_found())?,
+    };
+    let command = app.ledger.read(&key, now).await?;
+    let command = command.ok_or_else(Problem::not_found)?;
+    let look_again = look_again(&command, now);
+    let mut response = representation(&headers, &CommandView::from(command))?;
+    if let Some(seconds) = look_again {
+        response
+            .headers_mut()
+            .insert(header::RETRY_AFTER, seconds.into());
+    }
+    Ok(response)
+}
+
+/// The longest that a caller is told to wait, in seconds: waits can end early.
+const LONGEST_PAUSE: u64 = 60;
+
+/// In how many seconds an active command is worth another look: soon while it is young, later as it ages.
+fn look_again(command: &Command, now: Timestamp) -> Option<u64> {
+    match command.status() {
+        Status::Accepted => Some(1),
+        Status::Running => {
+            let wait = command
+                .standing
+                .waiting_until
+                .map_or(0, |until| until.since(now).as_millis().div_ceil(1000));
+            let running = now.since(command.started_at.unwrap_or(command.accepted_at));
+            let pause = (2 + running.as_secs() / 15).min(10);
+            let wait = u64::try_from(wait).unwrap_or(LONGEST_PAUSE);
+            Some(wait.min(LONGEST_PAUSE).max(pause))
+        }
+        Status::Succeeded | Status::Failed | Status::NoOp => None,
+    }
+}

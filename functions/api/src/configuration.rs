@@ -1,0 +1,264 @@
+//! `/config`: an owner's configuration. Saving it and the sync that this starts are two outcomes: if the sync cannot be
+//! admitted, the configuration stays saved, and the answer says both.
+
+mod change;
+
+use std::collections::BTreeSet;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{HeaderMap, header},
+    response::{IntoResponse as _, Response},
+};
+use security_agent::{
+    Timestamp,
+    command::{Action, Origin},
+    finding::RepositoryId,
+    ledger::NewCommand,
+    owner::Owner,
+    owners::{OwnerRecord, Saved},
+    settings::{RepositorySelection, Settings},
+    telemetry::chain,
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    App,
+    admission::{Admission, admit},
+    body::JsonBody,
+    commands::CommandView,
+    conditional::if_match,
+    gateway::Now,
+    problem::{Code, Invalid, Problem, ProblemBody},
+    scope::OwnerScope,
+};
+
+pub use change::{AutoAnalysisChange, AutoDismissChange, ConfigChange, SlaDaysChange};
+
+/// A configuration and its version.
+#[derive(Debug, Serialize, ToSchema)]
+#[schema(as = Config)]
+pub struct ConfigView {
+    #[serde(flatten)]
+    #[schema(value_type = ConfigChange)]
+    settings: Settings,
+    /// Grows by one with each save; 0 before the first.
+    version: u64,
+}
+
+/// What a save led to.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = SavedConfig)]
+pub struct SavedView {
+    config: ConfigView,
+    /// The sync that enabling or another choice of repositories starts; `null` if none was due.
+    initial_sync: Option<InitialSync>,
+}
+
+/// Whether the sync could be admitted. The configuration is saved in either case.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub enum InitialSync {
+    /// It could.
+    Admitted {
+        /// Always true.
+        admitted: bool,
+        /// The sync.
+        command: Box<CommandView>,
+    },
+    /// It could not: start one when the queue is back.
+    NotAdmitted {
+        /// Always false.
+        admitted: bool,
+        /// Always `QUEUE_ADMISSION_FAILED`.
+        code: &'static str,
+    },
+}
+
+/// Shows the configuration.
+#[utoipa::path(get, path = "/v1/owners/{owner}/config", operation_id = "readConfig",
+    params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
+    responses(
+        (status = 200, body = ConfigView, headers(("ETag" = String, description = "The version, for If-Match"))),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn read(State(app): State<App>, scope: OwnerScope) -> Result<Response, Problem> {
+    let record = app.owners.read(scope.owner()).await?;
+    let tag = tag(record.version);
+    let view = ConfigView {
+        settings: record.settings,
+        version: record.version,
+    };
+    Ok(([(header::ETAG, tag)], Json(view)).into_response())
+}
+
+fn tag(version: u64) -> String {
+    format!("\"{version}\"")
+}
+
+/// Saves the configuration. Fields left out keep their value.
+#[utoipa::path(put, path = "/v1/owners/{owner}/config", operation_id = "writeConfig",
+    params(
+        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("If-Match" = String, Header, description = "The version that the save replaces, or `*`")
+    ),
+    request_body = ConfigChange,
+    responses(
+        (status = 200, description = "Saved, whatever became of the sync", body = SavedView,
+            headers(("ETag" = String, description = "The new version"))),
+        (status = 412, description = "Somebody saved in between", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn write(
+    State(app): State<App>,
+    scope: OwnerScope,
+    Now(now): Now,
+    headers: HeaderMap,
+    JsonBody(fields): JsonBody,
+) -> Result<Response, Problem> {
+    let owner = scope.owner();
+    let expected = if_match(&headers)?;
+    let change = ConfigChange::read(fields, expected)?;
+    let record = async { Ok::<_, Problem>(app.owners.read(owner).await?) };
+    let (record, known) = tokio::try_join!(record, known(&app, owner, &change))?;
+    if !expected.admits(record.version) {
+        return Err(conflict());
+    }
+    selectable(&change, &record.settings, &known)?;
+    let before = &record.settings;
+    let settings = change.apply(before.clone());
+    if settings.enabled {
+        ready(&record)?;
+    }
+    let version = match app
+        .owners
+        .save(owner, &settings, record.version, now)
+        .await?
+    {
+        Saved::Saved { version } => version,
+        Saved::Conflict => return Err(conflict()),
+    };
+    tracing::info!(
+        owner = %owner.hashed(),
+        config.version = version,
+        config.enabled = settings.enabled,
+        "the configuration was saved"
+    );
+    let initial_sync = if settings.enabled && (!before.enabled || widened(before, &settings)) {
+        Some(initial_sync(&app, owner, now).await)
+    } else {
+        None
+    };
+    let view = SavedView {
+        config: ConfigView { settings, version },
+        initial_sync,
+    };
+    Ok(([(header::ETAG, tag(version))], Json(view)).into_response())
+}
+
+fn conflict() -> Problem {
+    Problem::new(
+        Code::VersionConflict,
+        "Somebody saved the configuration in between. Read it again and repeat the change.",
+    )
+}
+
+/// The repositories that can be chosen. Read only if some are.
+async fn known(
+    app: &App,
+    owner: &Owner,
+    change: &ConfigChange,
+) -> Result<BTreeSet<RepositoryId>, Problem> {
+    if change.selected_repository_ids.is_none() {
+        return Ok(BTreeSet::new());
+    }
+    let records = app.repositories.read(owner).await?;
+    Ok(records.iter().map(|record| record.repository.id).collect())
+}
+
+/// A choice may hold repositories of the installation, and those chosen before. Until the installation was listed for
+/// the first time there is nothing to compare with: the first sync tells.
+fn selectable(
+    change: &ConfigChange,
+    before: &Settings,
+    known: &BTreeSet<RepositoryId>,
+) -> Result<(), Problem> {
+    if known.is_empty() {
+        return Ok(());
+    }
+    let chosen = change.selected_repository_ids.iter().flatten();
+    let unknown: Vec<Invalid> = chosen
+        .enumerate()
+        .filter(|(_, id)| !known.contains(id) && !before.selected_repository_ids.contains(id))
+        .map(|(place, id)| {
+            let pointer = format!("/selectedRepositoryIds/{place}");
+            Invalid::new(pointer, format!("the installation has no repository {id}"))
+        })
+        .collect();
+    if unknown.is_empty() {
+        Ok(())
+    } else {
+        Err(Problem::invalid(unknown))
+    }
+}
+
+/// What is enabled must be able to work.
+fn ready(record: &OwnerRecord) -> Result<(), Problem> {
+    match &record.integration {
+        None => Err(Problem::new(
+            Code::IntegrationRequired,
+            "Connect the owner to an installation of the GitHub App first.",
+        )),
+        Some(integration) if !integration.can_read_alerts => Err(Problem::new(
+            Code::IntegrationPermissionMissing,
+            "Grant the GitHub App permission to read Dependabot alerts first.",
+        )),
+        Some(_) => Ok(()),
+    }
+}
+
+/// Whether there may be repositories in scope now that were not before.
+fn widened(before: &Settings, after: &Settings) -> bool {
+    match (before.repository_selection, after.repository_selection) {
+        (_, RepositorySelection::All) => before.repository_selection != RepositorySelection::All,
+        (RepositorySelection::All, RepositorySelection::Selected) => true,
+        (RepositorySelection::Selected, RepositorySelection::Selected) => {
+            before.selected_repository_ids != after.selected_repository_ids
+        }
+    }
+}
+
+async fn initial_sync(app: &App, owner: &Owner, now: Timestamp) -> InitialSync {
+    let new = NewCommand {
+        owner: owner.clone(),
+        action: Action::Sync { repository: None },
+        origin: Origin::EnableInitialSync,
+        key: None,
+    };
+    match admit(app, new, now).await {
+        Ok(Admission::Accepted(command) | Admission::Replayed(command)) => InitialSync::Admitted {
+            admitted: true,
+            command: Box::new(command.into()),
+        },
+        Ok(Admission::NotQueued(_) | Admission::KeyReused) => not_admitted(),
+        Err(error) => {
+            tracing::warn!(
+                owner = %owner.hashed(),
+                error = %chain(&error),
+                "the initial sync could not be admitted; the configuration stays saved"
+            );
+            not_admitted()
+        }
+    }
+}
+
+const fn not_admitted() -> InitialSync {
+    InitialSync::NotAdmitted {
+        admitted: false,
+        code: Code::QueueAdmissionFailed.as_str(),
+    }
+}

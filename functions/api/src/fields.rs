@@ -1,0 +1,117 @@
+//! Reading a JSON object field by field. Everything that is wrong with it is collected, so a caller hears it all at
+//! once, each with the JSON pointer of the place.
+
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use crate::problem::{Invalid, Problem};
+
+/// An object being read. What nobody took when it ends is an unknown field.
+#[derive(Debug)]
+pub struct Fields {
+    pointer: String,
+    object: Map<String, Value>,
+    invalid: Vec<Invalid>,
+}
+
+impl Fields {
+    /// The body's own object.
+    pub const fn new(object: Map<String, Value>) -> Self {
+        Self {
+            pointer: String::new(),
+            object,
+            invalid: Vec::new(),
+        }
+    }
+
+    /// Takes a field. `None` if it is absent, or if it is not what it must be, which is then noted.
+    pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        let value = self.object.remove(name)?;
+        serde_json::from_value(value)
+            .map_err(|error| self.refuse(name, error.to_string()))
+            .ok()
+    }
+
+    /// Takes a field that must be there.
+    pub fn require<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
+        if !self.object.contains_key(name) {
+            self.refuse(name, "this field is required");
+        }
+        self.take(name)
+    }
+
+    /// Takes a field that must also satisfy `valid`; `expected` says what that is.
+    pub fn take_if<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        let value = self.take(name)?;
+        if valid(&value) {
+            Some(value)
+        } else {
+            self.refuse(name, format!("must be {expected}"));
+            None
+        }
+    }
+
+    /// Takes a list of at most `longest` entries.
+    pub fn list<T: DeserializeOwned>(&mut self, name: &str, longest: usize) -> Option<Vec<T>> {
+        let expected = format!("a list of at most {longest}");
+        let values = self.take_if(name, &expected, |values: &Vec<Value>| {
+            values.len() <= longest
+        })?;
+        let mut entries = Vec::with_capacity(values.len());
+        for (place, value) in values.into_iter().enumerate() {
+            match serde_json::from_value(value) {
+                Ok(entry) => entries.push(entry),
+                Err(error) => self.refuse(&format!("{name}/{place}"), error.to_string()),
+            }
+        }
+        Some(entries)
+    }
+
+    /// Takes an object and reads its fields.
+    pub fn nested<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let mut nested = Self {
+            pointer: self.pointer_to(name),
+            object: self.take(name)?,
+            invalid: Vec::new(),
+        };
+        let value = read(&mut nested);
+        self.invalid.extend(nested.into_invalid());
+        Some(value)
+    }
+
+    /// Notes that a field is not what it must be.
+    pub fn refuse(&mut self, name: &str, message: impl AsRef<str>) {
+        let invalid = Invalid::new(self.pointer_to(name), message);
+        self.invalid.push(invalid);
+    }
+
+    /// What was read, or everything that is wrong with it. `None` only for what was refused.
+    pub fn finish<T>(self, read: Option<T>) -> Result<T, Problem> {
+        let invalid = self.into_invalid();
+        match read {
+            Some(read) if invalid.is_empty() => Ok(read),
+            Some(_) | None => Err(Problem::invalid(invalid)),
+        }
+    }
+
+    fn into_invalid(self) -> Vec<Invalid> {
+        let mut invalid = self.invalid;
+        invalid.extend(self.object.keys().map(|name| {
+            let escaped = name.replace('~', "~0").replace('/', "~1");
+            Invalid::new(
+                format!("{}/{escaped}", self.pointer),
+                "there is no field of this name",
+            )
+        }));
+        invalid
+    }
+
+    fn pointer_to(&self, name: &str) -> String {
+        format!("{}/{name}", self.pointer)
+    }
+}

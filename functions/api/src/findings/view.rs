@@ -1,0 +1,128 @@
+//! A finding as callers see it.
+
+use security_agent::{
+    Timestamp,
+    finding::{
+        AlertNumber, CvssScore, DependencyScope, FindingId, FindingStatus, IgnoredReason, Package,
+        RepositoryName, Severity,
+    },
+    findings::FindingRecord,
+    settings::SlaDays,
+};
+use serde::{Serialize, Serializer};
+use utoipa::ToSchema;
+
+use crate::schema;
+
+/// One vulnerability that Dependabot found in one repository.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Finding)]
+pub struct FindingView {
+    #[schema(value_type = String, example = "dependabot-700000001-42")]
+    id: FindingId,
+    /// The repository's full name.
+    #[schema(value_type = String, example = "octo/app")]
+    repository: RepositoryName,
+    /// Always `dependabot`.
+    source: &'static str,
+    /// The alert's number in its repository.
+    #[schema(value_type = String, example = "42")]
+    #[serde(serialize_with = "as_text")]
+    source_id: AlertNumber,
+    #[schema(schema_with = schema::severity)]
+    severity: Severity,
+    #[schema(schema_with = schema::finding_status)]
+    status: FindingStatus,
+    /// Why it is ignored, if it is.
+    #[schema(value_type = Option<String>)]
+    ignored_reason: Option<IgnoredReason>,
+    /// The login of who had it ignored, if that is known.
+    ignored_by: Option<String>,
+    #[schema(value_type = PackageView)]
+    package: Package,
+    #[schema(example = "< 7.5.2")]
+    vulnerable_version_range: String,
+    patched_version: Option<String>,
+    manifest_path: String,
+    #[schema(schema_with = schema::dependency_scope)]
+    dependency_scope: Option<DependencyScope>,
+    ghsa_id: String,
+    cve_id: Option<String>,
+    #[schema(value_type = Option<f64>)]
+    cvss_score: Option<CvssScore>,
+    cwe_ids: Vec<String>,
+    title: String,
+    /// The advisory's text, in Markdown.
+    description: String,
+    /// The alert's page at GitHub.
+    url: String,
+    #[schema(value_type = String, format = DateTime)]
+    first_detected_at: Timestamp,
+    #[schema(value_type = Option<String>, format = DateTime)]
+    fixed_at: Option<Timestamp>,
+    /// Until when it may stay open, by the owner's present configuration.
+    #[schema(value_type = String, format = DateTime)]
+    sla_due_at: Timestamp,
+    /// When it was last compared with GitHub.
+    #[schema(value_type = String, format = DateTime)]
+    last_synced_at: Timestamp,
+    /// Its analysis; `null` while there is none.
+    #[schema(value_type = Option<Object>)]
+    analysis: (),
+}
+
+/// A package in its ecosystem.
+#[derive(Debug, ToSchema)]
+#[schema(as = Package)]
+#[expect(
+    dead_code,
+    reason = "describes the domain's type, which knows no schemas"
+)]
+struct PackageView {
+    #[schema(example = "npm")]
+    ecosystem: String,
+    #[schema(example = "lodash")]
+    name: String,
+}
+
+impl FindingView {
+    /// The finding, due as `sla` says.
+    pub fn new(record: FindingRecord, sla: &SlaDays) -> Self {
+        let FindingRecord {
+            finding,
+            last_synced_at,
+        } = record;
+        Self {
+            id: finding.id,
+            repository: finding.repository,
+            source: "dependabot",
+            source_id: finding.id.number,
+            severity: finding.severity,
+            status: finding.status,
+            ignored_reason: finding.ignored_reason,
+            ignored_by: finding.ignored_by,
+            package: finding.package,
+            vulnerable_version_range: finding.vulnerable_version_range,
+            patched_version: finding.patched_version,
+            manifest_path: finding.manifest_path,
+            dependency_scope: finding.dependency_scope,
+            ghsa_id: finding.ghsa_id,
+            cve_id: finding.cve_id,
+            cvss_score: finding.cvss_score,
+            cwe_ids: finding.cwe_ids,
+            title: finding.title,
+            description: finding.description,
+            url: finding.url,
+            first_detected_at: finding.first_detected_at,
+            fixed_at: finding.fixed_at,
+            sla_due_at: finding.first_detected_at + sla.of(finding.severity),
+            last_synced_at,
+            analysis: (),
+        }
+    }
+}
+
+fn as_text<S: Serializer>(number: &AlertNumber, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(number)
+}

@@ -1,0 +1,132 @@
+//! From an event of API Gateway (HTTP API, payload 2.0) to a request and back.
+//!
+//! The event is put in order before it is parsed: its path is rebuilt from the route that the gateway matched, because
+//! the gateway decodes paths and an owner's id may hold `/`; claims that are not text are made text.
+
+use std::convert::Infallible;
+
+use axum::{Router, extract::FromRequestParts, http::request::Parts};
+use lambda_http::{
+    Adapter, LambdaEvent, Request, Service as _, aws_lambda_events::apigw::ApiGatewayV2httpRequest,
+    request::LambdaRequest,
+};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use security_agent::Timestamp;
+use serde::{Deserialize, Deserializer, Serialize, de};
+use serde_json::Value;
+
+use crate::problem::{Code, Problem};
+
+/// Everything but what RFC 3986 leaves unreserved, and `:`, which is harmless within a path and common in owners.
+const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
+    .remove(b'-')
+    .remove(b'.')
+    .remove(b'_')
+    .remove(b'~')
+    .remove(b':');
+
+/// One segment of a path.
+pub fn segment(text: &str) -> String {
+    utf8_percent_encode(text, SEGMENT).to_string()
+}
+
+/// One request as the gateway hands it over.
+#[derive(Debug)]
+pub struct Event(LambdaRequest);
+
+impl<'de> Deserialize<'de> for Event {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let mut event = Value::deserialize(deserializer)?;
+        if let Some(path) = path(&event) {
+            event["rawPath"] = path.into();
+        }
+        if let Some(claims) = event
+            .pointer_mut("/requestContext/authorizer/jwt/claims")
+            .and_then(Value::as_object_mut)
+        {
+            for claim in claims.values_mut().filter(|claim| !claim.is_string()) {
+                *claim = claim.to_string().into();
+            }
+        }
+        ApiGatewayV2httpRequest::deserialize(event)
+            .map(|event| Self(LambdaRequest::ApiGatewayV2(event)))
+            .map_err(de::Error::custom)
+    }
+}
+
+/// The path of the matched route with its parameters, each encoded again. `None` if no route was matched.
+fn path(event: &Value) -> Option<String> {
+    let route = event.pointer("/requestContext/routeKey")?.as_str()?;
+    let (_, template) = route.split_once(' ')?;
+    let segments = template.split('/').map(|part| {
+        let name = part
+            .strip_prefix('{')
+            .and_then(|part| part.strip_suffix('}'));
+        match name {
+            None => Some(part.to_owned()),
+            Some(name) => event["pathParameters"][name].as_str().map(segment),
+        }
+    });
+    segments
+        .collect::<Option<Vec<_>>>()
+        .map(|segments| segments.join("/"))
+}
+
+/// Answers one event.
+pub async fn answer(
+    router: Router,
+    event: LambdaEvent<Event>,
+    now: Timestamp,
+) -> Result<impl Serialize + Send, Infallible> {
+    let (Event(event), context) = event.into_parts();
+    let mut adapter = Adapter::from(lambda_http::service_fn(move |mut request: Request| {
+        request.extensions_mut().insert(Now(now));
+        router.clone().call(request)
+    }));
+    adapter.call(LambdaEvent::new(event, context)).await
+}
+
+/// When the request is handled.
+#[derive(Clone, Copy, Debug)]
+pub struct Now(pub Timestamp);
+
+impl<S: Sync> FromRequestParts<S> for Now {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        parts.extensions.get().copied().ok_or_else(|| {
+            tracing::error!("a request came past the gateway: it has no time");
+            Problem::new(Code::Internal, "The request could not be answered.")
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_path_is_the_matched_route_with_its_parameters_encoded() {
+        let event = json!({
+            "rawPath": "/v1/owners/user:oauth/google:117/commands",
+            "requestContext": {"routeKey": "GET /v1/owners/{owner}/commands"},
+            "pathParameters": {"owner": "user:oauth/google:117|50%"},
+        });
+        assert_eq!(
+            path(&event).as_deref(),
+            Some("/v1/owners/user:oauth%2Fgoogle:117%7C50%25/commands")
+        );
+    }
+
+    #[test]
+    fn without_a_matched_route_the_path_stays() {
+        for event in [
+            json!({}),
+            json!({"requestContext": {"routeKey": "$default"}}),
+            json!({"requestContext": {"routeKey": "GET /v1/{owner}"}}),
+        ] {
+            assert_eq!(path(&event), None, "{event}");
+        }
+    }
+}

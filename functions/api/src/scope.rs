@@ -1,0 +1,218 @@
+//! Who calls, and for whom: the claims that the gateway verified, and nothing else. Only this module builds an
+//! [`OwnerScope`], so no handler can reach an owner that the caller may not act for.
+
+use std::collections::{BTreeSet, HashMap};
+
+use axum::{
+    extract::{FromRequestParts, RawPathParams},
+    http::request::Parts,
+};
+use lambda_http::request::RequestContext;
+use security_agent::owner::{Owner, UserId};
+
+use crate::{
+    gateway::segment,
+    problem::{Code, Problem},
+};
+
+/// The caller, by its verified claims.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Caller {
+    own: Owner,
+    organisations: BTreeSet<Owner>,
+}
+
+impl Caller {
+    /// Reads the claims as API Gateway hands them over. `None` without a usable `sub`.
+    pub fn from_claims(claims: &HashMap<String, String>) -> Option<Self> {
+        let sub = UserId::parse(claims.get("sub")?).ok()?;
+        let organisations = claims.get("orgs").map_or("", String::as_str);
+        Some(Self {
+            own: Owner::User(sub),
+            organisations: entries(organisations)
+                .iter()
+                .filter_map(|entry| organisation(entry))
+                .collect(),
+        })
+    }
+
+    /// The owner that `{owner}` in a path means, if the caller may act for it.
+    fn owner(&self, given: &str) -> Option<Owner> {
+        if given == "me" {
+            return Some(self.own.clone());
+        }
+        let owner = given.parse().ok()?;
+        (owner == self.own || self.organisations.contains(&owner)).then_some(owner)
+    }
+}
+
+/// A list as JSON, as the gateway flattens it (`[a b]`), or a single value.
+fn entries(claim: &str) -> Vec<String> {
+    let claim = claim.trim();
+    if let Ok(entries) = serde_json::from_str::<Vec<String>>(claim) {
+        return entries;
+    }
+    let flattened = claim
+        .strip_prefix('[')
+        .and_then(|claim| claim.strip_suffix(']'));
+    flattened
+        .unwrap_or(claim)
+        .split_whitespace()
+        .map(str::to_owned)
+        .collect()
+}
+
+/// With or without `org:`. What names no organisation gives no right.
+fn organisation(entry: &str) -> Option<Owner> {
+    let id = entry.strip_prefix("org:").unwrap_or(entry);
+    format!("org:{id}").parse().ok()
+}
+
+/// An owner that the caller may act for: proof that this was checked.
+#[derive(Clone, Debug)]
+pub struct OwnerScope {
+    owner: Owner,
+    given: String,
+}
+
+impl OwnerScope {
+    /// Whom the request is about.
+    pub const fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The path of something below this owner, with the owner as the caller wrote it.
+    pub fn path(&self, below: impl std::fmt::Display) -> String {
+        format!("/v1/owners/{}/{below}", segment(&self.given))
+    }
+}
+
+impl<S: Send + Sync> FromRequestParts<S> for OwnerScope {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        let caller = caller(parts)?;
+        let given = parameter(parts, state, "owner").await?;
+        match caller.owner(&given) {
+            Some(owner) => Ok(Self { owner, given }),
+            None => {
+                tracing::info!(caller = %caller.own.hashed(), "the caller may not act for this owner");
+                Err(Problem::not_found())
+            }
+        }
+    }
+}
+
+fn caller(parts: &Parts) -> Result<Caller, Problem> {
+    let context = parts.extensions.get::<RequestContext>();
+    let claims = context.and_then(|context| match context {
+        RequestContext::ApiGatewayV2(context) => {
+            Some(&context.authorizer.as_ref()?.jwt.as_ref()?.claims)
+        }
+        _ => None,
+    });
+    // Closed: a route without its authorizer must not become a route for everybody.
+    let Some(claims) = claims else {
+        tracing::error!("a request reached an owner's route without verified claims");
+        return Err(Problem::new(
+            Code::Internal,
+            "The caller could not be identified.",
+        ));
+    };
+    Caller::from_claims(claims).ok_or_else(|| {
+        Problem::new(
+            Code::CallerNotIdentified,
+            "The token's subject must have 1 to 128 characters and no control characters.",
+        )
+    })
+}
+
+/// The `{id}` of a path, decoded.
+#[derive(Clone, Debug)]
+pub struct PathId(pub String);
+
+impl<S: Send + Sync> FromRequestParts<S> for PathId {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
+        parameter(parts, state, "id").await.map(Self)
+    }
+}
+
+async fn parameter<S: Send + Sync>(
+    parts: &mut Parts,
+    state: &S,
+    name: &str,
+) -> Result<String, Problem> {
+    // Refused if it is no UTF-8 once decoded: then it names nothing.
+    let parameters = RawPathParams::from_request_parts(parts, state)
+        .await
+        .map_err(|_| Problem::not_found())?;
+    parameters
+        .iter()
+        .find(|(found, _)| *found == name)
+        .map(|(_, value)| value.to_owned())
+        .ok_or_else(Problem::not_found)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: &str = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
+    const B: &str = "0b8e4b38-4f0c-4d3e-8a43-2b9a4a8f9a11";
+
+    fn caller(orgs: &str) -> Caller {
+        let claims = [("sub", "auth0|5f7c"), ("orgs", orgs)];
+        let claims = claims.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        Caller::from_claims(&claims.into()).expect("a usable subject")
+    }
+
+    #[test]
+    fn organisations_are_read_in_every_form_the_gateway_may_give_them() {
+        for orgs in [
+            format!(r#"["{A}","{B}"]"#),
+            format!(r#"["org:{A}", "org:{B}"]"#),
+            format!("[{A} {B}]"),
+            format!("[org:{A} {B}]"),
+        ] {
+            let caller = caller(&orgs);
+            for id in [A, B] {
+                let owner = format!("org:{id}");
+                assert_eq!(
+                    caller.owner(&owner).expect("a member").to_string(),
+                    owner,
+                    "{orgs}"
+                );
+            }
+        }
+        assert!(caller(A).owner(&format!("org:{A}")).is_some());
+        assert!(caller(A).owner(&format!("org:{B}")).is_none());
+    }
+
+    #[test]
+    fn nobody_acts_for_an_owner_that_no_claim_names() {
+        for orgs in ["", "[]", "null", "[", "*", "org:", r#"{"a":1}"#] {
+            let caller = caller(orgs);
+            for owner in [
+                format!("org:{A}"),
+                "user:auth0|5f7d".to_owned(),
+                "user:".to_owned(),
+                "ME".to_owned(),
+                "auth0|5f7c".to_owned(),
+                String::new(),
+            ] {
+                assert_eq!(caller.owner(&owner), None, "{owner} by {orgs}");
+            }
+            assert_eq!(caller.owner("me"), caller.owner("user:auth0|5f7c"));
+        }
+    }
+
+    #[test]
+    fn a_token_without_a_usable_subject_identifies_nobody() {
+        for sub in [None, Some(""), Some("a\u{0}b")] {
+            let claims = sub.map(|sub| ("sub".to_owned(), sub.to_owned()));
+            assert_eq!(Caller::from_claims(&claims.into_iter().collect()), None);
+        }
+    }
+}

@@ -1,0 +1,132 @@
+//! `/summary`: an owner's findings in numbers.
+
+use axum::{Json, extract::State};
+use security_agent::{
+    Timestamp,
+    finding::Severity,
+    findings::Overdue,
+    repositories::{Counts, severity_index},
+};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    App,
+    gateway::Now,
+    problem::{Problem, ProblemBody},
+    scope::OwnerScope,
+};
+
+/// An owner's findings in numbers.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Summary {
+    findings: FindingCounts,
+    analysis: AnalysisCounts,
+    sla: SlaCounts,
+    /// When the last full sync began in which every repository succeeded or had nothing to sync.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    last_synced_at: Option<Timestamp>,
+}
+
+/// Findings by status, the open ones by severity too.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FindingCounts {
+    open: i64,
+    fixed: i64,
+    ignored: i64,
+    open_by_severity: SeverityCounts,
+}
+
+/// Open findings by severity.
+#[derive(Debug, Serialize, ToSchema)]
+pub struct SeverityCounts {
+    critical: i64,
+    high: i64,
+    medium: i64,
+    low: i64,
+}
+
+/// Findings by the state and result of their analysis.
+#[derive(Debug, Default, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct AnalysisCounts {
+    pending: i64,
+    running: i64,
+    completed: i64,
+    failed: i64,
+    exploitable: i64,
+    not_exploitable: i64,
+}
+
+/// Open findings against the time they may stay open.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SlaCounts {
+    /// Past it.
+    overdue: u64,
+    /// Within seven days of it.
+    due_soon: u64,
+}
+
+impl From<Counts> for FindingCounts {
+    fn from(counts: Counts) -> Self {
+        let open = |severity| counts.open[severity_index(severity)];
+        Self {
+            open: counts.open.iter().sum(),
+            fixed: counts.fixed,
+            ignored: counts.ignored,
+            open_by_severity: SeverityCounts {
+                critical: open(Severity::Critical),
+                high: open(Severity::High),
+                medium: open(Severity::Medium),
+                low: open(Severity::Low),
+            },
+        }
+    }
+}
+
+impl From<Overdue> for SlaCounts {
+    fn from(overdue: Overdue) -> Self {
+        Self {
+            overdue: overdue.overdue,
+            due_soon: overdue.due_soon,
+        }
+    }
+}
+
+/// Counts an owner's findings.
+#[utoipa::path(get, path = "/v1/owners/{owner}/summary", operation_id = "readSummary",
+    params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
+    responses(
+        (status = 200, body = Summary),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn read(
+    State(app): State<App>,
+    scope: OwnerScope,
+    Now(now): Now,
+) -> Result<Json<Summary>, Problem> {
+    let owner = scope.owner();
+    let counts = async {
+        let mut counts = Counts::default();
+        for record in app.repositories.read(owner).await? {
+            counts.add_all(&record.counts);
+        }
+        Ok::<_, Problem>(counts)
+    };
+    let sla = async {
+        let record = app.owners.read(owner).await?;
+        let sla = &record.settings.sla_days;
+        let overdue = app.findings.overdue(owner, sla, now).await?;
+        Ok((record.last_synced_at, overdue))
+    };
+    let (counts, (last_synced_at, overdue)) = tokio::try_join!(counts, sla)?;
+    Ok(Json(Summary {
+        findings: counts.into(),
+        analysis: AnalysisCounts::default(),
+        sla: overdue.into(),
+        last_synced_at,
+    }))
+}

@@ -1,0 +1,12 @@
+//! The API against an embedded DynamoDB and a stub of the other services, driven by events as API Gateway sends them.
+
+mod admission;
+mod commands;
+mod configuration;
+mod cursors;
+mod findings;
+mod overview;
+mod requests;
+mod routes;
+mod scoping;
+mod support;

@@ -1,0 +1,165 @@
+//! Requests that are refused before anything is read or written.
+
+use serde_json::{Value, json};
+
+use crate::support::{Call, Stack, get, post, put};
+
+const COMMANDS: &str = "/v1/owners/{owner}/commands";
+
+#[tokio::test]
+async fn what_is_not_there_and_what_is_not_allowed_are_problems() {
+    let stack = Stack::start().await;
+    let mut unrouted = get("$default");
+    unrouted.event["requestContext"]["routeKey"] = "$default".into();
+    assert_eq!(stack.call(unrouted).await.problem(404), "NOT_FOUND");
+    let answer = stack.call(Call::new("DELETE", COMMANDS)).await;
+    assert_eq!(answer.problem(405), "METHOD_NOT_ALLOWED");
+    assert_eq!(
+        answer.body["type"],
+        "urn:security-agent:problem:method-not-allowed"
+    );
+    assert_eq!(answer.header("cache-control"), Some("no-store"));
+}
+
+#[tokio::test]
+async fn a_body_is_bounded_and_declared_as_json() {
+    let stack = Stack::start().await;
+    let longest = |length: usize| {
+        let empty = json!({"type": "sync", "repository": ""}).to_string().len();
+        json!({"type": "sync", "repository": "a".repeat(length - empty)})
+    };
+    let fits = stack.call(post(COMMANDS).body(longest(65_536))).await;
+    assert_eq!(fits.invalid(), ["/repository"]);
+    let too_long = stack.call(post(COMMANDS).body(longest(65_537))).await;
+    assert_eq!(too_long.problem(413), "BODY_TOO_LARGE");
+
+    let sync = json!({"type": "sync"});
+    for declared in ["text/plain", "", "application/jsonx"] {
+        let call = post(COMMANDS)
+            .header("content-type", declared)
+            .body(sync.clone());
+        assert_eq!(
+            stack.call(call).await.problem(415),
+            "UNSUPPORTED_MEDIA_TYPE",
+            "{declared}"
+        );
+    }
+    let call = post(COMMANDS).header("content-type", "Application/JSON; charset=utf-8");
+    assert_eq!(stack.call(call.body(sync)).await.status, 202);
+    for text in ["", "{", "[]", "null", "\"sync\""] {
+        let answer = stack.call(post(COMMANDS).text(text)).await;
+        assert_eq!(answer.problem(400), "MALFORMED_BODY", "{text}");
+    }
+    assert_eq!(stack.services.sent().len(), 1);
+}
+
+#[tokio::test]
+async fn a_command_is_refused_with_everything_that_is_wrong_with_it() {
+    let stack = Stack::start().await;
+    for (body, pointers) in [
+        (json!({}), vec!["/type"]),
+        (json!({"type": "dismiss"}), vec!["/type"]),
+        (json!({"type": "sync", "repo": "a/b"}), vec!["/repo"]),
+        (json!({"type": "sync", "a/b~c": 1}), vec!["/a~1b~0c"]),
+        (
+            json!({"type": 1, "repository": "nope", "origin": "auto_dismiss"}),
+            vec!["/origin", "/repository", "/type"],
+        ),
+        (
+            json!({"type": "sync", "origin": "enable_initial_sync"}),
+            vec!["/origin"],
+        ),
+    ] {
+        let answer = stack.call(post(COMMANDS).body(body.clone())).await;
+        let mut found = answer.invalid();
+        found.sort_unstable();
+        assert_eq!(found, pointers, "{body}");
+    }
+    let unknown = stack
+        .call(post(COMMANDS).body(json!({"type": "reboot"})))
+        .await;
+    let message = unknown.body["errors"][0]["message"]
+        .as_str()
+        .expect("a text");
+    assert!(message.contains("sync"), "{message} names the known types");
+
+    for key in ["", "a b", &"k".repeat(256)] {
+        let call = post(COMMANDS).header("idempotency-key", key);
+        let answer = stack.call(call.body(json!({"type": "sync"}))).await;
+        assert_eq!(answer.invalid(), ["/headers/idempotency-key"]);
+    }
+    assert_eq!(stack.services.sent(), []);
+}
+
+#[tokio::test]
+async fn unusable_query_parameters_are_all_named() {
+    let stack = Stack::start().await;
+    for (route, query, pointers) in [
+        (
+            COMMANDS,
+            "limit=0&state=done&page=2",
+            vec!["/query/limit", "/query/page", "/query/state"],
+        ),
+        (COMMANDS, "limit=101", vec!["/query/limit"]),
+        (COMMANDS, "limit=1&limit=2", vec!["/query/limit"]),
+        (COMMANDS, "ids=nope", vec!["/query/ids"]),
+        (COMMANDS, "ids=", vec!["/query/ids"]),
+        (
+            COMMANDS,
+            "state=active&ids=01932b3a-5c00-7000-8000-000000000001",
+            vec!["/query/ids"],
+        ),
+        (
+            COMMANDS,
+            "ids=01932b3a-5c00-7000-8000-000000000001&limit=5",
+            vec!["/query/limit"],
+        ),
+        (
+            "/v1/owners/{owner}/findings",
+            "status=new&severity=bad&repository=x&analysis=maybe&colour=red",
+            vec![
+                "/query/analysis",
+                "/query/colour",
+                "/query/repository",
+                "/query/severity",
+                "/query/status",
+            ],
+        ),
+        (
+            "/v1/owners/{owner}/repositories",
+            "sort=name",
+            vec!["/query/sort"],
+        ),
+    ] {
+        let answer = stack.call(get(route).query(query)).await;
+        let mut found = answer.invalid();
+        found.sort_unstable();
+        assert_eq!(found, pointers, "{query}");
+    }
+    let many: Vec<_> = (0..101)
+        .map(|n| format!("01932b3a-5c00-7000-8000-{n:012}"))
+        .collect();
+    let answer = stack
+        .call(get(COMMANDS).query(&format!("ids={}", many.join(","))))
+        .await;
+    assert_eq!(answer.invalid(), ["/query/ids"]);
+    let answer = stack
+        .call(get(COMMANDS).query(&format!("ids={}", many[..100].join(","))))
+        .await;
+    assert_eq!(answer.ids("commands"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_list_of_errors_and_what_it_repeats_are_bounded() {
+    let stack = Stack::start().await;
+    let unknown: serde_json::Map<String, Value> = (0..500)
+        .map(|n| (format!("{n}{}", "x".repeat(60)), Value::Null))
+        .collect();
+    let call = put("/v1/owners/{owner}/config")
+        .header("if-match", "0")
+        .body(Value::Object(unknown));
+    assert_eq!(stack.call(call).await.invalid().len(), 100);
+    let long = json!({"type": "y".repeat(10_000)});
+    let answer = stack.call(post(COMMANDS).body(long)).await;
+    assert!(answer.body.to_string().len() < 1_000, "{}", answer.body);
+}

@@ -1,0 +1,128 @@
+//! SQS and Secrets Manager as far as the function calls them, failing as a test says.
+
+use std::sync::{Arc, Mutex};
+
+use axum::{
+    Json, Router,
+    extract::State,
+    http::{HeaderMap, StatusCode},
+    response::{IntoResponse as _, Response},
+};
+use dynoxide::Database;
+use security_agent::{
+    ledger::{Claimed, Ledger},
+    lifecycle::Stage,
+    queue::Message,
+};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+use super::NOON;
+
+/// What the queue does with a message.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Queue {
+    /// Takes it.
+    Takes,
+    /// Refuses it.
+    Refuses,
+    /// Takes it, a worker claims its command at once, and the answer says that it failed.
+    DeliversButFails,
+    /// Refuses it, and the table is gone before anything can be written about that.
+    RefusesAsTheTableVanishes,
+}
+
+/// The stub, shared with the server that answers for it.
+#[derive(Clone)]
+pub(crate) struct Services {
+    ledger: Ledger,
+    database: Database,
+    state: Arc<Mutex<Answers>>,
+}
+
+struct Answers {
+    queue: Queue,
+    sent: Vec<Message>,
+    key: String,
+}
+
+impl Services {
+    pub(super) fn new(ledger: Ledger, database: Database) -> Self {
+        let answers = Answers {
+            queue: Queue::Takes,
+            sent: Vec::new(),
+            key: "a key for cursors".to_owned(),
+        };
+        Self {
+            ledger,
+            database,
+            state: Arc::new(Mutex::new(answers)),
+        }
+    }
+
+    /// What the queue does from now on.
+    pub(crate) fn queue(&self, queue: Queue) {
+        self.state.lock().expect("not poisoned").queue = queue;
+    }
+
+    /// Every message that the queue took.
+    pub(crate) fn sent(&self) -> Vec<Message> {
+        self.state.lock().expect("not poisoned").sent.clone()
+    }
+
+    pub(super) fn router(&self) -> Router {
+        Router::new().fallback(answer).with_state(self.clone())
+    }
+
+    async fn send(&self, body: &Value) -> Response {
+        let text = body["MessageBody"].as_str().expect("a body");
+        let message = Message::parse(text).expect("a message");
+        let queue = self.state.lock().expect("not poisoned").queue;
+        match queue {
+            Queue::Takes => {
+                let id = json!({"MessageId": "1", "MD5OfMessageBody": ""});
+                self.state.lock().expect("not poisoned").sent.push(message);
+                return Json(id).into_response();
+            }
+            Queue::Refuses => {}
+            Queue::DeliversButFails => {
+                let Message::Command { key, stage } = message else {
+                    panic!("the function sends commands only");
+                };
+                let until = NOON + Duration::from_secs(30);
+                let claimed = self.ledger.claim(&key, stage, until, NOON).await;
+                assert!(matches!(claimed, Ok(Claimed::Held(..))), "{claimed:?}");
+                assert_eq!(stage, Stage(0));
+            }
+            Queue::RefusesAsTheTableVanishes => {
+                let table = serde_json::from_value(json!({"TableName": "table"}));
+                self.database
+                    .delete_table(table.expect("a request"))
+                    .expect("deleted");
+            }
+        }
+        // Not worth another try to the client library, so the test need not wait for one.
+        let code = "com.amazonaws.sqs#QueueDoesNotExist";
+        (
+            StatusCode::BAD_REQUEST,
+            Json(json!({"__type": code, "message": "no"})),
+        )
+            .into_response()
+    }
+}
+
+async fn answer(
+    State(services): State<Services>,
+    headers: HeaderMap,
+    body: axum::body::Bytes,
+) -> Response {
+    let body: Value = serde_json::from_slice(&body).expect("JSON");
+    match headers["x-amz-target"].to_str().expect("a text") {
+        "AmazonSQS.SendMessage" => services.send(&body).await,
+        "secretsmanager.GetSecretValue" => {
+            let key = services.state.lock().expect("not poisoned").key.clone();
+            Json(json!({"ARN": "arn", "Name": "cursor-key", "SecretString": key})).into_response()
+        }
+        other => panic!("the function does not call {other}"),
+    }
+}

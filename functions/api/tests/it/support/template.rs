@@ -1,0 +1,40 @@
+//! What `template.yaml` says of the table and of the API's routes.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+fn resources() -> Value {
+    let text = include_str!("../../../../../template.yaml");
+    let options = serde_saphyr::options! { strict_booleans: true };
+    let template: Value = serde_saphyr::from_str_with_options(text, options).expect("YAML");
+    template["Resources"].clone()
+}
+
+/// The request that creates the table under this name.
+pub(crate) fn table(name: &str) -> Value {
+    let properties = &resources()["Table"]["Properties"];
+    let mut request = json!({"TableName": name});
+    for part in [
+        "BillingMode",
+        "AttributeDefinitions",
+        "KeySchema",
+        "LocalSecondaryIndexes",
+        "GlobalSecondaryIndexes",
+    ] {
+        request[part] = properties[part].clone();
+    }
+    request
+}
+
+/// Method and path of each route that the gateway hands to the function.
+pub(crate) fn routes() -> BTreeSet<(String, String)> {
+    let events = resources()["ApiFunction"]["Properties"]["Events"].clone();
+    let text = |value: &Value| value.as_str().expect("a text").to_owned();
+    let events = events.as_object().expect("events");
+    events
+        .values()
+        .map(|event| &event["Properties"])
+        .map(|event| (text(&event["Method"]), text(&event["Path"])))
+        .collect()
+}
