@@ -1,7 +1,7 @@
 //! What `cargo local` is told.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
@@ -46,9 +46,24 @@ pub struct Arguments {
     #[arg(long)]
     pub no_build: bool,
 
+    /// Show the main job, then stop
+    #[arg(long)]
+    pub demo: bool,
+
     /// Run no function by the clock; POST /local/schedules/{function} still does
     #[arg(long)]
     pub no_schedules: bool,
+}
+
+impl Arguments {
+    /// What the GitHub simulator serves; `None` if GitHub is elsewhere.
+    pub fn dataset(&self, workspace: &Path) -> Option<PathBuf> {
+        match &self.github {
+            None => Some(workspace.join("tests/data/dependabot")),
+            Some(Github::Dataset(path)) => Some(path.clone()),
+            Some(Github::Api(_)) => None,
+        }
+    }
 }
 
 /// Which GitHub the functions talk to.

@@ -5,6 +5,7 @@ pub mod aws_proxy;
 pub mod compile;
 pub mod connect;
 pub mod data_directory;
+pub mod demo;
 pub mod functions;
 pub mod gateway;
 mod mapping;

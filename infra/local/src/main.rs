@@ -43,10 +43,25 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
     let mut output = io::stdout();
     writeln!(output, "ready {}", stack.url())?;
     output.flush()?;
-    signals.next().await;
+    let code = if arguments.demo {
+        let (url, dataset) = (stack.url(), arguments.dataset(&layout.workspace));
+        tokio::select! {
+            shown = local::demo::run(&url, dataset.as_deref(), &mut output) => match shown {
+                Ok(()) => ExitCode::SUCCESS,
+                Err(error) => {
+                    say(&format!("the demo failed: {}", local::chain(&error)));
+                    ExitCode::FAILURE
+                }
+            },
+            () = signals.next() => ExitCode::from(INTERRUPTED),
+        }
+    } else {
+        signals.next().await;
+        ExitCode::SUCCESS
+    };
     say("stopping");
     tokio::select! {
-        () = stack.stop() => Ok(ExitCode::SUCCESS),
+        () = stack.stop() => Ok(code),
         // Asked twice: the functions are killed with this process.
         () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
     }

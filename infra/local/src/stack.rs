@@ -285,21 +285,18 @@ async fn github(
     keep: Keep,
     servers: &mut JoinSet<()>,
 ) -> Result<Github, StartError> {
-    let dataset = match &arguments.github {
-        None => layout.workspace.join("tests/data/dependabot"),
-        Some(arguments::Github::Dataset(path)) => path.clone(),
-        Some(arguments::Github::Api(url)) => {
-            let path = std::env::var_os(GITHUB_KEY_FILE).ok_or(StartError::NoGithubKey)?;
-            let path = PathBuf::from(path);
-            let private_key = std::fs::read_to_string(&path)
-                .map_err(|source| StartError::Read { path, source })?;
-            return Ok(Github {
-                url: url.clone(),
-                private_key,
-                simulator: None,
-            });
-        }
-    };
+    if let Some(arguments::Github::Api(url)) = &arguments.github {
+        let path = std::env::var_os(GITHUB_KEY_FILE).ok_or(StartError::NoGithubKey)?;
+        let path = PathBuf::from(path);
+        let private_key =
+            std::fs::read_to_string(&path).map_err(|source| StartError::Read { path, source })?;
+        return Ok(Github {
+            url: url.clone(),
+            private_key,
+            simulator: None,
+        });
+    }
+    let dataset = arguments.dataset(&layout.workspace).unwrap_or_default();
     services::github_simulator(&dataset, data, keep, servers).await
 }
 
