@@ -148,7 +148,7 @@ pub async fn write(
         config.enabled = settings.enabled,
         "the configuration was saved"
     );
-    let initial_sync = if settings.enabled && (!before.enabled || widened(before, &settings)) {
+    let initial_sync = if settings.enabled && (!before.enabled || rechosen(before, &settings)) {
         Some(initial_sync(&app, owner, now).await)
     } else {
         None
@@ -180,16 +180,12 @@ async fn known(
     Ok(records.iter().map(|record| record.repository.id).collect())
 }
 
-/// A choice may hold repositories of the installation, and those chosen before. Until the installation was listed for
-/// the first time there is nothing to compare with: the first sync tells.
+/// A choice may hold repositories of the installation, and those chosen before: one that has gone since may stay.
 fn selectable(
     change: &ConfigChange,
     before: &Settings,
     known: &BTreeSet<RepositoryId>,
 ) -> Result<(), Problem> {
-    if known.is_empty() {
-        return Ok(());
-    }
     let chosen = change.selected_repository_ids.iter().flatten();
     let unknown: Vec<Invalid> = chosen
         .enumerate()
@@ -221,8 +217,8 @@ fn ready(record: &OwnerRecord) -> Result<(), Problem> {
     }
 }
 
-/// Whether there may be repositories in scope now that were not before.
-fn widened(before: &Settings, after: &Settings) -> bool {
+/// Whether the choice of repositories has changed, as far as it counts.
+fn rechosen(before: &Settings, after: &Settings) -> bool {
     match (before.repository_selection, after.repository_selection) {
         (_, RepositorySelection::All) => before.repository_selection != RepositorySelection::All,
         (RepositorySelection::All, RepositorySelection::Selected) => true,

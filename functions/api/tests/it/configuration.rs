@@ -147,25 +147,35 @@ async fn enabling_needs_an_installation_that_may_read_alerts() {
 }
 
 #[tokio::test]
-async fn only_repositories_of_the_installation_can_be_chosen_once_it_was_listed() {
+async fn only_repositories_of_the_installation_can_be_chosen_but_one_that_has_gone_may_stay() {
     let stack = Stack::connected().await;
-    let first = saved(&stack, "0", json!({"selectedRepositoryIds": [5]})).await;
-    assert_eq!(first.body["config"]["selectedRepositoryIds"], json!([5]));
+    let answer = stack
+        .call(save("0", json!({"selectedRepositoryIds": [7]})))
+        .await;
+    assert_eq!(answer.invalid(), ["/selectedRepositoryIds/0"]);
     stack.record((7, "octo/app"), true, &succeeded()).await;
     let answer = stack
-        .call(save("1", json!({"selectedRepositoryIds": [7, 5, 6]})))
+        .call(save("0", json!({"selectedRepositoryIds": [7, 5, 7, 6]})))
         .await;
-    assert_eq!(answer.invalid(), ["/selectedRepositoryIds/2"]);
-    let second = saved(&stack, "1", json!({"selectedRepositoryIds": [7, 5, 7]})).await;
     assert_eq!(
-        second.body["config"]["selectedRepositoryIds"],
-        json!([5, 7])
+        answer.invalid(),
+        ["/selectedRepositoryIds/1", "/selectedRepositoryIds/3"]
+    );
+    saved(&stack, "0", json!({"selectedRepositoryIds": [7]})).await;
+    stack.record((7, "octo/app"), false, &succeeded()).await;
+    let kept = saved(&stack, "1", json!({"selectedRepositoryIds": [7, 7]})).await;
+    assert_eq!(
+        kept.body["config"]["selectedRepositoryIds"],
+        json!([7]),
+        "a set"
     );
 }
 
 #[tokio::test]
 async fn enabling_or_choosing_other_repositories_starts_a_sync() {
     let stack = Stack::connected().await;
+    stack.record((7, "octo/app"), true, &succeeded()).await;
+    stack.record((8, "octo/docs"), true, &succeeded()).await;
     let enabled = saved(&stack, "0", json!({"enabled": true})).await;
     let sync = &enabled.body["initialSync"];
     assert_eq!(
