@@ -1,20 +1,44 @@
-//! Connecting owners to the simulator's installation, as an onboarding service would.
+//! Connecting owners to an installation of the GitHub App, as an onboarding service would.
+
+use std::time::Duration;
 
 use github_simulator::Simulator;
 use security_agent::Timestamp;
 use security_agent::finding::{InvalidIdentity, Repository, RepositoryId};
-use security_agent::github::{InstallationId, InstallationRepository};
+use security_agent::github::{
+    AlertsAccess, Budget, Github, GithubError, InstallationId, InstallationRepository,
+};
 use security_agent::owner::Owner;
 use security_agent::owners::{Owners, OwnersError};
 use security_agent::repositories::{Listing, Repositories, RepositoriesError};
 use security_agent::table::Table;
+use tokio::time::Instant;
+
+/// How long GitHub may take to describe an installation.
+const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Writes what a connected owner has.
 #[derive(Debug)]
 pub struct Connector {
     owners: Owners,
     repositories: Repositories,
+    source: Source,
+}
+
+/// Who describes the installation.
+#[derive(Debug)]
+enum Source {
+    /// The simulator, in this process: nobody's requests are counted for it.
+    Simulator(Connection),
+    /// GitHub itself.
+    Github(Box<Github>),
+}
+
+/// What there is to write.
+#[derive(Clone, Debug)]
+struct Connection {
     installation: InstallationId,
+    can_read_alerts: bool,
     listings: Vec<Listing>,
 }
 
@@ -27,51 +51,128 @@ pub enum ConnectError {
     /// The repositories could not be written.
     #[error(transparent)]
     Repositories(#[from] RepositoriesError),
+    /// GitHub does not describe the installation.
+    #[error("GitHub does not say what installation {installation} is")]
+    Github {
+        /// Which one.
+        installation: InstallationId,
+        /// Why.
+        #[source]
+        source: GithubError,
+    },
+    /// The simulator has one installation.
+    #[error("the GitHub simulator has no installation {0}")]
+    NoSuchInstallation(InstallationId),
 }
 
 impl Connector {
     /// Connects to the installation of this simulator.
-    pub fn new(simulator: &Simulator, table: Table) -> Result<Self, InvalidIdentity> {
+    pub fn simulated(simulator: &Simulator, table: Table) -> Result<Self, InvalidIdentity> {
         let listings = simulator
             .repositories()
             .into_iter()
-            .map(listing)
+            .map(simulated)
             .collect::<Result<_, _>>()?;
-        Ok(Self {
-            owners: Owners::new(table.clone()),
-            repositories: Repositories::new(table),
+        let connection = Connection {
             installation: InstallationId::new(simulator.installation_id()),
+            can_read_alerts: true,
             listings,
-        })
+        };
+        Ok(Self::new(Source::Simulator(connection), table))
     }
 
-    /// Connects the owner. One that is connected already stays exactly as it is.
-    pub async fn connect(&self, owner: &Owner, now: Timestamp) -> Result<(), ConnectError> {
+    /// Connects to any installation that GitHub knows.
+    pub fn real(github: Github, table: Table) -> Self {
+        Self::new(Source::Github(Box::new(github)), table)
+    }
+
+    fn new(source: Source, table: Table) -> Self {
+        Self {
+            owners: Owners::new(table.clone()),
+            repositories: Repositories::new(table),
+            source,
+        }
+    }
+
+    /// Connects the owner, to the simulator's installation unless another is named. One that is connected to it
+    /// already stays exactly as it is. With GitHub itself, an owner for whom none is named stays unconnected.
+    pub async fn connect(
+        &self,
+        owner: &Owner,
+        installation: Option<InstallationId>,
+        now: Timestamp,
+    ) -> Result<(), ConnectError> {
+        let default = match &self.source {
+            Source::Simulator(connection) => Some(connection.installation),
+            Source::Github(_) => None,
+        };
+        let Some(installation) = installation.or(default) else {
+            return Ok(());
+        };
         let found = self.owners.read(owner).await?.integration;
-        if found.is_some_and(|integration| integration.installation == self.installation) {
+        if found.is_some_and(|integration| integration.installation == installation) {
             return Ok(());
         }
+        let connection = match &self.source {
+            Source::Simulator(connection) if connection.installation == installation => {
+                connection.clone()
+            }
+            Source::Simulator(_) => return Err(ConnectError::NoSuchInstallation(installation)),
+            Source::Github(github) => {
+                ask(github, installation, now)
+                    .await
+                    .map_err(|source| ConnectError::Github {
+                        installation,
+                        source,
+                    })?
+            }
+        };
         // The repositories first: an owner that is connected has them.
-        self.repositories.record(owner, &self.listings, now).await?;
+        self.repositories
+            .record(owner, &connection.listings, now)
+            .await?;
         self.owners
-            .connect(owner, self.installation, true, now)
+            .connect(owner, installation, connection.can_read_alerts, now)
             .await?;
         Ok(())
     }
 }
 
-fn listing(found: github_simulator::Repository) -> Result<Listing, InvalidIdentity> {
-    let id = RepositoryId::new(found.id);
-    Ok(Listing {
-        listed: Some(InstallationRepository {
-            repository: Repository {
-                id,
-                name: found.full_name.try_into()?,
-            },
-            private: found.private,
-            archived: found.archived,
-        }),
-        id,
-        attempt: None,
+async fn ask(
+    github: &Github,
+    installation: InstallationId,
+    now: Timestamp,
+) -> Result<Connection, GithubError> {
+    let budget = Budget {
+        now,
+        deadline: Instant::now() + PATIENCE,
+    };
+    let described = github.installation(installation, budget).await?;
+    let listed = github
+        .installation_repositories(installation, budget)
+        .await?;
+    Ok(Connection {
+        installation,
+        can_read_alerts: described.alerts != AlertsAccess::None && described.suspended_at.is_none(),
+        listings: listed.repositories.into_iter().map(listing).collect(),
     })
+}
+
+fn simulated(found: github_simulator::Repository) -> Result<Listing, InvalidIdentity> {
+    Ok(listing(InstallationRepository {
+        repository: Repository {
+            id: RepositoryId::new(found.id),
+            name: found.full_name.try_into()?,
+        },
+        private: found.private,
+        archived: found.archived,
+    }))
+}
+
+fn listing(found: InstallationRepository) -> Listing {
+    Listing {
+        id: found.repository.id,
+        listed: Some(found),
+        attempt: None,
+    }
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use security_agent::github::GithubConfig;
+use security_agent::secrets::SecretName;
 use security_agent::table::Table;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
@@ -50,6 +52,9 @@ pub enum StartError {
     /// The template has no JWT authorizer to issue tokens for.
     #[error("the template's HTTP API has no default authorizer")]
     NoAuthorizer,
+    /// The template has no table.
+    #[error("the template has no table")]
+    NoTable,
     /// A file cannot be read.
     #[error("cannot read {path}")]
     Read {
@@ -190,6 +195,8 @@ impl Stack {
         proxy.serve_functions(Arc::clone(&functions));
         functions.warm_up().await?;
 
+        let table = topology.tables.first().ok_or(StartError::NoTable)?;
+        let table = Table::new(dynamodb_client, table.name.clone());
         let schedules = Schedules::new(&topology.schedules, place, Arc::clone(&functions));
         let schedules = Arc::new(schedules);
         let pollers = pollers(&topology, &queues, &sqs_client, &functions);
@@ -198,7 +205,7 @@ impl Stack {
             proxy,
             queues,
             schedules: Arc::clone(&schedules),
-            connector: connector(&github, &topology, dynamodb_client)?,
+            connector: connector(&github, &parameters, &surroundings.aws, table)?,
         };
         let authorizer = Authorizer::new(settings, &data.secret("token-key")?);
         let gateway = Gateway::new(
@@ -343,19 +350,31 @@ fn secrets(
 
 fn connector(
     github: &Github,
-    topology: &Topology,
-    client: aws_sdk_dynamodb::Client,
-) -> Result<Option<Connector>, StartError> {
-    let (Some(simulator), Some(table)) = (&github.simulator, topology.tables.first()) else {
-        return Ok(None);
+    parameters: &BTreeMap<String, String>,
+    aws: &str,
+    table: Table,
+) -> Result<Connector, StartError> {
+    let embedded = |source: Box<dyn Error + Send + Sync>| StartError::Embedded {
+        service: "the connection to GitHub",
+        source,
     };
-    let table = Table::new(client, table.name.clone());
-    Connector::new(simulator, table)
-        .map(Some)
-        .map_err(|source| StartError::Embedded {
-            service: "the GitHub simulator",
-            source: Box::new(source),
+    if let Some(simulator) = &github.simulator {
+        return Connector::simulated(simulator, table).map_err(|error| embedded(Box::new(error)));
+    }
+    let parameter = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
+    let config = || -> Result<GithubConfig, Box<dyn Error + Send + Sync>> {
+        Ok(GithubConfig {
+            base_url: parameter("GithubApiUrl").parse()?,
+            api_version: parameter("GithubApiVersion").parse()?,
+            app_id: parameter("GithubAppId").parse()?,
+            private_key: SecretName::new(parameter(GITHUB_KEY)),
         })
+    };
+    let secrets = aws_sdk_secretsmanager::Client::new(&services::sdk(REGION, aws));
+    let secrets = security_agent::secrets::Secrets::new(secrets);
+    let github = security_agent::github::Github::new(&config().map_err(embedded)?, secrets)
+        .map_err(|error| embedded(Box::new(error)))?;
+    Ok(Connector::real(github, table))
 }
 
 fn pollers(

@@ -9,6 +9,7 @@ mod faults;
 mod usage;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use bytes::Bytes;
 use http::header::{CONTENT_LENGTH, CONTENT_TYPE, TRANSFER_ENCODING};
@@ -99,10 +100,12 @@ impl AwsProxy {
                 Err(error) => {
                     // Out of file descriptors, most likely: others must end first.
                     warn!("the AWS proxy cannot accept a connection: {error}");
-                    tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+                    tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
+            // An answer in two segments must not wait for the first one's acknowledgement.
+            let _ = stream.set_nodelay(true);
             let proxy = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(|request| proxy.answer(request));
@@ -128,7 +131,7 @@ impl AwsProxy {
             ));
         };
         let verdict = self.faults.judge(&call);
-        tokio::time::sleep(verdict.delay).await;
+        pause(verdict.delay).await;
         match verdict.outcome {
             Outcome::Perform => Ok(self.perform(&call).await),
             Outcome::Refuse { status, code } => {
@@ -227,6 +230,18 @@ impl AwsProxy {
         let status = answer.status();
         let headers = answer.headers().clone();
         Ok((status, headers, answer.bytes().await?))
+    }
+}
+
+/// Waits just as long as this. The runtime's timers are a millisecond coarse: half as long again as a delay of 2 ms, and
+/// even a wait for nothing would take one.
+async fn pause(delay: Duration) {
+    const SHORT: Duration = Duration::from_millis(20);
+    if delay >= SHORT {
+        tokio::time::sleep(delay).await;
+    } else if !delay.is_zero() {
+        // It cannot panic, and if the stack ends there is nothing to wait for.
+        let _ = tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await;
     }
 }
 

@@ -8,6 +8,7 @@ use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
 use http::{StatusCode, header};
 use jiff::Timestamp;
+use security_agent::github::InstallationId;
 use security_agent::owner::Owner;
 use serde::Deserialize;
 use serde_json::json;
@@ -30,6 +31,7 @@ struct TokenRequest {
     #[serde(default)]
     orgs: Vec<String>,
     connect: Option<bool>,
+    installation: Option<InstallationId>,
 }
 
 pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response {
@@ -38,19 +40,26 @@ pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response 
         Err(error) => return invalid(&error),
     };
     let owners = std::iter::once(format!("user:{}", request.sub))
-        .chain(request.orgs.iter().cloned())
+        .chain(
+            request
+                .orgs
+                .iter()
+                .map(|org| match org.starts_with("org:") {
+                    true => org.clone(),
+                    false => format!("org:{org}"),
+                }),
+        )
         .map(|owner| owner.parse::<Owner>())
         .collect::<Result<Vec<_>, _>>();
     let owners = match owners {
         Ok(owners) => owners,
         Err(error) => return invalid(&error),
     };
-    if request.connect != Some(false)
-        && let Some(connector) = &gateway.parts.connector
-    {
+    if request.connect != Some(false) {
+        let connector = &gateway.parts.connector;
         let now = security_agent::Timestamp::from_millis(Timestamp::now().as_millisecond());
         for owner in &owners {
-            if let Err(error) = connector.connect(owner, now).await {
+            if let Err(error) = connector.connect(owner, request.installation, now).await {
                 return failed("CONNECT_FAILED", &error);
             }
         }

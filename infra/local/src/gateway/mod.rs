@@ -61,7 +61,7 @@ pub struct Parts {
     /// What can be run at once.
     pub schedules: Arc<Schedules>,
     /// Connects owners, if there is a simulator to connect them to.
-    pub connector: Option<Connector>,
+    pub connector: Connector,
 }
 
 impl Gateway {
