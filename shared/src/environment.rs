@@ -1,12 +1,18 @@
 //! The environment, read once by each function's `Config::from_env`. What is missing or wrong stops the start, and the
 //! message names the variable.
 
-use std::{env, fmt::Display, num::NonZeroU32, str::FromStr, time::Duration};
+use std::{
+    env,
+    fmt::{self, Display},
+    num::NonZeroU32,
+    str::FromStr,
+    time::Duration,
+};
 
 use crate::lifecycle::Timeouts;
 
 /// A variable that cannot be used.
-#[derive(Debug, thiserror::Error)]
+#[derive(thiserror::Error)]
 pub enum InvalidEnvironment {
     /// Not set, or not text.
     #[error("environment variable {name} is not set")]
@@ -24,6 +30,13 @@ pub enum InvalidEnvironment {
         /// What is wrong with that.
         problem: String,
     },
+}
+
+// A `main` that fails shows the debug form: it is for the person who sets the variable.
+impl fmt::Debug for InvalidEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
 }
 
 /// Reads a variable of any type that is parsed from text.

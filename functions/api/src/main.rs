@@ -6,7 +6,7 @@ use api::{App, config::Config, cursor::Cursors, gateway};
 use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
 use lambda_http::{Error, lambda_runtime, service_fn};
 use security_agent::{
-    Timestamp, findings::Findings, ledger::Ledger, owners::Owners, queue::Sender,
+    Timestamp, clock::Clock, findings::Findings, ledger::Ledger, owners::Owners, queue::Sender,
     repositories::Repositories, secrets::Secrets, table::Table, telemetry,
 };
 
@@ -28,7 +28,13 @@ async fn main() -> Result<(), Error> {
         .timeout_config(timeouts)
         .load()
         .await;
-    let table = Table::new(aws_sdk_dynamodb::Client::new(&aws), config.table);
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the clock is read here and nowhere below"
+    )]
+    let machine: fn() -> Timestamp = Timestamp::now;
+    let clock = Clock::new(machine);
+    let table = Table::open(&aws, config.table, &clock).await;
     let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&aws));
     let router = api::router(App {
         ledger: Ledger::new(table.clone(), config.timeouts),
@@ -40,10 +46,6 @@ async fn main() -> Result<(), Error> {
         cursors: Cursors::new(secrets, config.cursor_key),
     });
 
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the clock is read here and nowhere below"
-    )]
-    let handler = service_fn(move |event| gateway::answer(router.clone(), event, Timestamp::now()));
+    let handler = service_fn(move |event| gateway::answer(router.clone(), event, clock.now()));
     lambda_runtime::run(handler).await
 }
