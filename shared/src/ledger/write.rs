@@ -89,8 +89,11 @@ impl Ledger {
             expression.set("done", n(progress.done));
             expression.set("total", n(progress.total));
         }
-        if let Some(error) = notes.last_error {
-            expression.set("last_error", s(error.to_string()));
+        match (notes.last_error, made) {
+            (Some(error), _) => expression.set("last_error", s(error.to_string())),
+            // A worker that ends the command knows best: what went wrong on the way to it is over.
+            (None, Move::Settle { .. }) => expression.remove("last_error"),
+            (None, _) => {}
         }
         if let Some((code, effect)) = notes.ended {
             expression.set("code", s(code.as_str()));
