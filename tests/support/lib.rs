@@ -1,1 +1,25 @@
-//! To come.
+//! What the tests stand on: a table as `template.yaml` defines it, queues, a proxy that loses answers, and samples.
+//!
+//! By default everything is embedded and in memory. With `TEST_DYNAMODB_ENDPOINT` set, each test creates a table of
+//! its own at that endpoint instead.
+
+mod proxy;
+mod queues;
+mod rows;
+mod samples;
+mod table;
+
+pub use proxy::{Fault, Proxy};
+pub use queues::TestQueues;
+pub use samples::{
+    ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, command, finding, key,
+    key_in_shard, noon, owner, repository, standings, sync_of,
+};
+pub use table::TestTable;
+
+use aws_credential_types::Credentials;
+
+/// The emulators check no signature, but the clients must sign.
+fn credentials() -> Credentials {
+    Credentials::new("test", "test", None, None, "tests")
+}

@@ -1,6 +1,145 @@
+//! Every command that can be, up to a bound: from its admission all moves are made at all moments, with every token
+//! that could be known, and each row that comes out is looked at.
+
+use std::{
+    collections::{HashSet, VecDeque},
+    sync::LazyLock,
+};
+
 use super::*;
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+const TIMEOUTS: Timeouts = Timeouts {
+    accepted: Duration::from_secs(200),
+    running: Duration::from_secs(300),
+    retention: Duration::from_secs(1_000),
+};
+/// One step of the clock.
+const TICK: Duration = Duration::from_secs(60);
+/// How long a claim lives.
+const CLAIM: Duration = Duration::from_secs(90);
+const TICKS: u32 = 6;
+const ATTEMPTS: u32 = 2;
+const STAGES: u32 = 1;
+
+/// The claim of this attempt.
+fn claim_token(attempt: u32) -> Token {
+    Token(1_000 + u128::from(attempt))
+}
+
+/// Every move that anybody could try on this row at this moment: workers of this and of earlier claims, late
+/// messages, reconcilers with an old view, requests that come again.
+fn tries(row: &Standing, now: Timestamp) -> Vec<Move> {
+    let mut tries = vec![
+        Move::FailAdmission {
+            admission: Token(0),
+        },
+        Move::FailAdmission {
+            admission: Token(1),
+        },
+        Move::Readmit {
+            admission: Token(1),
+            now,
+        },
+        Move::Stall { now },
+    ];
+    for resends in 0..=RESEND_AFTER.len() as u32 {
+        tries.push(Move::Resend {
+            resends,
+            queued_at: row.queued_at.unwrap_or(NOON),
+            deadline: row.deadline,
+            now,
+        });
+    }
+    for stage in (0..=STAGES).map(Stage) {
+        let hold = Hold {
+            token: claim_token(row.attempt + 1),
+            until: now + CLAIM,
+        };
+        tries.push(Move::Claim { hold, stage, now });
+        tries.push(Move::Exhaust {
+            holder: None,
+            stage,
+            now,
+        });
+    }
+    for token in (1..=row.attempt).map(claim_token) {
+        let hold = Hold {
+            token,
+            until: now + CLAIM,
+        };
+        tries.push(Move::Report { hold, now });
+        tries.push(Move::Release { holder: token, now });
+        for terminal in [Terminal::Succeeded, Terminal::Failed, Terminal::NoOp] {
+            tries.push(Move::Settle {
+                holder: token,
+                terminal,
+            });
+        }
+        for stage in (0..=STAGES).map(Stage) {
+            tries.push(Move::Exhaust {
+                holder: Some(token),
+                stage,
+                now,
+            });
+            for waits in [Waits::No, Waits::UntilThen] {
+                tries.push(Move::Continue {
+                    holder: token,
+                    stage,
+                    at: now + TICK,
+                    waits,
+                    now,
+                });
+            }
+        }
+    }
+    tries
+}
+
+fn after(made: &Move, row: &Standing) -> Standing {
+    let mut row = row.clone();
+    for change in made.changes(&TIMEOUTS) {
+        change.make(&mut row);
+    }
+    row
+}
+
+/// The row before, the move, the row after, and when.
+type Step = (Standing, Move, Standing, Timestamp);
+
+/// Every step that can be made within the bounds.
+static STEPS: LazyLock<Vec<Step>> = LazyLock::new(|| {
+    let mut steps = Vec::new();
+    let first = (admitted(Token(0), NOON, &TIMEOUTS), 0);
+    let mut known = HashSet::from([first.clone()]);
+    let mut left = VecDeque::from([first]);
+    while let Some((row, tick)) = left.pop_front() {
+        let now = NOON + TICK * tick;
+        let mut next = vec![(row.clone(), tick + 1)];
+        for made in tries(&row, now) {
+            if made.guard().holds(&row) {
+                let after = after(&made, &row);
+                next.push((after.clone(), tick));
+                steps.push((row.clone(), made, after, now));
+            }
+        }
+        for step in next {
+            let (row, tick) = &step;
+            let within = *tick <= TICKS && row.attempt <= ATTEMPTS && row.stage.0 <= STAGES;
+            if within && known.insert(step.clone()) {
+                left.push_back(step);
+            }
+        }
+    }
+    assert!(known.len() > 1_000, "only {} rows", known.len());
+    steps
+});
+
+fn every_step(visit: impl Fn(&Standing, &Move, &Standing, Timestamp)) {
+    for (before, made, after, now) in STEPS.iter() {
+        visit(before, made, after, *now);
+    }
+}
 
 #[test]
 fn statuses_are_read_as_they_are_written() {
@@ -8,5 +147,148 @@ fn statuses_are_read_as_they_are_written() {
         assert_eq!(Status::parse(status.as_str()), Some(status));
     }
     assert_eq!(Status::parse("queued"), None);
-    assert!(NOON.as_millis() > 0);
+}
+
+#[test]
+fn nothing_leaves_a_terminal_status_but_a_readmission_of_what_was_never_queued() {
+    every_step(|before, made, after, _| {
+        if before.status.is_terminal() {
+            assert!(
+                matches!(made, Move::Readmit { .. }),
+                "{made:?} on {before:?}"
+            );
+            assert!(before.never_queued && before.attempt == 0, "{before:?}");
+            assert_eq!(after.status, Status::Accepted);
+        }
+        assert!(
+            !after.never_queued || matches!(made, Move::FailAdmission { .. }),
+            "{made:?} made {after:?}"
+        );
+    });
+}
+
+#[test]
+fn nobody_moves_a_command_under_another_workers_live_claim() {
+    every_step(|before, made, after, now| {
+        let Some(hold) = before.hold.filter(|hold| hold.until > now) else {
+            return;
+        };
+        if before.status != Status::Running {
+            return;
+        }
+        let holder = match *made {
+            Move::Report { hold, .. } => Some(hold.token),
+            Move::Continue { holder, .. }
+            | Move::Release { holder, .. }
+            | Move::Settle { holder, .. } => Some(holder),
+            Move::Exhaust { holder, .. } => holder,
+            Move::FailAdmission { .. }
+            | Move::Readmit { .. }
+            | Move::Resend { .. }
+            | Move::Claim { .. }
+            | Move::Stall { .. } => None,
+        };
+        assert_eq!(holder, Some(hold.token), "{made:?} on {before:?}");
+        assert_eq!(after.hold.map(|hold| hold.token), holder, "{made:?}");
+    });
+}
+
+#[test]
+fn a_claim_counts_an_attempt_and_nothing_else_does() {
+    every_step(|before, made, after, _| {
+        let counted = u32::from(matches!(made, Move::Claim { .. }));
+        assert_eq!(after.attempt, before.attempt + counted, "{made:?}");
+        let moved = u32::from(matches!(made, Move::Continue { .. }));
+        assert_eq!(after.stage.0, before.stage.0 + moved, "{made:?}");
+    });
+}
+
+#[test]
+fn the_reconciler_sees_what_is_not_terminal_and_nothing_else() {
+    every_step(|_, made, after, now| {
+        assert_eq!(
+            after.due.is_none(),
+            after.status.is_terminal(),
+            "{made:?} made {after:?}"
+        );
+        if let Some(due) = after.due {
+            assert!(
+                due <= after.deadline,
+                "{made:?} would be looked at too late: {after:?}"
+            );
+            assert!(
+                after.deadline > now || matches!(made, Move::Resend { .. } | Move::Release { .. })
+            );
+        } else {
+            assert_eq!(
+                (after.queued_at, after.waiting_until),
+                (None, None),
+                "{made:?}"
+            );
+        }
+    });
+}
+
+/// What a message is in the queue for is what the row waits for: its re-sends begin anew with each message, stop after
+/// the last, and end with a claim.
+#[test]
+fn a_message_is_sent_again_so_often_and_only_while_nobody_claimed_it() {
+    every_step(|before, made, after, _| {
+        match made {
+            Move::Resend { .. } => {
+                assert_eq!(after.resends, before.resends + 1);
+                assert!(before.queued_at.is_some());
+            }
+            Move::Claim { .. } => assert_eq!(after.queued_at, None),
+            Move::Readmit { .. } | Move::Continue { .. } => {
+                assert!(after.resends == 0 && after.queued_at.is_some());
+            }
+            _ => assert_eq!(after.resends, before.resends),
+        }
+        assert!(
+            after.status == Status::Running
+                || after.stage == Stage(0)
+                || after.status.is_terminal()
+        );
+    });
+}
+
+/// The database applies a write, its answer is lost, and the library sends the same write again.
+#[test]
+fn a_repeated_write_is_refused_or_changes_nothing() {
+    every_step(|_, made, after, _| {
+        if made.guard().holds(after) {
+            assert_eq!(
+                &super::tests::after(made, after),
+                after,
+                "{made:?} counts twice"
+            );
+        }
+    });
+}
+
+/// However things went, someone can end the command once its deadline and its claim are over.
+#[test]
+fn every_command_can_be_ended_in_time() {
+    every_step(|_, _, after, _| {
+        let over = after
+            .hold
+            .map_or(after.deadline, |hold| hold.until.max(after.deadline));
+        let stall = Move::Stall { now: over };
+        assert_eq!(
+            stall.guard().holds(after),
+            !after.status.is_terminal(),
+            "{after:?}"
+        );
+    });
+}
+
+#[test]
+fn moves_have_names_of_their_own() {
+    let row = Standing {
+        attempt: 1,
+        ..admitted(Token(0), NOON, &TIMEOUTS)
+    };
+    let names: HashSet<&str> = tries(&row, NOON).iter().map(Move::name).collect();
+    assert_eq!(names.len(), 10);
 }

@@ -1,0 +1,265 @@
+//! The findings' store: only what changed is written, nothing newer is overwritten, and the counts are the rows'.
+
+use std::collections::BTreeMap;
+
+use futures::future::join_all;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, TestRunner},
+};
+use security_agent::{
+    finding::{Finding, FindingStatus, Severity},
+    findings::{FindingFilter, Findings, FindingsError, Stored},
+    github::InstallationRepository,
+    owner::Owner,
+    repositories::{Counts, Listing},
+};
+use tests::{Fault, NOON, TestTable, finding, noon, owner, repository};
+
+async fn list_repository(table: &TestTable, owner: &Owner) {
+    let listing = Listing {
+        listed: Some(InstallationRepository {
+            repository: repository(),
+            private: false,
+            archived: false,
+        }),
+        id: repository().id,
+        attempt: None,
+    };
+    let recorded = table.repositories().record(owner, &[listing], NOON).await;
+    recorded.expect("the table answers");
+}
+
+/// Every finding of the owner, by alert.
+async fn rows(findings: &Findings, owner: &Owner) -> BTreeMap<u32, Finding> {
+    let (mut rows, mut after) = (BTreeMap::new(), None);
+    loop {
+        let filter = FindingFilter::default();
+        let page = findings.list(owner, &filter, 100, after.as_ref()).await;
+        let page = page.expect("the table answers");
+        for record in page.findings {
+            let number = record.finding.id.number.get();
+            assert!(
+                rows.insert(number, record.finding).is_none(),
+                "listed twice"
+            );
+        }
+        after = page.next;
+        if after.is_none() {
+            return rows;
+        }
+    }
+}
+
+fn counted<'a>(rows: impl IntoIterator<Item = &'a Finding>) -> Counts {
+    let mut counts = Counts::default();
+    for row in rows {
+        counts.add(row.severity, row.status, 1);
+    }
+    counts
+}
+
+async fn counts(table: &TestTable, owner: &Owner) -> Counts {
+    let read = table
+        .repositories()
+        .read(owner)
+        .await
+        .expect("the table answers");
+    read[0].counts
+}
+
+fn some(place: u32) -> Finding {
+    let severities = Severity::ALL;
+    let statuses = FindingStatus::ALL;
+    let severity = severities[place as usize % severities.len()];
+    let status = statuses[place as usize / 3 % statuses.len()];
+    finding(
+        &repository(),
+        place + 1,
+        severity,
+        status,
+        noon(i64::from(place)),
+    )
+}
+
+async fn store(findings: &Findings, owner: &Owner, page: Vec<Finding>) -> Stored {
+    let stored = findings.store(owner, repository().id, page, NOON).await;
+    stored.expect("the table answers")
+}
+
+#[tokio::test]
+async fn a_listing_of_317_alerts_is_stored_once_and_costs_no_write_the_second_time() {
+    let table = TestTable::create().await;
+    let (proxy, through) = table.through(&[]).await;
+    let findings = Findings::new(through);
+    let owner = owner();
+    list_repository(&table, &owner).await;
+    let alerts: Vec<Finding> = (0..317).map(some).collect();
+
+    let mut written = 0;
+    for page in alerts.chunks(100) {
+        written += store(&findings, &owner, page.to_vec()).await.written;
+    }
+    assert_eq!(written, 317);
+    let rows = rows(&findings, &owner).await;
+    assert!(rows.values().eq(&alerts));
+    assert_eq!(counts(&table, &owner).await, counted(&alerts));
+
+    let before = proxy.count("TransactWriteItems");
+    for page in alerts.chunks(100) {
+        let again = store(&findings, &owner, page.to_vec()).await;
+        assert_eq!(
+            again,
+            Stored {
+                unchanged: page.len(),
+                ..Stored::default()
+            }
+        );
+    }
+    assert_eq!(proxy.count("TransactWriteItems"), before);
+}
+
+#[tokio::test]
+async fn a_page_from_before_a_dismissal_does_not_undo_it() {
+    let table = TestTable::create().await;
+    let findings = table.findings();
+    let owner = owner();
+    list_repository(&table, &owner).await;
+    let of = |status, at| finding(&repository(), 1, Severity::High, status, noon(at));
+    let _ = store(&findings, &owner, vec![of(FindingStatus::Open, 0)]).await;
+    let _ = store(&findings, &owner, vec![of(FindingStatus::Ignored, 20)]).await;
+    let late = store(&findings, &owner, vec![of(FindingStatus::Open, 10)]).await;
+    assert_eq!(
+        late,
+        Stored {
+            stale: 1,
+            ..Stored::default()
+        }
+    );
+    assert_eq!(
+        rows(&findings, &owner).await[&1].status,
+        FindingStatus::Ignored
+    );
+    assert_eq!(
+        counts(&table, &owner).await,
+        Counts {
+            ignored: 1,
+            ..Counts::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn an_alert_that_a_listing_shows_twice_is_stored_as_it_is_now() {
+    let table = TestTable::create().await;
+    let findings = table.findings();
+    let owner = owner();
+    list_repository(&table, &owner).await;
+    let of = |status, at| finding(&repository(), 1, Severity::Low, status, noon(at));
+    let page = vec![of(FindingStatus::Fixed, 5), of(FindingStatus::Open, 0)];
+    assert_eq!(store(&findings, &owner, page).await.written, 1);
+    assert_eq!(
+        counts(&table, &owner).await,
+        Counts {
+            fixed: 1,
+            ..Counts::default()
+        }
+    );
+}
+
+#[tokio::test]
+async fn a_store_whose_answer_was_lost_counts_once() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    list_repository(&table, &owner).await;
+    let (proxy, through) = table
+        .through(&[("TransactWriteItems", Fault::LoseAnswer)])
+        .await;
+    let alerts: Vec<Finding> = (0..5).map(some).collect();
+    let _ = store(&Findings::new(through), &owner, alerts.clone()).await;
+    assert_eq!(counts(&table, &owner).await, counted(&alerts));
+    assert_eq!(proxy.count("TransactWriteItems"), 2);
+}
+
+/// What one task stores, page after page: which alerts, in which version.
+type Pages = Vec<Vec<(u32, u8)>>;
+
+/// An alert in a version: later ones were updated later, and a version says everything.
+fn version(number: u32, version: u8) -> Finding {
+    let status = FindingStatus::ALL[(number as usize + version as usize) % 4];
+    let severity = Severity::ALL[number as usize % 4];
+    finding(
+        &repository(),
+        number,
+        severity,
+        status,
+        noon(version.into()),
+    )
+}
+
+/// Stores the pages, trying again when others were in the way: the store says that this is safe.
+async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
+    for page in pages {
+        let page: Vec<Finding> = page
+            .iter()
+            .map(|(number, v)| version(*number, *v))
+            .collect();
+        let mut tries = 0;
+        loop {
+            match findings
+                .store(&owner, repository().id, page.clone(), NOON)
+                .await
+            {
+                Ok(_) => break,
+                Err(FindingsError::Contended { .. } | FindingsError::Unwritten { .. })
+                    if tries < 20 =>
+                {
+                    tries += 1;
+                }
+                Err(error) => panic!("{error}"),
+            }
+        }
+    }
+}
+
+#[test]
+fn the_counts_are_the_rows_however_stores_interleave() {
+    let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
+    let table = runtime.block_on(TestTable::create());
+    let mut runner = TestRunner::new(Config {
+        cases: 12,
+        failure_persistence: None,
+        max_shrink_iters: 20,
+        ..Config::default()
+    });
+    let page = vec((1..8_u32, select(vec![0_u8, 1, 2, 3, 4])), 1..6);
+    let tasks = vec(vec(page, 1..4), 2..5);
+    let checked = runner.run(&tasks, |tasks: Vec<Pages>| {
+        runtime.block_on(async {
+            let owner = owner();
+            list_repository(&table, &owner).await;
+            let mut newest: BTreeMap<u32, u8> = BTreeMap::new();
+            for (number, v) in tasks.iter().flatten().flatten() {
+                let known = newest.entry(*number).or_default();
+                *known = (*known).max(*v);
+            }
+            let running = tasks
+                .into_iter()
+                .map(|pages| tokio::spawn(keep_storing(table.findings(), owner.clone(), pages)));
+            for task in join_all(running).await {
+                task.expect("the task does not panic");
+            }
+            let rows = rows(&table.findings(), &owner).await;
+            let expected: BTreeMap<u32, Finding> = newest
+                .iter()
+                .map(|(number, v)| (*number, version(*number, *v)))
+                .collect();
+            prop_assert_eq!(counts(&table, &owner).await, counted(rows.values()));
+            prop_assert_eq!(rows, expected);
+            Ok(())
+        })
+    });
+    checked.expect("no interleaving loses or turns back anything");
+}

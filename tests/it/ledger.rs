@@ -1,0 +1,55 @@
+//! The ledger: every transition from everywhere, repeated, raced, and compared with the lifecycle.
+
+mod admission;
+mod guards;
+mod raced;
+mod reading;
+mod repeated;
+mod transitions;
+
+use security_agent::{
+    command::Command,
+    ledger::{Claim, Claimed, Ending, Nominee},
+    lifecycle::{Stage, Token},
+    result_code::{Effect, ResultCode},
+};
+use tests::{Holder, NOON, TestTable, noon, standings};
+
+/// A claim until half a minute past noon, on a new command.
+async fn claimed(table: &TestTable) -> (Claim, Command) {
+    let (_, accepted) = standings(Holder::Another).swap_remove(0);
+    let command = table.seed(accepted).await;
+    let claimed = table
+        .ledger()
+        .claim(&command.key, Stage(0), noon(30), NOON)
+        .await;
+    match claimed.expect("the table answers") {
+        Claimed::Held(claim, row) => (claim, *row),
+        other => panic!("an accepted command can be claimed: {other:?}"),
+    }
+}
+
+/// The token of the row's claim.
+fn holder(row: &Command) -> Token {
+    row.standing.hold.expect("the row is claimed").token
+}
+
+/// What an up-to-date index says of a row.
+fn nominee(row: &Command) -> Nominee {
+    Nominee {
+        key: row.key.clone(),
+        status: row.standing.status,
+        queued_at: row.standing.queued_at,
+        resends: row.standing.resends,
+        deadline: row.standing.deadline,
+    }
+}
+
+pub(crate) fn ending(code: ResultCode) -> Ending {
+    Ending {
+        code,
+        effect: Effect::Applied,
+        last_error: None,
+        progress: None,
+    }
+}

@@ -1,0 +1,127 @@
+//! Many tasks make the same move at once: exactly one makes it, and what it wrote stays.
+
+use std::sync::Arc;
+
+use futures::future::join_all;
+use security_agent::{
+    command::{Command, Progress},
+    ledger::{Claimed, Ledger, Outcome},
+    lifecycle::{Stage, Waits},
+    result_code::ResultCode,
+};
+use tests::{Holder, NOON, TestTable, noon, standings};
+
+use super::{claimed, ending, nominee};
+
+const TASKS: usize = 16;
+const ROUNDS: usize = 5;
+
+/// Runs the move in as many tasks; gives the rows of those that made it.
+async fn made<F>(make: impl Fn(usize) -> F) -> Vec<Command>
+where
+    F: Future<Output = Outcome> + Send + 'static,
+{
+    let tasks = (0..TASKS).map(|place| tokio::spawn(make(place)));
+    let outcomes = join_all(tasks).await.into_iter();
+    outcomes
+        .filter_map(|outcome| outcome.expect("the task does not panic").made())
+        .collect()
+}
+
+async fn stored(ledger: &Ledger, row: &Command) -> Command {
+    let stored = ledger.read(&row.key, NOON).await;
+    stored.expect("the table answers").expect("it is there")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_worker_gets_the_claim() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    for name in ["accepted", "lapsed"].repeat(ROUNDS) {
+        let mut all = standings(Holder::Another).into_iter();
+        let (_, standing) = all.find(|(known, _)| *known == name).expect("a standing");
+        let row = table.seed(standing).await;
+        let made = made(|_| {
+            let (ledger, key) = (ledger.clone(), row.key.clone());
+            async move {
+                match ledger.claim(&key, Stage(0), noon(30), NOON).await {
+                    Ok(Claimed::Held(_, row)) => Outcome::Applied(*row),
+                    Ok(Claimed::HeldElsewhere { until }) if until == noon(30) => Outcome::Missing,
+                    other => panic!("{other:?}"),
+                }
+            }
+        });
+        let made = made.await;
+        assert_eq!(made, [stored(&ledger, &row).await], "{name}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_ending_stands_whoever_ends_it() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    for _ in 0..ROUNDS {
+        let (claim, row) = claimed(&table).await;
+        let claim = Arc::new(claim);
+        // Past the claim and past the deadline everybody may end it: the worker that woke up late, the reconciler, and
+        // a dead letter.
+        let late = row.standing.deadline;
+        let made = made(|place| {
+            let (ledger, key, claim) = (ledger.clone(), row.key.clone(), claim.clone());
+            async move {
+                let code = ResultCode::ALL[place % ResultCode::ALL.len()];
+                let exhausted = ResultCode::QueueRetriesExhausted;
+                let outcome = match place % 3 {
+                    0 => ledger.settle(&claim, ending(code), late).await,
+                    1 => ledger.stall(&key, late).await,
+                    _ => {
+                        ledger
+                            .exhaust(&key, None, Stage(0), exhausted, None, late)
+                            .await
+                    }
+                };
+                outcome.expect("the table answers")
+            }
+        });
+        let made = made.await;
+        assert_eq!(made, [stored(&ledger, &row).await]);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn one_reconciler_sends_again() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    for _ in 0..ROUNDS {
+        let row = table
+            .seed(standings(Holder::Another).swap_remove(0).1)
+            .await;
+        let made = made(|_| {
+            let (ledger, seen) = (ledger.clone(), nominee(&row));
+            async move { ledger.resend(&seen, NOON).await.expect("the table answers") }
+        });
+        assert_eq!(made.await.len(), 1);
+        assert_eq!(stored(&ledger, &row).await.standing.resends, 1);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_worker_hands_on_one_message() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    for _ in 0..ROUNDS {
+        let (claim, row) = claimed(&table).await;
+        let claim = Arc::new(claim);
+        let made = made(|_| {
+            let (ledger, claim) = (ledger.clone(), claim.clone());
+            async move {
+                let progress = Progress { done: 1, total: 2 };
+                let handed_on =
+                    ledger.continue_later(&claim, NOON, Waits::No, progress, None, NOON);
+                handed_on.await.expect("the table answers")
+            }
+        });
+        assert_eq!(made.await.len(), 1);
+        assert_eq!(stored(&ledger, &row).await.standing.stage, Stage(1));
+    }
+}

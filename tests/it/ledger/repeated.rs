@@ -1,0 +1,198 @@
+//! The answer to a write is lost, and the client library repeats the write: it meets its own work and knows it.
+
+use security_agent::{
+    command::{LastError, Progress},
+    ledger::{Claimed, Ledger, Outcome},
+    lifecycle::{Stage, Standing, Waits},
+    result_code::ResultCode,
+};
+use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, noon, standings};
+
+use super::{claimed, ending, nominee};
+
+const PROGRESS: Progress = Progress { done: 1, total: 2 };
+
+struct Lossy {
+    table: TestTable,
+    proxy: Proxy,
+    ledger: Ledger,
+}
+
+impl Lossy {
+    async fn create() -> Self {
+        let table = TestTable::create().await;
+        let (proxy, through) = table.through(&[]).await;
+        let ledger = Ledger::new(through, TIMEOUTS);
+        Self {
+            table,
+            proxy,
+            ledger,
+        }
+    }
+
+    /// From now on the next write's answer is lost.
+    fn lose_next(&self) {
+        self.proxy.plan("UpdateItem", Fault::LoseAnswer);
+    }
+
+    /// The move was written once and asked for twice; gives the row.
+    async fn already_applied(&self, outcome: Outcome) -> Standing {
+        let Outcome::AlreadyApplied(found) = outcome else {
+            panic!("{outcome:?}");
+        };
+        let stored = self.table.ledger().read(&found.key, NOON).await;
+        assert_eq!(stored.expect("the table answers").as_ref(), Some(&found));
+        assert_eq!(self.proxy.count("UpdateItem"), 2);
+        found.standing
+    }
+}
+
+fn standing(name: &str) -> Standing {
+    let mut all = standings(Holder::Another).into_iter();
+    let named = all.find(|(known, _)| *known == name);
+    named.expect("a standing of this name").1
+}
+
+#[tokio::test]
+async fn a_claim() {
+    let lossy = Lossy::create().await;
+    let row = lossy.table.seed(standing("lapsed")).await;
+    lossy.lose_next();
+    let claimed = lossy.ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
+    let Ok(Claimed::Held(claim, written)) = claimed else {
+        panic!("{claimed:?}");
+    };
+    assert_eq!(
+        written.standing.attempt,
+        row.standing.attempt + 1,
+        "claimed once"
+    );
+    assert_eq!(lossy.proxy.count("UpdateItem"), 2);
+    let settled = lossy
+        .ledger
+        .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
+        .await;
+    assert!(
+        matches!(settled, Ok(Outcome::Applied(_))),
+        "the claim is good: {settled:?}"
+    );
+}
+
+#[tokio::test]
+async fn a_settlement() {
+    let lossy = Lossy::create().await;
+    let (claim, _) = claimed(&lossy.table).await;
+    lossy.lose_next();
+    let settled = lossy
+        .ledger
+        .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
+        .await;
+    let standing = lossy
+        .already_applied(settled.expect("the table answers"))
+        .await;
+    assert!(standing.status.is_terminal());
+}
+
+#[tokio::test]
+async fn a_hand_over_counts_once() {
+    let lossy = Lossy::create().await;
+    let (claim, row) = claimed(&lossy.table).await;
+    lossy.lose_next();
+    let handed_on = lossy
+        .ledger
+        .continue_later(&claim, noon(20), Waits::UntilThen, PROGRESS, None, NOON)
+        .await;
+    let standing = lossy
+        .already_applied(handed_on.expect("the table answers"))
+        .await;
+    assert_eq!(standing.stage, Stage(row.standing.stage.0 + 1));
+}
+
+#[tokio::test]
+async fn a_resend_counts_once() {
+    let lossy = Lossy::create().await;
+    let row = lossy.table.seed(standing("accepted")).await;
+    lossy.lose_next();
+    let resent = lossy.ledger.resend(&nominee(&row), NOON).await;
+    let standing = lossy
+        .already_applied(resent.expect("the table answers"))
+        .await;
+    assert_eq!(standing.resends, 1);
+}
+
+#[tokio::test]
+async fn the_other_endings() {
+    for move_ in ["fail admission", "exhaust", "stall"] {
+        let lossy = Lossy::create().await;
+        let row = lossy
+            .table
+            .seed(standing("accepted, past its deadline"))
+            .await;
+        lossy.lose_next();
+        let (key, admission) = (&row.key, row.standing.admission);
+        let code = ResultCode::QueueRetriesExhausted;
+        let ended = match move_ {
+            "fail admission" => lossy.ledger.fail_admission(key, admission, NOON).await,
+            "exhaust" => {
+                lossy
+                    .ledger
+                    .exhaust(key, None, Stage(0), code, None, NOON)
+                    .await
+            }
+            _ => lossy.ledger.stall(key, NOON).await,
+        };
+        let standing = lossy
+            .already_applied(ended.expect("the table answers"))
+            .await;
+        assert!(standing.status.is_terminal(), "{move_}");
+    }
+}
+
+/// These change nothing when they are made again, and their guard lets them: no token is needed.
+#[tokio::test]
+async fn a_report_and_a_release_are_simply_made_again() {
+    let lossy = Lossy::create().await;
+    let (claim, _) = claimed(&lossy.table).await;
+    lossy.lose_next();
+    let reported = lossy.ledger.report(&claim, PROGRESS, NOON).await;
+    let Ok(Outcome::Applied(row)) = reported else {
+        panic!("{reported:?}");
+    };
+    assert_eq!(row.progress, Some(PROGRESS));
+    lossy.lose_next();
+    let released = lossy
+        .ledger
+        .release(&claim, LastError::OutOfTime, NOON)
+        .await;
+    let Ok(Outcome::Applied(row)) = released else {
+        panic!("{released:?}");
+    };
+    assert_eq!(row.standing.hold.map(|hold| hold.until), Some(NOON));
+    assert_eq!(lossy.proxy.count("UpdateItem"), 4);
+}
+
+/// The first write never arrived: the repetition is the first, and a foreign write in between is not taken for ours.
+#[tokio::test]
+async fn what_somebody_else_wrote_is_not_taken_for_ones_own() {
+    let lossy = Lossy::create().await;
+    let (claim, row) = claimed(&lossy.table).await;
+    let settled = lossy
+        .table
+        .ledger()
+        .settle(&claim, ending(ResultCode::ConfigDisabled), NOON)
+        .await;
+    assert!(matches!(settled, Ok(Outcome::Applied(_))));
+    lossy.proxy.plan("UpdateItem", Fault::Fail);
+    let settled = lossy
+        .ledger
+        .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
+        .await;
+    let Ok(Outcome::Refused(found)) = settled else {
+        panic!("{settled:?}");
+    };
+    assert_eq!(found.key, row.key);
+    assert_eq!(
+        found.ended.map(|ended| ended.code),
+        Some(ResultCode::ConfigDisabled)
+    );
+}

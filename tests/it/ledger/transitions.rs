@@ -1,0 +1,328 @@
+//! Each move from each standing: made where the specification says so, and refused, with the row untouched, elsewhere.
+
+use security_agent::{
+    command::{Command, LastError, Progress},
+    ledger::{Claim, Claimed, Ledger, LedgerError, Outcome},
+    lifecycle::{Stage, Status, Token, Waits},
+    result_code::{Effect, ResultCode},
+};
+use tests::{Holder, NOON, RETENTION, TestTable, command, key, noon, owner, standings};
+
+use super::{claimed, ending, holder, nominee};
+
+const PROGRESS: Progress = Progress { done: 1, total: 2 };
+const LATER: Stage = Stage(9);
+
+/// Where the row's claim is the worker's own.
+const MINE: bool = true;
+/// Where it is another's.
+const ANOTHERS: bool = false;
+
+/// The standings from which the move is made. From all others the row must come back, and stay, as it was.
+async fn made_from(
+    mine: bool,
+    make: impl AsyncFn(&Ledger, &Claim, &Command) -> Result<Outcome, LedgerError>,
+) -> Vec<&'static str> {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    let mut made = Vec::new();
+    for place in 0..standings(Holder::Another).len() {
+        let (claim, claimed) = claimed(&table).await;
+        let whose = if mine {
+            Holder::Is(holder(&claimed))
+        } else {
+            Holder::Another
+        };
+        let (name, standing) = standings(whose).swap_remove(place);
+        let row = Command {
+            key: claimed.key.clone(),
+            ..command(claimed.key.owner, standing)
+        };
+        table.put_command(&row).await;
+        let outcome = make(&ledger, &claim, &row).await;
+        let stored = ledger.read(&row.key, NOON).await;
+        let stored = stored
+            .expect("the table answers")
+            .expect("it has not expired");
+        match outcome.expect("the table answers") {
+            Outcome::Applied(written) => {
+                assert_eq!(written, stored, "{name}");
+                assert_eq!(written.updated_at, NOON, "{name}");
+                made.push(name);
+            }
+            Outcome::Refused(found) => assert_eq!((&found, &stored), (&row, &row), "{name}"),
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+    made
+}
+
+const ACCEPTED: [&str; 2] = ["accepted", "accepted, past its deadline"];
+const LIVE: [&str; 2] = ["running", "running, past its deadline"];
+const LAPSED: [&str; 2] = ["lapsed", "lapsed, past its deadline"];
+const HANDED_ON: [&str; 2] = ["handed on", "waiting"];
+
+#[tokio::test]
+async fn only_the_admission_that_stands_can_fail_and_only_while_accepted() {
+    let own = made_from(MINE, async |ledger, _, row| {
+        ledger
+            .fail_admission(&row.key, row.standing.admission, NOON)
+            .await
+    });
+    assert_eq!(own.await, ACCEPTED);
+    let earlier = made_from(MINE, async |ledger, _, row| {
+        ledger.fail_admission(&row.key, Token(1), NOON).await
+    });
+    assert_eq!(earlier.await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_claim_is_given_where_nobody_holds_the_command() {
+    let taken = async |stage: Option<Stage>| {
+        made_from(ANOTHERS, async |ledger, _, row| {
+            let stage = stage.unwrap_or(row.standing.stage);
+            let claimed = ledger.claim(&row.key, stage, noon(30), NOON).await?;
+            Ok(match claimed {
+                Claimed::Held(claim, written) => {
+                    assert_eq!((claim.key(), claim.until()), (&row.key, noon(30)));
+                    Outcome::Applied(*written)
+                }
+                Claimed::HeldElsewhere { until } => {
+                    assert_eq!(row.standing.hold.map(|hold| hold.until), Some(until));
+                    Outcome::Refused(row.clone())
+                }
+                Claimed::Waiting { until } => {
+                    assert_eq!(row.standing.waiting_until, Some(until));
+                    Outcome::Refused(row.clone())
+                }
+                Claimed::Ended(found) => {
+                    assert!(found.status().is_terminal());
+                    Outcome::Refused(*found)
+                }
+                Claimed::Superseded(found) => {
+                    assert_eq!(stage, LATER);
+                    Outcome::Refused(*found)
+                }
+                Claimed::Missing => Outcome::Missing,
+            })
+        })
+        .await
+    };
+    assert_eq!(
+        taken(None).await,
+        [&ACCEPTED[..], &LAPSED, &HANDED_ON[..1]].concat()
+    );
+    assert_eq!(taken(Some(LATER)).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn only_the_holder_reports_releases_and_settles_and_only_while_running() {
+    let report = async |ledger: &Ledger, claim: &Claim, _: &Command| {
+        ledger.report(claim, PROGRESS, NOON).await
+    };
+    let release = async |ledger: &Ledger, claim: &Claim, _: &Command| {
+        ledger.release(claim, LastError::OutOfTime, NOON).await
+    };
+    let settle = async |ledger: &Ledger, claim: &Claim, _: &Command| {
+        ledger
+            .settle(claim, ending(ResultCode::SyncCompleted), NOON)
+            .await
+    };
+    let running = [LIVE, LAPSED, HANDED_ON].concat();
+    assert_eq!(made_from(MINE, report).await, running);
+    assert_eq!(made_from(MINE, release).await, running);
+    assert_eq!(made_from(MINE, settle).await, running);
+    assert_eq!(made_from(ANOTHERS, report).await, [""; 0]);
+    assert_eq!(made_from(ANOTHERS, release).await, [""; 0]);
+    assert_eq!(made_from(ANOTHERS, settle).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn the_holder_hands_on_once() {
+    let hand_on = async |ledger: &Ledger, claim: &Claim, _: &Command| {
+        let at = noon(20);
+        let waits = Waits::UntilThen;
+        ledger
+            .continue_later(claim, at, waits, PROGRESS, None, NOON)
+            .await
+    };
+    assert_eq!(made_from(MINE, hand_on).await, [LIVE, LAPSED].concat());
+    assert_eq!(made_from(ANOTHERS, hand_on).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn deliveries_run_out_unless_another_worker_is_at_it() {
+    let exhaust = async |mine: bool, with_claim: bool, stage: Option<Stage>| {
+        made_from(mine, async |ledger, claim, row| {
+            let claim = with_claim.then_some(claim);
+            let stage = stage.unwrap_or(row.standing.stage);
+            let code = ResultCode::QueueRetriesExhausted;
+            ledger
+                .exhaust(&row.key, claim, stage, code, None, NOON)
+                .await
+        })
+        .await
+    };
+    let unheld = [ACCEPTED, LAPSED, HANDED_ON].concat();
+    assert_eq!(
+        exhaust(ANOTHERS, false, None).await,
+        unheld,
+        "a dead letter"
+    );
+    assert_eq!(
+        exhaust(ANOTHERS, true, None).await,
+        unheld,
+        "a worker that lost its claim"
+    );
+    assert_eq!(
+        exhaust(MINE, true, None).await,
+        [ACCEPTED, LIVE, LAPSED, HANDED_ON].concat(),
+        "the holder on the last delivery"
+    );
+    assert_eq!(
+        exhaust(ANOTHERS, false, Some(LATER)).await,
+        [""; 0],
+        "another message"
+    );
+}
+
+#[tokio::test]
+async fn a_command_stalls_past_its_deadline_unless_a_worker_is_at_it() {
+    let stalled = made_from(ANOTHERS, async |ledger, _, row| {
+        ledger.stall(&row.key, NOON).await
+    });
+    assert_eq!(stalled.await, [ACCEPTED[1], LAPSED[1]]);
+}
+
+#[tokio::test]
+async fn a_message_is_sent_again_when_it_is_due_unclaimed_and_was_not_sent_again_since() {
+    let resent = async |already: u32| {
+        made_from(ANOTHERS, async |ledger, _, row| {
+            let mut nominee = nominee(row);
+            nominee.resends += already;
+            ledger.resend(&nominee, NOON).await
+        })
+        .await
+    };
+    assert_eq!(resent(0).await, [&ACCEPTED[..], &HANDED_ON[..1]].concat());
+    assert_eq!(resent(1).await, [""; 0], "another reconciler was quicker");
+}
+
+#[tokio::test]
+async fn an_ending_says_what_is_known_of_the_effect() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    for (name, standing) in standings(Holder::Another) {
+        let row = table.seed(standing).await;
+        let code = ResultCode::QueueRetriesExhausted;
+        let stage = row.standing.stage;
+        let exhausted = ledger.exhaust(&row.key, None, stage, code, None, NOON);
+        let Some(written) = exhausted.await.expect("the table answers").made() else {
+            continue;
+        };
+        let effect = match row.status() {
+            Status::Accepted => Effect::None,
+            _ => Effect::Unknown,
+        };
+        let ended = written.ended.expect("it has ended");
+        assert_eq!((ended.code, ended.effect), (code, effect), "{name}");
+        assert_eq!(
+            (ended.completed_at, ended.expires_at),
+            (NOON, NOON + RETENTION),
+            "{name}"
+        );
+        assert_eq!(written.standing.due, None, "{name}");
+    }
+    for &code in ResultCode::ALL {
+        let (claim, row) = claimed(&table).await;
+        let settled = ledger.settle(&claim, ending(code), NOON).await;
+        let written = settled
+            .expect("the table answers")
+            .made()
+            .expect("it is held");
+        assert_eq!(written.status(), code.terminal().into());
+        assert_eq!(written.ended.map(|ended| ended.code), Some(code));
+        let active = ledger.active(&row.key.owner, NOON).await;
+        assert!(active.expect("the table answers").is_empty(), "{code}");
+    }
+}
+
+#[tokio::test]
+async fn where_there_is_no_row_no_move_makes_one() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    let (claim, row) = claimed(&table).await;
+    let gone = Command {
+        key: key(owner()),
+        ..row.clone()
+    };
+    let outcomes = [
+        ledger.fail_admission(&gone.key, Token(1), NOON).await,
+        ledger.resend(&nominee(&gone), NOON).await,
+        ledger
+            .exhaust(
+                &gone.key,
+                Some(&claim),
+                Stage(0),
+                ResultCode::MalformedMessage,
+                None,
+                NOON,
+            )
+            .await,
+        ledger.stall(&gone.key, NOON).await,
+    ];
+    for outcome in outcomes {
+        assert!(matches!(outcome, Ok(Outcome::Missing)), "{outcome:?}");
+    }
+    let claimed = ledger.claim(&gone.key, Stage(0), noon(30), NOON).await;
+    assert!(matches!(claimed, Ok(Claimed::Missing)), "{claimed:?}");
+    assert_eq!(table.count().await, 1, "only the row that was claimed");
+}
+
+#[tokio::test]
+async fn a_worker_whose_command_was_erased_or_has_expired_is_told_so() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    for mut row in standings(Holder::Another)
+        .into_iter()
+        .filter(|(_, standing)| standing.status.is_terminal())
+        .map(|(_, standing)| command(owner(), standing))
+    {
+        let (claim, claimed) = claimed(&table).await;
+        row.key = claimed.key;
+        if let Some(ended) = &mut row.ended {
+            ended.expires_at = NOON;
+        }
+        table.put_command(&row).await;
+        let outcomes = [
+            ledger
+                .fail_admission(&row.key, row.standing.admission, NOON)
+                .await,
+            ledger.resend(&nominee(&row), NOON).await,
+            ledger.report(&claim, PROGRESS, NOON).await,
+            ledger.release(&claim, LastError::OutOfTime, NOON).await,
+            ledger
+                .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
+                .await,
+            ledger
+                .continue_later(&claim, NOON, Waits::No, PROGRESS, None, NOON)
+                .await,
+            ledger
+                .exhaust(
+                    &row.key,
+                    None,
+                    Stage(0),
+                    ResultCode::MalformedMessage,
+                    None,
+                    NOON,
+                )
+                .await,
+            ledger.stall(&row.key, NOON).await,
+        ];
+        for outcome in outcomes {
+            assert!(matches!(outcome, Ok(Outcome::Missing)), "{outcome:?}");
+        }
+        let claimed = ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
+        assert!(matches!(claimed, Ok(Claimed::Missing)), "{claimed:?}");
+    }
+}

@@ -1,0 +1,194 @@
+//! The owners' rows: saves lose nothing, a turn has one mover, marks only advance.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use security_agent::{
+    finding::RepositoryId,
+    github::InstallationId,
+    owner::Owner,
+    owners::{DueOwner, Owners, SYNC_EVERY, Saved, next_sync},
+    settings::Settings,
+    table::DUE_SHARDS,
+};
+use tests::{Fault, NOON, TestTable, noon, owner};
+
+fn enabled() -> Settings {
+    Settings {
+        enabled: true,
+        ..Settings::default()
+    }
+}
+
+/// Enables the owner at noon; gives the turn that this plans.
+pub(crate) async fn enable(owners: &Owners, owner: &Owner) -> DueOwner {
+    let saved = owners.save(owner, &enabled(), 0, NOON).await;
+    assert_eq!(
+        saved.expect("the table answers"),
+        Saved::Saved { version: 1 }
+    );
+    DueOwner {
+        owner: owner.clone(),
+        due_at: next_sync(owner, NOON),
+    }
+}
+
+/// Everyone whose turn has come by the end of the next cycle.
+pub(crate) async fn due(owners: &Owners) -> Vec<DueOwner> {
+    let mut due = Vec::new();
+    for shard in 0..DUE_SHARDS {
+        let page = owners.due(shard, 100, None, NOON + SYNC_EVERY * 2).await;
+        let (page, _) = page.expect("the table answers");
+        due.extend(
+            page.into_iter()
+                .map(|owner| owner.expect("the row can be read")),
+        );
+    }
+    due
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn concurrent_saves_lose_nothing() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let tasks = (1..=8).map(|id| {
+        let (owners, owner) = (table.owners(), owner.clone());
+        tokio::spawn(async move {
+            loop {
+                let mut record = owners.read(&owner).await.expect("the table answers");
+                let chosen = &mut record.settings.selected_repository_ids;
+                assert!(
+                    chosen.insert(RepositoryId::new(id)),
+                    "saved before, and lost"
+                );
+                let saved = owners
+                    .save(&owner, &record.settings, record.version, NOON)
+                    .await;
+                match saved.expect("the table answers") {
+                    Saved::Saved { version } => {
+                        assert_eq!(version, record.version + 1);
+                        return;
+                    }
+                    Saved::Conflict => {}
+                }
+            }
+        })
+    });
+    for task in join_all(tasks).await {
+        task.expect("the task does not panic");
+    }
+    let record = table
+        .owners()
+        .read(&owner)
+        .await
+        .expect("the table answers");
+    assert_eq!(record.version, 8);
+    assert_eq!(record.settings.selected_repository_ids.len(), 8);
+}
+
+#[tokio::test]
+async fn a_save_and_a_move_whose_answers_were_lost_are_known_again() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let (proxy, through) = table.through(&[("UpdateItem", Fault::LoseAnswer)]).await;
+    let owners = Owners::new(through);
+    let turn = enable(&owners, &owner).await;
+    proxy.plan("UpdateItem", Fault::LoseAnswer);
+    let moved = owners.move_turn(&owner, turn.due_at, noon(60)).await;
+    assert!(moved.expect("the table answers"));
+    assert_eq!(proxy.count("UpdateItem"), 4);
+}
+
+#[tokio::test]
+async fn saving_plans_the_next_sync_and_switching_it_off_takes_it_away() {
+    let table = TestTable::create().await;
+    let owners = table.owners();
+    let owner = owner();
+    let turn = enable(&owners, &owner).await;
+    assert_eq!(due(&owners).await, std::slice::from_ref(&turn));
+    let manual = Settings {
+        auto_sync: false,
+        ..enabled()
+    };
+    let saved = owners.save(&owner, &manual, 1, NOON).await;
+    assert_eq!(
+        saved.expect("the table answers"),
+        Saved::Saved { version: 2 }
+    );
+    assert_eq!(due(&owners).await, []);
+    let moved = owners.move_turn(&owner, turn.due_at, noon(60)).await;
+    assert!(!moved.expect("the table answers"));
+    assert_eq!(
+        due(&owners).await,
+        [],
+        "moving a turn that was taken off does not bring it back"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_turn_is_moved_by_one_even_to_the_same_moment() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let turn = enable(&table.owners(), &owner).await;
+    let tasks = (0..16).map(|_| {
+        let (owners, turn) = (table.owners(), turn.clone());
+        tokio::spawn(async move {
+            let moved = owners.move_turn(&turn.owner, turn.due_at, noon(300)).await;
+            moved.expect("the table answers")
+        })
+    });
+    let moved = join_all(tasks).await.into_iter();
+    let moved = moved.filter(|moved| *moved.as_ref().expect("the task does not panic"));
+    assert_eq!(moved.count(), 1);
+}
+
+#[tokio::test]
+async fn freshness_only_advances_and_a_mark_is_taken_back_only_by_who_saw_it() {
+    let table = TestTable::create().await;
+    let owners = table.owners();
+    let owner = owner();
+    owners
+        .mark_auth_invalid(&owner, NOON)
+        .await
+        .expect("the table answers");
+    let record = owners.read(&owner).await.expect("the table answers");
+    assert_eq!(record.integration, None, "a mark connects nobody");
+
+    let connected = owners
+        .connect(&owner, InstallationId::new(1), true, NOON)
+        .await;
+    connected.expect("the table answers");
+    for at in [10, 20] {
+        owners
+            .mark_auth_invalid(&owner, noon(at))
+            .await
+            .expect("the table answers");
+        owners
+            .mark_synced(&owner, noon(30 - at))
+            .await
+            .expect("the table answers");
+    }
+    owners
+        .clear_auth_invalid(&owner, noon(10))
+        .await
+        .expect("the table answers");
+    let record = owners.read(&owner).await.expect("the table answers");
+    assert_eq!(record.last_synced_at, Some(noon(20)));
+    let integration = record.integration.expect("it is connected");
+    assert_eq!(integration.auth_invalid_at, Some(noon(20)));
+    assert_eq!(
+        integration.refused_until(noon(20)),
+        Some(noon(20) + Duration::from_secs(3_600))
+    );
+    owners
+        .clear_auth_invalid(&owner, noon(20))
+        .await
+        .expect("the table answers");
+    let record = owners.read(&owner).await.expect("the table answers");
+    assert_eq!(
+        record
+            .integration
+            .and_then(|integration| integration.auth_invalid_at),
+        None
+    );
+}

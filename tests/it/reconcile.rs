@@ -1,0 +1,460 @@
+//! The reconcile function: due work is done once, by however many runs, and the row decides.
+
+use std::time::Duration;
+
+use reconcile::{Reconciler, Report};
+use security_agent::{
+    Timestamp,
+    clock::Clock,
+    command::{Command, CommandKey},
+    ledger::{Claimed, Ledger},
+    lifecycle::{Stage, Standing, Status, Token, admitted},
+    owner::Owner,
+    owners::{DueOwner, Owners, SYNC_EVERY, next_sync},
+    queue::{Message, QueueUrl},
+    result_code::{Effect, ResultCode},
+    table::DUE_SHARDS,
+    worker::Invocation,
+};
+use tests::{
+    Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, command, key_in_shard, noon,
+    owner, standings,
+};
+
+use crate::{
+    ledger::ending,
+    owners::{due, enable},
+};
+
+struct Scene {
+    table: TestTable,
+    proxy: Proxy,
+    queues: TestQueues,
+    sync: QueueUrl,
+    scheduled: QueueUrl,
+    function: Reconciler,
+}
+
+/// When every owner's turn has come at least once, and no second one has been due for long.
+fn after_a_cycle() -> Timestamp {
+    NOON + SYNC_EVERY
+}
+
+impl Scene {
+    async fn set(clock: fn() -> Timestamp) -> Self {
+        let table = TestTable::create().await;
+        let (proxy, through) = table.through(&[]).await;
+        let queues = TestQueues::create().await;
+        let (sync, scheduled) = (queues.queue("sync").await, queues.queue("scheduled").await);
+        let function = Reconciler {
+            ledger: Ledger::new(through.clone(), TIMEOUTS),
+            owners: Owners::new(through),
+            sender: queues.sender(),
+            sync_queue: sync.clone(),
+            scheduled_queue: scheduled.clone(),
+            clock: Clock::new(clock),
+        };
+        Self {
+            table,
+            proxy,
+            queues,
+            sync,
+            scheduled,
+            function,
+        }
+    }
+
+    async fn run(&self) -> Report {
+        self.function.reconcile(a_minute()).await
+    }
+
+    async fn stored(&self, key: &CommandKey) -> Command {
+        let stored = self.table.ledger().read(key, NOON).await;
+        stored.expect("the table answers").expect("it is there")
+    }
+
+    /// The owners whose scheduled sync is in the queue.
+    async fn dispatched(&self) -> Vec<Owner> {
+        let bodies = self.queues.bodies(&self.scheduled).await;
+        let mut owners: Vec<Owner> = bodies
+            .iter()
+            .map(|body| match Message::parse(body).expect("it can be read") {
+                Message::ScheduledSync(sync) => sync.owner,
+                Message::Command { .. } => panic!("no command belongs here"),
+            })
+            .collect();
+        owners.sort_unstable();
+        owners
+    }
+
+    /// Enables so many owners; gives them in order.
+    async fn enable(&self, count: usize) -> Vec<Owner> {
+        let owners = self.table.owners();
+        let mut enabled = Vec::new();
+        for _ in 0..count {
+            let owner = owner();
+            let _ = enable(&owners, &owner).await;
+            enabled.push(owner);
+        }
+        enabled.sort_unstable();
+        enabled
+    }
+}
+
+fn a_minute() -> Invocation {
+    Invocation::until(noon(50), NOON)
+}
+
+fn standing(name: &str) -> Standing {
+    let mut all = standings(Holder::Another).into_iter();
+    all.find(|(known, _)| *known == name).expect("a standing").1
+}
+
+#[tokio::test]
+async fn each_standing_gets_what_it_needs() {
+    let scene = Scene::set(|| NOON).await;
+    let mut rows = Vec::new();
+    for (name, standing) in standings(Holder::Another) {
+        rows.push((name, scene.table.seed(standing).await));
+    }
+    let report = scene.run().await;
+    let expected = Report {
+        // Accepted twice, past their deadline twice more, handed on.
+        nominated: 5,
+        resent: 2,
+        stalled: 2,
+        raced: 1,
+        ..Report::default()
+    };
+    assert_eq!(report, expected);
+    let mut sent = Vec::new();
+    for (name, row) in &rows {
+        let stored = scene.stored(&row.key).await;
+        match *name {
+            "accepted" | "handed on" => {
+                assert_eq!(stored.standing.resends, 1, "{name}");
+                let (key, stage) = (row.key.clone(), row.standing.stage);
+                sent.push(Message::Command { key, stage }.body());
+            }
+            "accepted, past its deadline" | "lapsed, past its deadline" => {
+                let ended = stored.ended.expect("it has ended");
+                assert_eq!(ended.code, ResultCode::CommandStalled, "{name}");
+                let unclaimed = row.status() == Status::Accepted;
+                let effect = if unclaimed {
+                    Effect::None
+                } else {
+                    Effect::Unknown
+                };
+                assert_eq!(ended.effect, effect, "{name}");
+            }
+            _ => assert_eq!(&stored, row, "{name}"),
+        }
+    }
+    let mut queued = scene.queues.bodies(&scene.sync).await;
+    queued.sort_unstable();
+    sent.sort_unstable();
+    assert_eq!(queued, sent);
+}
+
+#[tokio::test]
+async fn a_message_is_sent_again_twice_and_then_the_command_fails() {
+    let scene = Scene::set(|| noon(0)).await;
+    let at = |seconds: i64| Reconciler {
+        clock: match seconds {
+            74 => Clock::new(|| noon(74)),
+            76 => Clock::new(|| noon(76)),
+            181 => Clock::new(|| noon(181)),
+            299 => Clock::new(|| noon(299)),
+            _ => Clock::new(|| noon(300)),
+        },
+        ..scene.function.clone()
+    };
+    let row = scene.table.seed(admitted(Token(1), NOON, &TIMEOUTS)).await;
+    for (seconds, resent, stalled) in [
+        (74, 0, 0),
+        (76, 1, 0),
+        (181, 1, 0),
+        (299, 0, 0),
+        (300, 0, 1),
+    ] {
+        let report = at(seconds).reconcile(a_minute()).await;
+        assert_eq!(
+            (report.resent, report.stalled),
+            (resent, stalled),
+            "{seconds} s"
+        );
+    }
+    assert_eq!(scene.queues.bodies(&scene.sync).await.len(), 2);
+    let ended = scene.stored(&row.key).await.ended.expect("it has ended");
+    assert_eq!(
+        (ended.code, ended.effect),
+        (ResultCode::CommandStalled, Effect::None)
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn overlapping_runs_do_what_one_would() {
+    let scene = Scene::set(after_a_cycle).await;
+    let enabled = scene.enable(23).await;
+    let mut rows = Vec::new();
+    for place in 0..40 {
+        let mut standing = standing(if place % 2 == 0 {
+            "accepted"
+        } else {
+            "lapsed, past its deadline"
+        });
+        if place % 2 == 0 {
+            // Due for its first re-send, and far from its deadline.
+            let now = after_a_cycle();
+            standing.queued_at = Some(now - Duration::from_secs(80));
+            standing.deadline = now + Duration::from_secs(220);
+        }
+        rows.push(scene.table.seed(standing).await);
+    }
+    let runs = [(); 4].map(|()| scene.function.reconcile(a_minute()));
+    let reports = futures::future::join_all(runs).await;
+    let sum = |count: fn(&Report) -> u32| reports.iter().map(count).sum::<u32>();
+    assert_eq!(sum(|report| report.resent), 20);
+    assert_eq!(sum(|report| report.stalled), 20);
+    assert_eq!(sum(|report| report.dispatched), 23);
+    assert_eq!(
+        sum(|report| report.errors + report.refused + report.unsent),
+        0
+    );
+    assert_eq!(scene.queues.bodies(&scene.sync).await.len(), 20);
+    assert_eq!(scene.dispatched().await, enabled);
+    for (place, row) in rows.iter().enumerate() {
+        let stored = scene.stored(&row.key).await;
+        if place % 2 == 0 {
+            assert_eq!(stored.standing.resends, 1);
+        } else {
+            assert_eq!(
+                stored.ended.map(|ended| ended.code),
+                Some(ResultCode::CommandStalled)
+            );
+        }
+    }
+    let quiet = scene.run().await;
+    assert_eq!(quiet, Report::default(), "nothing is left");
+}
+
+/// The index goes on showing every row as it was before the first run.
+#[tokio::test]
+async fn an_index_that_lags_changes_nothing() {
+    let scene = Scene::set(|| NOON).await;
+    scene.proxy.freeze("Query");
+    let mut rows = Vec::new();
+    for (_, standing) in standings(Holder::Another) {
+        rows.push(scene.table.seed(standing).await);
+    }
+    let first = scene.run().await;
+    assert_eq!((first.resent, first.stalled), (2, 2));
+    // One of those that were sent again is claimed and settled meanwhile.
+    let ledger = scene.table.ledger();
+    let claimed = ledger.claim(&rows[0].key, Stage(0), noon(30), NOON).await;
+    let Ok(Claimed::Held(claim, _)) = claimed else {
+        panic!("{claimed:?}");
+    };
+    let settled = ledger
+        .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
+        .await;
+    assert_eq!(
+        settled
+            .expect("the table answers")
+            .made()
+            .map(|row| row.status()),
+        Some(Status::Succeeded)
+    );
+
+    let mut before = Vec::new();
+    for row in &rows {
+        before.push(scene.stored(&row.key).await);
+    }
+    let second = scene.run().await;
+    let expected = Report {
+        nominated: first.nominated,
+        raced: first.nominated,
+        ..Report::default()
+    };
+    assert_eq!(second, expected);
+    for row in &before {
+        assert_eq!(&scene.stored(&row.key).await, row);
+    }
+    assert_eq!(scene.queues.bodies(&scene.sync).await.len(), 2);
+}
+
+#[tokio::test]
+async fn a_flooded_shard_is_paged_and_damage_stops_nothing() {
+    let scene = Scene::set(|| NOON).await;
+    let owner = owner();
+    for _ in 0..120 {
+        let row = Command {
+            key: key_in_shard(&owner, 3),
+            ..command(owner.clone(), standing("accepted, past its deadline"))
+        };
+        scene.table.put_command(&row).await;
+    }
+    let mut damaged = security_agent::table::Item::new();
+    for (name, text) in [("pk", "nobody"), ("sk", "x"), ("due_shard", "command#03")] {
+        damaged.insert(
+            name.to_owned(),
+            aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned()),
+        );
+    }
+    damaged.insert(
+        "due_at".to_owned(),
+        aws_sdk_dynamodb::types::AttributeValue::N("1".to_owned()),
+    );
+    scene.table.put(damaged).await;
+    let report = scene.run().await;
+    let expected = Report {
+        nominated: 121,
+        stalled: 120,
+        errors: 1,
+        ..Report::default()
+    };
+    assert_eq!(report, expected);
+}
+
+#[tokio::test]
+async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
+    let scene = Scene::set(|| NOON).await;
+    let mut keys = Vec::new();
+    let owner = owner();
+    for shard in 0..DUE_SHARDS {
+        let row = Command {
+            key: key_in_shard(&owner, shard),
+            ..command(owner.clone(), standing("accepted, past its deadline"))
+        };
+        scene.table.put_command(&row).await;
+        keys.push(row.key);
+    }
+    // Every try that the library makes.
+    for _ in 0..3 {
+        scene.proxy.plan_about("Query", "command#07", Fault::Fail);
+        scene
+            .proxy
+            .plan_about("UpdateItem", &keys[9].id.to_string(), Fault::Fail);
+    }
+    let report = scene.run().await;
+    let expected = Report {
+        nominated: 15,
+        stalled: 14,
+        errors: 2,
+        ..Report::default()
+    };
+    assert_eq!(report, expected);
+    assert_eq!(scene.run().await.stalled, 2, "the next run finds them");
+}
+
+#[tokio::test]
+async fn a_run_without_time_begins_nothing_and_says_so() {
+    let scene = Scene::set(|| NOON).await;
+    let row = scene
+        .table
+        .seed(standing("accepted, past its deadline"))
+        .await;
+    let report = scene
+        .function
+        .reconcile(Invocation::until(noon(4), NOON))
+        .await;
+    assert!(report.out_of_time && report.nominated == 0, "{report:?}");
+    assert_eq!(scene.stored(&row.key).await, row);
+}
+
+#[tokio::test]
+async fn a_resend_that_cannot_be_queued_is_tried_at_the_next_look() {
+    let scene = Scene::set(|| NOON).await;
+    let row = scene.table.seed(standing("accepted")).await;
+    for _ in 0..3 {
+        scene.queues.proxy.plan("SendMessage", Fault::Fail);
+    }
+    let report = scene.run().await;
+    assert_eq!((report.unsent, report.resent), (1, 0));
+    let stored = scene.stored(&row.key).await;
+    assert_eq!(
+        stored.standing.due,
+        Some(noon(100)),
+        "180 s after it was queued"
+    );
+    assert_eq!(scene.queues.bodies(&scene.sync).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_turn_moves_on_by_one_cycle() {
+    let scene = Scene::set(after_a_cycle).await;
+    let enabled = scene.enable(13).await;
+    let report = scene.run().await;
+    let expected = Report {
+        nominated: 13,
+        dispatched: 13,
+        ..Report::default()
+    };
+    assert_eq!(report, expected);
+    assert_eq!(scene.dispatched().await, enabled);
+    for DueOwner { owner, due_at } in due(&scene.table.owners()).await {
+        assert_eq!(due_at, next_sync(&owner, after_a_cycle()));
+    }
+    assert_eq!(scene.run().await, Report::default());
+}
+
+/// SQS takes part of a batch and answers 200: the rest, and only the rest, is sent again in the same run.
+#[tokio::test]
+async fn a_batch_taken_in_part_is_completed() {
+    let scene = Scene::set(after_a_cycle).await;
+    let enabled = scene.enable(40).await;
+    scene
+        .queues
+        .proxy
+        .plan("SendMessageBatch", Fault::TakeOnly(0));
+    scene
+        .queues
+        .proxy
+        .plan("SendMessageBatch", Fault::TakeOnly(1));
+    let report = scene.run().await;
+    assert_eq!((report.dispatched, report.refused), (40, 0));
+    assert_eq!(scene.dispatched().await, enabled, "each once");
+}
+
+/// Nothing is taken, however often it is tried: the turns stay leased for a few minutes, and then come again.
+#[tokio::test]
+async fn what_the_queue_does_not_take_comes_again_when_its_lease_ends() {
+    let scene = Scene::set(after_a_cycle).await;
+    let enabled = scene.enable(1).await;
+    for _ in 0..4 {
+        scene
+            .queues
+            .proxy
+            .plan("SendMessageBatch", Fault::TakeOnly(0));
+    }
+    let report = scene.run().await;
+    assert_eq!((report.dispatched, report.refused), (0, 1));
+    assert_eq!(scene.run().await, Report::default(), "leased");
+    let later = Reconciler {
+        clock: Clock::new(|| after_a_cycle() + Duration::from_secs(300)),
+        ..scene.function.clone()
+    };
+    assert_eq!(later.reconcile(a_minute()).await.dispatched, 1);
+    assert_eq!(scene.dispatched().await, enabled);
+}
+
+/// The run dies after the queue took the batch and before the turns moved on: minutes later they are due again.
+#[tokio::test]
+async fn a_crash_in_mid_dispatch_costs_minutes() {
+    let scene = Scene::set(after_a_cycle).await;
+    let enabled = scene.enable(1).await;
+    let turn = due(&scene.table.owners()).await.remove(0);
+    let lease = after_a_cycle() + Duration::from_secs(300);
+    let leased = scene
+        .table
+        .owners()
+        .move_turn(&enabled[0], turn.due_at, lease)
+        .await;
+    assert!(leased.expect("the table answers"));
+    assert_eq!(scene.run().await, Report::default());
+    let later = Reconciler {
+        clock: Clock::new(|| after_a_cycle() + Duration::from_secs(301)),
+        ..scene.function.clone()
+    };
+    assert_eq!(later.reconcile(a_minute()).await.dispatched, 1);
+}

@@ -1,0 +1,124 @@
+//! Queues of a test's own.
+
+use std::time::Duration;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use aws_sdk_sqs::{
+    Client,
+    config::{BehaviorVersion, Region, retry::RetryConfig},
+    types::{Message, MessageSystemAttributeName},
+};
+use security_agent::{
+    queue::{QueueUrl, Sender},
+    sqs::Inbox,
+};
+use serde_json::{Value, json};
+use tokio::net::TcpListener;
+
+use crate::{Proxy, credentials};
+
+/// Queues in memory, behind a proxy.
+#[derive(Clone, Debug)]
+pub struct TestQueues {
+    client: Client,
+    /// What stands between the clients and the queues.
+    pub proxy: Proxy,
+}
+
+impl TestQueues {
+    /// Starts with no queue.
+    pub async fn create() -> Self {
+        let queues = local_sqs::Queues::memory().expect("SQLite opens a database in memory");
+        let listener = TcpListener::bind("127.0.0.1:0")
+            .await
+            .expect("a free port of the loopback");
+        let address = listener.local_addr().expect("it is bound");
+        tokio::spawn(async move { axum::serve(listener, queues.router()).await });
+        let proxy = Proxy::to(&format!("http://{address}")).await;
+        let config = aws_sdk_sqs::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(credentials())
+            .endpoint_url(proxy.url())
+            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
+            .build();
+        Self {
+            client: Client::from_conf(config),
+            proxy,
+        }
+    }
+
+    /// A new queue.
+    pub async fn queue(&self, name: &str) -> QueueUrl {
+        let created = self.client.create_queue().queue_name(name).send().await;
+        let url = created.expect("a valid name").queue_url;
+        url.and_then(|url| url.parse().ok()).expect("a URL")
+    }
+
+    /// Sends to them.
+    pub fn sender(&self) -> Sender {
+        Sender::new(self.client.clone())
+    }
+
+    /// Decides when deliveries from these queues come again.
+    pub fn inbox(&self, queues: Vec<QueueUrl>) -> Inbox {
+        Inbox::new(self.client.clone(), queues)
+    }
+
+    /// Sends a body as it is.
+    pub async fn send(&self, queue: &QueueUrl, body: &str) {
+        let send = self.client.send_message().queue_url(queue.as_str());
+        send.message_body(body).send().await.expect("it is queued");
+    }
+
+    /// Receives everything that is visible now.
+    pub async fn receive(&self, queue: &QueueUrl) -> Vec<Message> {
+        let mut received = Vec::new();
+        loop {
+            let page = self
+                .client
+                .receive_message()
+                .queue_url(queue.as_str())
+                .max_number_of_messages(10)
+                .wait_time_seconds(0)
+                .message_system_attribute_names(MessageSystemAttributeName::All)
+                .send()
+                .await
+                .expect("the queue exists");
+            match page.messages {
+                Some(messages) if !messages.is_empty() => received.extend(messages),
+                _ => return received,
+            }
+        }
+    }
+
+    /// The bodies of everything that is visible now.
+    pub async fn bodies(&self, queue: &QueueUrl) -> Vec<String> {
+        let received = self.receive(queue).await;
+        received
+            .into_iter()
+            .filter_map(|message| message.body)
+            .collect()
+    }
+
+    /// What Lambda would be invoked with: everything visible, as one batch.
+    pub async fn batch(&self, queue: &QueueUrl) -> SqsEvent {
+        let records: Vec<Value> = self
+            .receive(queue)
+            .await
+            .into_iter()
+            .map(|message| {
+                let receives = MessageSystemAttributeName::ApproximateReceiveCount;
+                let receives = message.attributes.as_ref().and_then(|all| all.get(&receives));
+                json!({
+                    "messageId": message.message_id,
+                    "receiptHandle": message.receipt_handle,
+                    "body": message.body,
+                    "attributes": { "ApproximateReceiveCount": receives },
+                    "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{}", queue.name()),
+                })
+            })
+            .collect();
+        serde_json::from_value(json!({ "Records": records })).expect("an event")
+    }
+}

@@ -1,0 +1,75 @@
+//! A command's row, spelt a second time: what the ledger reads back pins the names and the forms of the attributes.
+
+use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
+use security_agent::{
+    command::{Action, Command},
+    ledger::due_key,
+    lifecycle::Token,
+    table::Item,
+};
+
+pub(crate) fn of_command(command: &Command) -> Item {
+    let Command { key, standing, .. } = command;
+    let mut row = Item::new();
+    let mut put = |name: &str, value| row.insert(name.to_owned(), value);
+    let number = |number: i64| N(number.to_string());
+    let token = |Token(token)| S(format!("{token:032x}"));
+
+    put("pk", S(format!("command#{}", key.owner)));
+    put("sk", S(key.id.to_string()));
+    put("type", S(command.action.type_name().to_owned()));
+    match &command.action {
+        Action::Sync {
+            repository: Some(name),
+        } => _ = put("repository", S(name.to_string())),
+        Action::Sync { repository: None } => {}
+    }
+    put("origin", S(command.origin.as_str().to_owned()));
+    put("status", S(standing.status.as_str().to_owned()));
+    put("admission", token(standing.admission));
+    put("writer", token(standing.admission));
+    put("attempt", number(standing.attempt.into()));
+    put("stage", number(standing.stage.0.into()));
+    put("resends", number(standing.resends.into()));
+    put("deadline", number(standing.deadline.as_millis()));
+    put("accepted_at", number(command.accepted_at.as_millis()));
+    put("updated_at", number(command.updated_at.as_millis()));
+    if !standing.status.is_terminal() {
+        put("active", S(key.id.to_string()));
+    }
+    if standing.never_queued {
+        put("never_queued", Bool(true));
+    }
+    if let Some(hold) = standing.hold {
+        put("claim", token(hold.token));
+        put("claim_until", number(hold.until.as_millis()));
+    }
+    if let Some(due) = standing.due {
+        put("due_at", number(due.as_millis()));
+        put("due_shard", S(due_key(key.id)));
+    }
+    let times = [
+        ("queued_at", standing.queued_at),
+        ("waiting_until", standing.waiting_until),
+        ("started_at", command.started_at),
+    ];
+    for (name, time) in times {
+        if let Some(time) = time {
+            put(name, number(time.as_millis()));
+        }
+    }
+    if let Some(progress) = command.progress {
+        put("done", number(progress.done.into()));
+        put("total", number(progress.total.into()));
+    }
+    if let Some(error) = &command.last_error {
+        put("last_error", S(error.clone()));
+    }
+    if let Some(ended) = command.ended {
+        put("code", S(ended.code.as_str().to_owned()));
+        put("effect", S(ended.effect.as_str().to_owned()));
+        put("completed_at", number(ended.completed_at.as_millis()));
+        put("expires_at", number(ended.expires_at.as_seconds()));
+    }
+    row
+}

@@ -1,0 +1,216 @@
+//! Owners, times, commands in every standing, findings.
+
+use std::time::Duration;
+
+use security_agent::{
+    Timestamp,
+    command::{Action, Command, CommandId, CommandKey, Ended, Origin},
+    finding::{
+        AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
+    },
+    ledger::{NewCommand, due_key},
+    lifecycle::{Hold, RESEND_AFTER, Stage, Standing, Status, Timeouts, Token, admitted},
+    owner::Owner,
+    result_code::{Effect, ResultCode},
+    table::DueKind,
+};
+
+/// 2026-11-23T12:00:00Z.
+pub const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+/// From admission to the first claim.
+pub const ACCEPTED_TIMEOUT: Duration = Duration::from_secs(300);
+/// From the last progress to the next.
+pub const RUNNING_TIMEOUT: Duration = Duration::from_secs(1_800);
+/// From the end until a row expires.
+pub const RETENTION: Duration = Duration::from_secs(30 * 86_400);
+/// The defaults of template.yaml.
+pub const TIMEOUTS: Timeouts = Timeouts {
+    accepted: ACCEPTED_TIMEOUT,
+    running: RUNNING_TIMEOUT,
+    retention: RETENTION,
+};
+
+/// So many seconds after (or before) noon.
+pub fn noon(seconds: i64) -> Timestamp {
+    Timestamp::from_millis(NOON.as_millis() + seconds * 1_000)
+}
+
+/// An owner that nobody else uses.
+pub fn owner() -> Owner {
+    Owner::Org(uuid::Uuid::new_v4())
+}
+
+/// A new command's key.
+pub fn key(owner: Owner) -> CommandKey {
+    CommandKey {
+        owner,
+        id: CommandId::new(NOON),
+    }
+}
+
+/// A new command's key in this shard of the `due` index.
+pub fn key_in_shard(owner: &Owner, shard: u8) -> CommandKey {
+    loop {
+        let key = key(owner.clone());
+        if due_key(key.id) == DueKind::Command.shard(shard) {
+            return key;
+        }
+    }
+}
+
+/// A sync of everything, asked for by a person.
+pub fn sync_of(owner: &Owner) -> NewCommand {
+    NewCommand {
+        owner: owner.clone(),
+        action: Action::Sync { repository: None },
+        origin: Origin::Manual,
+        key: None,
+    }
+}
+
+/// Who holds the claim of a sample.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Holder {
+    /// Whoever has this token.
+    Is(Token),
+    /// Somebody else.
+    Another,
+}
+
+impl Holder {
+    const fn token(self) -> Token {
+        match self {
+            Self::Is(token) => token,
+            Self::Another => Token(0xa07e4),
+        }
+    }
+}
+
+/// A command at noon in every standing that it can be in, by name. Its claim, if it has one, is the holder's.
+pub fn standings(holder: Holder) -> Vec<(&'static str, Standing)> {
+    let token = holder.token();
+    let accepted = |at| admitted(Token(0xad1), at, &TIMEOUTS);
+    let running = |until, deadline| Standing {
+        status: Status::Running,
+        attempt: 1,
+        hold: Some(Hold { token, until }),
+        queued_at: None,
+        deadline,
+        due: Some(deadline),
+        ..accepted(noon(-200))
+    };
+    // Due in the queue at `at`: a pause that is over is no different from none.
+    let handed_on = |at: Timestamp| Standing {
+        stage: Stage(1),
+        queued_at: Some(at),
+        waiting_until: Some(at),
+        due: Some(at + RESEND_AFTER[0]),
+        ..running(noon(-100), at + RUNNING_TIMEOUT)
+    };
+    let ended = |status| Standing {
+        status,
+        due: None,
+        ..running(noon(-10), noon(1_600))
+    };
+    vec![
+        ("accepted", accepted(noon(-80))),
+        ("accepted, past its deadline", accepted(noon(-301))),
+        ("running", running(noon(30), noon(1_600))),
+        ("running, past its deadline", running(noon(30), noon(-1))),
+        ("lapsed", running(noon(-5), noon(1_600))),
+        ("lapsed, past its deadline", running(noon(-5), noon(-1))),
+        ("handed on", handed_on(noon(-100))),
+        ("waiting", handed_on(noon(60))),
+        (
+            "never queued",
+            Standing {
+                status: Status::Failed,
+                never_queued: true,
+                queued_at: None,
+                due: None,
+                ..accepted(noon(-80))
+            },
+        ),
+        ("succeeded", ended(Status::Succeeded)),
+        ("failed", ended(Status::Failed)),
+        ("no_op", ended(Status::NoOp)),
+    ]
+}
+
+/// A sync in this standing, admitted a quarter of an hour before noon and ended, if it has, a minute before.
+pub fn command(owner: Owner, standing: Standing) -> Command {
+    let code = match standing.status {
+        Status::Accepted | Status::Running => None,
+        Status::Succeeded => Some(ResultCode::SyncCompleted),
+        Status::Failed if standing.never_queued => Some(ResultCode::QueueAdmissionFailed),
+        Status::Failed => Some(ResultCode::SyncPartialFailure),
+        Status::NoOp => Some(ResultCode::ConfigDisabled),
+    };
+    Command {
+        key: key(owner),
+        action: Action::Sync { repository: None },
+        origin: Origin::Manual,
+        progress: None,
+        last_error: None,
+        accepted_at: noon(-900),
+        started_at: standing.hold.map(|_| noon(-600)),
+        updated_at: noon(-60),
+        ended: code.map(|code| Ended {
+            code,
+            effect: Effect::None,
+            completed_at: noon(-60),
+            expires_at: noon(-60) + RETENTION,
+        }),
+        standing,
+    }
+}
+
+/// A finding of this alert, as it was at `updated`.
+pub fn finding(
+    repository: &Repository,
+    number: u32,
+    severity: Severity,
+    status: FindingStatus,
+    updated: Timestamp,
+) -> Finding {
+    Finding {
+        id: FindingId {
+            repository: repository.id,
+            number: AlertNumber::new(number).expect("not zero"),
+        },
+        repository: repository.name.clone(),
+        severity,
+        status,
+        ignored_reason: None,
+        ignored_by: None,
+        package: Package {
+            ecosystem: "npm".to_owned(),
+            name: "lodash".to_owned(),
+        },
+        vulnerable_version_range: "< 4.17.21".to_owned(),
+        patched_version: None,
+        manifest_path: "package-lock.json".to_owned(),
+        dependency_scope: None,
+        ghsa_id: "GHSA-35jh-r3h4-6jhm".to_owned(),
+        cve_id: None,
+        cvss_score: None,
+        cwe_ids: Vec::new(),
+        title: "Command injection".to_owned(),
+        description: "A template can run commands.".to_owned(),
+        url: format!(
+            "https://github.com/{}/security/dependabot/{number}",
+            repository.name
+        ),
+        first_detected_at: noon(-86_400),
+        fixed_at: None,
+        source_updated_at: updated,
+    }
+}
+
+/// A repository.
+pub fn repository() -> Repository {
+    Repository {
+        id: RepositoryId::new(7),
+        name: "octo/app".parse().expect("a name"),
+    }
+}

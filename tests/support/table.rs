@@ -1,0 +1,189 @@
+//! A table of a test's own.
+
+use std::{collections::BTreeMap, time::Duration};
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{BehaviorVersion, Region, retry::RetryConfig},
+};
+use dynoxide::Database;
+use local::template::{Place, Table as Definition, Template};
+use security_agent::{
+    command::Command,
+    findings::Findings,
+    ledger::Ledger,
+    lifecycle::Standing,
+    owners::Owners,
+    repositories::Repositories,
+    table::{Item, Table},
+};
+use tokio::net::TcpListener;
+
+use crate::{Fault, Proxy, TIMEOUTS, command, credentials, rows};
+
+/// Names an endpoint to create the tables at, in place of the embedded one.
+const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT";
+
+/// A table that nobody else uses.
+#[derive(Clone, Debug)]
+pub struct TestTable {
+    endpoint: String,
+    client: Client,
+    name: String,
+}
+
+impl TestTable {
+    /// Creates it as `template.yaml` defines it.
+    pub async fn create() -> Self {
+        let endpoint = match configured_endpoint() {
+            Some(endpoint) => endpoint,
+            None => embedded().await,
+        };
+        let table = Self {
+            client: client(&endpoint),
+            endpoint,
+            name: format!("test-{}", uuid::Uuid::new_v4().simple()),
+        };
+        table.define().await;
+        table
+    }
+
+    async fn define(&self) {
+        let request = definition()
+            .creation()
+            .expect("the template defines a table");
+        self.client
+            .create_table()
+            .table_name(&self.name)
+            .set_attribute_definitions(Some(request.attributes))
+            .set_key_schema(Some(request.key))
+            .set_local_secondary_indexes(request.local_indexes)
+            .set_global_secondary_indexes(request.global_indexes)
+            .billing_mode(request.billing)
+            .send()
+            .await
+            .expect("the endpoint creates tables");
+        for _ in 0..100 {
+            let described = self.client.describe_table().table_name(&self.name).send();
+            let described = described.await.expect("the table was created");
+            let status = described.table.and_then(|table| table.table_status);
+            if status.is_some_and(|status| status.as_str() == "ACTIVE") {
+                return;
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        panic!("the table does not become active");
+    }
+
+    /// The table, as the stores take it.
+    pub fn table(&self) -> Table {
+        Table::new(self.client.clone(), &self.name)
+    }
+
+    /// The commands in it.
+    pub fn ledger(&self) -> Ledger {
+        Ledger::new(self.table(), TIMEOUTS)
+    }
+
+    /// The owners in it.
+    pub fn owners(&self) -> Owners {
+        Owners::new(self.table())
+    }
+
+    /// The repositories in it.
+    pub fn repositories(&self) -> Repositories {
+        Repositories::new(self.table())
+    }
+
+    /// The findings in it.
+    pub fn findings(&self) -> Findings {
+        Findings::new(self.table())
+    }
+
+    /// A way to the table on which the next calls of these operations fail as told.
+    pub async fn through(&self, faults: &[(&str, Fault)]) -> (Proxy, Table) {
+        let proxy = Proxy::to(&self.endpoint).await;
+        for (operation, fault) in faults {
+            proxy.plan(operation, *fault);
+        }
+        let table = Table::new(client(proxy.url()), &self.name);
+        (proxy, table)
+    }
+
+    /// Writes a command's row as it is, whatever was there.
+    pub async fn put_command(&self, command: &Command) {
+        self.put(rows::of_command(command)).await;
+    }
+
+    /// A command of a new owner in this standing.
+    pub async fn seed(&self, standing: Standing) -> Command {
+        let command = command(crate::owner(), standing);
+        self.put_command(&command).await;
+        command
+    }
+
+    /// Writes any item.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests begin from rows that no guarded write makes"
+    )]
+    pub async fn put(&self, item: Item) {
+        let put = self.client.put_item().table_name(&self.name);
+        put.set_item(Some(item))
+            .send()
+            .await
+            .expect("the endpoint takes the item");
+    }
+
+    /// How many items the table holds.
+    #[expect(clippy::disallowed_methods, reason = "a test's table is small")]
+    pub async fn count(&self) -> usize {
+        let scan = self.client.scan().table_name(&self.name);
+        let page = scan.consistent_read(true).send().await;
+        page.expect("the endpoint scans").items().len()
+    }
+}
+
+fn configured_endpoint() -> Option<String> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "chooses what the tests run against"
+    )]
+    std::env::var(ENDPOINT).ok()
+}
+
+/// Serves a database until the test's runtime ends.
+async fn embedded() -> String {
+    let database = Database::memory().expect("SQLite opens a database in memory");
+    let listener = TcpListener::bind("127.0.0.1:0")
+        .await
+        .expect("a free port of the loopback");
+    let address = listener.local_addr().expect("it is bound");
+    tokio::spawn(dynoxide::server::serve_on(listener, database));
+    format!("http://{address}")
+}
+
+fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_dynamodb::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials())
+        .endpoint_url(endpoint)
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
+        .build();
+    Client::from_conf(config)
+}
+
+fn definition() -> Definition {
+    let template = Template::parse(include_str!("../../template.yaml")).expect("it is valid");
+    let parameters = template
+        .parameters(&BTreeMap::new())
+        .expect("every parameter has a default");
+    let place = Place {
+        region: "us-east-1".to_owned(),
+        account: "000000000000".to_owned(),
+        queues: "http://127.0.0.1".to_owned(),
+    };
+    let topology = template.topology(&parameters, &place).expect("it is whole");
+    topology.tables.into_iter().next().expect("it has a table")
+}
