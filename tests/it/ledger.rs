@@ -5,6 +5,7 @@ mod guards;
 mod raced;
 mod reading;
 mod repeated;
+mod throttled;
 mod transitions;
 
 use security_agent::{

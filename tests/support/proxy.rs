@@ -22,6 +22,10 @@ pub enum Fault {
     LoseAnswer,
     /// The call is not made.
     Fail,
+    /// The call is not made: there are too many.
+    Throttle,
+    /// The call is not made: a transaction is at work on the same item.
+    Conflict,
     /// Of a batch only the first entries (or keys) are taken; the others are reported as not taken.
     TakeOnly(usize),
 }
@@ -183,6 +187,12 @@ async fn forward(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     match shared.note(&operation, request.clone()) {
         None => answer(shared.answer(&operation, &headers, &request).await),
         Some(Fault::Fail) => lost(),
+        Some(Fault::Throttle) => refused("ProvisionedThroughputExceededException", Value::Null),
+        Some(Fault::Conflict) if operation == "TransactWriteItems" => {
+            let reasons = json!([{ "Code": "TransactionConflict" }, { "Code": "None" }]);
+            refused("TransactionCanceledException", reasons)
+        }
+        Some(Fault::Conflict) => refused("TransactionConflictException", Value::Null),
         Some(Fault::LoseAnswer) => {
             let (status, body) = shared.call(&headers, body.to_vec()).await;
             assert!(
@@ -237,6 +247,14 @@ fn report(operation: &str, answer: &mut Value, left: Value) {
 fn answer((status, body): (StatusCode, Value)) -> Response {
     let headers = [("content-type", "application/x-amz-json-1.0")];
     (status, headers, body.to_string()).into_response()
+}
+
+fn refused(exception: &str, reasons: Value) -> Response {
+    let mut body = json!({ "__type": format!("com.amazonaws.dynamodb.v20120810#{exception}") });
+    if !reasons.is_null() {
+        body["CancellationReasons"] = reasons;
+    }
+    answer((StatusCode::BAD_REQUEST, body))
 }
 
 fn lost() -> Response {

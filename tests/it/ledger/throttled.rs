@@ -1,0 +1,97 @@
+//! DynamoDB throttles, or reports that a transaction is at work on the row: a few tries, then an error, and nothing
+//! half-done.
+
+use security_agent::{
+    command::IdempotencyKey,
+    findings::Findings,
+    ledger::{Admission, Claimed, Ledger, LedgerError, NewCommand},
+    lifecycle::Stage,
+};
+use tests::{
+    Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, standings, sync_of,
+};
+
+/// More than are tried.
+const TOO_OFTEN: usize = 12;
+
+#[tokio::test]
+async fn a_claim_is_tried_again_a_few_times() {
+    for fault in [Fault::Throttle, Fault::Conflict] {
+        let table = TestTable::create().await;
+        let (proxy, through) = table.through(&[("UpdateItem", fault); 2]).await;
+        let ledger = Ledger::new(through, TIMEOUTS);
+        let row = table
+            .seed(standings(Holder::Another).swap_remove(0).1)
+            .await;
+        let claimed = ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
+        assert!(
+            matches!(claimed, Ok(Claimed::Held(..))),
+            "{fault:?}: {claimed:?}"
+        );
+        assert_eq!(proxy.count("UpdateItem"), 3, "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_claim_is_not_tried_for_ever() {
+    for fault in [Fault::Throttle, Fault::Conflict] {
+        let table = TestTable::create().await;
+        let (_, through) = table.through(&[("UpdateItem", fault); TOO_OFTEN]).await;
+        let ledger = Ledger::new(through, TIMEOUTS);
+        let row = table
+            .seed(standings(Holder::Another).swap_remove(0).1)
+            .await;
+        let claimed = ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
+        assert!(
+            matches!(claimed, Err(LedgerError::Unwritten { .. })),
+            "{fault:?}: {claimed:?}"
+        );
+        let stored = table.ledger().read(&row.key, NOON).await;
+        assert_eq!(stored.expect("the table answers"), Some(row), "{fault:?}");
+    }
+}
+
+#[tokio::test]
+async fn an_admission_with_a_key_is_tried_again_and_is_whole_or_absent() {
+    for (times, admitted) in [(2, true), (TOO_OFTEN, false)] {
+        for fault in [Fault::Throttle, Fault::Conflict] {
+            let table = TestTable::create().await;
+            let faults = vec![("TransactWriteItems", fault); times];
+            let (_, through) = table.through(&faults).await;
+            let new = NewCommand {
+                key: Some(IdempotencyKey::parse("a-request").expect("a key")),
+                ..sync_of(&owner())
+            };
+            let answer = Ledger::new(through, TIMEOUTS).admit(new, NOON).await;
+            let told_to_send = matches!(answer, Ok(Admission::Admitted(..)));
+            assert_eq!(told_to_send, admitted, "{fault:?}: {answer:?}");
+            assert_eq!(
+                table.count().await,
+                if admitted { 2 } else { 0 },
+                "{fault:?}"
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn findings_are_stored_after_a_conflict() {
+    use security_agent::finding::{FindingStatus, Severity};
+
+    let table = TestTable::create().await;
+    let (proxy, through) = table
+        .through(&[("TransactWriteItems", Fault::Conflict)])
+        .await;
+    let page = vec![finding(
+        &repository(),
+        1,
+        Severity::High,
+        FindingStatus::Open,
+        NOON,
+    )];
+    let stored = Findings::new(through)
+        .store(&owner(), repository().id, page, NOON)
+        .await;
+    assert_eq!(stored.expect("the table answers").written, 1);
+    assert_eq!(proxy.count("TransactWriteItems"), 2);
+}
