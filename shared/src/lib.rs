@@ -1,6 +1,7 @@
 //! What Security Agent's functions stand on: the lifecycle of a command, the stores that enforce it, and the
 //! services around it. Reads no environment and no clock below a function's `main`.
 
+pub mod aws;
 pub mod clock;
 pub mod command;
 pub mod environment;

@@ -3,31 +3,33 @@
 use std::time::Duration;
 
 use api::{App, config::Config, cursor::Cursors, gateway};
-use aws_config::{BehaviorVersion, timeout::TimeoutConfig};
 use lambda_http::{Error, lambda_runtime, service_fn};
 use security_agent::{
-    Timestamp, clock::Clock, findings::Findings, ledger::Ledger, owners::Owners, queue::Sender,
-    repositories::Repositories, secrets::Secrets, table::Table, telemetry,
+    Timestamp,
+    aws::{self, Patience},
+    clock::Clock,
+    findings::Findings,
+    ledger::Ledger,
+    owners::Owners,
+    queue::Sender,
+    repositories::Repositories,
+    secrets::Secrets,
+    table::Table,
+    telemetry,
 };
 
-/// How long one call of a data service may take, with its retries: a save, an admission and its compensation still end
-/// within the function's own timeout, so that a caller is always told.
-const CALL: Duration = Duration::from_millis(2_500);
-/// How long one try of it may take.
-const TRY: Duration = Duration::from_millis(1_200);
+/// A save, an admission and its compensation still end within the function's own timeout, so that a caller is always
+/// told.
+const PATIENCE: Patience = Patience {
+    per_try: Duration::from_millis(1_200),
+    per_call: Duration::from_millis(2_500),
+};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let timeouts = TimeoutConfig::builder()
-        .operation_timeout(CALL)
-        .operation_attempt_timeout(TRY)
-        .build();
-    let aws = aws_config::defaults(BehaviorVersion::latest())
-        .timeout_config(timeouts)
-        .load()
-        .await;
+    let aws = aws::load(PATIENCE).await;
     #[expect(
         clippy::disallowed_methods,
         reason = "the clock is read here and nowhere below"

@@ -1,18 +1,24 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use aws_config::BehaviorVersion;
 use aws_lambda_events::event::sqs::SqsEvent;
 use dead_letter::{Config, DeadLetters};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
-    Timestamp, clock::Clock, ledger::Ledger, queue::Sender, sqs::Inbox, table::Table, telemetry,
+    Timestamp,
+    aws::{self, Patience},
+    clock::Clock,
+    ledger::Ledger,
+    queue::Sender,
+    sqs::Inbox,
+    table::Table,
+    telemetry,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let aws = aws::load(Patience::BACKGROUND).await;
     let queues = aws_sdk_sqs::Client::new(&aws);
     #[expect(
         clippy::disallowed_methods,

@@ -1,11 +1,17 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use aws_config::BehaviorVersion;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reconcile::{Config, Reconciler};
 use security_agent::{
-    Timestamp, clock::Clock, ledger::Ledger, owners::Owners, queue::Sender, table::Table,
-    telemetry, worker::Invocation,
+    Timestamp,
+    aws::{self, Patience},
+    clock::Clock,
+    ledger::Ledger,
+    owners::Owners,
+    queue::Sender,
+    table::Table,
+    telemetry,
+    worker::Invocation,
 };
 use serde_json::Value;
 
@@ -13,7 +19,7 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let aws = aws::load(Patience::BACKGROUND).await;
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"

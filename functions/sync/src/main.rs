@@ -1,10 +1,10 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use aws_config::BehaviorVersion;
 use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
     Timestamp,
+    aws::{self, Patience},
     clock::Clock,
     findings::Findings,
     github::Github,
@@ -24,7 +24,7 @@ use sync::{Config, Sync};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws_config::load_defaults(BehaviorVersion::latest()).await;
+    let aws = aws::load(Patience::BACKGROUND).await;
     let queues = aws_sdk_sqs::Client::new(&aws);
     let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&aws));
     #[expect(
