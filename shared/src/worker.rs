@@ -138,6 +138,9 @@ impl Worker {
         stage: Stage,
         effect: impl AsyncFnOnce(&Claim, &Command) -> Effected,
     ) -> Verdict {
+        // Should this worker die from here on, the message comes back just after its claim has lapsed.
+        let takeover = invocation.left() + CLAIM_MARGIN + Duration::from_secs(2);
+        self.inbox.come_again_after(delivery, takeover).await;
         let now = self.clock.now();
         let until = now + invocation.left() + CLAIM_MARGIN;
         let (claim, command) = match self.ledger.claim(key, stage, until, now).await {
@@ -170,8 +173,6 @@ impl Worker {
             command.type_name = command.action.type_name(),
             command.attempt = command.standing.attempt,
         );
-        // Should this worker die, the message comes back just after its claim has lapsed.
-        let takeover = until.since(self.clock.now()) + Duration::from_secs(2);
         let work = async {
             let effect = AssertUnwindSafe(effect(&claim, &command)).catch_unwind();
             match tokio::time::timeout_at(invocation.work_until(), effect).await {
@@ -187,8 +188,7 @@ impl Worker {
             }
         };
         async {
-            let hidden = self.inbox.come_again_after(delivery, takeover);
-            let (effected, ()) = tokio::join!(work, hidden);
+            let effected = work.await;
             self.conclude(delivery, &claim, stage, effected).await
         }
         .instrument(span)

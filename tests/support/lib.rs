@@ -3,19 +3,25 @@
 //! By default everything is embedded and in memory. With `TEST_DYNAMODB_ENDPOINT` set, each test creates a table of
 //! its own at that endpoint instead.
 
+mod backstage;
+mod client;
 mod proxy;
 mod queues;
 mod rows;
 mod samples;
+mod stack;
 mod table;
 
+pub use backstage::{Backstage, batch, command_id, failures, message};
+pub use client::{Answer, Caller, is_over};
 pub use proxy::{Fault, Proxy};
 pub use queues::TestQueues;
 pub use samples::{
     ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, command, finding, key,
     key_in_shard, noon, owner, repository, standings, sync_of,
 };
-pub use table::TestTable;
+pub use stack::{PATIENCE, Stack, binaries, eventually, is_alive};
+pub use table::{TestTable, embedded};
 
 use aws_credential_types::Credentials;
 

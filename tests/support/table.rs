@@ -9,6 +9,7 @@ use aws_sdk_dynamodb::{
 use dynoxide::Database;
 use local::template::{Place, Table as Definition, Template};
 use security_agent::{
+    clock::{Clock, Dated},
     command::Command,
     findings::Findings,
     ledger::Ledger,
@@ -110,6 +111,17 @@ impl TestTable {
         (proxy, table)
     }
 
+    /// The table, reached so that `clock` follows the endpoint's.
+    pub async fn following(&self, clock: &Clock) -> Table {
+        let config = self.client.config().to_builder();
+        let config = config.interceptor(Dated(clock.clone())).build();
+        let table = Table::new(Client::from_conf(config), &self.name);
+        let asked = Ledger::new(table.clone(), TIMEOUTS);
+        let asked = asked.read(&crate::key(crate::owner()), clock.now()).await;
+        assert!(matches!(asked, Ok(None)), "{asked:?}");
+        table
+    }
+
     /// Writes a command's row as it is, whatever was there.
     pub async fn put_command(&self, command: &Command) {
         self.put(rows::of_command(command)).await;
@@ -153,7 +165,7 @@ fn configured_endpoint() -> Option<String> {
 }
 
 /// Serves a database until the test's runtime ends.
-async fn embedded() -> String {
+pub async fn embedded() -> String {
     let database = Database::memory().expect("SQLite opens a database in memory");
     let listener = TcpListener::bind("127.0.0.1:0")
         .await

@@ -1,0 +1,263 @@
+//! What GitHub may answer in mid-run, and continuations that are lost or come twice.
+
+use futures::future::join;
+use reqwest::Method;
+use security_agent::Timestamp;
+use serde_json::{Value, json};
+use tests::{batch, eventually, failures, message};
+use tokio::{net::TcpListener, time::Instant};
+
+use crate::scene::{PYGOAT, Scene, ZEPPELIN};
+
+/// How a listing of Pygoat's alerts is answered.
+fn listing(answer: &Value) -> Value {
+    let mut fault = json!({"repository": PYGOAT.1, "operation": "list_alerts"});
+    for (name, value) in answer.as_object().expect("fields") {
+        fault[name] = value.clone();
+    }
+    fault
+}
+
+fn secondary_limit(seconds: u64) -> Value {
+    listing(&json!({"status": 429, "headers": {"retry-after": seconds.to_string()}, "times": 1}))
+}
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "GitHub's limits are in real time"
+)]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+fn seconds_until(moment: &Value) -> i64 {
+    let moment: Timestamp = moment.as_str().expect("a time").parse().expect("RFC 3339");
+    moment.as_seconds() - now().as_seconds()
+}
+
+#[tokio::test]
+async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burning_deliveries() {
+    let scene = Scene::set().await;
+    scene.stack.github_fault(&secondary_limit(90)).await;
+    let key = scene.ada.key(scene.ada.sync().await);
+    let waiting = scene
+        .ada
+        .until(key.id, "waiting", |view| !view["waitingUntil"].is_null())
+        .await;
+    assert_eq!(waiting["status"], "running");
+    let wait = seconds_until(&waiting["waitingUntil"]);
+    assert!((85..=92).contains(&wait), "{wait} s");
+    let error = waiting["lastError"].as_str().expect("it says why");
+    assert!(error.contains("rate limit"), "{error}");
+    // A delivery that comes too early moves nothing.
+    let early = batch("SyncQueue", &[message(&key, 1)]);
+    let answer = scene.stack.invoke("sync", &early).await.expect("it ends");
+    assert_eq!((failures(&answer), scene.listings().await), (vec!["m0"], 1));
+    scene
+        .stack
+        .backstage
+        .let_pass(&key, &["waiting_until"])
+        .await;
+    scene
+        .stack
+        .backstage
+        .send("SyncQueue", &message(&key, 1))
+        .await;
+    let ended = scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
+    assert_eq!((&ended["attempts"], scene.listings().await), (&json!(2), 2));
+    assert_eq!(ended["waitingUntil"], Value::Null);
+
+    // A primary one, in real time: the message of the next stage is delayed, not received again and again.
+    let reset = now().as_seconds() + 4;
+    let headers = json!({"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset.to_string()});
+    let primary = listing(&json!({"status": 403, "headers": headers, "times": 1}));
+    scene.stack.github_fault(&primary).await;
+    let began = Instant::now();
+    let id = scene.ada.sync().await;
+    let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(ended["attempts"], 2, "one before, one after it");
+    assert!(began.elapsed().as_secs() >= 3, "it waited");
+
+    // Longer than the command may take.
+    scene.stack.github_fault(&secondary_limit(7_200)).await;
+    let id = scene.ada.sync().await;
+    let failed = scene.ada.ends_as(id, "GITHUB_RATE_LIMITED").await;
+    let error = failed["lastError"].as_str().expect("it says until when");
+    assert!(error.contains("until 20"), "{error}");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_30_refused_credentials_are_renewed_once_and_then_believed() {
+    let scene = Scene::set().await;
+    let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
+    scene
+        .stack
+        .github_fault(&listing(&json!({"status": 401, "times": 1})))
+        .await;
+    let id = scene.ada.sync().await;
+    scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(
+        (tokens().await, scene.listings().await),
+        (2, 2),
+        "one fresh token"
+    );
+
+    scene
+        .stack
+        .github_fault(&listing(&json!({"status": 401})))
+        .await;
+    let id = scene.ada.sync().await;
+    scene.ada.ends_as(id, "GITHUB_AUTH_INVALID").await;
+    assert_eq!((tokens().await, scene.listings().await), (3, 4));
+    let integration = scene.ada.get("integration").await.body;
+    assert!(!integration["authInvalidAt"].is_null(), "{integration}");
+
+    let asked = scene.stack.github_calls("").await.len();
+    let id = scene.ada.sync().await;
+    let refused = scene.ada.ends_as(id, "GITHUB_AUTH_INVALID").await;
+    assert_eq!(refused["effect"], "none");
+    assert_eq!(
+        scene.stack.github_calls("").await.len(),
+        asked,
+        "GitHub is left alone"
+    );
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere() {
+    let scene = Scene::set().await;
+    let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
+    let foreign = format!("http://{}", elsewhere.local_addr().expect("it is bound"));
+    let github = scene.stack.github();
+    let path = format!(
+        "/repos/{}/dependabot/alerts?per_page=100&sort=updated&direction=desc",
+        PYGOAT.1
+    );
+    for (next, pages) in [
+        (format!("{foreign}{path}&after=x"), 1),
+        (format!("{github}{path}"), 1),
+        (format!("{github}{path}&after=x"), 2),
+    ] {
+        let before = scene.listings().await;
+        let link = json!({"link": format!("<{next}>; rel=\"next\"")});
+        let answer = json!({"status": 200, "body": [], "headers": link, "times": pages});
+        scene.stack.github_fault(&listing(&answer)).await;
+        let id = scene.ada.sync().await;
+        // No repository succeeded: the delivery is tried again, and then GitHub answers as it should.
+        let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+        assert_eq!(ended["attempts"], 2, "{next}");
+        assert_eq!(scene.listings().await - before, pages + 1, "{next}");
+    }
+    let refused = scene
+        .stack
+        .logged("a listing's next page is not to be followed");
+    assert_eq!(refused.len(), 3);
+    let nobody = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
+    assert!(nobody.is_err(), "somebody asked elsewhere");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_31_an_alert_that_appears_while_a_listing_is_read_is_neither_lost_nor_doubled() {
+    let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
+    let alerts = format!("alerts/{}", ZEPPELIN.1);
+    let known = scene.stack.get(&format!("/local/github/{alerts}/1")).await;
+    let slow = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 1, "times": 1, "delayMs": 2_000});
+    scene.stack.github_fault(&slow).await;
+    let id = scene.ada.sync().await;
+    eventually("the second page is asked for", async || {
+        scene.stack.github_calls("/dependabot/alerts").await.len() == 2
+    })
+    .await;
+    let fields = ["dependency", "security_advisory", "security_vulnerability"];
+    let new: serde_json::Map<_, _> = fields
+        .iter()
+        .map(|field| ((*field).to_owned(), known[field].clone()))
+        .collect();
+    let added = scene
+        .stack
+        .at_github(Method::POST, &alerts, &Value::Object(new))
+        .await;
+    assert_eq!(added["number"], 318);
+    scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+    let mut seen: Vec<String> = scene
+        .ada
+        .all("findings")
+        .await
+        .iter()
+        .map(|finding| finding["sourceId"].as_str().expect("an id").to_owned())
+        .filter(|id| id != "318")
+        .collect();
+    seen.sort_unstable();
+    seen.dedup();
+    assert_eq!(seen.len(), 317, "what was there before is there once");
+
+    let id = scene.ada.sync().await;
+    scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(scene.ada.all("findings").await.len(), 318);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_32_a_continuation_that_is_lost_is_sent_again_and_one_that_comes_twice_goes_on_once()
+{
+    let scene = Scene::set().await;
+    let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "sync", "effect": "error"});
+    scene.stack.fault(&lost).await;
+    scene.stack.github_fault(&secondary_limit(1)).await;
+    let key = scene.ada.key(scene.ada.sync().await);
+    eventually("the continuation is lost", async || {
+        let unsent = "the continuation was not sent; the reconciler will";
+        scene.stack.logged(unsent).len() == 1
+    })
+    .await;
+    assert_eq!(scene.ada.command(key.id).await["status"], "running");
+    scene.stack.heal().await;
+    scene
+        .stack
+        .backstage
+        .let_pass(&key, &["due_at", "waiting_until"])
+        .await;
+    assert_eq!(scene.stack.reconcile().await["resent"], 1);
+    let ended = scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
+    assert_eq!(ended["attempts"], 2);
+
+    scene.stack.github_fault(&secondary_limit(5)).await;
+    let before = scene.listings().await;
+    let key = scene.ada.key(scene.ada.sync().await);
+    scene
+        .ada
+        .until(key.id, "waiting", |view| !view["waitingUntil"].is_null())
+        .await;
+    scene
+        .stack
+        .backstage
+        .let_pass(&key, &["waiting_until"])
+        .await;
+    scene
+        .stack
+        .github_fault(&listing(&json!({"delayMs": 1_500, "times": 1})))
+        .await;
+    let delivery = batch("SyncQueue", &[message(&key, 1)]);
+    let (one, other) = join(
+        scene.stack.invoke("sync", &delivery),
+        scene.stack.invoke("sync", &delivery),
+    )
+    .await;
+    let (one, other) = (one.expect("it ends"), other.expect("it ends"));
+    let mut handed_back = [failures(&one), failures(&other)].concat();
+    handed_back.sort_unstable();
+    assert_eq!(handed_back, ["m0"]);
+    let ended = scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
+    assert_eq!(
+        (&ended["attempts"], scene.listings().await - before),
+        (&json!(2), 2)
+    );
+    eventually("the third copy is acknowledged", async || {
+        scene.stack.depth("SyncQueue").await == 0
+    })
+    .await;
+    scene.holds().await;
+}

@@ -1,0 +1,18 @@
+//! The faults that must do no harm. Each test runs the real binaries in a local stack of its own, injects one fault and
+//! then checks, beside what that fault must lead to, the seven points that always hold: [`oracle::check`].
+//!
+//! `docs/faults.md` lists them.
+
+mod acceptance;
+mod admission;
+mod configuration;
+mod delivery;
+mod github;
+mod isolation;
+mod messages;
+mod oracle;
+mod power;
+mod reconciling;
+mod scene;
+mod storage;
+mod workers;

@@ -1,0 +1,131 @@
+//! Messages that cannot be read, that another version wrote, and what is understood across a deployment.
+
+use security_agent::queue::{Message, Unusable, VERSION};
+use serde_json::{Value, json};
+use tests::{batch, eventually, failures, message};
+
+use crate::scene::Scene;
+
+/// The messages as version 1 writes them. What is in flight during a deployment looks so.
+const COMMAND: &str = include_str!("../fixtures/messages/v1/command.json");
+const SCHEDULED_SYNC: &str = include_str!("../fixtures/messages/v1/scheduled-sync.json");
+
+/// The same message with other or further fields.
+fn with(message: &str, fields: &Value) -> String {
+    let mut message: Value = serde_json::from_str(message).expect("it is JSON");
+    for (name, value) in fields.as_object().expect("fields") {
+        message[name] = value.clone();
+    }
+    message.to_string()
+}
+
+#[tokio::test]
+async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
+    let scene = Scene::set().await;
+    let stage = &scene.stack.backstage;
+    let owner = scene.ada.owner();
+    let (malformed, newer, good) = (
+        stage.admit(owner).await,
+        stage.admit(owner).await,
+        stage.admit(owner).await,
+    );
+    let bodies = [
+        "no JSON".to_owned(),
+        with(&message(&malformed, 0), &json!({"stage": "zero"})),
+        with(&message(&newer, 0), &json!({"version": VERSION + 1})),
+        message(&good, 0),
+        r#"{"version":1,"kind":"dance"}"#.to_owned(),
+    ];
+    let answer = scene
+        .stack
+        .invoke("sync", &batch("SyncQueue", &bodies))
+        .await;
+    assert_eq!(
+        failures(&answer.expect("it ends")),
+        ["m2"],
+        "only the newer one comes again"
+    );
+    scene.ada.ends_as(good.id, "SYNC_COMPLETED").await;
+    let failed = scene.ada.ends_as(malformed.id, "MALFORMED_MESSAGE").await;
+    assert_eq!(failed["effect"], "none");
+    assert_eq!(scene.ada.command(newer.id).await["status"], "accepted");
+
+    let kept = stage.peek("MalformedQueue").await;
+    let mut kept: Vec<_> = kept
+        .iter()
+        .map(|message| {
+            let from = message
+                .message_attributes
+                .as_ref()
+                .and_then(|all| all.get("from"));
+            let from = from.and_then(|from| from.string_value.as_deref());
+            (message.body.as_deref().expect("a body"), from)
+        })
+        .collect();
+    kept.sort_unstable();
+    let mut expected = [0, 1, 4].map(|place| (bodies[place].as_str(), Some("SyncQueue")));
+    expected.sort_unstable();
+    assert_eq!(kept, expected);
+
+    // One more through the queue itself; and the newer one after its last delivery.
+    stage.send("SyncQueue", "[]").await;
+    stage.send("SyncDeadLetterQueue", &bodies[2]).await;
+    let exhausted = scene.ada.ends_as(newer.id, "QUEUE_RETRIES_EXHAUSTED").await;
+    assert_eq!(exhausted["effect"], "none");
+    eventually("both are kept", async || {
+        scene.stack.depth("MalformedQueue").await == 5
+            && scene.stack.depth("SyncDeadLetterQueue").await == 0
+    })
+    .await;
+    scene.holds().await;
+}
+
+#[test]
+fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
+    for fixture in [COMMAND, SCHEDULED_SYNC] {
+        let message = Message::parse(fixture).expect("it can be read");
+        assert_eq!(message.body(), fixture.trim_end());
+        let extended = with(fixture, &json!({"priority": "high", "trace": {"id": 7}}));
+        assert_eq!(Message::parse(&extended).expect("it can be read"), message);
+        let newer = with(fixture, &json!({"version": VERSION + 1}));
+        assert!(matches!(
+            Message::parse(&newer),
+            Err(Unusable::Newer { .. })
+        ));
+    }
+}
+
+#[tokio::test]
+async fn fault_33_messages_in_flight_across_a_deployment_and_its_rollback_are_understood() {
+    let scene = Scene::set().await;
+    let owner = scene.ada.owner().to_string();
+    let key = scene.stack.backstage.admit(scene.ada.owner()).await;
+    let old = with(
+        COMMAND,
+        &json!({"owner": owner, "commandId": key.id.to_string()}),
+    );
+    // Rolled back: what the newer version sent waits for it.
+    let newer = with(&old, &json!({"version": VERSION + 1, "shard": 7}));
+    let answer = scene
+        .stack
+        .invoke("sync", &batch("SyncQueue", &[newer]))
+        .await;
+    assert_eq!(failures(&answer.expect("it ends")), ["m0"]);
+    assert_eq!(scene.ada.command(key.id).await["status"], "accepted");
+    assert_eq!(scene.stack.depth("MalformedQueue").await, 0);
+
+    let extended = with(&old, &json!({"priority": "high"}));
+    scene.stack.backstage.send("SyncQueue", &extended).await;
+    scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
+    let scheduled = with(SCHEDULED_SYNC, &json!({"owner": owner, "priority": "low"}));
+    scene
+        .stack
+        .backstage
+        .send("ScheduledSyncQueue", &scheduled)
+        .await;
+    eventually("the scheduled sync ends", async || {
+        scene.stack.logged("a scheduled sync has ended").len() == 1
+    })
+    .await;
+    scene.holds().await;
+}

@@ -1,0 +1,151 @@
+//! Races with the reconciler and the dead-letter consumer, and what each does when it comes late or twice.
+
+use std::time::Duration;
+
+use futures::future::join;
+use serde_json::{Value, json};
+use tests::{batch, eventually, failures, is_over, message};
+
+use crate::{
+    oracle,
+    scene::{PYGOAT, Scene},
+};
+
+/// Holds up the reconciler between what it read and what it writes.
+fn slow_reconciler(milliseconds: u64) -> Value {
+    json!({"service": "dynamodb", "operation": "UpdateItem", "function": "reconcile",
+        "effect": "delay", "delayMs": milliseconds})
+}
+
+#[tokio::test]
+async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_last_word() {
+    let scene = Scene::set().await;
+    let key = scene.stack.backstage.admit(scene.ada.owner()).await;
+    let slow =
+        json!({"repository": PYGOAT.1, "operation": "list_alerts", "delayMs": 1_500, "times": 1});
+    scene.stack.github_fault(&slow).await;
+    scene.stack.fault(&slow_reconciler(5_000)).await;
+    let delivery = batch("SyncQueue", &[message(&key, 0)]);
+    let worker = scene.stack.invoke("sync", &delivery);
+    let reconciler = async {
+        scene
+            .ada
+            .until(key.id, "running", |view| view["status"] == "running")
+            .await;
+        let passed = ["due_at", "deadline", "claim_until"];
+        scene.stack.backstage.let_pass(&key, &passed).await;
+        let (report, ended) = join(scene.stack.reconcile(), async {
+            scene.ada.ended(key.id).await
+        })
+        .await;
+        (report, ended)
+    };
+    let (answer, (report, ended)) = join(worker, reconciler).await;
+    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+    assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
+    let counted = (&report["nominated"], &report["raced"], &report["stalled"]);
+    assert_eq!(counted, (&json!(1), &json!(1), &json!(0)), "{report}");
+    assert_eq!(scene.ada.command(key.id).await, ended);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
+    let scene = Scene::set().await;
+    let unsent = scene.stack.backstage.admit(scene.ada.owner()).await;
+    let stalled = scene.stack.backstage.admit(scene.ada.owner()).await;
+    scene.stack.backstage.let_pass(&unsent, &["due_at"]).await;
+    scene
+        .stack
+        .backstage
+        .let_pass(&stalled, &["due_at", "deadline"])
+        .await;
+    scene.stack.backstage.schedule_due(scene.ada.owner()).await;
+    scene.stack.fault(&slow_reconciler(500)).await;
+    let (one, other) = join(scene.stack.reconcile(), scene.stack.reconcile()).await;
+    let sum = |count: &str| one[count].as_u64().unwrap_or(0) + other[count].as_u64().unwrap_or(0);
+    for (count, expected) in [
+        ("resent", 1),
+        ("stalled", 1),
+        ("dispatched", 1),
+        ("errors", 0),
+    ] {
+        assert_eq!(sum(count), expected, "{count}: {one} and {other}");
+    }
+    assert_eq!(
+        (sum("nominated"), sum("raced")),
+        (6, 3),
+        "they overlapped: {one} and {other}"
+    );
+    scene.ada.ends_as(unsent.id, "SYNC_COMPLETED").await;
+    scene.ada.ends_as(stalled.id, "COMMAND_STALLED").await;
+    eventually("the scheduled sync ends", async || {
+        scene.stack.logged("a scheduled sync has ended").len() == 1
+    })
+    .await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_22_a_message_that_no_worker_ever_takes_up_fails_its_command_without_an_effect() {
+    let scene = Scene::set().await;
+    // Each delivery dies at its first call, and comes again at once.
+    let dies = json!({"service": "sqs", "operation": "ChangeMessageVisibility", "function": "sync",
+        "effect": "kill_before"});
+    scene.stack.fault(&dies).await;
+    let at_once = Duration::from_secs(1);
+    scene.stack.backstage.hide_for("SyncQueue", at_once).await;
+    let id = scene.ada.sync().await;
+    let patience = Duration::from_secs(60);
+    let ended = scene.ada.until_within(patience, id, "over", is_over).await;
+    assert_eq!(ended["resultCode"], "QUEUE_RETRIES_EXHAUSTED", "{ended}");
+    assert_eq!(
+        (&ended["effect"], &ended["attempts"]),
+        (&json!("none"), &json!(0))
+    );
+    assert_eq!(scene.listings().await, 0);
+    eventually("the dead letter is acknowledged", async || {
+        scene.stack.depth("SyncDeadLetterQueue").await == 0
+    })
+    .await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_23_a_dead_letter_consumer_that_fails_or_runs_twice_settles_once() {
+    let scene = Scene::set().await;
+    let stage = &scene.stack.backstage;
+    stage
+        .hide_for("SyncDeadLetterQueue", Duration::from_secs(1))
+        .await;
+    let down = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "dead-letter", "effect": "error"});
+    scene.stack.fault(&down).await;
+    let late = stage.admit(scene.ada.owner()).await;
+    stage.send("SyncDeadLetterQueue", &message(&late, 0)).await;
+    eventually("it fails twice", async || {
+        let again = "a dead letter could not be settled and comes again";
+        scene.stack.logged(again).len() >= 2
+    })
+    .await;
+    assert_eq!(scene.ada.command(late.id).await["status"], "accepted");
+    scene.stack.heal().await;
+    let ended = scene.ada.ends_as(late.id, "QUEUE_RETRIES_EXHAUSTED").await;
+    assert_eq!(ended["effect"], "none");
+
+    let twice = stage.admit(scene.ada.owner()).await;
+    let dead = batch("SyncDeadLetterQueue", &[message(&twice, 0)]);
+    let (one, other) = join(
+        scene.stack.invoke("dead-letter", &dead),
+        scene.stack.invoke("dead-letter", &dead),
+    )
+    .await;
+    for answer in [one, other] {
+        assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+    }
+    scene.ada.ends_as(twice.id, "QUEUE_RETRIES_EXHAUSTED").await;
+    eventually("the dead letter is acknowledged", async || {
+        scene.stack.depth("SyncDeadLetterQueue").await == 0
+    })
+    .await;
+    oracle::check(&scene.stack, &[&scene.ada]).await;
+}

@@ -1,0 +1,61 @@
+//! A stack with an owner who has enabled one small repository.
+
+use serde_json::json;
+use tests::{Caller, Stack};
+
+use crate::oracle;
+
+/// A repository with 14 alerts, on one page.
+pub(crate) const PYGOAT: (u64, &str) = (700_000_004, "acme-appsec/pygoat");
+/// A repository with 317 alerts, on four pages.
+pub(crate) const ZEPPELIN: (u64, &str) = (700_000_001, "acme-appsec/zeppelin");
+/// A repository with 69 alerts, on one page.
+pub(crate) const NODEGOAT: (u64, &str) = (700_000_002, "acme-appsec/nodegoat");
+
+pub(crate) struct Scene {
+    pub(crate) stack: Stack,
+    pub(crate) ada: Caller,
+}
+
+impl Scene {
+    /// Only Pygoat is in scope.
+    pub(crate) async fn set() -> Self {
+        Self::with(&[], &[PYGOAT.0]).await
+    }
+
+    pub(crate) async fn with(options: &[&str], repositories: &[u64]) -> Self {
+        let stack = Stack::start(options).await;
+        let ada = ada(&stack).await;
+        stack.backstage.enable(ada.owner(), repositories).await;
+        Self { stack, ada }
+    }
+
+    /// Another owner, with Pygoat in scope.
+    pub(crate) async fn another(&self, subject: &str) -> Caller {
+        let caller = self.stack.caller(&json!({"sub": subject})).await;
+        let owner = caller.owner();
+        self.stack.backstage.enable(owner, &[PYGOAT.0]).await;
+        caller
+    }
+
+    /// How often GitHub was asked for Pygoat's alerts.
+    pub(crate) async fn listings(&self) -> usize {
+        let path = format!("/repos/{}/dependabot/alerts", PYGOAT.1);
+        self.stack.github_calls(&path).await.len()
+    }
+
+    /// Checks what always holds.
+    pub(crate) async fn holds(&self) {
+        oracle::check(&self.stack, &[&self.ada]).await;
+    }
+}
+
+/// Somebody whose name, address and id are easily found where they do not belong.
+pub(crate) async fn ada(stack: &Stack) -> Caller {
+    let claims = json!({
+        "sub": oracle::SUBJECT,
+        "name": "Ada Canary",
+        "email": "ada.canary@example.invalid",
+    });
+    stack.caller(&claims).await
+}

@@ -1,0 +1,266 @@
+//! What cannot be injected from outside a function: panics, an index that lags, clocks that differ. The same code
+//! against a table and queues of a test's own.
+
+use std::{cell::Cell, time::Duration};
+
+use reconcile::Reconciler;
+use security_agent::{
+    Timestamp,
+    clock::Clock,
+    command::{Command, CommandKey},
+    ledger::{Admission, Claim, Ending, Ledger},
+    lifecycle::Status,
+    owners::Owners,
+    queue::{Message, QueueUrl},
+    result_code::{Effect, ResultCode},
+    sqs::{Delivery, Verdict, each_message},
+    table::Table,
+    worker::{Effected, Invocation, Worker},
+};
+use tests::{Holder, NOON, TIMEOUTS, TestQueues, TestTable, noon, owner, standings, sync_of};
+
+const DONE: Effected = Effected::Ended(Ending {
+    code: ResultCode::SyncCompleted,
+    effect: Effect::Applied,
+    last_error: None,
+    progress: None,
+});
+
+struct Scene {
+    table: TestTable,
+    queues: TestQueues,
+    sync: QueueUrl,
+    malformed: QueueUrl,
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let queues = TestQueues::create().await;
+        Self {
+            table: TestTable::create().await,
+            sync: queues.queue("sync").await,
+            malformed: queues.queue("malformed").await,
+            queues,
+        }
+    }
+
+    fn worker(&self, table: Table, clock: Clock) -> Worker {
+        Worker {
+            ledger: Ledger::new(table, TIMEOUTS),
+            inbox: self.queues.inbox(vec![self.sync.clone()]),
+            sender: self.queues.sender(),
+            queue: self.sync.clone(),
+            malformed: self.malformed.clone(),
+            max_receives: 5,
+            clock,
+        }
+    }
+
+    fn reconciler(&self, table: Table, clock: Clock) -> Reconciler {
+        Reconciler {
+            ledger: Ledger::new(table.clone(), TIMEOUTS),
+            owners: Owners::new(table),
+            sender: self.queues.sender(),
+            sync_queue: self.sync.clone(),
+            scheduled_queue: self.sync.clone(),
+            clock,
+        }
+    }
+
+    async fn admit(&self, now: Timestamp) -> CommandKey {
+        let admitted = self.table.ledger().admit(sync_of(&owner()), now).await;
+        let Ok(Admission::Admitted(command, _)) = admitted else {
+            panic!("not admitted: {admitted:?}");
+        };
+        let (key, stage) = (command.key.clone(), command.standing.stage);
+        self.queues
+            .send(&self.sync, &Message::Command { key, stage }.body())
+            .await;
+        command.key
+    }
+
+    async fn stored(&self, key: &CommandKey) -> Command {
+        let stored = self
+            .table
+            .ledger()
+            .read(key, Timestamp::from_millis(0))
+            .await;
+        stored.expect("the table answers").expect("it is there")
+    }
+}
+
+/// An invocation of half a minute.
+fn invocation() -> Invocation {
+    Invocation::until(noon(30), NOON)
+}
+
+async fn no_message(_: Message) -> Verdict {
+    panic!("only commands are delivered here")
+}
+
+#[tokio::test]
+async fn fault_14_a_panic_costs_only_its_own_message() {
+    let scene = Scene::set().await;
+    let worker = scene.worker(scene.table.table(), Clock::new(|| NOON));
+    let mut keys = Vec::new();
+    for _ in 0..3 {
+        keys.push(scene.admit(NOON).await);
+    }
+    let batch = scene.queues.batch(&scene.sync).await;
+    let unlucky = batch.records.iter().find(|record| {
+        let body = record.body.as_deref().unwrap_or_default();
+        body.contains(&keys[1].id.to_string())
+    });
+    let unlucky = unlucky.expect("it is in the batch");
+    let panics = Cell::new(true);
+    let effect = async |_: &Claim, command: &Command| {
+        assert!(!(panics.get() && command.key == keys[1]), "a bug");
+        DONE
+    };
+    let answer = each_message(&batch, async |delivery| {
+        worker
+            .deliver(&delivery, invocation(), &effect, no_message)
+            .await
+    })
+    .await;
+    let again: Vec<_> = answer
+        .batch_item_failures
+        .iter()
+        .map(|failure| &failure.item_identifier)
+        .collect();
+    assert_eq!(again, [unlucky.message_id.as_ref().expect("an id")]);
+    for key in [&keys[0], &keys[2]] {
+        assert_eq!(scene.stored(key).await.status(), Status::Succeeded);
+    }
+    let released = scene.stored(&keys[1]).await;
+    assert_eq!(released.status(), Status::Running);
+    assert_eq!(
+        released.standing.hold.map(|hold| hold.until),
+        Some(NOON),
+        "given back at once"
+    );
+
+    panics.set(false);
+    let verdict = worker
+        .deliver(&Delivery::of(unlucky), invocation(), &effect, no_message)
+        .await;
+    assert_eq!(verdict, Verdict::Done);
+    let ended = scene.stored(&keys[1]).await;
+    assert_eq!(
+        (ended.status(), ended.standing.attempt),
+        (Status::Succeeded, 2)
+    );
+}
+
+#[tokio::test]
+async fn fault_20_where_the_index_lags_the_row_decides() {
+    let scene = Scene::set().await;
+    let (proxy, through) = scene.table.through(&[]).await;
+    let mut due = Vec::new();
+    for (name, standing) in standings(Holder::Another) {
+        if [
+            "accepted",
+            "accepted, past its deadline",
+            "lapsed, past its deadline",
+        ]
+        .contains(&name)
+        {
+            due.push(scene.table.seed(standing).await.key);
+        }
+    }
+    proxy.freeze("Query");
+    let reconciler = scene.reconciler(through, Clock::new(|| NOON));
+    let first = reconciler
+        .reconcile(Invocation::until(noon(50), NOON))
+        .await;
+    assert_eq!(
+        (first.nominated, first.resent, first.stalled),
+        (3, 1, 2),
+        "{first:?}"
+    );
+    let mut rows = Vec::new();
+    for key in &due {
+        rows.push(scene.stored(key).await);
+    }
+    // The index shows all three as they were before.
+    let second = reconciler
+        .reconcile(Invocation::until(noon(50), NOON))
+        .await;
+    assert_eq!((second.nominated, second.raced), (3, 3), "{second:?}");
+    assert_eq!((second.resent, second.stalled), (0, 0), "{second:?}");
+    for (key, row) in due.iter().zip(&rows) {
+        assert_eq!(&scene.stored(key).await, row);
+    }
+}
+
+/// How far each clock is off.
+const OFF: Duration = Duration::from_secs(120);
+
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the clocks of two machines that disagree with a real one"
+)]
+fn real() -> Timestamp {
+    Timestamp::now()
+}
+
+fn fast() -> Timestamp {
+    real() + OFF
+}
+
+fn slow() -> Timestamp {
+    real() - OFF
+}
+
+#[tokio::test]
+async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outcome() {
+    for (mine, theirs) in [
+        (slow as fn() -> Timestamp, fast as fn() -> Timestamp),
+        (fast, slow),
+    ] {
+        let scene = Scene::set().await;
+        let (mine, theirs) = (Clock::new(mine), Clock::new(theirs));
+        let worker = scene.worker(scene.table.following(&mine).await, mine);
+        let table = scene.table.following(&theirs).await;
+        let other = scene.worker(table.clone(), theirs.clone());
+        let reconciler = scene.reconciler(table, theirs);
+        let tick = async || {
+            reconciler
+                .reconcile(Invocation::until(noon(50), NOON))
+                .await
+        };
+
+        // Admitted 200 s ago: to be sent again, and not to be stalled for another 100 s.
+        let key = scene.admit(real() - Duration::from_secs(200)).await;
+        let report = tick().await;
+        assert_eq!((report.resent, report.stalled), (1, 0), "{report:?}");
+        let batch = scene.queues.batch(&scene.sync).await;
+        let delivery = Delivery::of(&batch.records[0]);
+        let work = async |_: &Claim, _: &Command| {
+            let nothing = async |_: &Claim, _: &Command| panic!("a second claim");
+            let verdict = other
+                .deliver(&delivery, invocation(), nothing, no_message)
+                .await;
+            assert_eq!(verdict, Verdict::Again, "the claim lives");
+            assert_eq!(tick().await.stalled, 0);
+            DONE
+        };
+        let verdict = worker
+            .deliver(&delivery, invocation(), work, no_message)
+            .await;
+        assert_eq!(verdict, Verdict::Done);
+        let ended = scene.stored(&key).await;
+        assert_eq!(ended.status(), Status::Succeeded);
+        let completed = ended.ended.expect("it has ended").completed_at;
+        let apart = real().since(completed).max(completed.since(real()));
+        assert!(apart < Duration::from_secs(10), "dated {apart:?} off");
+
+        let late = async |_: &Claim, _: &Command| panic!("it has ended");
+        let verdict = other
+            .deliver(&delivery, invocation(), late, no_message)
+            .await;
+        assert_eq!(verdict, Verdict::Done);
+        assert_eq!(tick().await.stalled, 0);
+        assert_eq!(scene.stored(&key).await, ended);
+    }
+}

@@ -1,0 +1,251 @@
+//! The data services of a stack, reached directly: what a test stages or checks there no fault befalls.
+
+use std::time::Duration;
+
+use aws_sdk_dynamodb::{
+    Client,
+    config::{BehaviorVersion, Region},
+    types::AttributeValue::{self, N, S},
+};
+use aws_sdk_sqs::types::{Message as Received, QueueAttributeName};
+use security_agent::{
+    Timestamp,
+    command::{Command, CommandId, CommandKey},
+    ledger::{Admission, Ledger},
+    lifecycle::Stage,
+    owner::Owner,
+    owners::{Owners, Saved},
+    queue::Message,
+    settings::{RepositorySelection, Settings},
+    table::{Item, Table},
+};
+use serde_json::{Value, json};
+
+use crate::{TIMEOUTS, credentials, sync_of};
+
+/// DynamoDB and SQS as the stack's owner has them.
+#[derive(Clone, Debug)]
+pub struct Backstage {
+    dynamodb: Client,
+    sqs: aws_sdk_sqs::Client,
+    table: String,
+}
+
+impl Backstage {
+    /// Of the stack whose services listen there.
+    pub(crate) async fn open(dynamodb: &str, sqs: &str) -> Self {
+        let dynamodb = aws_sdk_dynamodb::Config::builder()
+            .behavior_version(BehaviorVersion::latest())
+            .region(Region::new("us-east-1"))
+            .credentials_provider(credentials())
+            .endpoint_url(dynamodb)
+            .build();
+        let dynamodb = Client::from_conf(dynamodb);
+        let sqs = aws_sdk_sqs::Config::builder()
+            .behavior_version(aws_sdk_sqs::config::BehaviorVersion::latest())
+            .region(aws_sdk_sqs::config::Region::new("us-east-1"))
+            .credentials_provider(credentials())
+            .endpoint_url(sqs)
+            .build();
+        let tables = dynamodb.list_tables().send().await.expect("it lists");
+        let table = tables.table_names().first().expect("there is one").clone();
+        Self {
+            dynamodb,
+            sqs: aws_sdk_sqs::Client::from_conf(sqs),
+            table,
+        }
+    }
+
+    /// The table, as the stores take it.
+    pub fn table(&self) -> Table {
+        Table::new(self.dynamodb.clone(), &self.table)
+    }
+
+    /// Enables an owner with these repositories, without the sync that saving through the API would start.
+    pub async fn enable(&self, owner: &Owner, repositories: &[u64]) {
+        let settings = Settings {
+            enabled: true,
+            repository_selection: RepositorySelection::Selected,
+            selected_repository_ids: repositories.iter().map(|id| id_of(*id)).collect(),
+            ..Settings::default()
+        };
+        let owners = Owners::new(self.table());
+        let seen = owners.read(owner).await.expect("it reads").version;
+        let saved = owners.save(owner, &settings, seen, now()).await;
+        assert!(matches!(saved, Ok(Saved::Saved { .. })), "{saved:?}");
+    }
+
+    /// A sync that was admitted, and whose message was never sent.
+    pub async fn admit(&self, owner: &Owner) -> CommandKey {
+        let ledger = Ledger::new(self.table(), TIMEOUTS);
+        let admitted = ledger.admit(sync_of(owner), now()).await;
+        let Ok(Admission::Admitted(command, _)) = admitted else {
+            panic!("not admitted: {admitted:?}");
+        };
+        command.key
+    }
+
+    /// The command as it is stored, expired or not.
+    pub async fn command(&self, key: &CommandKey) -> Command {
+        let ledger = Ledger::new(self.table(), TIMEOUTS);
+        let found = ledger.read(key, Timestamp::from_millis(0)).await;
+        found.expect("it reads").expect("it is there")
+    }
+
+    /// An item as it is.
+    pub async fn item(&self, pk: &str, sk: &str) -> Option<Item> {
+        let read = self.dynamodb.get_item().table_name(&self.table);
+        let read = read.key("pk", S(pk.to_owned())).key("sk", S(sk.to_owned()));
+        let read = read.consistent_read(true).send().await;
+        read.expect("it reads").item
+    }
+
+    /// Every item whose partition begins so.
+    #[expect(clippy::disallowed_methods, reason = "a test's table is small")]
+    pub async fn items(&self, prefix: &str) -> Vec<Item> {
+        let scan = self.dynamodb.scan().table_name(&self.table);
+        let scan = scan.filter_expression("begins_with(pk, :prefix)");
+        let scan = scan.expression_attribute_values(":prefix", S(prefix.to_owned()));
+        let mut pages = scan.consistent_read(true).into_paginator().send();
+        let mut items = Vec::new();
+        while let Some(page) = pages.next().await {
+            items.extend(page.expect("it scans").items.unwrap_or_default());
+        }
+        items
+    }
+
+    /// Sets an attribute of an item, in place of letting the time pass that would.
+    #[expect(clippy::disallowed_methods, reason = "moves a row's own clock")]
+    async fn set(&self, pk: &str, sk: &str, attribute: &str, value: AttributeValue) {
+        let update = self.dynamodb.update_item().table_name(&self.table);
+        update
+            .key("pk", S(pk.to_owned()))
+            .key("sk", S(sk.to_owned()))
+            .update_expression("SET #a = :v")
+            .condition_expression("attribute_exists(pk)")
+            .expression_attribute_names("#a", attribute)
+            .expression_attribute_values(":v", value)
+            .send()
+            .await
+            .expect("the item is there");
+    }
+
+    /// Lets moments of a command's row be past: `due_at`, `deadline`, `claim_until`, `waiting_until`.
+    pub async fn let_pass(&self, key: &CommandKey, moments: &[&str]) {
+        let past = now().as_millis() - 1_000;
+        let pk = format!("command#{}", key.owner);
+        for moment in moments {
+            self.set(&pk, &key.id.to_string(), moment, N(past.to_string()))
+                .await;
+        }
+    }
+
+    /// Lets items expire whose partition begins so; nobody has deleted them yet.
+    pub async fn expire(&self, prefix: &str) {
+        let past = now().as_seconds() - 1;
+        for item in self.items(prefix).await {
+            let key = |name| item.get(name).and_then(|key| key.as_s().ok()).cloned();
+            let (pk, sk) = (key("pk").expect("a key"), key("sk").expect("a key"));
+            self.set(&pk, &sk, "expires_at", N(past.to_string())).await;
+        }
+    }
+
+    /// Lets the turn of an owner's scheduled sync come.
+    pub async fn schedule_due(&self, owner: &Owner) {
+        let past = N((now().as_millis() - 1_000).to_string());
+        self.set(&format!("owner#{owner}"), "settings", "due_at", past)
+            .await;
+    }
+
+    async fn url(&self, queue: &str) -> String {
+        let url = self.sqs.get_queue_url().queue_name(queue).send().await;
+        let url = url.expect("the queue exists").queue_url;
+        url.expect("it has a URL")
+    }
+
+    /// Sends a body as it is.
+    pub async fn send(&self, queue: &str, body: &str) {
+        let send = self.sqs.send_message().queue_url(self.url(queue).await);
+        let sent = send.message_body(body).send().await;
+        sent.expect("it is queued");
+    }
+
+    /// For how long a queue hides what it has delivered.
+    pub async fn hide_for(&self, queue: &str, visibility: Duration) {
+        let set = self.sqs.set_queue_attributes();
+        set.queue_url(self.url(queue).await)
+            .attributes(
+                QueueAttributeName::VisibilityTimeout,
+                visibility.as_secs().to_string(),
+            )
+            .send()
+            .await
+            .expect("the queue takes it");
+    }
+
+    /// The messages that are visible in a queue that nobody reads; they stay.
+    pub async fn peek(&self, queue: &str) -> Vec<Received> {
+        let receive = self.sqs.receive_message().queue_url(self.url(queue).await);
+        let received = receive
+            .max_number_of_messages(10)
+            .visibility_timeout(0)
+            .message_attribute_names("All")
+            .send()
+            .await;
+        received
+            .expect("the queue answers")
+            .messages
+            .unwrap_or_default()
+    }
+}
+
+fn id_of(id: u64) -> security_agent::finding::RepositoryId {
+    security_agent::finding::RepositoryId::new(id)
+}
+
+/// The message of a command at a stage.
+pub fn message(key: &CommandKey, stage: u32) -> String {
+    let (key, stage) = (key.clone(), Stage(stage));
+    Message::Command { key, stage }.body()
+}
+
+/// What Lambda is invoked with for these bodies: `m0`, `m1`, … from `queue`, delivered for the first time.
+pub fn batch(queue: &str, bodies: &[String]) -> Value {
+    let records: Vec<Value> = bodies
+        .iter()
+        .enumerate()
+        .map(|(index, body)| {
+            json!({
+                "messageId": format!("m{index}"),
+                "receiptHandle": "of a test's own",
+                "body": body,
+                "attributes": { "ApproximateReceiveCount": "1" },
+                "messageAttributes": {},
+                "eventSource": "aws:sqs",
+                "eventSourceARN": format!("arn:aws:sqs:us-east-1:000000000000:{queue}"),
+                "awsRegion": "us-east-1",
+            })
+        })
+        .collect();
+    json!({ "Records": records })
+}
+
+/// The messages of a batch that are to come again.
+pub fn failures(answer: &Value) -> Vec<&str> {
+    let failures = answer["batchItemFailures"].as_array();
+    let failures = failures.expect("a batch's answer").iter();
+    failures
+        .map(|failure| failure["itemIdentifier"].as_str().expect("an id"))
+        .collect()
+}
+
+/// The id in a command's view.
+pub fn command_id(view: &Value) -> CommandId {
+    let id = view["id"].as_str().expect("a command has an id");
+    id.parse().expect("a UUID")
+}
+
+#[expect(clippy::disallowed_methods, reason = "the stack lives in real time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}

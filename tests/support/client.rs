@@ -1,0 +1,260 @@
+//! The API as an owner's client sees it. It remembers what it was told, so that a test can hold the system to it.
+
+use std::{
+    collections::BTreeMap,
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use reqwest::{Method, StatusCode, header::HeaderMap};
+use security_agent::{
+    command::{CommandId, CommandKey},
+    owner::{Owner, UserId},
+};
+use serde_json::{Value, json};
+use tokio::time::{Instant, sleep};
+
+use crate::{backstage::command_id, stack::PATIENCE};
+
+/// A person with a token, acting for their own `user:` owner.
+#[derive(Clone, Debug)]
+pub struct Caller {
+    http: reqwest::Client,
+    url: String,
+    token: String,
+    owner: Owner,
+    told: Arc<Mutex<Told>>,
+}
+
+/// What the API has said.
+#[derive(Debug, Default)]
+struct Told {
+    /// Commands as they were first reported to have ended.
+    ended: BTreeMap<CommandId, Value>,
+    /// The bodies of all refusals.
+    refusals: Vec<String>,
+}
+
+/// An answer of the API.
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// Its status.
+    pub status: StatusCode,
+    /// Its headers.
+    pub headers: HeaderMap,
+    /// Its body; `null` if that is no JSON.
+    pub body: Value,
+}
+
+impl Caller {
+    pub(crate) fn new(url: &str, token: &str, subject: &str) -> Self {
+        Self {
+            http: reqwest::Client::new(),
+            url: url.to_owned(),
+            token: token.to_owned(),
+            owner: Owner::User(UserId::parse(subject).expect("a user's id")),
+            told: Arc::default(),
+        }
+    }
+
+    /// The same person at another address of the API.
+    #[must_use]
+    pub fn at(&self, url: &str) -> Self {
+        Self {
+            url: url.to_owned(),
+            ..self.clone()
+        }
+    }
+
+    /// The owner that the person is.
+    pub const fn owner(&self) -> &Owner {
+        &self.owner
+    }
+
+    /// The person's token.
+    pub fn token(&self) -> &str {
+        &self.token
+    }
+
+    /// The key of one of the owner's commands.
+    pub fn key(&self, id: CommandId) -> CommandKey {
+        CommandKey {
+            owner: self.owner.clone(),
+            id,
+        }
+    }
+
+    fn told(&self) -> MutexGuard<'_, Told> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// A request under `/v1/owners`; `Err` if it was not answered in time.
+    pub async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        headers: &[(&str, &str)],
+        body: Option<&Value>,
+        patience: Duration,
+    ) -> reqwest::Result<Answer> {
+        let mut request = self
+            .http
+            .request(method, format!("{}/v1/owners/{path}", self.url))
+            .bearer_auth(&self.token)
+            .timeout(patience);
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        if let Some(body) = body {
+            request = request.json(body);
+        }
+        let response = request.send().await?;
+        let (status, headers) = (response.status(), response.headers().clone());
+        let text = response.text().await?;
+        if status.is_client_error() || status.is_server_error() {
+            self.told().refusals.push(text.clone());
+        }
+        let body = serde_json::from_str(&text).unwrap_or(Value::Null);
+        Ok(Answer {
+            status,
+            headers,
+            body,
+        })
+    }
+
+    /// What a path under the owner's own answers.
+    pub async fn get(&self, path: &str) -> Answer {
+        let path = format!("me/{path}");
+        let answer = self.request(Method::GET, &path, &[], None, PATIENCE);
+        answer.await.expect("the API answers")
+    }
+
+    /// Every element of a list, page after page.
+    pub async fn all(&self, list: &str) -> Vec<Value> {
+        let mut elements = Vec::new();
+        let mut cursor = String::new();
+        loop {
+            let page = self.get(&format!("{list}?limit=100{cursor}")).await;
+            assert_eq!(page.status, StatusCode::OK, "{list}: {}", page.body);
+            elements.extend(page.body[list].as_array().expect("a list").clone());
+            match page.body["nextCursor"].as_str() {
+                Some(next) => cursor = format!("&cursor={next}"),
+                None => return elements,
+            }
+        }
+    }
+
+    /// Asks for a command.
+    pub async fn post(&self, command: &Value, key: Option<&str>) -> Answer {
+        let posted = self.post_within(PATIENCE, command, key).await;
+        posted.expect("the API answers")
+    }
+
+    /// Asks for a command, and waits no longer than so for the answer.
+    pub async fn post_within(
+        &self,
+        patience: Duration,
+        command: &Value,
+        key: Option<&str>,
+    ) -> reqwest::Result<Answer> {
+        let headers: Vec<(&str, &str)> = key
+            .map(|key| ("idempotency-key", key))
+            .into_iter()
+            .collect();
+        self.request(
+            Method::POST,
+            "me/commands",
+            &headers,
+            Some(command),
+            patience,
+        )
+        .await
+    }
+
+    /// Has a sync of everything in scope admitted.
+    pub async fn sync(&self) -> CommandId {
+        self.admitted(&json!({"type": "sync"})).await
+    }
+
+    /// Has a sync of one repository admitted.
+    pub async fn sync_of(&self, repository: &str) -> CommandId {
+        self.admitted(&json!({"type": "sync", "repository": repository}))
+            .await
+    }
+
+    async fn admitted(&self, command: &Value) -> CommandId {
+        let answer = self.post(command, None).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        command_id(&answer.body)
+    }
+
+    /// The command as it is shown now. What was once shown to have ended must not look otherwise later.
+    pub async fn command(&self, id: CommandId) -> Value {
+        let answer = self.get(&format!("commands/{id}")).await;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
+        self.note(&answer.body);
+        answer.body
+    }
+
+    /// Holds what is shown now against what was told before.
+    pub fn note(&self, view: &Value) {
+        let mut told = self.told();
+        let id = command_id(view);
+        match told.ended.get(&id) {
+            Some(first) => assert_eq!(view, first, "it changed after it had ended"),
+            None if is_over(view) => _ = told.ended.insert(id, view.clone()),
+            None => {}
+        }
+    }
+
+    /// Forgets how a command ended, because it is to be admitted once more.
+    pub fn readmits(&self, id: CommandId) {
+        self.told().ended.remove(&id);
+    }
+
+    /// The bodies of all refusals so far.
+    pub fn refusals(&self) -> Vec<String> {
+        self.told().refusals.clone()
+    }
+
+    /// Waits until the command is shown so.
+    pub async fn until(&self, id: CommandId, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
+        self.until_within(PATIENCE, id, what, is_so).await
+    }
+
+    /// Waits at most so long until the command is shown so.
+    pub async fn until_within(
+        &self,
+        patience: Duration,
+        id: CommandId,
+        what: &str,
+        is_so: impl Fn(&Value) -> bool,
+    ) -> Value {
+        let deadline = Instant::now() + patience;
+        loop {
+            let view = self.command(id).await;
+            if is_so(&view) {
+                return view;
+            }
+            assert!(Instant::now() < deadline, "never {what}: {view}");
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the command has ended.
+    pub async fn ended(&self, id: CommandId) -> Value {
+        self.until(id, "over", is_over).await
+    }
+
+    /// Waits until the command has ended, with this code.
+    pub async fn ends_as(&self, id: CommandId, code: &str) -> Value {
+        let view = self.ended(id).await;
+        assert_eq!(view["resultCode"], code, "{view}");
+        view
+    }
+}
+
+/// Whether the command has ended.
+pub fn is_over(view: &Value) -> bool {
+    !matches!(view["status"].as_str(), Some("accepted" | "running"))
+}

@@ -1,0 +1,351 @@
+//! The local stack as a process of its own, reached as from outside.
+
+use std::{
+    io::{BufRead, BufReader},
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use reqwest::{Method, Response, StatusCode};
+use serde_json::Value;
+use tokio::{
+    sync::{OnceCell, Semaphore, SemaphorePermit, oneshot},
+    time::{Instant, sleep, timeout},
+};
+
+use crate::{Caller, backstage::Backstage};
+
+/// Stacks that run at once: each is a handful of processes.
+static SLOTS: Semaphore = Semaphore::const_new(4);
+/// The binaries are built once per run of the tests.
+static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
+/// How long a stack may take to start beside others.
+const START: Duration = Duration::from_secs(60);
+/// How long something that happens by itself may take.
+pub const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A running stack. It ends with this value, and nothing of it stays.
+#[derive(Debug)]
+pub struct Stack {
+    process: Child,
+    url: String,
+    github: String,
+    http: reqwest::Client,
+    data: Data,
+    /// The services behind the functions, past every injected fault.
+    pub backstage: Backstage,
+    _slot: SemaphorePermit<'static>,
+}
+
+/// Where a stack keeps its files.
+#[derive(Debug)]
+struct Data {
+    directory: PathBuf,
+    temporary: bool,
+}
+
+impl Drop for Data {
+    fn drop(&mut self) {
+        if self.temporary {
+            // A directory that stays in the way of nothing is no reason to fail.
+            let _ = std::fs::remove_dir_all(&self.directory);
+        }
+    }
+}
+
+impl Stack {
+    /// Starts one that keeps nothing, with these further options of `cargo local`.
+    pub async fn start(options: &[&str]) -> Self {
+        let mut all = vec!["--ephemeral"];
+        all.extend(options);
+        Self::launch(&all, None).await.expect("the stack starts")
+    }
+
+    /// Starts one on this directory, which stays.
+    pub async fn start_on(data: &Path, options: &[&str]) -> Self {
+        let path = data.to_str().expect("the path is text");
+        let mut all = vec!["--data", path];
+        all.extend(options);
+        let started = Self::launch(&all, Some(data)).await;
+        started.expect("the stack starts")
+    }
+
+    /// What a stack says that does not start.
+    pub async fn refusal(options: &[&str]) -> String {
+        let mut all = vec!["--ephemeral"];
+        all.extend(options);
+        let started = Self::launch(&all, None).await;
+        started.expect_err("the stack must not start")
+    }
+
+    async fn launch(options: &[&str], data: Option<&Path>) -> Result<Self, String> {
+        let slot = SLOTS.acquire().await.expect("it is never closed");
+        let mut process = Command::new(binaries().await.join("local"))
+            .args(["--no-build", "--no-schedules", "--listen=127.0.0.1:0"])
+            .args(options)
+            .stdin(Stdio::null())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .expect("the binary is built");
+        let said = Arc::new(Mutex::new(String::new()));
+        let errors = process.stderr.take().expect("it is piped");
+        let ear = listen_to(errors, Arc::clone(&said));
+        let output = process.stdout.take().expect("it is piped");
+        let (tell, ready) = oneshot::channel();
+        std::thread::spawn(move || {
+            let first = BufReader::new(output).lines().next();
+            // Nobody waits any more once the start has taken too long.
+            let _ = tell.send(first.and_then(Result::ok));
+        });
+        let line = timeout(START, ready).await.ok().and_then(Result::ok);
+        let url = line.flatten();
+        let url = url.as_deref().and_then(|line| line.strip_prefix("ready "));
+        let Some(url) = url.map(str::to_owned) else {
+            end(&mut process);
+            // Its last words have been read once the pipe is closed.
+            let _ = ear.join();
+            return Err(text(&said));
+        };
+        let said = text(&said);
+        let after = |label: &str| {
+            let rest = said
+                .split_once(label)
+                .expect("the stack says where it is")
+                .1;
+            rest.split([',', '\n'])
+                .next()
+                .unwrap_or_default()
+                .to_owned()
+        };
+        let logs = PathBuf::from(after("the functions log to "));
+        let directory = logs.parent().expect("logs lie in the data").to_owned();
+        Ok(Self {
+            process,
+            url,
+            github: after("GitHub at "),
+            http: reqwest::Client::new(),
+            data: Data {
+                directory,
+                temporary: data.is_none(),
+            },
+            backstage: Backstage::open(&after("DynamoDB at "), &after("SQS at ")).await,
+            _slot: slot,
+        })
+    }
+
+    /// The address of the API.
+    pub fn url(&self) -> &str {
+        &self.url
+    }
+
+    /// The address of GitHub, as the functions know it.
+    pub fn github(&self) -> &str {
+        &self.github
+    }
+
+    /// Somebody with a token, connected to the simulator's installation.
+    pub async fn caller(&self, claims: &Value) -> Caller {
+        let answer = self.ask(Method::POST, "/local/tokens", claims).await;
+        let token = answer["token"].as_str().expect("a token");
+        let subject = claims["sub"].as_str().expect("a subject");
+        Caller::new(&self.url, token, subject)
+    }
+
+    /// What a local endpoint answers.
+    pub async fn get(&self, path: &str) -> Value {
+        self.ask(Method::GET, path, &Value::Null).await
+    }
+
+    async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
+        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        if !body.is_null() {
+            request = request.json(body);
+        }
+        request.send().await.expect("the stack answers")
+    }
+
+    async fn ask(&self, method: Method, path: &str, body: &Value) -> Value {
+        let answer = self.send(method, path, body).await;
+        let status = answer.status();
+        let text = answer.text().await.expect("a whole answer");
+        assert!(status.is_success(), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap_or(Value::Null)
+    }
+
+    /// Lets calls between the functions and the data services go wrong.
+    pub async fn fault(&self, fault: &Value) {
+        self.ask(Method::POST, "/local/aws/faults", fault).await;
+    }
+
+    /// Lets calls of GitHub go wrong.
+    pub async fn github_fault(&self, fault: &Value) {
+        self.ask(Method::POST, "/local/github/faults", fault).await;
+    }
+
+    /// From here on nothing goes wrong any more.
+    pub async fn heal(&self) {
+        for service in ["aws", "github"] {
+            let path = format!("/local/{service}/faults");
+            self.ask(Method::DELETE, &path, &Value::Null).await;
+        }
+    }
+
+    /// Changes GitHub's data as somebody else would.
+    pub async fn at_github(&self, method: Method, path: &str, body: &Value) -> Value {
+        let path = format!("/local/github/{path}");
+        self.ask(method, &path, body).await
+    }
+
+    /// The calls that GitHub received whose path holds this text, with their answers' status.
+    pub async fn github_calls(&self, text: &str) -> Vec<u64> {
+        let calls = self.get("/local/github/requests").await;
+        let calls = calls.as_array().expect("a list").iter();
+        calls
+            .filter(|call| {
+                call["path"]
+                    .as_str()
+                    .is_some_and(|path| path.contains(text))
+            })
+            .map(|call| call["status"].as_u64().unwrap_or_default())
+            .collect()
+    }
+
+    /// Invokes a function with a payload of the test's own; `Err` holds the error it reported.
+    pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Value> {
+        let path = format!("/2015-03-31/functions/{function}/invocations");
+        let answer = self.send(Method::POST, &path, payload).await;
+        assert_eq!(answer.status(), StatusCode::OK, "{path}");
+        let failed = answer.headers().contains_key("x-amz-function-error");
+        let answer = answer.json().await.expect("it is JSON");
+        if failed { Err(answer) } else { Ok(answer) }
+    }
+
+    /// One run of the reconciler: what it counted.
+    pub async fn reconcile(&self) -> Value {
+        let path = "/local/schedules/reconcile";
+        self.ask(Method::POST, path, &Value::Null).await
+    }
+
+    /// How many messages a queue holds, whatever state they are in.
+    pub async fn depth(&self, name: &str) -> u64 {
+        let queues = self.get("/local/queues").await;
+        let queues = queues.as_array().expect("a list");
+        let queue = queues.iter().find(|queue| queue["name"] == name);
+        let queue = queue.expect("the queue is listed");
+        ["visible", "inFlight", "delayed"]
+            .iter()
+            .filter_map(|state| queue[state].as_u64())
+            .sum()
+    }
+
+    /// The calls of functions to the data services since the start or `forget_calls`.
+    pub async fn calls(&self) -> Value {
+        self.get("/local/aws/requests").await
+    }
+
+    /// Counts calls anew.
+    pub async fn forget_calls(&self) {
+        self.ask(Method::DELETE, "/local/aws/requests", &Value::Null)
+            .await;
+    }
+
+    /// What the functions have logged so far.
+    pub fn logs(&self) -> String {
+        let files = std::fs::read_dir(self.data.directory.join("logs"));
+        let files = files.expect("the functions log there");
+        let texts = files.map(|file| {
+            let path = file.expect("it can be listed").path();
+            std::fs::read_to_string(path).expect("a log is text")
+        });
+        texts.collect()
+    }
+
+    /// The lines that the functions logged with this message.
+    pub fn logged(&self, message: &str) -> Vec<Value> {
+        let logs = self.logs();
+        let lines = logs
+            .lines()
+            .filter_map(|line| serde_json::from_str(line).ok());
+        lines
+            .filter(|line: &Value| line["message"] == message)
+            .collect()
+    }
+
+    /// The processes of all functions.
+    pub async fn function_pids(&self) -> Vec<u64> {
+        let functions = self.get("/local/functions").await;
+        let functions = functions.as_array().expect("a list").iter();
+        functions
+            .flat_map(|function| function["pids"].as_array().cloned().unwrap_or_default())
+            .filter_map(|pid| pid.as_u64())
+            .collect()
+    }
+
+    /// Kills the whole stack without a warning.
+    pub fn kill(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+impl Drop for Stack {
+    fn drop(&mut self) {
+        end(&mut self.process);
+    }
+}
+
+/// Kills the process, whose functions the kernel then kills, and waits until it is gone.
+fn end(process: &mut Child) {
+    // Both fail only if it has ended and been waited for.
+    let _ = process.kill();
+    let _ = process.wait();
+}
+
+fn listen_to(
+    pipe: impl std::io::Read + Send + 'static,
+    said: Arc<Mutex<String>>,
+) -> std::thread::JoinHandle<()> {
+    std::thread::spawn(move || {
+        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
+            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
+            said.push_str(&line);
+            said.push('\n');
+        }
+    })
+}
+
+fn text(said: &Mutex<String>) -> String {
+    said.lock().unwrap_or_else(PoisonError::into_inner).clone()
+}
+
+/// Where the binaries are, built from the sources as they are now, in the profile of the tests.
+pub async fn binaries() -> &'static Path {
+    BUILT
+        .get_or_init(async || {
+            let test = std::env::current_exe().expect("a test has a file");
+            // <target>/<profile>/deps/<test>
+            let binaries = test.ancestors().nth(2).expect("it lies in <profile>/deps");
+            let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+            let built = local::compile::compile(&workspace, binaries).await;
+            built.expect("the workspace builds");
+            binaries.to_owned()
+        })
+        .await
+}
+
+/// Waits until the condition holds.
+pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !condition().await {
+        assert!(Instant::now() < deadline, "never: {what}");
+        sleep(Duration::from_millis(50)).await;
+    }
+}
+
+/// Whether a process of this id exists.
+pub fn is_alive(pid: u64) -> bool {
+    // A zombie is dead; only its parent has not noticed.
+    std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}
