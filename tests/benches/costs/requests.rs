@@ -1,0 +1,187 @@
+//! Requests and capacity of each thing that callers, messages and the clock make the functions do.
+
+use std::{path::Path, time::Duration};
+
+use serde_json::{Value, json};
+use tokio::time::sleep;
+
+use crate::{
+    Result,
+    owner::{Owner, id},
+    stack::Stack,
+    table,
+    usage::listed,
+};
+
+/// Commands for the lists and for the reconciler.
+const MANY: usize = 100;
+
+pub(crate) async fn measure(binaries: &Path) -> Result<()> {
+    let mut steps = Steps::default();
+    let stack = Stack::start(binaries, &[])?;
+    commands(&stack, &mut steps).await?;
+    findings(&stack, &mut steps).await?;
+    drop(stack);
+    reconciling(binaries, &mut steps).await?;
+    table::print(
+        "Requests and capacity units, no latency",
+        ["step", "by", "DynamoDB", "RCU", "WCU", "SQS", "GitHub"],
+        &steps.0,
+    );
+    Ok(())
+}
+
+/// Commands of an owner for whom nothing is enabled: no worker goes far with them.
+async fn commands(stack: &Stack, steps: &mut Steps) -> Result<()> {
+    let owner = Owner::connected(stack, "commands").await?;
+    let body = json!({"type": "sync"});
+    stack.hold_workers().await?;
+    let admit = owner.sync(&body, None);
+    let first = steps.of(stack, "admission", "api", admit).await?;
+    let admit = owner.sync(&body, Some("a-key"));
+    let second = steps
+        .of(stack, "admission with a key", "api", admit)
+        .await?;
+    let admit = owner.sync(&body, Some("a-key"));
+    let replayed = steps.of(stack, "its replay", "api", admit).await?;
+    if id(&second) != id(&replayed) {
+        return Err(format!("{replayed} is no replay of {second}").into());
+    }
+    let mut ids = vec![id(&first).to_owned(), id(&second).to_owned()];
+    let path = format!("commands/{}", ids[0]);
+    steps
+        .of(stack, "poll of a command", "api", owner.get(&path))
+        .await?;
+    while ids.len() < MANY {
+        ids.push(id(&owner.sync(&body, None).await?).to_owned());
+    }
+    let path = format!("commands?ids={}", ids.join(","));
+    let poll = steps
+        .of(stack, "poll of 100 by ids", "api", owner.get(&path))
+        .await?;
+    expect_many(&poll, MANY)?;
+    let list = owner.get("commands?state=active");
+    let active = steps.of(stack, "list of 100 active", "api", list).await?;
+    expect_many(&active, MANY)?;
+    stack.clear_faults().await?;
+    stack.idle().await?;
+    let list = owner.get("commands?state=active");
+    let active = steps
+        .of(stack, "the same when all have ended", "api", list)
+        .await?;
+    expect_many(&active, 0)?;
+    let history = steps
+        .of(stack, "history, 50 of 100", "api", owner.get("commands"))
+        .await?;
+    expect_many(&history, 50)
+}
+
+fn expect_many(list: &Value, many: usize) -> Result<()> {
+    match list["commands"].as_array().map(Vec::len) {
+        Some(length) if length == many => Ok(()),
+        length => Err(format!("{length:?} commands instead of {many}").into()),
+    }
+}
+
+/// Configuration, syncs, and what they leave to read.
+async fn findings(stack: &Stack, steps: &mut Steps) -> Result<()> {
+    let owner = Owner::connected(stack, "findings").await?;
+    let change = json!({"slaDays": {"critical": 7}});
+    let save = owner.configure(&change);
+    steps
+        .of(stack, "save of the configuration", "api", save)
+        .await?;
+    let enable = owner.enable();
+    let enabled = steps.of(stack, "save that enables", "api", enable).await?;
+    owner.completed(&enabled).await?;
+    stack.idle().await?;
+
+    // Another owner's, so that the first call to GitHub with its sign-in is not part of it.
+    let owner = Owner::connected(stack, "findings-2").await?;
+    let first = async { owner.completed(&owner.enable().await?).await };
+    steps
+        .of(stack, "first sync, 5 repositories", "sync", first)
+        .await?;
+    owner.has_every_finding().await?;
+    let page = steps
+        .of(stack, "page of 50 findings", "api", owner.get("findings"))
+        .await?;
+    let finding = format!("findings/{}", id(&page["findings"][0]).replace('#', "%23"));
+    steps
+        .of(stack, "one finding", "api", owner.get(&finding))
+        .await?;
+    steps
+        .of(stack, "summary", "api", owner.get("summary"))
+        .await?;
+    stack.idle().await?;
+    for (step, body) in [
+        ("sync, nothing changed", json!({"type": "sync"})),
+        (
+            "sync of one of them, unchanged",
+            json!({"type": "sync", "repository": "acme-appsec/zeppelin"}),
+        ),
+    ] {
+        let again = async { owner.completed(&owner.sync(&body, None).await?).await };
+        steps.of(stack, step, "sync", again).await?;
+        stack.idle().await?;
+    }
+    let run = async { stack.post("/local/schedules/reconcile", &json!({})).await };
+    steps
+        .of(stack, "reconcile, nothing due", "reconcile", run)
+        .await?;
+    owner.has_every_finding().await
+}
+
+/// A stack whose commands stall after a second without a worker.
+async fn reconciling(binaries: &Path, steps: &mut Steps) -> Result<()> {
+    let stack = Stack::start(binaries, &["--parameter", "AcceptedTimeoutSeconds=1"])?;
+    let owner = Owner::connected(&stack, "stalled").await?;
+    stack.hold_workers().await?;
+    for _ in 0..MANY {
+        owner.sync(&json!({"type": "sync"}), None).await?;
+    }
+    sleep(Duration::from_millis(1_100)).await;
+    let run = async { stack.post("/local/schedules/reconcile", &json!({})).await };
+    let report = steps
+        .of(&stack, "reconcile, 100 stalled", "reconcile", run)
+        .await?;
+    if report["stalled"] == MANY {
+        Ok(())
+    } else {
+        Err(format!("not {MANY} commands were stalled: {report}").into())
+    }
+}
+
+/// The rows of the table.
+#[derive(Default)]
+struct Steps(Vec<[String; 7]>);
+
+impl Steps {
+    /// Does a step and adds what it cost one function.
+    async fn of(
+        &mut self,
+        stack: &Stack,
+        step: &str,
+        function: &str,
+        work: impl Future<Output = Result<Value>>,
+    ) -> Result<Value> {
+        let github_before = stack.github_calls().await?;
+        stack.count_anew().await?;
+        let done = work.await.map_err(|error| format!("{step}: {error}"))?;
+        let usage = stack.usage(function).await?;
+        let github = match function {
+            "sync" => stack.github_calls().await? - github_before,
+            _ => 0,
+        };
+        self.0.push([
+            step.to_owned(),
+            function.to_owned(),
+            listed(&usage.dynamodb),
+            usage.read_units.to_string(),
+            usage.write_units.to_string(),
+            listed(&usage.sqs),
+            github.to_string(),
+        ]);
+        Ok(done)
+    }
+}

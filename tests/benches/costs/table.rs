@@ -1,0 +1,40 @@
+//! Tables that people and Markdown can read.
+
+/// Prints a heading and a table under it, its columns aligned.
+pub(crate) fn print<const N: usize>(heading: &str, columns: [&str; N], rows: &[[String; N]]) {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([columns[column].len()]).max().unwrap_or(0)
+    };
+    let widths: [usize; N] = std::array::from_fn(width);
+    let line = |cells: &[String; N]| {
+        let cells = cells.iter().zip(widths);
+        let cells: Vec<_> = cells
+            .map(|(cell, width)| format!("{cell:<width$}"))
+            .collect();
+        println!("| {} |", cells.join(" | "));
+    };
+    println!("\n{heading}\n");
+    line(&columns.map(str::to_owned));
+    line(&widths.map(|width| "-".repeat(width)));
+    rows.iter().for_each(line);
+}
+
+/// Numbers as text: the median, and from the least to the most.
+pub(crate) fn spread(numbers: &[f64], digits: usize) -> (String, String) {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
+        return (String::new(), String::new());
+    };
+    (
+        format!("{:.digits$}", quantile(&sorted, 0.5)),
+        format!("{least:.digits$}–{most:.digits$}"),
+    )
+}
+
+/// The number that this share of the sorted ones does not exceed.
+pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
+    let rank = (sorted.len() as f64 * share).ceil() as usize;
+    sorted[rank.clamp(1, sorted.len()) - 1]
+}
