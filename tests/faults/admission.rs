@@ -111,10 +111,10 @@ async fn fault_03_a_message_that_is_not_sent_fails_the_command_and_the_key_admit
 async fn fault_04_a_message_whose_answer_is_lost_leads_to_one_outcome() {
     let scene = Scene::set().await;
     let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "drop_response"});
-    // The compensation comes first: the workers are held up before their claims.
-    let slow = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync", "contains": "started_at",
-        "effect": "delay", "delayMs": 4_000});
-    scene.stack.fault(&slow).await;
+    // The compensation comes first: the workers cannot claim.
+    let held_up = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync", "contains": "started_at",
+        "effect": "error"});
+    scene.stack.fault(&held_up).await;
     scene.stack.fault(&lost).await;
     let refused = scene.ada.post(&sync(), None).await;
     assert_eq!(
@@ -125,6 +125,7 @@ async fn fault_04_a_message_whose_answer_is_lost_leads_to_one_outcome() {
     );
     let id = command_id(&refused.body["command"]);
     scene.ada.ends_as(id, "QUEUE_ADMISSION_FAILED").await;
+    scene.stack.heal().await;
     eventually("the stored messages are acknowledged", async || {
         scene.stack.depth("SyncQueue").await == 0
     })
@@ -132,7 +133,6 @@ async fn fault_04_a_message_whose_answer_is_lost_leads_to_one_outcome() {
     assert_eq!(scene.listings().await, 0);
 
     // A worker comes first: the compensation is held up.
-    scene.stack.heal().await;
     let slow = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "api",
         "effect": "delay", "delayMs": 700});
     scene.stack.fault(&slow).await;

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use futures::future::join;
+use security_agent::table::DUE_SHARDS;
 use serde_json::{Value, json};
 use tests::{batch, eventually, failures, is_over, message};
 
-use crate::{
-    oracle,
-    scene::{PYGOAT, Scene},
-};
+use crate::{oracle, scene::Scene};
+
+/// The shards of due commands and those of due owners.
+const EVERY_SHARD: u64 = 2 * DUE_SHARDS as u64;
 
 /// Holds up the reconciler between what it read and what it writes.
 fn slow_reconciler(milliseconds: u64) -> Value {
@@ -21,28 +22,25 @@ fn slow_reconciler(milliseconds: u64) -> Value {
 async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_last_word() {
     let scene = Scene::set().await;
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
-    let slow =
-        json!({"repository": PYGOAT.1, "operation": "list_alerts", "delayMs": 1_500, "times": 1});
-    scene.stack.github_fault(&slow).await;
-    scene.stack.fault(&slow_reconciler(5_000)).await;
-    let delivery = batch("SyncQueue", &[message(&key, 0)]);
-    let worker = scene.stack.invoke("sync", &delivery);
-    let reconciler = async {
-        scene
-            .ada
-            .until(key.id, "running", |view| view["status"] == "running")
-            .await;
-        let passed = ["due_at", "deadline", "claim_until"];
-        scene.stack.backstage.let_pass(&key, &passed).await;
-        let (report, ended) = join(scene.stack.reconcile(), async {
-            scene.ada.ended(key.id).await
+    scene.stack.backstage.claim_and_die(&key).await;
+    let passed = ["due_at", "deadline"];
+    scene.stack.backstage.let_pass(&key, &passed).await;
+    scene.stack.fault(&slow_reconciler(2_500)).await;
+    scene.stack.forget_calls().await;
+    let worker = async {
+        eventually("the reconciler has read every shard", async || {
+            let calls = scene.stack.calls().await;
+            calls["functions"]["reconcile"]["dynamodb"]["Query"]["requests"] == EVERY_SHARD
         })
         .await;
-        (report, ended)
+        let delivery = batch("SyncQueue", &[message(&key, 0)]);
+        let answer = scene.stack.invoke("sync", &delivery).await;
+        assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+        scene.ada.ended(key.id).await
     };
-    let (answer, (report, ended)) = join(worker, reconciler).await;
-    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+    let (report, ended) = join(scene.stack.reconcile(), worker).await;
     assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
+    assert_eq!(ended["attempts"], 2, "{ended}");
     let counted = (&report["nominated"], &report["raced"], &report["stalled"]);
     assert_eq!(counted, (&json!(1), &json!(1), &json!(0)), "{report}");
     assert_eq!(scene.ada.command(key.id).await, ended);

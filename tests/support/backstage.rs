@@ -11,7 +11,7 @@ use aws_sdk_sqs::types::{Message as Received, QueueAttributeName};
 use security_agent::{
     Timestamp,
     command::{Command, CommandId, CommandKey},
-    ledger::{Admission, Ledger},
+    ledger::{Admission, Claimed, Ledger},
     lifecycle::Stage,
     owner::Owner,
     owners::{Owners, Saved},
@@ -83,6 +83,14 @@ impl Backstage {
             panic!("not admitted: {admitted:?}");
         };
         command.key
+    }
+
+    /// Claims a command for a worker that then dies, and whose claim has lapsed.
+    pub async fn claim_and_die(&self, key: &CommandKey) {
+        let ledger = Ledger::new(self.table(), TIMEOUTS);
+        let (now, stage) = (now(), Stage::default());
+        let claimed = ledger.claim(key, stage, now, now).await;
+        assert!(matches!(claimed, Ok(Claimed::Held(..))), "{claimed:?}");
     }
 
     /// The command as it is stored, expired or not.

@@ -274,14 +274,30 @@ impl Stack {
             .collect()
     }
 
+    /// The functions: their names, processes and counters.
+    pub async fn functions(&self) -> Vec<Value> {
+        let functions = self.get("/local/functions").await;
+        functions.as_array().expect("a list").clone()
+    }
+
     /// The processes of all functions.
     pub async fn function_pids(&self) -> Vec<u64> {
-        let functions = self.get("/local/functions").await;
-        let functions = functions.as_array().expect("a list").iter();
-        functions
-            .flat_map(|function| function["pids"].as_array().cloned().unwrap_or_default())
-            .filter_map(|pid| pid.as_u64())
-            .collect()
+        self.functions().await.iter().flat_map(pids).collect()
+    }
+
+    /// Stops every process of a function where it is: it neither works on nor ends by itself.
+    pub async fn freeze(&self, function: &str) {
+        let functions = self.functions().await;
+        let function = functions.iter().find(|found| found["name"] == function);
+        for pid in pids(function.expect("it is listed")) {
+            let stopped = Command::new("kill")
+                .args(["-STOP", &pid.to_string()])
+                .status();
+            assert!(
+                stopped.is_ok_and(|status| status.success()),
+                "kill -STOP {pid}"
+            );
+        }
     }
 
     /// Kills the whole stack without a warning.
@@ -294,6 +310,11 @@ impl Drop for Stack {
     fn drop(&mut self) {
         end(&mut self.process);
     }
+}
+
+fn pids(function: &Value) -> Vec<u64> {
+    let pids = function["pids"].as_array().expect("a list").iter();
+    pids.filter_map(Value::as_u64).collect()
 }
 
 /// Kills the process, whose functions the kernel then kills, and waits until it is gone.

@@ -10,8 +10,19 @@ use uuid::Uuid;
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
+    /// Whether it goes with this value.
+    temporary: bool,
     /// Holds the lock; the system releases it however the process ends.
     _lock: File,
+}
+
+impl Drop for DataDirectory {
+    fn drop(&mut self) {
+        if self.temporary {
+            // It lies where the system clears up, should this fail.
+            let _ = fs::remove_dir_all(&self.path);
+        }
+    }
 }
 
 /// Why the directory cannot be used.
@@ -57,7 +68,19 @@ impl DataDirectory {
                 });
             }
         }
-        Ok(Self { path, _lock: lock })
+        Ok(Self {
+            path,
+            temporary: false,
+            _lock: lock,
+        })
+    }
+
+    /// A new directory that is removed with this value.
+    pub fn temporary() -> Result<Self, DataError> {
+        let name = format!("security-agent-local-{}", Uuid::new_v4().simple());
+        let mut directory = Self::open(&std::env::temp_dir().join(name))?;
+        directory.temporary = true;
+        Ok(directory)
     }
 
     /// A file in the directory.
@@ -121,6 +144,15 @@ mod tests {
         drop(first);
         DataDirectory::open(&path).expect("it is free again");
         fs::remove_dir_all(&path).expect("it can be removed");
+    }
+
+    #[test]
+    fn a_temporary_directory_goes_with_its_value() {
+        let directory = DataDirectory::temporary().expect("nobody has it");
+        let path = directory.file("lock");
+        assert!(path.exists());
+        drop(directory);
+        assert!(!path.exists());
     }
 
     #[test]

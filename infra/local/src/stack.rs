@@ -270,9 +270,7 @@ impl Drop for Stack {
 
 fn data_directory(arguments: &Arguments) -> Result<(DataDirectory, Keep), StartError> {
     if arguments.ephemeral {
-        let name = format!("security-agent-local-{}", uuid::Uuid::new_v4().simple());
-        let data = DataDirectory::open(&std::env::temp_dir().join(name))?;
-        Ok((data, Keep::InMemory))
+        Ok((DataDirectory::temporary()?, Keep::InMemory))
     } else {
         Ok((DataDirectory::open(&arguments.data)?, Keep::InDirectory))
     }
