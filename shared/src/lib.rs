@@ -20,6 +20,7 @@ pub mod settings;
 pub mod sqs;
 pub mod table;
 pub mod telemetry;
+mod text;
 pub mod timestamp;
 pub mod worker;
 
