@@ -60,6 +60,10 @@ async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
         .await;
     scene.stack.backstage.schedule_due(scene.ada.owner()).await;
     scene.stack.fault(&slow_reconciler(500)).await;
+    // A claim between the two writes would hide what the second one does.
+    let no_claim = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync", "contains": "started_at",
+        "effect": "error"});
+    scene.stack.fault(&no_claim).await;
     let (one, other) = join(scene.stack.reconcile(), scene.stack.reconcile()).await;
     let sum = |count: &str| one[count].as_u64().unwrap_or(0) + other[count].as_u64().unwrap_or(0);
     for (count, expected) in [
@@ -75,6 +79,7 @@ async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
         (6, 3),
         "they overlapped: {one} and {other}"
     );
+    scene.stack.heal().await;
     scene.ada.ends_as(unsent.id, "SYNC_COMPLETED").await;
     scene.ada.ends_as(stalled.id, "COMMAND_STALLED").await;
     eventually("the scheduled sync ends", async || {
