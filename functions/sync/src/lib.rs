@@ -1,7 +1,7 @@
 //! The sync function: refreshes an owner's findings from GitHub, for a command or on schedule.
 //!
 //! `deliver` takes one message to its verdict. `pass` goes over the repositories in scope, `repository` lists one of
-//! them, and what they found is concluded in one place, [`Pass::conclude`](pass::Pass::conclude).
+//! them, and what they found is concluded in one place, `Pass::conclude`.
 
 mod config;
 mod pass;
