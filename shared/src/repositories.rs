@@ -301,7 +301,7 @@ impl Repositories {
                 .map(|listing| {
                     let mut e = Expression::default();
                     item::listing(listing, now, &mut e);
-                    self.transact(owner, listing.id, e, None)
+                    self.transact(owner, listing.id, e)
                 })
                 .collect::<Result<_, _>>()?;
             self.write_all(updates, "which repositories are attempted")
@@ -378,7 +378,7 @@ impl Repositories {
         for (name, amount) in delta.changed() {
             e.add(name, amount);
         }
-        self.transact(owner, repository, e, None)
+        self.transact(owner, repository, e)
     }
 
     fn transact(
@@ -386,13 +386,11 @@ impl Repositories {
         owner: &Owner,
         repository: RepositoryId,
         expression: Expression,
-        condition: Option<String>,
     ) -> Result<TransactWriteItem, RepositoriesError> {
         let update = Update::builder()
             .table_name(&self.table.name)
             .set_key(Some(key(owner, repository)))
             .update_expression(expression.update())
-            .set_condition_expression(condition)
             .set_expression_attribute_names(Some(expression.names))
             .set_expression_attribute_values(Some(expression.values))
             .build()

@@ -90,6 +90,25 @@ impl Tally {
         self.failures.contains(&failure)
     }
 
+    /// The first in rank of the codes that the outcomes met, and of the one that stopped the pass, if one did.
+    fn code(&self, stopped_by: Option<ResultCode>) -> ResultCode {
+        use RepositoryFailure as Failure;
+        use ResultCode as Code;
+        let ranked = [
+            (Failure::RepositoryUnavailable, Code::RepositoryUnavailable),
+            (Failure::GithubAuthInvalid, Code::GithubAuthInvalid),
+            (Failure::GithubRateLimited, Code::GithubRateLimited),
+        ];
+        let met = ranked
+            .into_iter()
+            .find(|(failure, code)| self.has(*failure) || stopped_by == Some(*code));
+        match met {
+            Some((_, code)) => code,
+            None if self.failures.is_empty() => Code::SyncCompleted,
+            None => Code::SyncPartialFailure,
+        }
+    }
+
     const fn effect(&self) -> Effect {
         if self.succeeded > 0 {
             Effect::Applied
@@ -376,17 +395,7 @@ impl Pass<'_> {
             failed,
             total: tally.total,
         });
-        let code = if tally.has(RepositoryFailure::RepositoryUnavailable) {
-            ResultCode::RepositoryUnavailable
-        } else if tally.has(RepositoryFailure::GithubAuthInvalid) {
-            ResultCode::GithubAuthInvalid
-        } else if tally.has(RepositoryFailure::GithubRateLimited) {
-            ResultCode::GithubRateLimited
-        } else if failed > 0 {
-            ResultCode::SyncPartialFailure
-        } else {
-            ResultCode::SyncCompleted
-        };
+        let code = tally.code(None);
         // Nothing but failures that may pass: worth another try.
         let may_pass = tally
             .failures
@@ -415,11 +424,7 @@ impl Pass<'_> {
         if let Err(error) = self.sync.owners.mark_auth_invalid(self.owner, now).await {
             return self.unavailable(&error);
         }
-        let code = if tally.has(RepositoryFailure::RepositoryUnavailable) {
-            ResultCode::RepositoryUnavailable
-        } else {
-            ResultCode::GithubAuthInvalid
-        };
+        let code = tally.code(Some(ResultCode::GithubAuthInvalid));
         let error = Some(LastError::CredentialsRefused(now));
         ended(code, tally.effect(), error, Some(tally.progress()))
     }
@@ -441,13 +446,7 @@ impl Pass<'_> {
                 error: Some(error),
             };
         }
-        let code = if tally.has(RepositoryFailure::RepositoryUnavailable) {
-            ResultCode::RepositoryUnavailable
-        } else if tally.has(RepositoryFailure::GithubAuthInvalid) {
-            ResultCode::GithubAuthInvalid
-        } else {
-            ResultCode::GithubRateLimited
-        };
+        let code = tally.code(Some(ResultCode::GithubRateLimited));
         ended(code, tally.effect(), Some(error), Some(tally.progress()))
     }
 

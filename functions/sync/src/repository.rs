@@ -424,9 +424,12 @@ impl Progressing {
                     continue;
                 }
             };
-            let digest = finding.digest();
-            let unchanged = known.seen.get(&alert.number) == Some(&digest);
-            if self.in_overlap(alert) && self.watermark.seen.len() < SEEN {
+            let before = known.seen.get(&alert.number);
+            let near = self.in_overlap(alert) && self.watermark.seen.len() < SEEN;
+            // A hash of the whole finding: only where somebody asks for it.
+            let digest = (near || before.is_some()).then(|| finding.digest());
+            let unchanged = before.is_some() && before == digest.as_ref();
+            if let Some(digest) = digest.filter(|_| near) {
                 self.watermark.seen.insert(alert.number, digest);
             }
             let passed = seen_from.is_some_and(|from| alert.updated_at < from);

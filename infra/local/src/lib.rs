@@ -18,16 +18,4 @@ pub mod stack;
 pub mod tables;
 pub mod template;
 
-use std::error::Error;
-
-/// An error with everything that caused it, on one line.
-pub fn chain(error: &dyn Error) -> String {
-    let mut text = error.to_string();
-    let mut cause = error.source();
-    while let Some(error) = cause {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        cause = error.source();
-    }
-    text
-}
+pub use security_agent::telemetry::chain;

@@ -11,7 +11,7 @@ use tracing::debug;
 use super::{Findings, FindingsError, Head, head, key, open_since, severity_rank, sort_key};
 use crate::{
     Timestamp,
-    finding::{Finding, FindingId, FindingStatus, RepositoryId},
+    finding::{Finding, FindingDigest, FindingId, FindingStatus, RepositoryId},
     owner::Owner,
     repositories::Counts,
     table::{Attributes, Expression, batch_get, conflicted, ms, retry_conflicts, s},
@@ -39,6 +39,26 @@ pub struct Stored {
     pub unstorable: usize,
 }
 
+/// A finding with what is derived from it once, however often it is compared and written.
+#[derive(Debug)]
+struct Pending {
+    finding: Finding,
+    /// As it is stored.
+    text: String,
+    digest: FindingDigest,
+}
+
+impl Pending {
+    fn new(finding: Finding, text: String) -> Self {
+        let digest = finding.digest();
+        Self {
+            finding,
+            text,
+            digest,
+        }
+    }
+}
+
 impl Findings {
     /// Stores findings of one repository: each is written only if it is new, or differs from the row and is not older
     /// than it. The row must still be the one compared with, so a page fetched before a dismissal never overwrites it,
@@ -51,7 +71,7 @@ impl Findings {
         now: Timestamp,
     ) -> Result<Stored, FindingsError> {
         let mut stored = Stored::default();
-        let mut latest: HashMap<FindingId, (Finding, String)> = HashMap::new();
+        let mut latest: HashMap<FindingId, Pending> = HashMap::new();
         for finding in findings {
             let text = serde_json::to_string(&finding)
                 .map_err(|error| FindingsError::Unread(Box::new(error)))?;
@@ -61,12 +81,12 @@ impl Findings {
             }
             // A listing may show an alert twice, when it changes while being paged.
             match latest.get(&finding.id) {
-                Some((known, _)) if known.source_updated_at >= finding.source_updated_at => {}
-                _ => _ = latest.insert(finding.id, (finding, text)),
+                Some(known) if known.finding.source_updated_at >= finding.source_updated_at => {}
+                _ => _ = latest.insert(finding.id, Pending::new(finding, text)),
             }
         }
-        let mut pending: Vec<(Finding, String)> = latest.into_values().collect();
-        pending.sort_unstable_by_key(|(finding, _)| finding.id);
+        let mut pending: Vec<Pending> = latest.into_values().collect();
+        pending.sort_unstable_by_key(|pending| pending.finding.id);
 
         for chunk in chunks(pending) {
             let chunk = self.store_chunk(owner, repository, chunk, now).await?;
@@ -81,20 +101,21 @@ impl Findings {
         &self,
         owner: &Owner,
         repository: RepositoryId,
-        findings: Vec<(Finding, String)>,
+        pending: Vec<Pending>,
         now: Timestamp,
     ) -> Result<Stored, FindingsError> {
         for _ in 0..TRIES {
             let heads = self
-                .heads(owner, findings.iter().map(|(finding, _)| finding.id))
+                .heads(owner, pending.iter().map(|pending| pending.finding.id))
                 .await?;
             let mut stored = Stored::default();
             let mut delta = Counts::default();
             let mut writes = Vec::new();
-            for (finding, text) in &findings {
+            for pending in &pending {
+                let finding = &pending.finding;
                 let seen = heads.get(&sort_key(finding.id));
                 match seen {
-                    Some(seen) if seen.digest == finding.digest() => {
+                    Some(seen) if seen.digest == pending.digest => {
                         stored.unchanged += 1;
                         continue;
                     }
@@ -107,7 +128,7 @@ impl Findings {
                 }
                 delta.add(finding.severity, finding.status, 1);
                 stored.written += 1;
-                writes.push(self.write(owner, finding, text, seen, now)?);
+                writes.push(self.write(owner, pending, seen, now)?);
             }
             if writes.is_empty() {
                 return Ok(stored);
@@ -155,19 +176,19 @@ impl Findings {
     fn write(
         &self,
         owner: &Owner,
-        finding: &Finding,
-        text: &str,
+        pending: &Pending,
         seen: Option<&Head>,
         now: Timestamp,
     ) -> Result<TransactWriteItem, FindingsError> {
+        let finding = &pending.finding;
         let mut e = Expression::default();
         // Whoever wrote since the comparison, a dismissal or another sync, has left another digest.
         let condition = match seen {
             None => "attribute_not_exists(pk)".to_owned(),
             Some(seen) => e.compare("digest", "=", s(seen.digest.to_string())),
         };
-        e.set("finding", s(text));
-        e.set("digest", s(finding.digest().to_string()));
+        e.set("finding", s(&pending.text));
+        e.set("digest", s(pending.digest.to_string()));
         e.set("severity", s(finding.severity.as_str()));
         e.set("status", s(finding.status.as_str()));
         e.set("source_updated_at", ms(finding.source_updated_at));
@@ -181,7 +202,6 @@ impl Findings {
                 .then(|| s(open_since(finding.severity, finding.first_detected_at))),
         );
         e.set("written_at", ms(now));
-        e.set_once("stored_at", ms(now));
         let update = Update::builder()
             .table_name(&self.table.name)
             .set_key(Some(key(owner, finding.id)))
@@ -238,11 +258,11 @@ impl Findings {
 }
 
 /// Splits by number and by size.
-fn chunks(findings: Vec<(Finding, String)>) -> Vec<Vec<(Finding, String)>> {
-    let mut chunks: Vec<Vec<(Finding, String)>> = Vec::new();
+fn chunks(pending: Vec<Pending>) -> Vec<Vec<Pending>> {
+    let mut chunks: Vec<Vec<Pending>> = Vec::new();
     let mut bytes = 0;
-    for finding in findings {
-        let size = finding.1.len() + 1_000;
+    for finding in pending {
+        let size = finding.text.len() + 1_000;
         match chunks.last_mut() {
             Some(chunk) if chunk.len() < CHUNK && bytes + size <= CHUNK_BYTES => {
                 bytes += size;

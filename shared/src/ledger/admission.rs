@@ -39,6 +39,14 @@ pub enum Admission {
     KeyReused,
 }
 
+impl Admission {
+    /// Of a command that was stored by this very call.
+    const fn new(command: Command) -> Self {
+        let admission = command.standing.admission;
+        Self::Admitted(command, admission)
+    }
+}
+
 impl Ledger {
     /// Stores a new command as `accepted`: one write, or one transaction with the key's record. With a key seen before
     /// it gives the first command; one that was never queued is readmitted, and of concurrent requests exactly one is
@@ -89,8 +97,7 @@ impl Ledger {
                 other => return Err(unwritten(&command, Box::new(other))),
             },
         }
-        let admission = command.standing.admission;
-        Ok(Admission::Admitted(command, admission))
+        Ok(Admission::new(command))
     }
 
     async fn put_with_key(
@@ -103,8 +110,7 @@ impl Ledger {
         let mut lost = None;
         loop {
             let Some(record) = self.put_both(&command, key, &wanted, lost, now).await? else {
-                let admission = command.standing.admission;
-                return Ok(Admission::Admitted(command, admission));
+                return Ok(Admission::new(command));
             };
             let unreadable = |source| LedgerError::Unreadable {
                 id: "of an idempotency key".to_owned(),
@@ -115,8 +121,7 @@ impl Ledger {
                 .map_err(unreadable)?;
             if first == command.key.id {
                 // Our own try, whose answer was lost.
-                let admission = command.standing.admission;
-                return Ok(Admission::Admitted(command, admission));
+                return Ok(Admission::new(command));
             }
             if record.text("request").map_err(unreadable)? != wanted {
                 return Ok(Admission::KeyReused);

@@ -63,10 +63,14 @@ pub(super) fn admitted(command: &Command) -> Item {
 
 /// Reads a command back.
 pub(super) fn command(item: &Item) -> Result<Command, LedgerError> {
-    read(item).map_err(|source| LedgerError::Unreadable {
+    read(item).map_err(|source| unreadable(item, source))
+}
+
+fn unreadable(item: &Item, source: Unreadable) -> LedgerError {
+    LedgerError::Unreadable {
         id: item.text("sk").unwrap_or("without a key").to_owned(),
         source,
-    })
+    }
 }
 
 fn read(item: &Item) -> Result<Command, Unreadable> {
@@ -159,10 +163,7 @@ pub(super) fn nominee(item: &Item) -> Result<Nominee, LedgerError> {
             deadline: item.time("deadline")?,
         })
     };
-    read().map_err(|source| LedgerError::Unreadable {
-        id: item.text("sk").unwrap_or("without a key").to_owned(),
-        source,
-    })
+    read().map_err(|source| unreadable(item, source))
 }
 
 /// The condition that says the same as the guard, on the table's own row.
