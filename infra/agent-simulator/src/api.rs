@@ -1,0 +1,210 @@
+//! The agent's side: launches and interruptions, each received, met by a fault or not, and answered.
+
+use axum::Router;
+use axum::body::{Body, Bytes};
+use axum::extract::rejection::BytesRejection;
+use axum::extract::{DefaultBodyLimit, Path, State};
+use axum::http::header::{self, HeaderMap, HeaderValue};
+use axum::http::{Response, StatusCode};
+use axum::routing;
+use jiff::Timestamp;
+use serde_json::Value;
+use sha2::{Digest as _, Sha256};
+use uuid::Uuid;
+
+use crate::answer::{Answer, lose_answer};
+use crate::faults::{Effect, Operation};
+use crate::request::{Launch, is_key};
+use crate::sessions::Interruption;
+use crate::{Simulator, delivery, locked};
+
+const LARGEST_BODY: usize = 1024 * 1024;
+const IDEMPOTENCY_KEY: &str = "idempotency-key";
+
+pub(crate) fn router(simulator: Simulator) -> Router {
+    Router::new()
+        .route("/v1/sessions", routing::post(create_session))
+        .route("/v1/sessions/{id}", routing::delete(interrupt_session))
+        .fallback(async || no_such("path").into_response())
+        .method_not_allowed_fallback(async || {
+            let status = StatusCode::METHOD_NOT_ALLOWED;
+            Answer::refusal(status, "METHOD_NOT_ALLOWED", "The path has no such method.")
+                .into_response()
+        })
+        .layer(DefaultBodyLimit::max(LARGEST_BODY))
+        .with_state(simulator)
+}
+
+async fn create_session(
+    State(simulator): State<Simulator>,
+    headers: HeaderMap,
+    body: Result<Bytes, BytesRejection>,
+) -> Response<Body> {
+    if let Some(key) = idempotency_key(&headers) {
+        locked(&simulator.world.sessions).count(key);
+    }
+    let perform = move |simulator: &Simulator| simulator.launch(&headers, body);
+    receive(simulator, Operation::CreateSession, perform).await
+}
+
+async fn interrupt_session(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+    headers: HeaderMap,
+) -> Response<Body> {
+    let perform = move |simulator: &Simulator| simulator.interrupt(&headers, &id);
+    receive(simulator, Operation::InterruptSession, perform).await
+}
+
+/// Lets a fault meet the call, and answers it.
+async fn receive(
+    simulator: Simulator,
+    operation: Operation,
+    perform: impl FnOnce(&Simulator) -> Result<Answer, Answer> + Send + 'static,
+) -> Response<Body> {
+    // On its own, because a caller that hangs up does not undo its request.
+    match tokio::spawn(proceed(simulator, operation, perform)).await {
+        Ok(response) => response,
+        Err(error) => {
+            tracing::error!(%error, "answering a request ended early");
+            server_error().into_response()
+        }
+    }
+}
+
+async fn proceed(
+    simulator: Simulator,
+    operation: Operation,
+    perform: impl FnOnce(&Simulator) -> Result<Answer, Answer> + Send + 'static,
+) -> Response<Body> {
+    let strike = simulator.world.faults.strike(operation);
+    if let Some(delay) = strike.as_ref().and_then(|strike| strike.delay) {
+        tokio::time::sleep(delay).await;
+    }
+    let effect = strike.map_or(Effect::LetThrough, |strike| strike.effect);
+    if let Effect::AnswerInstead(answer) = effect {
+        return answer.into_response();
+    }
+    // A change waits for the disk.
+    let performing = tokio::task::spawn_blocking(move || perform(&simulator));
+    let (Ok(performed) | Err(performed)) = performing.await.unwrap_or_else(|error| {
+        tracing::error!(%error, "performing a call ended early");
+        Err(server_error())
+    });
+    match effect {
+        Effect::PerformThenAnswer(answer) => answer.into_response(),
+        Effect::LoseAnswer => lose_answer(),
+        // The last two are registered for callbacks only.
+        Effect::LetThrough | Effect::AnswerInstead(_) | Effect::Duplicate | Effect::Hold(_) => {
+            performed.into_response()
+        }
+    }
+}
+
+impl Simulator {
+    /// One key, one session: whoever comes first makes it, everybody gets its ids.
+    fn launch(
+        &self,
+        headers: &HeaderMap,
+        body: Result<Bytes, BytesRejection>,
+    ) -> Result<Answer, Answer> {
+        self.authenticate(headers)?;
+        let key = idempotency_key(headers).ok_or_else(|| {
+            let message = "Idempotency-Key must have 1 to 255 visible ASCII characters.";
+            Answer::refusal(StatusCode::BAD_REQUEST, "IDEMPOTENCY_KEY_REQUIRED", message)
+        })?;
+        // Held from the look to the write, or two launches with one key could both make a session.
+        let mut sessions = locked(&self.world.sessions);
+        if let Some(session) = sessions.replay(key).map_err(not_stored)? {
+            return Ok(Answer::json(StatusCode::CREATED, &session.ids()));
+        }
+        let launch = parse(body)?;
+        let session = sessions
+            .launch(key, launch, Timestamp::now())
+            .map_err(not_stored)?;
+        let (id, answer) = (session.cloud_agent_session_id, session.ids());
+        drop(sessions);
+        delivery::begin(&self.world, id);
+        Ok(Answer::json(StatusCode::CREATED, &answer))
+    }
+
+    fn interrupt(&self, headers: &HeaderMap, id: &str) -> Result<Answer, Answer> {
+        self.authenticate(headers)?;
+        let id: Uuid = id.parse().map_err(|_| no_such("session"))?;
+        let interruption = locked(&self.world.sessions)
+            .interrupt(id)
+            .map_err(not_stored)?;
+        match interruption {
+            Interruption::NotFound => return Err(no_such("session")),
+            Interruption::Interrupted => delivery::begin(&self.world, id),
+            Interruption::TooLate => {}
+        }
+        Ok(Answer::no_content())
+    }
+
+    fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
+        let is_known = bearer(headers).is_some_and(|token| {
+            let digest: [u8; 32] = Sha256::digest(token).into();
+            // All bytes are compared, always: how long it takes says nothing.
+            let pairs = digest.iter().zip(&self.world.token_digest);
+            pairs.fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
+        });
+        if is_known {
+            return Ok(());
+        }
+        let status = StatusCode::UNAUTHORIZED;
+        let answer = Answer::refusal(status, "UNAUTHORIZED", "The bearer token is not valid.");
+        let challenge = HeaderValue::from_static("Bearer");
+        Err(answer.with(header::WWW_AUTHENTICATE, challenge))
+    }
+}
+
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
+    let (scheme, token) = value.split_once(' ')?;
+    let token = token.trim();
+    // A simulator opened with no token lets nobody in.
+    (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
+}
+
+fn idempotency_key(headers: &HeaderMap) -> Option<&str> {
+    let key = headers.get(IDEMPOTENCY_KEY)?.to_str().ok()?;
+    is_key(key).then_some(key)
+}
+
+fn parse(body: Result<Bytes, BytesRejection>) -> Result<Launch, Answer> {
+    let body = body.map_err(|rejection| {
+        Answer::refusal(
+            rejection.status(),
+            "UNREADABLE_BODY",
+            &rejection.body_text(),
+        )
+    })?;
+    let body: Value = serde_json::from_slice(&body).map_err(|error| {
+        let message = format!("The body is not JSON: {error}.");
+        Answer::refusal(StatusCode::BAD_REQUEST, "INVALID_JSON", &message)
+    })?;
+    Launch::parse(&body).map_err(|error| {
+        let message = format!("{} {}.", error.pointer, error.message);
+        Answer::refusal(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "INVALID_REQUEST",
+            message.trim(),
+        )
+    })
+}
+
+fn no_such(thing: &str) -> Answer {
+    let message = format!("There is no such {thing}.");
+    Answer::refusal(StatusCode::NOT_FOUND, "NOT_FOUND", &message)
+}
+
+fn server_error() -> Answer {
+    let message = "The simulator failed.";
+    Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "INTERNAL_ERROR", message)
+}
+
+fn not_stored(error: std::io::Error) -> Answer {
+    tracing::error!(%error, "a session could not be stored");
+    server_error()
+}

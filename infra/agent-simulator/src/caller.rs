@@ -1,0 +1,55 @@
+//! The HTTP client that calls back: one call, no second try, no detour.
+
+use std::time::Duration;
+
+use axum::body::Bytes;
+use reqwest::Client;
+use reqwest::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
+
+use crate::session::CallbackTarget;
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+const CALL_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[derive(Debug)]
+pub(crate) struct Caller {
+    http: Client,
+}
+
+impl Caller {
+    pub(crate) fn new() -> Result<Self, reqwest::Error> {
+        let http = Client::builder()
+            .user_agent(concat!("agent-simulator/", env!("CARGO_PKG_VERSION")))
+            // Or the environment could name a proxy, and the capability pass through it.
+            .no_proxy()
+            .redirect(reqwest::redirect::Policy::none())
+            .referer(false)
+            .retry(reqwest::retry::never())
+            .connect_timeout(CONNECT_TIMEOUT)
+            .timeout(CALL_TIMEOUT)
+            // Only http is called: no certificates are needed, and a machine need not have any.
+            .tls_certs_only([])
+            .build()?;
+        Ok(Self { http })
+    }
+
+    /// The status of the answer; `None` if there is none.
+    pub(crate) async fn call(&self, target: &CallbackTarget, body: Bytes) -> Option<u16> {
+        let mut authorization =
+            HeaderValue::try_from(format!("Bearer {}", target.token.expose())).ok()?;
+        authorization.set_sensitive(true);
+        let request = self
+            .http
+            .post(&target.url)
+            .header(AUTHORIZATION, authorization)
+            .header(CONTENT_TYPE, "application/json")
+            .body(body);
+        match request.send().await {
+            Ok(response) => Some(response.status().as_u16()),
+            Err(error) => {
+                tracing::debug!(error = %error.without_url(), "a callback was not answered");
+                None
+            }
+        }
+    }
+}

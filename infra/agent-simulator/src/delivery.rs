@@ -1,0 +1,180 @@
+//! Makes the callback a session owes, again and again until it is accepted, refused or expired.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use jiff::Timestamp;
+use tokio_util::sync::CancellationToken;
+use uuid::Uuid;
+
+use crate::faults::{Effect, Operation};
+use crate::session::{Owed, State};
+use crate::sessions::Answered;
+use crate::{World, locked, on_disk};
+
+/// Doubles with every try.
+const FIRST_PAUSE: Duration = Duration::from_millis(500);
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// What one try came to.
+struct Attempt {
+    /// Two if a fault made the call twice, none if there was no time left for it.
+    calls: Vec<Answered>,
+    next: Next,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Next {
+    TryAgain,
+    Over,
+}
+
+impl Next {
+    /// What the receiver refuses it would refuse again, unless it says that now is not the time.
+    fn after(answer: Option<u16>) -> Self {
+        match answer {
+            None | Some(408 | 429 | 500..) => Self::TryAgain,
+            Some(_) => Self::Over,
+        }
+    }
+}
+
+/// Starts the task that makes the session's callback, if it owes one and no task has it yet.
+pub(crate) fn begin(world: &Arc<World>, session: Uuid) {
+    let taken = locked(&world.sessions).take_owed(session, &world.stop);
+    let Some((owed, launched, superseded)) = taken else {
+        return;
+    };
+    let wait = match owed.state {
+        State::Running => {
+            let worked = Duration::try_from(launched.duration_until(Timestamp::now()));
+            // A clock that was set back does not make a session longer.
+            world.pause.saturating_sub(worked.unwrap_or_default())
+        }
+        // Others are not at work.
+        State::Interrupting | State::Completed | State::Failed | State::Interrupted => {
+            Duration::ZERO
+        }
+    };
+    let tasks = &world.deliveries;
+    tasks.spawn(deliver(Arc::clone(world), owed, wait, superseded));
+}
+
+async fn deliver(world: Arc<World>, owed: Owed, wait: Duration, superseded: CancellationToken) {
+    let mut wait = wait;
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let attempt = async {
+            tokio::time::sleep(wait).await;
+            world.attempt(&owed).await
+        };
+        let Some(attempt) = superseded.run_until_cancelled(attempt).await else {
+            return;
+        };
+        let Attempt { calls, mut next } = attempt;
+        wait = pause;
+        pause = (pause * 2).min(LONGEST_PAUSE);
+        if owed.expires_within(wait) {
+            next = Next::Over;
+        }
+        // Not within what is broken off: an answer that came is kept.
+        let kept = on_disk(&world, {
+            let owed = owed.clone();
+            move |sessions| match next {
+                Next::TryAgain => sessions.answered(owed.session, &calls),
+                Next::Over => sessions.settle(&owed, &calls),
+            }
+        });
+        if let Err(error) = kept.await {
+            let id = owed.session;
+            tracing::warn!(%error, session.id = %id, "a callback is not on disk; a restart makes it again");
+        }
+        if next == Next::Over {
+            return;
+        }
+    }
+}
+
+impl Owed {
+    /// Whether there is no time left once `wait` has passed.
+    fn expires_within(&self, wait: Duration) -> bool {
+        let left = Timestamp::now().duration_until(self.target.expires_at);
+        Duration::try_from(left).map_or(true, |left| left <= wait)
+    }
+}
+
+impl World {
+    /// One try, as the faults allow it.
+    async fn attempt(&self, owed: &Owed) -> Attempt {
+        let strike = self.faults.strike(Operation::Callback);
+        if let Some(delay) = strike.as_ref().and_then(|strike| strike.delay) {
+            tokio::time::sleep(delay).await;
+        }
+        let effect = strike.map_or(Effect::LetThrough, |strike| strike.effect);
+        if let Effect::Hold(lifted) = &effect {
+            lifted.cancelled().await;
+        }
+        if owed.expires_within(Duration::ZERO) {
+            return Attempt {
+                calls: Vec::new(),
+                next: Next::Over,
+            };
+        }
+        let first = self.call(owed, &effect).await;
+        let mut calls = vec![first];
+        if matches!(effect, Effect::Duplicate) {
+            calls.push(self.call(owed, &effect).await);
+        }
+        let over = calls
+            .iter()
+            .any(|call| Next::after(call.answer) == Next::Over);
+        Attempt {
+            calls,
+            next: if over { Next::Over } else { Next::TryAgain },
+        }
+    }
+
+    async fn call(&self, owed: &Owed, effect: &Effect) -> Answered {
+        let status = Some(owed.status.to_owned());
+        let call = locked(&self.sessions).calling(owed.session, status, Timestamp::now());
+        let answer = match effect {
+            Effect::AnswerInstead(answer) => Some(answer.status.as_u16()),
+            Effect::PerformThenAnswer(answer) => {
+                let _ = self.caller.call(&owed.target, owed.body.clone()).await;
+                Some(answer.status.as_u16())
+            }
+            Effect::LoseAnswer => {
+                let _ = self.caller.call(&owed.target, owed.body.clone()).await;
+                None
+            }
+            Effect::LetThrough | Effect::Duplicate | Effect::Hold(_) => {
+                self.caller.call(&owed.target, owed.body.clone()).await
+            }
+        };
+        Answered { call, answer }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_what_may_change_is_tried_again() {
+        for (answer, next) in [
+            (None, Next::TryAgain),
+            (Some(408), Next::TryAgain),
+            (Some(429), Next::TryAgain),
+            (Some(500), Next::TryAgain),
+            (Some(503), Next::TryAgain),
+            (Some(200), Next::Over),
+            (Some(202), Next::Over),
+            (Some(302), Next::Over),
+            (Some(400), Next::Over),
+            (Some(401), Next::Over),
+            (Some(409), Next::Over),
+        ] {
+            assert_eq!(Next::after(answer), next, "{answer:?}");
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! Endpoints for tests and the local stack. The agent has none of these.
+
+use axum::body::{Body, Bytes};
+use axum::extract::{Path, State};
+use axum::http::{Response, StatusCode};
+use axum::response::IntoResponse;
+use axum::{Json, Router, routing};
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::faults::Fault;
+use crate::problem::Problem;
+use crate::session::{Session, State as SessionState};
+use crate::sessions::Answered;
+use crate::{Simulator, locked, on_disk};
+
+pub(crate) fn router(simulator: Simulator) -> Router {
+    Router::new()
+        .route(
+            "/local/agent/faults",
+            routing::post(register_fault).delete(clear_faults),
+        )
+        .route("/local/agent/sessions", routing::get(list_sessions))
+        .route(
+            "/local/agent/sessions/{id}/callback",
+            routing::post(send_callback),
+        )
+        .with_state(simulator)
+}
+
+type Reply = Response<Body>;
+
+async fn register_fault(State(simulator): State<Simulator>, body: Bytes) -> Result<Reply, Problem> {
+    let body: Value = serde_json::from_slice(&body).map_err(|error| {
+        let detail = format!("the body is not JSON: {error}");
+        Problem::new(StatusCode::BAD_REQUEST, detail)
+    })?;
+    simulator.world.faults.register(Fault::parse(&body)?);
+    Ok((StatusCode::CREATED, Json(body)).into_response())
+}
+
+async fn clear_faults(State(simulator): State<Simulator>) -> StatusCode {
+    simulator.world.faults.clear();
+    StatusCode::NO_CONTENT
+}
+
+async fn list_sessions(State(simulator): State<Simulator>) -> Reply {
+    let sessions = locked(&simulator.world.sessions);
+    let shown: Vec<Value> = sessions.iter().map(Session::shown).collect();
+    drop(sessions);
+    Json(shown).into_response()
+}
+
+/// Calls back with this very body, once, whatever state the session is in and whatever faults there are.
+///
+/// A body that reports an end ends the session before it is sent: the session's own callback, still owed, is not
+/// made any more.
+async fn send_callback(
+    State(simulator): State<Simulator>,
+    Path(id): Path<String>,
+    body: Bytes,
+) -> Result<Reply, Problem> {
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, "no such session");
+    let id: Uuid = id.parse().map_err(|_| unknown())?;
+    // On its own: once ended, the session must call back although the caller hangs up.
+    let sending = tokio::spawn(send(simulator, id, body));
+    let sent = sending
+        .await
+        .unwrap_or_else(|error| Err(std::io::Error::other(error)));
+    match sent {
+        Ok(Some(answer)) => Ok(Json(json!({"answer": answer.answer})).into_response()),
+        Ok(None) => Err(unknown()),
+        Err(error) => {
+            let detail = format!("could not store the session: {error}");
+            Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
+        }
+    }
+}
+
+async fn send(simulator: Simulator, id: Uuid, body: Bytes) -> std::io::Result<Option<Answered>> {
+    let status = serde_json::from_slice::<Value>(&body)
+        .ok()
+        .and_then(|body| Some(body.get("status")?.as_str()?.to_owned()));
+    let end = status.as_deref().and_then(SessionState::reported);
+    let world = &simulator.world;
+    let taken = on_disk(world, move |sessions| {
+        let Some(target) = sessions.take_over(id, end)? else {
+            return Ok(None);
+        };
+        Ok(Some((
+            target,
+            sessions.calling(id, status, Timestamp::now()),
+        )))
+    });
+    let Some((target, call)) = taken.await? else {
+        return Ok(None);
+    };
+    let answer = world.caller.call(&target, body).await;
+    let answered = Answered { call, answer };
+    on_disk(world, move |sessions| sessions.answered(id, &[answered])).await?;
+    Ok(Some(answered))
+}

@@ -1,0 +1,58 @@
+//! Refusals of the local endpoints, RFC 9457.
+
+use axum::body::Body;
+use axum::http::{Response, StatusCode, header};
+use axum::response::IntoResponse;
+use serde_json::json;
+
+use crate::fields::FieldError;
+
+#[derive(Debug)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    detail: String,
+    error: Option<FieldError>,
+}
+
+impl Problem {
+    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+        Self {
+            status,
+            detail: detail.into(),
+            error: None,
+        }
+    }
+}
+
+impl From<FieldError> for Problem {
+    fn from(error: FieldError) -> Self {
+        let detail = format!("{} {}", error.pointer, error.message);
+        Self {
+            status: StatusCode::BAD_REQUEST,
+            detail: detail.trim().to_owned(),
+            error: Some(error),
+        }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response<Body> {
+        let code = match self.status {
+            StatusCode::BAD_REQUEST => "INVALID_REQUEST",
+            StatusCode::NOT_FOUND => "NOT_FOUND",
+            _ => "INTERNAL_ERROR",
+        };
+        let mut body = json!({
+            "type": "about:blank",
+            "title": self.status.canonical_reason(),
+            "status": self.status.as_u16(),
+            "detail": self.detail,
+            "code": code,
+        });
+        if let Some(FieldError { pointer, message }) = self.error {
+            body["errors"] = json!([{"pointer": pointer, "message": message}]);
+        }
+        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
+        (self.status, media_type, body.to_string()).into_response()
+    }
+}

@@ -1,0 +1,293 @@
+//! One session: what was asked, where it stands, and what it called back. Pure; knows neither disk nor network.
+//!
+//! ```text
+//!  Running ──callback over──▶ Completed
+//!   │  └─/local callback────▶ Completed, Failed, Interrupted
+//!   └────interrupt──────────▶ Interrupting ──callback over──▶ Interrupted
+//! ```
+//! A callback is over when it is accepted, refused or expired. Nothing leaves the states on the right.
+
+use std::fmt;
+
+use axum::body::Bytes;
+use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
+use uuid::Uuid;
+
+use crate::request::Launch;
+use crate::verdict::{Mode, Verdict};
+
+/// Where a session stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum State {
+    /// At work, or its result is not yet accepted.
+    Running,
+    /// Interrupted; the callback that says so is not yet accepted.
+    Interrupting,
+    Completed,
+    Failed,
+    Interrupted,
+}
+
+impl State {
+    /// The end that a callback with this status reports.
+    pub(crate) fn reported(status: &str) -> Option<Self> {
+        match status {
+            "completed" => Some(Self::Completed),
+            "failed" => Some(Self::Failed),
+            "interrupted" => Some(Self::Interrupted),
+            _ => None,
+        }
+    }
+
+    /// What others call it.
+    pub(crate) const fn status(self) -> &'static str {
+        match self {
+            Self::Running => "running",
+            Self::Completed => "completed",
+            Self::Failed => "failed",
+            Self::Interrupting | Self::Interrupted => "interrupted",
+        }
+    }
+
+    /// Where the end of its own callback leads.
+    pub(crate) const fn after_callback(self) -> Self {
+        match self {
+            Self::Running => Self::Completed,
+            Self::Interrupting => Self::Interrupted,
+            Self::Completed | Self::Failed | Self::Interrupted => self,
+        }
+    }
+
+    /// Where being ended through the local endpoints leads.
+    pub(crate) const fn ended_as(self, end: Self) -> Self {
+        match self {
+            Self::Running => end,
+            Self::Interrupting => Self::Interrupted,
+            Self::Completed | Self::Failed | Self::Interrupted => self,
+        }
+    }
+
+    /// Nothing more is called back by itself.
+    pub(crate) const fn is_settled(self) -> bool {
+        match self {
+            Self::Running | Self::Interrupting => false,
+            Self::Completed | Self::Failed | Self::Interrupted => true,
+        }
+    }
+}
+
+/// The capability to call back; written to the state file, shown nowhere.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct CallbackToken(String);
+
+impl CallbackToken {
+    pub(crate) fn new(token: &str) -> Self {
+        Self(token.to_owned())
+    }
+
+    pub(crate) fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Debug for CallbackToken {
+    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("CallbackToken(..)")
+    }
+}
+
+/// Where to call back, with what, and until when.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct CallbackTarget {
+    pub(crate) url: String,
+    pub(crate) token: CallbackToken,
+    #[serde(with = "time")]
+    pub(crate) expires_at: Timestamp,
+}
+
+/// One call to the target.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Callback {
+    /// What the body says; null if it says nothing of the kind.
+    pub(crate) status: Option<String>,
+    /// Null while unknown, and for good if none came.
+    pub(crate) answer: Option<u16>,
+    #[serde(with = "time")]
+    pub(crate) at: Timestamp,
+}
+
+/// A session, as it is written to the state file.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(crate) struct Session {
+    pub(crate) cloud_agent_session_id: Uuid,
+    pub(crate) cli_session_id: Uuid,
+    pub(crate) idempotency_key: String,
+    pub(crate) repository: String,
+    pub(crate) finding_id: String,
+    pub(crate) model: String,
+    pub(crate) triage_model: String,
+    pub(crate) mode: Mode,
+    pub(crate) github_token_given: bool,
+    pub(crate) callback: CallbackTarget,
+    pub(crate) result: Verdict,
+    pub(crate) state: State,
+    #[serde(with = "time")]
+    pub(crate) created_at: Timestamp,
+    pub(crate) requests: u64,
+    pub(crate) callbacks: Vec<Callback>,
+}
+
+impl Session {
+    pub(crate) fn start(key: &str, launch: Launch, requests: u64, now: Timestamp) -> Self {
+        Self {
+            cloud_agent_session_id: Uuid::new_v4(),
+            cli_session_id: Uuid::new_v4(),
+            idempotency_key: key.to_owned(),
+            result: Verdict::of(&launch.finding, launch.mode),
+            repository: launch.repository,
+            finding_id: launch.finding.id,
+            model: launch.model,
+            triage_model: launch.triage_model,
+            mode: launch.mode,
+            github_token_given: launch.github_token_given,
+            callback: launch.callback,
+            state: State::Running,
+            created_at: now,
+            requests,
+            callbacks: Vec::new(),
+        }
+    }
+
+    /// What the launch is answered with, every time.
+    pub(crate) fn ids(&self) -> Value {
+        json!({
+            "cloudAgentSessionId": self.cloud_agent_session_id,
+            "cliSessionId": self.cli_session_id,
+        })
+    }
+
+    /// The session as the local endpoints list it.
+    pub(crate) fn shown(&self) -> Value {
+        json!({
+            "cloudAgentSessionId": self.cloud_agent_session_id,
+            "cliSessionId": self.cli_session_id,
+            "idempotencyKey": self.idempotency_key,
+            "repository": self.repository,
+            "findingId": self.finding_id,
+            "model": self.model,
+            "triageModel": self.triage_model,
+            "mode": self.mode,
+            "status": self.state.status(),
+            "settled": self.state.is_settled(),
+            "createdAt": format!("{:.3}", self.created_at),
+            "requests": self.requests,
+            "callbacks": self.callbacks,
+            "githubTokenGiven": self.github_token_given,
+        })
+    }
+
+    /// The callback that this session still owes.
+    pub(crate) fn owed(&self) -> Option<Owed> {
+        let (result, error) = match self.state {
+            State::Running => (json!(self.result), Value::Null),
+            State::Interrupting => {
+                let message = "Simulated: the session was interrupted before it had a result.";
+                (
+                    Value::Null,
+                    json!({"code": "INTERRUPTED", "message": message}),
+                )
+            }
+            State::Completed | State::Failed | State::Interrupted => return None,
+        };
+        let status = self.state.after_callback().status();
+        let body = json!({
+            "cloudAgentSessionId": self.cloud_agent_session_id,
+            "status": status,
+            "result": result,
+            "error": error,
+        });
+        Some(Owed {
+            session: self.cloud_agent_session_id,
+            state: self.state,
+            status,
+            target: self.callback.clone(),
+            body: body.to_string().into(),
+        })
+    }
+}
+
+/// A callback to be made.
+#[derive(Clone, Debug)]
+pub(crate) struct Owed {
+    pub(crate) session: Uuid,
+    /// Where the session stands as long as it owes this.
+    pub(crate) state: State,
+    pub(crate) status: &'static str,
+    pub(crate) target: CallbackTarget,
+    pub(crate) body: Bytes,
+}
+
+/// Times as they are written everywhere: RFC 3339, milliseconds.
+mod time {
+    use jiff::Timestamp;
+    use serde::{Deserialize, Deserializer, Serializer, de};
+
+    pub(super) fn serialize<S: Serializer>(
+        time: &Timestamp,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&format_args!("{time:.3}"))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Timestamp, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(de::Error::custom)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const STATES: [State; 5] = [
+        State::Running,
+        State::Interrupting,
+        State::Completed,
+        State::Failed,
+        State::Interrupted,
+    ];
+
+    #[test]
+    fn nothing_leaves_a_settled_state_and_every_move_but_interrupting_settles() {
+        for state in STATES {
+            let moves = STATES
+                .into_iter()
+                .filter(|end| end.is_settled())
+                .map(|end| state.ended_as(end))
+                .chain([state.after_callback()]);
+            for after in moves {
+                assert!(after.is_settled(), "{state:?} becomes {after:?}");
+                assert!(
+                    !state.is_settled() || after == state,
+                    "{state:?} becomes {after:?}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn every_end_is_reported_by_its_own_word() {
+        for end in STATES.into_iter().filter(|state| state.is_settled()) {
+            assert_eq!(State::reported(end.status()), Some(end));
+        }
+        assert_eq!(State::reported("running"), None);
+    }
+}
