@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use aws_config::{BehaviorVersion, SdkConfig, timeout::TimeoutConfig};
 
+use crate::{Timestamp, clock::Clock, secrets::Secrets, table::Table};
+
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
 pub struct Patience {
@@ -21,8 +23,35 @@ impl Patience {
     };
 }
 
+/// What every function starts with.
+#[derive(Clone, Debug)]
+pub struct Services {
+    /// The table.
+    pub table: Table,
+    /// The queues.
+    pub queues: aws_sdk_sqs::Client,
+    /// The secrets; none is read before it is needed.
+    pub secrets: Secrets,
+    /// The time, which follows DynamoDB's.
+    pub clock: Clock,
+}
+
+impl Services {
+    /// Opens the table of this name, and with it the clock, which `machine` is trusted for until DynamoDB has answered.
+    pub async fn open(table: String, patience: Patience, machine: fn() -> Timestamp) -> Self {
+        let aws = load(patience).await;
+        let clock = Clock::new(machine);
+        Self {
+            table: Table::open(&aws, table, &clock).await,
+            queues: aws_sdk_sqs::Client::new(&aws),
+            secrets: Secrets::new(aws_sdk_secretsmanager::Client::new(&aws)),
+            clock,
+        }
+    }
+}
+
 /// The configuration that every client is made from.
-pub async fn load(patience: Patience) -> SdkConfig {
+async fn load(patience: Patience) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(patience.per_try)
         .operation_timeout(patience.per_call)

@@ -8,10 +8,11 @@ use uuid::Uuid;
 
 use crate::{
     Timestamp,
-    finding::RepositoryName,
+    finding::{DismissReason, FindingId, RepositoryName},
     lifecycle::{Standing, Status},
-    owner::Owner,
+    owner::{InvalidOwner, Owner, UserId},
     result_code::{Effect, ResultCode},
+    text::words,
 };
 
 /// A command's id: a UUID of version 7, so ids sort by admission.
@@ -82,6 +83,38 @@ pub enum Action {
         /// Only this repository; otherwise all in scope.
         repository: Option<RepositoryName>,
     },
+    /// Dismiss a finding's alert at GitHub, then ignore it here.
+    DismissFinding {
+        /// Which finding.
+        finding: FindingId,
+        /// Why, in GitHub's words.
+        reason: DismissReason,
+        /// What is to be said to it.
+        comment: Option<DismissComment>,
+    },
+    /// Have the agent analyse a finding.
+    StartAnalysis {
+        /// Which finding.
+        finding: FindingId,
+        /// How.
+        #[serde(flatten)]
+        options: AnalysisOptions,
+    },
+}
+
+/// How a finding is to be analysed, where it differs from the owner's configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct AnalysisOptions {
+    /// The model for whatever the next two do not name.
+    pub model: Option<ModelName>,
+    /// The model that triages.
+    pub triage_model: Option<ModelName>,
+    /// The model that analyses.
+    pub analysis_model: Option<ModelName>,
+    /// Go through the whole codebase in a sandbox, whatever the triage says.
+    pub force_sandbox: bool,
+    /// Take the place of an analysis that is under way.
+    pub restart_active: bool,
 }
 
 impl Action {
@@ -89,13 +122,101 @@ impl Action {
     pub const fn type_name(&self) -> &'static str {
         match self {
             Self::Sync { .. } => "sync",
+            Self::DismissFinding { .. } => "dismiss_finding",
+            Self::StartAnalysis { .. } => "start_analysis",
+        }
+    }
+
+    /// The finding that it is about.
+    pub const fn finding(&self) -> Option<FindingId> {
+        match self {
+            Self::Sync { .. } => None,
+            Self::DismissFinding { finding, .. } | Self::StartAnalysis { finding, .. } => {
+                Some(*finding)
+            }
         }
     }
 }
 
-/// Who caused a command.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
+/// What a person says to a dismissal: at most 280 characters, none of them a control character but line breaks and tabs.
+#[derive(Clone, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct DismissComment(String);
+
+/// A text is longer than it may be, or holds what it must not.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("must be {expected}")]
+pub struct InvalidText {
+    expected: &'static str,
+}
+
+impl DismissComment {
+    /// GitHub's limit, in characters.
+    pub const MAX_CHARS: usize = 280;
+
+    /// The comment.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for DismissComment {
+    type Err = InvalidText;
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let forbidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
+        if text.chars().count() <= Self::MAX_CHARS && !text.chars().any(forbidden) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidText {
+                expected: "a text of at most 280 characters without control characters",
+            })
+        }
+    }
+}
+
+// A person's words: they may hold personal data, and debug output ends up in logs.
+impl fmt::Debug for DismissComment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DismissComment(..)")
+    }
+}
+
+/// The name of a model: 1 to 128 characters, no control characters.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct ModelName(String);
+
+impl ModelName {
+    /// The name.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl FromStr for ModelName {
+    type Err = InvalidText;
+    fn from_str(text: &str) -> Result<Self, InvalidText> {
+        let length = text.chars().take(129).count();
+        if (1..=128).contains(&length) && !text.chars().any(char::is_control) {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err(InvalidText {
+                expected: "a name of 1 to 128 characters without control characters",
+            })
+        }
+    }
+}
+
+words!(Origin, "an origin", {
+    Manual => "manual",
+    DashboardRefresh => "dashboard_refresh",
+    EnableInitialSync => "enable_initial_sync",
+    AutoDismiss => "auto_dismiss",
+    AutoAnalysis => "auto_analysis",
+});
+
+/// What caused a command.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Origin {
     /// A caller of the API.
     Manual,
@@ -103,27 +224,52 @@ pub enum Origin {
     DashboardRefresh,
     /// Enabling Security Agent, or widening what it looks at.
     EnableInitialSync,
+    /// An analysis that recommends a dismissal.
+    AutoDismiss,
+    /// A new finding that automation analyses.
+    AutoAnalysis,
 }
 
-impl Origin {
-    const ALL: [Self; 3] = [
-        Self::Manual,
-        Self::DashboardRefresh,
-        Self::EnableInitialSync,
-    ];
+/// Who caused something: what an audit event names.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Actor {
+    /// A person, by the token that the gateway verified.
+    User(UserId),
+    /// Security Agent itself: automation, or what follows by itself from an earlier command.
+    SecurityAgent,
+}
 
-    /// The stable text.
-    pub const fn as_str(self) -> &'static str {
+const SECURITY_AGENT: &str = "security-agent";
+
+impl fmt::Display for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::Manual => "manual",
-            Self::DashboardRefresh => "dashboard_refresh",
-            Self::EnableInitialSync => "enable_initial_sync",
+            Self::User(id) => Owner::User(id.clone()).fmt(f),
+            Self::SecurityAgent => f.write_str(SECURITY_AGENT),
         }
     }
+}
 
-    /// The origin of this text.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL.into_iter().find(|origin| origin.as_str() == text)
+// A person's id is personal data: debug output ends up in logs.
+impl fmt::Debug for Actor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::User(_) => f.write_str("User(..)"),
+            Self::SecurityAgent => f.write_str("SecurityAgent"),
+        }
+    }
+}
+
+impl FromStr for Actor {
+    type Err = InvalidOwner;
+    fn from_str(text: &str) -> Result<Self, InvalidOwner> {
+        if text == SECURITY_AGENT {
+            return Ok(Self::SecurityAgent);
+        }
+        match text.parse()? {
+            Owner::User(id) => Ok(Self::User(id)),
+            Owner::Org(_) => Err(InvalidOwner::Kind),
+        }
     }
 }
 
@@ -186,6 +332,30 @@ pub enum LastError {
     /// The owner is connected to no installation.
     #[error("the owner is connected to no GitHub installation")]
     NotConnected,
+    /// GitHub lets the App read alerts, but not dismiss them.
+    #[error("the GitHub App may not dismiss alerts in this repository")]
+    MayNotDismiss,
+    /// GitHub refused a dismissal.
+    #[error("GitHub did not accept the dismissal, with status {0}")]
+    DismissalRefused(u16),
+    /// GitHub took a dismissal, and the alert is still open.
+    #[error("GitHub accepted the dismissal and shows the alert as open")]
+    StillOpen,
+    /// GitHub gave no token for the agent.
+    #[error("GitHub gave no token for reading the repository")]
+    NoRepositoryToken,
+    /// The agent answered with a failure.
+    #[error("the analysis service answered with status {0}")]
+    AgentStatus(u16),
+    /// The agent could not be reached or its answer not be understood.
+    #[error("the analysis service could not be reached, or its answer could not be understood")]
+    AgentUnreachable,
+    /// The launch took longer than a launch may.
+    #[error("the analysis was not begun in time")]
+    LaunchTooLate,
+    /// Others kept changing the finding.
+    #[error("the finding kept changing while the outcome was recorded")]
+    Contended,
 }
 
 /// How a command ended.
@@ -208,8 +378,10 @@ pub struct Command {
     pub key: CommandKey,
     /// What was asked.
     pub action: Action,
-    /// Who caused it.
+    /// What caused it.
     pub origin: Origin,
+    /// Who caused it.
+    pub actor: Actor,
     /// What may happen to it.
     pub standing: Standing,
     /// The last progress reported.
@@ -270,6 +442,7 @@ impl fmt::Debug for IdempotencyKey {
 }
 
 /// Tells whether two requests ask for the same.
+/// Who asks is not part of it: the key belongs to the owner.
 pub(crate) fn fingerprint(action: &Action, origin: Origin) -> String {
     let canonical = serde_json::to_vec(&(action, origin))
         .expect("an action is plain data: serialising it to memory cannot fail");

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::lifecycle::Timeouts;
+use crate::{github::GithubConfig, lifecycle::Timeouts, queue::CommandQueues, secrets::SecretName};
 
 /// A variable that cannot be used.
 #[derive(thiserror::Error)]
@@ -73,5 +73,29 @@ pub fn timeouts() -> Result<Timeouts, InvalidEnvironment> {
         accepted: seconds("ACCEPTED_TIMEOUT_SECONDS")?,
         running: seconds("RUNNING_TIMEOUT_SECONDS")?,
         retention: Duration::from_secs(u64::from(retention) * 86_400),
+    })
+}
+
+/// Reads where GitHub is and who we are there.
+pub fn github() -> Result<GithubConfig, InvalidEnvironment> {
+    Ok(GithubConfig {
+        base_url: read("GITHUB_API_URL")?,
+        api_version: read("GITHUB_API_VERSION")?,
+        app_id: read("GITHUB_APP_ID")?,
+        private_key: secret("GITHUB_PRIVATE_KEY_SECRET")?,
+    })
+}
+
+/// Reads the name of a secret.
+pub fn secret(name: &'static str) -> Result<SecretName, InvalidEnvironment> {
+    read::<String>(name).map(SecretName::new)
+}
+
+/// Reads where commands are queued.
+pub fn command_queues() -> Result<CommandQueues, InvalidEnvironment> {
+    Ok(CommandQueues {
+        sync: read("SYNC_QUEUE_URL")?,
+        dismiss: read("DISMISS_QUEUE_URL")?,
+        analyse: read("ANALYSE_QUEUE_URL")?,
     })
 }

@@ -13,13 +13,12 @@ mod identity;
 mod score;
 mod words;
 
+pub use crate::text::UnknownWord;
 pub use identity::{
     AlertNumber, FindingId, InvalidIdentity, Repository, RepositoryId, RepositoryName,
 };
 pub use score::CvssScore;
-pub use words::{
-    DependencyScope, DismissReason, FindingStatus, IgnoredReason, Severity, UnknownWord,
-};
+pub use words::{DependencyScope, DismissReason, FindingStatus, IgnoredReason, Severity};
 
 use std::{fmt, str::FromStr};
 

@@ -6,15 +6,22 @@ mod write;
 use std::{collections::HashMap, time::Duration};
 
 use crate::{
-    Timestamp,
-    finding::{Finding, FindingDigest, FindingId, FindingStatus, RepositoryId, Severity},
+    Timestamp, analyses,
+    analysis::Analysis,
+    command::CommandId,
+    finding::{
+        AlertNumber, Finding, FindingDigest, FindingId, FindingStatus, Repository, RepositoryId,
+        Severity,
+    },
     owner::Owner,
     repositories::{self, Repositories, RepositoryRecord},
     table::{Attributes, Cause, Item, Partition, Table, Unreadable, batch_get, s},
 };
 
-pub use list::{AnalysisFilter, FindingFilter, FindingPage, FindingPosition, Overdue};
-pub use write::Stored;
+pub use list::{
+    AnalysisFilter, FindingFilter, FindingPage, FindingPosition, Overdue, UnanalysedPage,
+};
+pub use write::{Arrival, Stored};
 
 /// The findings' rows.
 #[derive(Clone, Debug)]
@@ -28,6 +35,16 @@ pub struct Findings {
 pub struct FindingRecord {
     /// The finding.
     pub finding: Finding,
+    /// Of the finding as it is stored: what a change is guarded by.
+    pub digest: FindingDigest,
+    /// Its latest analysis, if it was ever analysed.
+    pub analysis: Option<Analysis>,
+    /// The command whose dismissal is what it shows, if it is ignored for that.
+    pub dismissal: Option<CommandId>,
+    /// Since when it counts as new: when it came up, or when GitHub raised it, if it was there when we first looked.
+    pub new_since: Timestamp,
+    /// Its repository, by the name that it has now.
+    pub repository: Repository,
     /// When it was last compared with GitHub.
     pub last_synced_at: Timestamp,
 }
@@ -38,6 +55,9 @@ pub enum FindingsError {
     /// A read failed.
     #[error("cannot read findings")]
     Unread(#[source] Cause),
+    /// A row is there, but not as a finding of Dependabot's that this version understands.
+    #[error("a finding is stored in a form this version cannot read")]
+    Unreadable(#[source] Cause),
     /// The write may or may not have landed.
     #[error("cannot tell whether {count} findings of repository {repository} were written")]
     Unwritten {
@@ -55,6 +75,12 @@ pub enum FindingsError {
         /// Of which repository.
         repository: RepositoryId,
     },
+    /// The repository's row is gone, and with it the right to keep findings of it.
+    #[error("repository {repository} is no longer the owner's")]
+    RepositoryGone {
+        /// Which repository.
+        repository: RepositoryId,
+    },
 }
 
 impl Findings {
@@ -66,7 +92,44 @@ impl Findings {
         }
     }
 
-    /// One finding, strongly consistent. One read.
+    /// Whether the owner has this finding, strongly consistent. One read.
+    pub async fn exists(&self, owner: &Owner, id: FindingId) -> Result<bool, FindingsError> {
+        let answer = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(owner, id)))
+            .projection_expression("pk")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+        Ok(answer.item.is_some())
+    }
+
+    /// One finding by itself, strongly consistent: without its repository's row, so by the name and freshness of its last
+    /// write. One read.
+    pub async fn read_alone(
+        &self,
+        owner: &Owner,
+        id: FindingId,
+    ) -> Result<Option<FindingRecord>, FindingsError> {
+        let answer = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(owner, id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+        let item = answer.item.as_ref();
+        item.map(record).transpose().map_err(unreadable)
+    }
+
+    /// One finding and its repository, strongly consistent. One read.
     pub async fn read(
         &self,
         owner: &Owner,
@@ -98,8 +161,8 @@ impl Findings {
                 .map_err(FindingsError::Unread)?
             {
                 if item.has("finding") {
-                    let (finding, written_at) = finding(&item).map_err(unreadable)?;
-                    findings.insert(finding.id, (finding, written_at));
+                    let found = record(&item).map_err(unreadable)?;
+                    findings.insert(found.finding.id, found);
                 } else {
                     let record = repositories::record(&item).map_err(unreadable)?;
                     looked_at.insert(record.repository.id, record);
@@ -109,25 +172,25 @@ impl Findings {
         Ok(ids
             .iter()
             .filter_map(|id| findings.remove(id))
-            .map(|(finding, written_at)| {
-                let looked_at = looked_at
-                    .get(&finding.id.repository)
-                    .and_then(|repository| repository.last_succeeded_at);
-                let last_synced_at = looked_at.map_or(written_at, |at| at.max(written_at));
-                FindingRecord {
-                    finding,
-                    last_synced_at,
+            .map(|mut found| {
+                if let Some(repository) = looked_at.get(&found.finding.id.repository) {
+                    found.repository = repository.repository.clone();
+                    let looked_at = repository.last_succeeded_at;
+                    found.last_synced_at = found
+                        .last_synced_at
+                        .max(looked_at.unwrap_or(found.last_synced_at));
                 }
+                found
             })
             .collect())
     }
 }
 
 fn unreadable(source: Unreadable) -> FindingsError {
-    FindingsError::Unread(source.into())
+    FindingsError::Unreadable(source.into())
 }
 
-fn key(owner: &Owner, id: FindingId) -> Item {
+pub(crate) fn key(owner: &Owner, id: FindingId) -> Item {
     Item::from([
         ("pk".to_owned(), Partition::Findings.of(owner)),
         ("sk".to_owned(), s(sort_key(id))),
@@ -141,6 +204,20 @@ fn sort_key(id: FindingId) -> String {
         id.repository.get(),
         id.number.get()
     )
+}
+
+/// The finding that a sort key names.
+pub(crate) fn id_in(sort_key: &str) -> Option<FindingId> {
+    let (repository, number) = sort_key.strip_prefix("dependabot#")?.split_once('#')?;
+    Some(FindingId {
+        repository: RepositoryId::new(repository.parse().ok()?),
+        number: AlertNumber::new(number.parse().ok()?)?,
+    })
+}
+
+/// The order of the `unanalysed` index: by severity, then by how long it has been new.
+pub(crate) fn unanalysed(severity: Severity, new_since: Timestamp) -> String {
+    open_since(severity, new_since)
 }
 
 /// The order of the `severity` index: the most severe first, and of those the open ones.
@@ -183,9 +260,23 @@ fn open_since(severity: Severity, since: Timestamp) -> String {
     )
 }
 
-fn finding(item: &Item) -> Result<(Finding, Timestamp), Unreadable> {
-    let finding = item.parsed("finding", |text| serde_json::from_str(text).ok())?;
-    Ok((finding, item.time("written_at")?))
+fn record(item: &Item) -> Result<FindingRecord, Unreadable> {
+    let finding: Finding = item.parsed("finding", |text| serde_json::from_str(text).ok())?;
+    let new_since = item.maybe("new_since", Attributes::time)?;
+    Ok(FindingRecord {
+        digest: item.parsed("digest", |text| text.parse().ok())?,
+        analysis: analyses::analysis(item)?,
+        dismissal: item.maybe("dismissal", |item, name| {
+            item.parsed(name, |text| text.parse().ok())
+        })?,
+        new_since: new_since.unwrap_or(finding.first_detected_at),
+        repository: Repository {
+            id: finding.id.repository,
+            name: finding.repository.clone(),
+        },
+        last_synced_at: item.time("written_at")?,
+        finding,
+    })
 }
 
 /// What is compared before a finding is written.
@@ -195,6 +286,9 @@ struct Head {
     severity: Severity,
     status: FindingStatus,
     source_updated_at: Timestamp,
+    new_since: Option<Timestamp>,
+    analysed: bool,
+    unanalysed: Option<String>,
 }
 
 fn head(item: &Item) -> Result<Head, Unreadable> {
@@ -203,6 +297,9 @@ fn head(item: &Item) -> Result<Head, Unreadable> {
         severity: item.parsed("severity", |text| text.parse().ok())?,
         status: item.parsed("status", |text| text.parse().ok())?,
         source_updated_at: item.time("source_updated_at")?,
+        new_since: item.maybe("new_since", Attributes::time)?,
+        analysed: item.has("analysis_attempt"),
+        unanalysed: item.maybe("unanalysed", Attributes::text_owned)?,
     })
 }
 

@@ -20,13 +20,14 @@ mod link;
 pub(crate) mod testing;
 mod transport;
 
+pub use crate::outbound::{BaseUrl, InvalidBaseUrl};
 pub use alert::{
     Advisory, Alert, AlertSeverity, AlertState, Cvss, CvssSeverities, Cwe, Dependency, Unreadable,
     User, Version, Vulnerability,
 };
 pub use answer::{Answer, Classified, RateLimit, RateLimitKind, Refusal, classify};
 pub use app::CredentialsError;
-pub use base::{BaseUrl, InvalidBaseUrl, RepositoryPath};
+pub use base::RepositoryPath;
 pub use config::{ApiVersion, AppId, GithubConfig, InstallationId, InvalidSetting};
 pub use installation::{
     AlertsAccess, Installation, InstallationRepositories, InstallationRepository,
@@ -42,7 +43,7 @@ use tokio::time::Instant;
 use crate::{
     Timestamp,
     finding::{AlertNumber, DismissReason, Repository},
-    secrets::Secrets,
+    secrets::{SecretText, Secrets},
 };
 use answer::{location, refusal};
 use app::{Access, App};
@@ -274,7 +275,10 @@ impl Github {
         number: AlertNumber,
         budget: Budget,
     ) -> Result<Alert, GithubError> {
-        let call = Call::get(self.inner.base.alert(repository, number));
+        let call = Call {
+            only: Some(repository.id),
+            ..Call::get(self.inner.base.alert(repository, number))
+        };
         let read = |answer: &Answer, _: &Url| object(answer, budget.now);
         Ok(self
             .call(installation, Access::ReadAlerts, call, budget, read)
@@ -301,12 +305,26 @@ impl Github {
             url: self.inner.base.alert(repository, number),
             body: Some(change.to_string().into_bytes()),
             repeat: Repeat::Never,
+            only: Some(repository.id),
         };
         let read = |answer: &Answer, _: &Url| object(answer, budget.now);
         Ok(self
             .call(installation, Access::WriteAlerts, call, budget, read)
             .await?
             .value)
+    }
+
+    /// A token with which somebody else can read the contents of `repository` and nothing more, for an hour. Minted anew
+    /// each time: what is handed over must last.
+    pub async fn contents_token(
+        &self,
+        installation: InstallationId,
+        repository: &Repository,
+        budget: Budget,
+    ) -> Result<SecretText, GithubError> {
+        let Inner { app, transport, .. } = &*self.inner;
+        app.contents_token(transport, installation, repository.id, budget)
+            .await
     }
 
     /// An installation, and what it grants.
@@ -355,6 +373,7 @@ impl Github {
             let refusal = match reading {
                 Reading::Done(value) => return Ok(Fetched { value, led_to }),
                 Reading::Moved { status, to } => match redirected(base, &url, &to) {
+                    Some((_, repository)) if !call.may_concern(&repository) => Refusal::Unavailable,
                     Some((target, repository)) if led_to.is_none() => {
                         call.url = target;
                         led_to = Some(repository);
@@ -373,6 +392,17 @@ impl Github {
                 Reading::Refused(refusal) => refusal,
             };
             return Err(GithubError::Refused { refusal, led_to });
+        }
+    }
+}
+
+impl Call {
+    /// Whether what is at `path` may be what the call is about. A name may have passed to another repository.
+    fn may_concern(&self, path: &RepositoryPath) -> bool {
+        match (self.only, path) {
+            (None, _) => true,
+            (Some(only), RepositoryPath::Id(id)) => only == *id,
+            (Some(_), RepositoryPath::Name(_)) => false,
         }
     }
 }

@@ -17,7 +17,7 @@ use crate::{
     command::{Command, CommandId, CommandKey, LastError, Progress},
     lifecycle::{Hold, Move, Stage, Status, Timeouts, Token, Waits},
     result_code::{Effect, ResultCode},
-    table::{Cause, Table, Unreadable},
+    table::{Cause, Table, Unreadable, Writes},
 };
 
 pub use admission::{Admission, NewCommand};
@@ -53,6 +53,16 @@ impl Outcome {
             Self::Refused(_) | Self::Missing => None,
         }
     }
+}
+
+/// The answer of a write that ends a command together with other rows: all of it was written, or nothing.
+#[must_use]
+#[derive(Debug)]
+pub enum Together {
+    /// What became of the command; of the others too, if it was applied.
+    Command(Box<Outcome>),
+    /// The command could have ended, but another row is not as the writes beside it demand.
+    Unsettled,
 }
 
 /// The right to work on a command, which only [`Ledger::claim`] gives: proof for the writes that demand it.
@@ -279,12 +289,12 @@ impl Ledger {
         claim: &Claim,
         at: Timestamp,
         waits: Waits,
-        progress: Progress,
+        progress: Option<Progress>,
         last_error: Option<LastError>,
         now: Timestamp,
     ) -> Result<Outcome, LedgerError> {
         let notes = Notes {
-            progress: Some(progress),
+            progress,
             last_error,
             ..Notes::default()
         };
@@ -339,6 +349,29 @@ impl Ledger {
             terminal: ending.code.terminal(),
         };
         self.apply(&claim.key, settle, Notes::ending(ending), now)
+            .await
+    }
+
+    /// Ends the command together with what it changed: one transaction. `claimed` is the row as it was claimed.
+    pub async fn settle_with(
+        &self,
+        claim: &Claim,
+        claimed: &Command,
+        ending: Ending,
+        beside: Writes,
+        now: Timestamp,
+    ) -> Result<Together, LedgerError> {
+        if beside.is_empty() {
+            return self
+                .settle(claim, ending, now)
+                .await
+                .map(|outcome| Together::Command(Box::new(outcome)));
+        }
+        let settle = Move::Settle {
+            holder: claim.hold.token,
+            terminal: ending.code.terminal(),
+        };
+        self.apply_with(claimed, settle, Notes::ending(ending), beside, now)
             .await
     }
 

@@ -1,5 +1,8 @@
-//! What is known of an owner besides commands and findings: configuration, integration, freshness. Three rows of one
-//! partition, so that one query reads them all.
+//! What is known of an owner besides commands and findings: configuration, integration with freshness, analyses in flight,
+//! erasure. Rows of one partition, so that one query reads them all.
+//!
+//! While an owner is being erased nothing brings one of these rows into being: saving and connecting check the erasure's
+//! row in the transaction that writes.
 
 use std::time::Duration;
 
@@ -12,12 +15,14 @@ use sha2::{Digest, Sha256};
 
 use crate::{
     Timestamp,
+    analyses::{self, Analyses, OwnerAnalyses},
+    erasure::{self, Erasure},
     github::InstallationId,
     owner::Owner,
     settings::Settings,
     table::{
-        Attributes, Cause, DUE_SHARDS, DueKind, Expression, Item, Partition, Table, Unreadable,
-        due_items, ms, n, s,
+        Attributes, Cause, DueKind, Expression, Item, Partition, Refusal, Table, Transacted,
+        Unreadable, Writes, due_items, ms, n, s,
     },
 };
 
@@ -40,10 +45,16 @@ pub struct OwnerRecord {
     pub settings: Settings,
     /// Grows by one with each save; 0 before the first.
     pub version: u64,
+    /// Since when new findings are analysed by themselves, if they are.
+    pub auto_analysis_since: Option<Timestamp>,
     /// The connection to GitHub, if there is one.
     pub integration: Option<Integration>,
     /// When the last full sync began in which every repository succeeded or was skipped.
     pub last_synced_at: Option<Timestamp>,
+    /// The analyses in flight, and how all of them stand.
+    pub analyses: OwnerAnalyses,
+    /// The erasure that was asked for, if one was.
+    pub erasure: Option<Erasure>,
 }
 
 /// An owner's connection to an installation of the GitHub App.
@@ -77,6 +88,8 @@ pub enum Saved {
     },
     /// Somebody saved in between.
     Conflict,
+    /// The owner is being erased.
+    BeingErased,
 }
 
 /// An owner whose scheduled sync is due.
@@ -118,11 +131,13 @@ pub enum OwnersError {
         #[source]
         source: Cause,
     },
+    /// The owner is being erased.
+    #[error("the owner is being erased")]
+    BeingErased,
 }
 
-const SETTINGS: &str = "settings";
-const INTEGRATION: &str = "integration";
-const FRESHNESS: &str = "freshness";
+pub(crate) const SETTINGS: &str = "settings";
+pub(crate) const INTEGRATION: &str = "integration";
 
 impl Owners {
     /// The owners in this table.
@@ -149,11 +164,21 @@ impl Owners {
         let mut record = OwnerRecord::default();
         for item in page.items() {
             match item.text("sk") {
-                Ok(SETTINGS) => (record.settings, record.version) = settings(item)?,
-                Ok(INTEGRATION) => record.integration = Some(integration(item)?),
-                Ok(FRESHNESS) => {
-                    record.last_synced_at =
-                        Some(item.time("last_synced_at").map_err(of(FRESHNESS))?);
+                Ok(SETTINGS) => {
+                    (record.settings, record.version) = settings(item)?;
+                    let since = item.maybe("auto_analysis_since", Attributes::time);
+                    record.auto_analysis_since = since.map_err(of(SETTINGS))?;
+                }
+                Ok(INTEGRATION) => {
+                    record.integration = Some(integration(item)?);
+                    let synced = item.maybe("last_synced_at", Attributes::time);
+                    record.last_synced_at = synced.map_err(of(INTEGRATION))?;
+                }
+                Ok(analyses::ROW) => {
+                    record.analyses = analyses::owner_analyses(item).map_err(of(analyses::ROW))?;
+                }
+                Ok(erasure::ROW) => {
+                    record.erasure = Some(erasure::read(item).map_err(of(erasure::ROW))?);
                 }
                 _ => {}
             }
@@ -161,26 +186,29 @@ impl Owners {
         Ok(record)
     }
 
-    /// Saves the configuration if its version is still `seen`, and plans the next scheduled sync or takes it off.
+    /// Saves the configuration if it is still the one of `seen`, plans the next scheduled sync or takes it off, and has
+    /// automation look for findings if it has been told to. What is `beside` is written with it or not at all.
     pub async fn save(
         &self,
         owner: &Owner,
         settings: &Settings,
-        seen: u64,
+        seen: &OwnerRecord,
+        beside: Writes,
         now: Timestamp,
     ) -> Result<Saved, OwnersError> {
         let what = "the configuration";
-        let version = seen + 1;
+        let version = seen.version + 1;
         let text = serde_json::to_string(settings).map_err(|error| OwnersError::Unwritten {
             what,
             source: Box::new(error),
         })?;
         let writer = uuid::Uuid::new_v4().simple().to_string();
         let due = (settings.enabled && settings.auto_sync).then(|| next_sync(owner, now));
+        let automatic = settings.enabled && settings.auto_analysis.enabled;
 
         let mut e = Expression::default();
-        let condition = match seen {
-            0 => format!("attribute_not_exists({})", e.name("version")),
+        let condition = match seen.version {
+            0 => e.absent("version"),
             seen => e.compare("version", "=", n(seen)),
         };
         e.set("settings", s(text));
@@ -188,14 +216,27 @@ impl Owners {
         e.set("writer", s(&writer));
         e.put("due_at", due.map(ms));
         e.put("due_shard", due.map(|_| s(shard(owner))));
-        match self.update(owner, SETTINGS, e, Some(condition)).await {
-            Ok(()) => Ok(Saved::Saved { version }),
-            Err(Refused::Condition(Some(item))) if item.get("writer") == Some(&s(&writer)) => {
-                Ok(Saved::Saved { version })
-            }
-            Err(Refused::Condition(_)) => Ok(Saved::Conflict),
-            Err(Refused::Unwritten(source)) => Err(OwnersError::Unwritten { what, source }),
+        let since = seen.auto_analysis_since.unwrap_or(now);
+        e.put("auto_analysis_since", automatic.then(|| ms(since)));
+        let mut writes = self
+            .table
+            .update(key(owner, SETTINGS), e, Some(condition))
+            .and(erasure::none(&self.table, owner));
+        if automatic && settings != &seen.settings {
+            writes = writes.and(Analyses::new(self.table.clone()).look_for_more(owner, now));
         }
+        let transacted = self.table.transact(&writes.and(beside)).await;
+        let transacted = transacted.map_err(|source| OwnersError::Unwritten { what, source })?;
+        let Transacted::Refused(refusals) = transacted else {
+            return Ok(Saved::Saved { version });
+        };
+        Ok(match refusals.as_slice() {
+            [Refusal::Condition(Some(item)), ..] if item.get("writer") == Some(&s(&writer)) => {
+                Saved::Saved { version }
+            }
+            [settings, erasure, ..] if settings.held() && !erasure.held() => Saved::BeingErased,
+            _ => Saved::Conflict,
+        })
     }
 
     /// Connects an owner to an installation, or renews what is known of the connection.
@@ -211,8 +252,18 @@ impl Owners {
         e.set("can_read_alerts", AttributeValue::Bool(can_read_alerts));
         e.set("connected_at", ms(now));
         e.remove("auth_invalid_at");
-        self.write(owner, INTEGRATION, "the integration", e, None)
-            .await
+        let writes = self
+            .table
+            .update(key(owner, INTEGRATION), e, None)
+            .and(erasure::none(&self.table, owner));
+        match self.table.transact(&writes).await {
+            Ok(Transacted::Written) => Ok(()),
+            Ok(Transacted::Refused(_)) => Err(OwnersError::BeingErased),
+            Err(source) => Err(OwnersError::Unwritten {
+                what: "the integration",
+                source,
+            }),
+        }
     }
 
     /// Marks that GitHub refused the credentials at `at`. An earlier mark stays.
@@ -220,7 +271,7 @@ impl Owners {
         let mut e = Expression::default();
         e.set("auth_invalid_at", ms(at));
         let connected = format!("attribute_exists({})", e.name("installation"));
-        self.write(owner, INTEGRATION, "the integration", e, Some(connected))
+        self.write(owner, INTEGRATION, "the integration", e, connected)
             .await
     }
 
@@ -233,20 +284,21 @@ impl Owners {
         let mut e = Expression::default();
         let unchanged = e.compare("auth_invalid_at", "=", ms(seen));
         e.remove("auth_invalid_at");
-        self.write(owner, INTEGRATION, "the integration", e, Some(unchanged))
+        self.write(owner, INTEGRATION, "the integration", e, unchanged)
             .await
     }
 
-    /// Advances the owner's freshness; never turns it back.
+    /// Advances the owner's freshness while it is connected; never turns it back.
     pub async fn mark_synced(&self, owner: &Owner, began: Timestamp) -> Result<(), OwnersError> {
         let mut e = Expression::default();
-        let name = e.name("last_synced_at");
         let newer = format!(
-            "attribute_not_exists({name}) OR {}",
+            "{} AND ({} OR {})",
+            e.exists("installation"),
+            e.absent("last_synced_at"),
             e.compare("last_synced_at", "<", ms(began))
         );
         e.set("last_synced_at", ms(began));
-        self.write(owner, FRESHNESS, "the freshness", e, Some(newer))
+        self.write(owner, INTEGRATION, "the freshness", e, newer)
             .await
     }
 
@@ -280,7 +332,7 @@ impl Owners {
         let unmoved = e.compare("due_at", "=", ms(seen));
         e.set("due_at", ms(to));
         e.set("moved_by", s(&mover));
-        match self.update(owner, SETTINGS, e, Some(unmoved)).await {
+        match self.update(owner, SETTINGS, e, unmoved).await {
             Ok(()) => Ok(true),
             // Our own write whose answer was lost. The moment does not tell: another may have moved it to the same one.
             Err(Refused::Condition(Some(item))) => Ok(item.get("moved_by") == Some(&s(&mover))),
@@ -298,7 +350,7 @@ impl Owners {
         row: &'static str,
         what: &'static str,
         expression: Expression,
-        condition: Option<String>,
+        condition: String,
     ) -> Result<(), OwnersError> {
         match self.update(owner, row, expression, condition).await {
             // Somebody has written what is newer: nothing is lost.
@@ -316,7 +368,7 @@ impl Owners {
         owner: &Owner,
         row: &'static str,
         expression: Expression,
-        condition: Option<String>,
+        condition: String,
     ) -> Result<(), Refused> {
         let update = expression.update();
         let values = (!expression.values.is_empty()).then_some(expression.values);
@@ -325,10 +377,9 @@ impl Owners {
             .client
             .update_item()
             .table_name(&self.table.name)
-            .key("pk", Partition::Owner.of(owner))
-            .key("sk", s(row))
+            .set_key(Some(key(owner, row)))
             .update_expression(update)
-            .set_condition_expression(condition)
+            .condition_expression(condition)
             .set_expression_attribute_names(Some(expression.names))
             .set_expression_attribute_values(values)
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
@@ -342,6 +393,21 @@ impl Owners {
             Err(other) => Err(Refused::Unwritten(Box::new(other))),
         }
     }
+}
+
+/// The check that the owner is connected: what is written with it belongs to a connected owner or is not written.
+pub(crate) fn connected(table: &Table, owner: &Owner) -> Writes {
+    let mut e = Expression::default();
+    let connected = e.exists("installation");
+    table.check(key(owner, INTEGRATION), e, connected)
+}
+
+/// The key of one of an owner's rows.
+pub(crate) fn key(owner: &Owner, row: &str) -> Item {
+    Item::from([
+        ("pk".to_owned(), Partition::Owner.of(owner)),
+        ("sk".to_owned(), s(row)),
+    ])
 }
 
 enum Refused {
@@ -392,10 +458,11 @@ pub fn next_sync(owner: &Owner, now: Timestamp) -> Timestamp {
 }
 
 fn shard(owner: &Owner) -> String {
-    DueKind::Schedule.shard((spread(owner) % u32::from(DUE_SHARDS)) as u8)
+    DueKind::Schedule.shard_of(spread(owner))
 }
 
-fn spread(owner: &Owner) -> u32 {
+/// A well mixed number of the owner's own.
+pub(crate) fn spread(owner: &Owner) -> u32 {
     let digest = Sha256::digest(owner.to_string().as_bytes());
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }

@@ -9,7 +9,8 @@ use uuid::Uuid;
 
 use crate::{
     Timestamp,
-    command::{CommandId, CommandKey},
+    command::{Action, Command, CommandId, CommandKey},
+    finding::FindingId,
     lifecycle::Stage,
     owner::Owner,
     table::Cause,
@@ -33,6 +34,22 @@ pub enum Message {
     },
     /// Refresh an owner's findings on schedule: no command, no row in the ledger.
     ScheduledSync(ScheduledSync),
+    /// Record what the agent called back with, which the finding's row holds.
+    CallBack {
+        /// Whose finding.
+        owner: Owner,
+        /// Which finding.
+        finding: FindingId,
+        /// Of which attempt.
+        attempt: CommandId,
+    },
+    /// Erase an owner, or go on with it.
+    Erase {
+        /// Who.
+        owner: Owner,
+        /// When that was asked for.
+        requested_at: Timestamp,
+    },
 }
 
 /// One scheduled sync, or its continuation.
@@ -63,6 +80,15 @@ enum Wire {
         owner: Owner,
         pass: Uuid,
         began: Timestamp,
+    },
+    CallBack {
+        owner: Owner,
+        finding: FindingId,
+        attempt: CommandId,
+    },
+    Erase {
+        owner: Owner,
+        requested_at: Timestamp,
     },
 }
 
@@ -107,6 +133,14 @@ impl Unusable {
 }
 
 impl Message {
+    /// The message that carries a command now.
+    pub fn of(command: &Command) -> Self {
+        Self::Command {
+            key: command.key.clone(),
+            stage: command.standing.stage,
+        }
+    }
+
     /// Reads a message's body. Unknown fields are let pass: a newer writer may add some within a version.
     pub fn parse(body: &str) -> Result<Self, Unusable> {
         let malformed = |command, source| Unusable::Malformed { command, source };
@@ -136,6 +170,22 @@ impl Message {
             Ok(Wire::ScheduledSync { owner, pass, began }) => {
                 Ok(Self::ScheduledSync(ScheduledSync { owner, pass, began }))
             }
+            Ok(Wire::CallBack {
+                owner,
+                finding,
+                attempt,
+            }) => Ok(Self::CallBack {
+                owner,
+                finding,
+                attempt,
+            }),
+            Ok(Wire::Erase {
+                owner,
+                requested_at,
+            }) => Ok(Self::Erase {
+                owner,
+                requested_at,
+            }),
             Err(_) => Err(malformed(
                 command,
                 serde::de::Error::custom("a field is missing or not of its type"),
@@ -157,6 +207,22 @@ impl Message {
             Self::ScheduledSync(ScheduledSync { owner, pass, began }) => {
                 Wire::ScheduledSync { owner, pass, began }
             }
+            Self::CallBack {
+                owner,
+                finding,
+                attempt,
+            } => Wire::CallBack {
+                owner,
+                finding,
+                attempt,
+            },
+            Self::Erase {
+                owner,
+                requested_at,
+            } => Wire::Erase {
+                owner,
+                requested_at,
+            },
         };
         let mut value = serde_json::to_value(wire)
             .expect("a message is plain data: it cannot fail to serialise");
@@ -169,6 +235,29 @@ impl Message {
         match self {
             Self::Command { key, .. } => key.owner.hashed(),
             Self::ScheduledSync(sync) => sync.owner.hashed(),
+            Self::CallBack { owner, .. } | Self::Erase { owner, .. } => owner.hashed(),
+        }
+    }
+}
+
+/// Where commands are queued, each type by itself: one that is slow must not delay the others.
+#[derive(Clone, Debug)]
+pub struct CommandQueues {
+    /// Syncs that were asked for.
+    pub sync: QueueUrl,
+    /// Dismissals.
+    pub dismiss: QueueUrl,
+    /// Launches of analyses.
+    pub analyse: QueueUrl,
+}
+
+impl CommandQueues {
+    /// The queue for this.
+    pub const fn of(&self, action: &Action) -> &QueueUrl {
+        match action {
+            Action::Sync { .. } => &self.sync,
+            Action::DismissFinding { .. } => &self.dismiss,
+            Action::StartAnalysis { .. } => &self.analyse,
         }
     }
 }
@@ -359,7 +448,16 @@ mod tests {
             pass: Uuid::nil(),
             began: Timestamp::from_millis(1_795_435_200_000),
         });
-        for message in [command, scheduled] {
+        let call_back = Message::CallBack {
+            owner: key().owner,
+            finding: "dependabot-7-42".parse().expect("valid"),
+            attempt: key().id,
+        };
+        let erase = Message::Erase {
+            owner: key().owner,
+            requested_at: Timestamp::from_millis(1_795_435_200_000),
+        };
+        for message in [command, scheduled, call_back, erase] {
             assert_eq!(Message::parse(&message.body()).expect("readable"), message);
         }
     }

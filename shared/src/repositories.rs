@@ -5,9 +5,7 @@ mod item;
 
 use std::collections::BTreeMap;
 
-use aws_sdk_dynamodb::types::{
-    AttributeValue, ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
-};
+use aws_sdk_dynamodb::types::{AttributeValue, ReturnValuesOnConditionCheckFailure};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -16,7 +14,10 @@ use crate::{
     finding::{AlertNumber, FindingDigest, FindingStatus, Repository, RepositoryId, Severity},
     github::{InstallationRepository, NextPage},
     owner::Owner,
-    table::{Cause, Expression, Partition, Table, conflicted, ms, retry_conflicts, s},
+    owners,
+    table::{
+        Cause, Expression, Partition, Refusal, Table, Transacted, Writes, ms, retry_conflicts, s,
+    },
 };
 
 pub(crate) use item::key;
@@ -242,6 +243,9 @@ pub enum RepositoriesError {
         #[source]
         source: Cause,
     },
+    /// The owner is connected to no installation.
+    #[error("the owner is connected to no installation, and so has no repositories")]
+    NotConnected,
 }
 
 /// What is to be recorded of a repository before it is asked for.
@@ -288,24 +292,33 @@ impl Repositories {
         }
     }
 
-    /// Records what the installation lists and which repositories are attempted now: up to 100 in one transaction.
+    /// Records what the installation lists and which repositories are attempted now: up to 99 in one transaction. An owner
+    /// who is no longer connected gets no repositories.
     pub async fn record(
         &self,
         owner: &Owner,
         listings: &[Listing],
         now: Timestamp,
     ) -> Result<(), RepositoriesError> {
-        for chunk in listings.chunks(100) {
-            let updates: Vec<TransactWriteItem> = chunk
-                .iter()
-                .map(|listing| {
-                    let mut e = Expression::default();
-                    item::listing(listing, now, &mut e);
-                    self.transact(owner, listing.id, e)
-                })
-                .collect::<Result<_, _>>()?;
-            self.write_all(updates, "which repositories are attempted")
-                .await?;
+        for chunk in listings.chunks(99) {
+            let writes =
+                chunk
+                    .iter()
+                    .fold(owners::connected(&self.table, owner), |writes, listing| {
+                        let mut e = Expression::default();
+                        item::listing(listing, now, &mut e);
+                        writes.and(self.table.update(key(owner, listing.id), e, None))
+                    });
+            let transacted = self.table.transact(&writes).await;
+            let transacted = transacted.map_err(|source| RepositoriesError::Unwritten {
+                what: "which repositories are attempted",
+                source,
+            })?;
+            if let Transacted::Refused(refusals) = transacted {
+                let connected = refusals.first().is_some_and(Refusal::held);
+                debug_assert!(!connected, "nothing else has a condition");
+                return Err(RepositoriesError::NotConnected);
+            }
         }
         Ok(())
     }
@@ -367,63 +380,19 @@ impl Repositories {
         self.write(owner, repository, e, latest, what).await
     }
 
-    /// The update of a repository's counts that goes into the transaction of its findings.
-    pub(crate) fn count(
-        &self,
-        owner: &Owner,
-        repository: RepositoryId,
-        delta: &Counts,
-    ) -> Result<TransactWriteItem, RepositoriesError> {
+    /// The update of a repository's counts that goes with its findings. Refused if the owner no longer has the
+    /// repository; without a difference it only makes sure of that.
+    pub(crate) fn count(&self, owner: &Owner, repository: RepositoryId, delta: &Counts) -> Writes {
         let mut e = Expression::default();
+        let there = e.exists("name");
+        let key = key(owner, repository);
+        if *delta == Counts::default() {
+            return self.table.check(key, e, there);
+        }
         for (name, amount) in delta.changed() {
             e.add(name, amount);
         }
-        self.transact(owner, repository, e)
-    }
-
-    fn transact(
-        &self,
-        owner: &Owner,
-        repository: RepositoryId,
-        expression: Expression,
-    ) -> Result<TransactWriteItem, RepositoriesError> {
-        let update = Update::builder()
-            .table_name(&self.table.name)
-            .set_key(Some(key(owner, repository)))
-            .update_expression(expression.update())
-            .set_expression_attribute_names(Some(expression.names))
-            .set_expression_attribute_values(Some(expression.values))
-            .build()
-            .map_err(|error| RepositoriesError::Unwritten {
-                what: "a repository",
-                source: Box::new(error),
-            })?;
-        Ok(TransactWriteItem::builder().update(update).build())
-    }
-
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one write of several repositories"
-    )]
-    async fn write_all(
-        &self,
-        updates: Vec<TransactWriteItem>,
-        what: &'static str,
-    ) -> Result<(), RepositoriesError> {
-        let write = || {
-            self.table
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(updates.clone()))
-                .send()
-        };
-        retry_conflicts(write, conflicted)
-            .await
-            .map(|_| ())
-            .map_err(|error| RepositoriesError::Unwritten {
-                what,
-                source: Box::new(error),
-            })
+        self.table.update(key, e, Some(there))
     }
 
     #[expect(

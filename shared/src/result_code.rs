@@ -42,10 +42,28 @@ macro_rules! result_codes {
 result_codes! {
     /// Every repository in scope was refreshed or had nothing to refresh.
     SyncCompleted = "SYNC_COMPLETED", Succeeded, None;
+    /// The alert is dismissed at GitHub and the finding ignored here.
+    FindingDismissed = "FINDING_DISMISSED", Succeeded, None;
+    /// The agent has begun to analyse the finding.
+    AnalysisLaunchStarted = "ANALYSIS_LAUNCH_STARTED", Succeeded, None;
+    /// The agent has begun anew, in place of the analysis that was under way.
+    AnalysisRestartStarted = "ANALYSIS_RESTART_STARTED", Succeeded, None;
 
     /// The owner has not enabled Security Agent.
     ConfigDisabled = "CONFIG_DISABLED", NoOp,
         Some("Security Agent is not enabled for this owner, so nothing was done. Enable it in the settings and try again.");
+    /// Somebody else dismissed the alert.
+    AlreadyIgnored = "ALREADY_IGNORED", NoOp,
+        Some("The finding was already ignored, so there was nothing to dismiss. The finding shows why and by whom.");
+    /// The vulnerable version is gone.
+    AlreadyFixed = "ALREADY_FIXED", NoOp,
+        Some("The finding is already fixed, so there was nothing to dismiss.");
+    /// GitHub withdrew the alert.
+    AlertWithdrawn = "ALERT_WITHDRAWN", NoOp,
+        Some("GitHub has withdrawn the alert, so there was nothing to dismiss. The finding is closed.");
+    /// Another analysis of the finding is under way.
+    AlreadyInProgress = "ALREADY_IN_PROGRESS", NoOp,
+        Some("An analysis of this finding is already under way. Wait for its result, or start again with restartActive.");
 
     /// The command was stored, but could not be queued.
     QueueAdmissionFailed = "QUEUE_ADMISSION_FAILED", Failed,
@@ -61,16 +79,43 @@ result_codes! {
         Some("No worker finished the command in time, and its outcome is not known beyond what is shown. Check the findings and start it again.");
     /// GitHub refused the installation's credentials.
     GithubAuthInvalid = "GITHUB_AUTH_INVALID", Failed,
-        Some("GitHub refused the app's credentials for this installation. Reinstall or reconnect the GitHub App, then try again.");
+        Some("GitHub refused the app's credentials for this installation, or it lacks the permission. Reinstall, reconnect or extend the GitHub App, then try again.");
     /// GitHub's rate limit does not end before the command's deadline.
     GithubRateLimited = "GITHUB_RATE_LIMITED", Failed,
-        Some("GitHub's rate limit leaves no room for this command in time. What was fetched is kept; try again after the limit resets.");
+        Some("GitHub's rate limit leaves no room for this command in time. What was done so far is kept; try again after the limit resets.");
     /// A repository is gone, blocked, moved or out of the installation's reach.
     RepositoryUnavailable = "REPOSITORY_UNAVAILABLE", Failed,
-        Some("At least one repository cannot be reached through the installation. Check that it exists and that the GitHub App may access it; the others were refreshed.");
+        Some("A repository cannot be reached through the installation. Check that it exists and that the GitHub App may access it, then try again; a sync has refreshed the others.");
+    /// The finding is not there, or not open, any more.
+    FindingUnavailable = "FINDING_UNAVAILABLE", Failed,
+        Some("The finding is no longer there, or no longer open. Refresh the findings and look again.");
+
     /// Some repositories could not be refreshed, or an alert could not be stored.
     SyncPartialFailure = "SYNC_PARTIAL_FAILURE", Failed,
         Some("Some repositories could not be refreshed completely. The repository list says which and why; try again once that is mended.");
+
+    /// The finding's source id is no alert number.
+    InvalidDismissTarget = "INVALID_DISMISS_TARGET", Failed,
+        Some("The finding does not come from a Dependabot alert that can be dismissed. Refresh the findings; if it stays, tell the operators.");
+    /// GitHub does not let the alert be dismissed.
+    DismissalRejected = "DISMISSAL_REJECTED", Failed,
+        Some("GitHub did not accept the dismissal, and the alert is unchanged. Look at the alert on GitHub for what stands in the way.");
+    /// GitHub took the dismissal, and somebody there must approve it.
+    DismissalPendingReview = "DISMISSAL_PENDING_REVIEW", Failed,
+        Some("The organisation reviews dismissals: GitHub took the request and the alert stays open until somebody approves it. The next sync shows the decision.");
+
+    /// The owner's analyses in flight are at their limit.
+    OwnerCapReached = "OWNER_CAP_REACHED", Failed,
+        Some("As many analyses as allowed are already under way for this owner. Try again when one of them has ended.");
+    /// GitHub gives no token with which the agent could read the repository.
+    GithubTokenUnavailable = "GITHUB_TOKEN_UNAVAILABLE", Failed,
+        Some("GitHub gave no token for reading the repository. Check that the GitHub App is installed there and may read its contents, then try again.");
+    /// The agent's account cannot pay for it.
+    InsufficientCredits = "INSUFFICIENT_CREDITS", Failed,
+        Some("The analysis service has no credits left for this owner. Add credits, then try again.");
+    /// The agent did not begin.
+    AnalysisLaunchFailed = "ANALYSIS_LAUNCH_FAILED", Failed,
+        Some("The analysis service did not accept the analysis. Try again; if it fails again, tell the operators the command's id.");
 }
 
 impl std::fmt::Display for ResultCode {

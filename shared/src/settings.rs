@@ -106,6 +106,21 @@ pub enum Confidence {
     Low,
 }
 
+impl Confidence {
+    /// Whether it is at least so sure.
+    pub const fn at_least(self, least: Self) -> bool {
+        self.rank() >= least.rank()
+    }
+
+    const fn rank(self) -> u8 {
+        match self {
+            Self::High => 2,
+            Self::Medium => 1,
+            Self::Low => 0,
+        }
+    }
+}
+
 /// For each severity, how many days a finding may stay open: 1 to 365.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -177,6 +192,13 @@ impl Settings {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_as_sure_as_oneself_and_surer_than_who_doubts() {
+        use Confidence::{High, Low, Medium};
+        assert!(High.at_least(High) && High.at_least(Low) && Medium.at_least(Medium));
+        assert!(!Medium.at_least(High) && !Low.at_least(Medium));
+    }
 
     #[test]
     fn an_empty_choice_is_nothing_and_never_everything() {

@@ -4,8 +4,13 @@ use std::{collections::HashMap, error::Error, time::Duration};
 
 use aws_config::SdkConfig;
 use aws_sdk_dynamodb::{
-    Client, error::SdkError, operation::transact_write_items::TransactWriteItemsError,
-    types::AttributeValue,
+    Client,
+    error::SdkError,
+    operation::transact_write_items::TransactWriteItemsError,
+    types::{
+        AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
+    },
 };
 use tracing::warn;
 
@@ -63,10 +68,11 @@ impl Table {
 pub(crate) enum Partition {
     Commands,
     IdempotencyKeys,
-    /// Configuration, integration, freshness.
+    /// Configuration, integration, analyses in flight, erasure.
     Owner,
     Repositories,
     Findings,
+    AuditEvents,
 }
 
 impl Partition {
@@ -77,6 +83,7 @@ impl Partition {
             Self::Owner => "owner#",
             Self::Repositories => "repository#",
             Self::Findings => "finding#",
+            Self::AuditEvents => "audit#",
         }
     }
 
@@ -91,9 +98,6 @@ impl Partition {
     }
 }
 
-/// How many partitions of the `due` index one kind of row is spread over.
-pub const DUE_SHARDS: u8 = 16;
-
 /// What waits for the reconciler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueKind {
@@ -101,16 +105,44 @@ pub enum DueKind {
     Command,
     /// An owner's scheduled sync.
     Schedule,
+    /// A finding's analysis: a call back that was not recorded, or its deadline.
+    Analysis,
+    /// An owner for whom analyses may be started by themselves.
+    Automation,
+    /// An owner whose erasure is not done.
+    Erasure,
 }
 
 impl DueKind {
-    /// The index partition of this shard.
-    pub fn shard(self, shard: u8) -> String {
-        let kind = match self {
+    const fn as_str(self) -> &'static str {
+        match self {
             Self::Command => "command",
             Self::Schedule => "schedule",
-        };
-        format!("{kind}#{:02}", shard % DUE_SHARDS)
+            Self::Analysis => "analysis",
+            Self::Automation => "automation",
+            Self::Erasure => "erasure",
+        }
+    }
+
+    /// How many partitions of the `due` index this kind is spread over. Each takes 1,000 writes a second and costs the
+    /// reconciler one query a run.
+    pub const fn shards(self) -> u8 {
+        match self {
+            Self::Command | Self::Schedule => 16,
+            Self::Analysis | Self::Automation => 4,
+            Self::Erasure => 1,
+        }
+    }
+
+    /// The index partition of this shard.
+    pub fn shard(self, shard: u8) -> String {
+        format!("{}#{:02}", self.as_str(), shard % self.shards())
+    }
+
+    /// The index partition that a row with this (well mixed) number is in.
+    pub(crate) fn shard_of(self, number: u32) -> String {
+        let shard = number % u32::from(self.shards());
+        self.shard(u8::try_from(shard).expect("less than the number of shards"))
     }
 }
 
@@ -210,6 +242,8 @@ pub(crate) struct Expression {
     pub(crate) values: HashMap<String, AttributeValue>,
     set: Vec<String>,
     remove: Vec<String>,
+    insert: Vec<String>,
+    take: Vec<String>,
 }
 
 impl Expression {
@@ -268,6 +302,40 @@ impl Expression {
         self.remove.push(name);
     }
 
+    /// Adds a text to a set that may be absent.
+    pub(crate) fn insert(&mut self, attribute: &str, text: String) {
+        let (name, text) = (
+            self.name(attribute),
+            self.value(AttributeValue::Ss(vec![text])),
+        );
+        self.insert.push(format!("{name} {text}"));
+    }
+
+    /// Takes a text out of a set; one that becomes empty vanishes.
+    pub(crate) fn take(&mut self, attribute: &str, text: String) {
+        let (name, text) = (
+            self.name(attribute),
+            self.value(AttributeValue::Ss(vec![text])),
+        );
+        self.take.push(format!("{name} {text}"));
+    }
+
+    /// `attribute` holds fewer than so many texts, or is absent.
+    pub(crate) fn fewer_than(&mut self, attribute: &str, count: usize) -> String {
+        let (name, count) = (self.name(attribute), self.value(n(count)));
+        format!("(attribute_not_exists({name}) OR size({name}) < {count})")
+    }
+
+    /// `attribute` is there.
+    pub(crate) fn exists(&mut self, attribute: &str) -> String {
+        format!("attribute_exists({})", self.name(attribute))
+    }
+
+    /// `attribute` is not there.
+    pub(crate) fn absent(&mut self, attribute: &str) -> String {
+        format!("attribute_not_exists({})", self.name(attribute))
+    }
+
     /// Assigns or takes away.
     pub(crate) fn put(&mut self, attribute: &str, value: Option<AttributeValue>) {
         match value {
@@ -278,16 +346,159 @@ impl Expression {
 
     /// The update expression collected so far.
     pub(crate) fn update(&self) -> String {
-        let mut text = String::new();
-        if !self.set.is_empty() {
-            text.push_str(&format!("SET {}", self.set.join(", ")));
-        }
-        if !self.remove.is_empty() {
-            text.push_str(&format!(" REMOVE {}", self.remove.join(", ")));
-        }
-        text
+        let clauses = [
+            ("SET", &self.set),
+            ("REMOVE", &self.remove),
+            ("ADD", &self.insert),
+            ("DELETE", &self.take),
+        ];
+        let clauses: Vec<String> = clauses
+            .into_iter()
+            .filter(|(_, parts)| !parts.is_empty())
+            .map(|(clause, parts)| format!("{clause} {}", parts.join(", ")))
+            .collect();
+        clauses.join(" ")
     }
 }
+
+/// Writes to any rows that are made together or not at all. The stores make them; whoever has them all carries them out
+/// with the write that they go with.
+#[derive(Clone, Debug, Default)]
+pub struct Writes(Vec<TransactWriteItem>);
+
+impl Writes {
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        self.0.extend(more.0);
+        self
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many rows they write or check.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// What became of writes that go together.
+#[derive(Debug)]
+pub(crate) enum Transacted {
+    /// All were made.
+    Written,
+    /// None was. One answer for each write, in order: whether its condition held, and the row as it stands.
+    Refused(Vec<Refusal>),
+}
+
+/// What one of the writes that go together met.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Nothing against it.
+    None,
+    /// A row that does not satisfy its condition; `None` if there is no row.
+    Condition(Option<Item>),
+}
+
+impl Refusal {
+    /// Whether the condition held.
+    pub(crate) const fn held(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+const EVERY_FIELD: &str = "every field that the builder demands is set";
+
+impl Table {
+    /// An update that goes together with others.
+    pub(crate) fn update(&self, key: Item, e: Expression, condition: Option<String>) -> Writes {
+        let values = (!e.values.is_empty()).then_some(e.values.clone());
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .update_expression(e.update())
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(Some(e.names))
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect(EVERY_FIELD);
+        Writes(vec![TransactWriteItem::builder().update(update).build()])
+    }
+
+    /// A new row that goes together with others, or one in place of what the condition lets go.
+    pub(crate) fn put(&self, item: Item, e: Expression, condition: Option<String>) -> Writes {
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names((!e.names.is_empty()).then_some(e.names))
+            .set_expression_attribute_values((!e.values.is_empty()).then_some(e.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect(EVERY_FIELD);
+        Writes(vec![TransactWriteItem::builder().put(put).build()])
+    }
+
+    /// A row that must be so for the others to be written.
+    pub(crate) fn check(&self, key: Item, e: Expression, condition: String) -> Writes {
+        let check = ConditionCheck::builder()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(e.names))
+            .set_expression_attribute_values((!e.values.is_empty()).then_some(e.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect(EVERY_FIELD);
+        Writes(vec![
+            TransactWriteItem::builder().condition_check(check).build(),
+        ])
+    }
+
+    /// Makes all the writes, at most 100, or none. The client library names the transaction before its first try, so a
+    /// try that is repeated because its answer was lost is made once.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one transaction of guarded writes"
+    )]
+    pub(crate) async fn transact(&self, writes: &Writes) -> Result<Transacted, Cause> {
+        let write = || {
+            self.client
+                .transact_write_items()
+                .set_transact_items(Some(writes.0.clone()))
+                .send()
+        };
+        let Err(error) = retry_conflicts(write, conflicted).await else {
+            return Ok(Transacted::Written);
+        };
+        match error.into_service_error() {
+            TransactWriteItemsError::TransactionCanceledException(cancelled)
+                if cancelled
+                    .cancellation_reasons()
+                    .iter()
+                    .any(|reason| reason.code() == Some(FAILED_CONDITION)) =>
+            {
+                let reasons = cancelled.cancellation_reasons.unwrap_or_default();
+                Ok(Transacted::Refused(
+                    reasons
+                        .into_iter()
+                        .map(|reason| match reason.code() {
+                            Some(FAILED_CONDITION) => Refusal::Condition(reason.item),
+                            _ => Refusal::None,
+                        })
+                        .collect(),
+                ))
+            }
+            other => Err(Box::new(other)),
+        }
+    }
+}
+
+const FAILED_CONDITION: &str = "ConditionalCheckFailed";
 
 /// Reads up to 100 items by key, all strongly consistent. Keys that DynamoDB leaves unprocessed are asked for again:
 /// one that is missing from the answer does not exist.

@@ -11,11 +11,12 @@ use crate::{
     Timestamp,
     clock::Clock,
     command::{Command, CommandKey, LastError, Progress},
-    ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome},
+    ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
     lifecycle::{Stage, Waits},
     queue::{MAX_DELAY, Message, QueueUrl, Recovered, Sender, Unusable},
     result_code::ResultCode,
     sqs::{Delivery, Inbox, Verdict},
+    table::Writes,
     telemetry::chain,
 };
 
@@ -56,6 +57,12 @@ impl Invocation {
         }
     }
 
+    /// The invocation of this deadline, in milliseconds since the Unix epoch by the machine's clock, which shows `now`.
+    pub fn of(deadline: u64, now: Timestamp) -> Self {
+        let killed_at = Timestamp::from_millis(i64::try_from(deadline).unwrap_or(i64::MAX));
+        Self::until(killed_at, now)
+    }
+
     /// How long it has.
     fn left(&self) -> Duration {
         self.killed.saturating_duration_since(Instant::now())
@@ -68,7 +75,7 @@ impl Invocation {
 }
 
 /// What became of an effect.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum Effected {
     /// The command has ended.
     Ended(Ending),
@@ -85,58 +92,127 @@ pub enum Effected {
         at: Timestamp,
         /// Whether it is held up until then.
         waits: Waits,
-        /// How far it came.
-        progress: Progress,
+        /// How far it came, if that is counted.
+        progress: Option<Progress>,
         /// What holds it up.
         error: Option<LastError>,
+    },
+    /// The effect has ended the command itself, together with what it changed.
+    Settled {
+        /// How.
+        code: ResultCode,
+        /// What became of that write.
+        written: Box<Outcome>,
     },
     /// The claim is lost: another worker has the command.
     Fenced,
 }
 
-impl Worker {
-    /// Works on one delivery: the `effect` of a claimed command, or a `scheduled` sync.
-    pub async fn deliver(
+/// What one kind of worker does: the rest is the same for all.
+pub trait Work {
+    /// Does what a claimed command asks for.
+    fn effect(
+        &self,
+        claim: &Claim,
+        command: &Command,
+        invocation: Invocation,
+    ) -> impl Future<Output = Effected>;
+
+    /// Cleans up after a command that has ended because no delivery was left.
+    fn exhausted(&self, command: &Command) -> impl Future<Output = ()> {
+        let _ = command;
+        async {}
+    }
+
+    /// Deals with a message that is not a command's.
+    fn other(
         &self,
         delivery: &Delivery,
+        message: Message,
         invocation: Invocation,
-        effect: impl AsyncFnOnce(&Claim, &Command) -> Effected,
-        other: impl AsyncFnOnce(Message) -> Verdict,
+    ) -> impl Future<Output = Verdict> {
+        let _ = (message, invocation);
+        let id = delivery.message_id.clone();
+        async move {
+            error!(sqs.message_id = id, "a message of another worker's kind");
+            Verdict::Again
+        }
+    }
+}
+
+/// For how long all deliveries of one command together may go on.
+pub const BUDGET: Duration = Duration::from_secs(2 * 3600);
+
+impl Worker {
+    /// When a command that began at `began` goes on if GitHub wants to be left alone `until` then. `None` if it may not
+    /// live that long.
+    pub fn resumes_at(&self, until: Timestamp, began: Timestamp) -> Option<Timestamp> {
+        // GitHub's clock and ours differ, and its windows end on whole seconds.
+        let at = until + Duration::from_secs(1);
+        let deadline = self.clock.now() + self.ledger.timeouts().running;
+        (at < deadline && at < began + BUDGET).then_some(at)
+    }
+
+    /// Takes one delivery to its verdict.
+    pub async fn deliver(
+        &self,
+        work: &impl Work,
+        delivery: &Delivery,
+        invocation: Invocation,
     ) -> Verdict {
         match Message::parse(&delivery.body) {
             Ok(Message::Command { key, stage }) => {
-                self.command(delivery, invocation, &key, stage, effect)
-                    .await
+                self.command(work, delivery, invocation, &key, stage).await
             }
-            Ok(message) => other(message).await,
-            Err(error @ Unusable::Newer { .. }) => {
-                warn!(sqs.message_id = delivery.message_id, error = %chain(&error), "a newer message is handed back");
-                Verdict::Again
+            Ok(message) => work.other(delivery, message, invocation).await,
+            Err(unusable) => {
+                let (now, kept_in) = (self.clock.now(), &self.malformed);
+                unused(
+                    &self.ledger,
+                    &self.sender,
+                    kept_in,
+                    delivery,
+                    &unusable,
+                    now,
+                )
+                .await
             }
-            Err(error @ Unusable::Malformed { .. }) => self.malformed(delivery, &error).await,
         }
     }
 
-    /// Keeps a message that nobody can read, and ends the command that it seems to be about.
-    pub async fn malformed(&self, delivery: &Delivery, unusable: &Unusable) -> Verdict {
-        keep_malformed(
-            &self.ledger,
-            &self.sender,
-            &self.malformed,
-            delivery,
-            unusable,
-            self.clock.now(),
-        )
-        .await
+    /// Ends a command together with what it changed, and says whether it could. `None` if another row is not as `beside`
+    /// demands.
+    pub async fn settle(
+        &self,
+        claim: &Claim,
+        claimed: &Command,
+        ending: Ending,
+        beside: Writes,
+    ) -> Option<Effected> {
+        let now = self.clock.now();
+        let code = ending.code;
+        let settled = self
+            .ledger
+            .settle_with(claim, claimed, ending, beside, now)
+            .await;
+        match settled {
+            Ok(Together::Command(written)) => Some(Effected::Settled { code, written }),
+            Ok(Together::Unsettled) => None,
+            Err(error) => {
+                // If the settlement has landed after all, the release is refused, and nothing is lost.
+                error!(command.id = %claim.key().id, error = %chain(&error), "the command could not be settled");
+                Some(transient(LastError::StoreUnavailable))
+            }
+        }
     }
 
     async fn command(
         &self,
+        work: &impl Work,
         delivery: &Delivery,
         invocation: Invocation,
         key: &CommandKey,
         stage: Stage,
-        effect: impl AsyncFnOnce(&Claim, &Command) -> Effected,
     ) -> Verdict {
         // Should this worker die from here on, the message comes back just after its claim has lapsed.
         let takeover = invocation.left() + CLAIM_MARGIN + Duration::from_secs(2);
@@ -173,8 +249,8 @@ impl Worker {
             command.type_name = command.action.type_name(),
             command.attempt = command.standing.attempt,
         );
-        let work = async {
-            let effect = AssertUnwindSafe(effect(&claim, &command)).catch_unwind();
+        let effected = async {
+            let effect = AssertUnwindSafe(work.effect(&claim, &command, invocation)).catch_unwind();
             match tokio::time::timeout_at(invocation.work_until(), effect).await {
                 Ok(Ok(effected)) => effected,
                 Ok(Err(_)) => {
@@ -188,8 +264,8 @@ impl Worker {
             }
         };
         async {
-            let effected = work.await;
-            self.conclude(delivery, &claim, stage, effected).await
+            let effected = effected.await;
+            self.conclude(work, delivery, &claim, stage, effected).await
         }
         .instrument(span)
         .await
@@ -197,6 +273,7 @@ impl Worker {
 
     async fn conclude(
         &self,
+        work: &impl Work,
         delivery: &Delivery,
         claim: &Claim,
         stage: Stage,
@@ -209,12 +286,19 @@ impl Worker {
                 let settled = self.ledger.settle(claim, ending, now).await;
                 self.ended(delivery, claim, ending.code, settled).await
             }
+            Effected::Settled { code, written } => {
+                self.ended(delivery, claim, code, Ok(*written)).await
+            }
             Effected::Transient { error, .. } if delivery.receives >= self.max_receives => {
                 let code = ResultCode::QueueRetriesExhausted;
                 let exhausted = self
                     .ledger
                     .exhaust(key, Some(claim), stage, code, Some(error), now)
                     .await;
+                if let Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) = &exhausted
+                {
+                    work.exhausted(command).await;
+                }
                 self.ended(delivery, claim, code, exhausted).await
             }
             Effected::Transient { error, after, .. } => {
@@ -262,10 +346,7 @@ impl Worker {
             return Verdict::Again;
         };
         let stage = command.standing.stage;
-        let message = Message::Command {
-            key: command.key,
-            stage,
-        };
+        let message = Message::of(&command);
         let delay = at.since(now).min(MAX_DELAY);
         match self.sender.send(&self.queue, &message, delay).await {
             Ok(()) => {
@@ -333,6 +414,26 @@ impl Worker {
     }
 }
 
+/// Deals with a message that this version cannot use: hands a newer one back, keeps what nobody can read.
+pub async fn unused(
+    ledger: &Ledger,
+    sender: &Sender,
+    kept_in: &QueueUrl,
+    delivery: &Delivery,
+    unusable: &Unusable,
+    now: Timestamp,
+) -> Verdict {
+    match unusable {
+        Unusable::Newer { .. } => {
+            warn!(sqs.message_id = delivery.message_id, error = %chain(unusable), "a newer message is handed back");
+            Verdict::Again
+        }
+        Unusable::Malformed { .. } => {
+            keep_malformed(ledger, sender, kept_in, delivery, unusable, now).await
+        }
+    }
+}
+
 /// Keeps a message that nobody can read where an operator finds it, and ends the command that it seems to be about. One
 /// way for workers and for the dead-letter consumer.
 pub async fn keep_malformed(
@@ -371,7 +472,7 @@ const fn transient(error: LastError) -> Effected {
 }
 
 /// How long a message stays away after its n-th failed delivery: 5 s, 15 s, 45 s, 90 s, each spread by a quarter.
-fn backoff(receives: u32) -> Duration {
+pub fn backoff(receives: u32) -> Duration {
     let base = 5_000_u64 * 3_u64.pow(receives.saturating_sub(1).min(3));
     let base = base.min(90_000);
     let spread = u64::from(uuid::Uuid::new_v4().as_fields().0) % (base / 4);

@@ -196,10 +196,10 @@ async fn an_unchanged_repository_costs_one_request_and_no_finding_is_written() {
     let expected = counts([
         // Configuration, repositories.
         ("Query", 2),
-        // The attempt.
-        ("TransactWriteItems", 1),
-        // Claim, the repository's outcome, settlement.
-        ("UpdateItem", 3),
+        // The attempt; the settlement with its audit event.
+        ("TransactWriteItems", 2),
+        // Claim, the repository's outcome.
+        ("UpdateItem", 2),
         ("ChangeMessageVisibility", 1),
     ]);
     assert_eq!(calls_of_worker, expected);

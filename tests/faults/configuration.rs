@@ -54,6 +54,7 @@ fn topology(template: &Template) -> Topology {
         region: "us-east-1".to_owned(),
         account: "000000000000".to_owned(),
         queues: "http://127.0.0.1".to_owned(),
+        api: "http://127.0.0.1:3".to_owned(),
     };
     template.topology(&parameters, &place).expect("it is whole")
 }
@@ -81,12 +82,15 @@ fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
         let receives: u32 = receives.trim_matches('"').parse().expect("a count");
         let running = seconds(&function.environment["RUNNING_TIMEOUT_SECONDS"]);
         assert!(visibility * receives < running, "{}", mapping.queue);
+        // A worker settles a command on its last delivery: it must know which that is.
+        let told = function.environment.get("MAX_RECEIVES");
+        let works_on_commands = ["sync", "dismiss", "analyse"].contains(&mapping.function.as_str());
         assert_eq!(
-            function.environment["MAX_RECEIVES"],
-            receives.to_string(),
+            told,
+            works_on_commands.then_some(&receives.to_string()),
             "{}",
             mapping.queue
         );
     }
-    assert_eq!((topology.mappings.len(), redriven), (4, 2));
+    assert_eq!((topology.mappings.len(), redriven), (12, 6));
 }

@@ -3,14 +3,18 @@
 use std::time::Duration;
 
 use futures::future::join;
-use security_agent::table::DUE_SHARDS;
+use security_agent::table::DueKind;
 use serde_json::{Value, json};
 use tests::{batch, eventually, failures, is_over, message};
 
 use crate::{oracle, scene::Scene};
 
-/// The shards of due commands and those of due owners.
-const EVERY_SHARD: u64 = 2 * DUE_SHARDS as u64;
+/// The shards of everything that can be due.
+const EVERY_SHARD: u64 = DueKind::Command.shards() as u64
+    + DueKind::Schedule.shards() as u64
+    + DueKind::Analysis.shards() as u64
+    + DueKind::Automation.shards() as u64
+    + DueKind::Erasure.shards() as u64;
 
 /// Holds up the reconciler between what it read and what it writes.
 fn slow_reconciler(milliseconds: u64) -> Value {

@@ -10,21 +10,26 @@ use security_agent::{
     command::{Command, CommandKey},
     ledger::{Admission, Claim, Ending, Ledger},
     lifecycle::Status,
-    owners::Owners,
     queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
     sqs::{Delivery, Verdict, each_message},
     table::Table,
-    worker::{Effected, Invocation, Worker},
+    worker::{Effected, Invocation, Work, Worker},
 };
-use tests::{Holder, NOON, TIMEOUTS, TestQueues, TestTable, noon, owner, standings, sync_of};
+use tests::{
+    Holder, NOON, TIMEOUTS, TestQueues, TestTable, noon, owner, reconciler, standings, sync_of,
+};
 
-const DONE: Effected = Effected::Ended(Ending {
+fn done() -> Effected {
+    Effected::Ended(DONE)
+}
+
+const DONE: Ending = Ending {
     code: ResultCode::SyncCompleted,
     effect: Effect::Applied,
     last_error: None,
     progress: None,
-});
+};
 
 struct Scene {
     table: TestTable,
@@ -58,12 +63,8 @@ impl Scene {
 
     fn reconciler(&self, table: Table, clock: Clock) -> Reconciler {
         Reconciler {
-            ledger: Ledger::new(table.clone(), TIMEOUTS),
-            owners: Owners::new(table),
-            sender: self.queues.sender(),
-            sync_queue: self.sync.clone(),
-            scheduled_queue: self.sync.clone(),
             clock,
+            ..reconciler(table, &self.queues, &self.sync, &self.sync)
         }
     }
 
@@ -94,8 +95,13 @@ fn invocation() -> Invocation {
     Invocation::until(noon(30), NOON)
 }
 
-async fn no_message(_: Message) -> Verdict {
-    panic!("only commands are delivered here")
+/// A worker whose effect is this.
+struct Doing<F>(F);
+
+impl<F: AsyncFn(&Command) -> Effected> Work for Doing<F> {
+    async fn effect(&self, _: &Claim, command: &Command, _: Invocation) -> Effected {
+        self.0(command).await
+    }
 }
 
 #[tokio::test]
@@ -113,14 +119,12 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
     });
     let unlucky = unlucky.expect("it is in the batch");
     let panics = Cell::new(true);
-    let effect = async |_: &Claim, command: &Command| {
+    let work = Doing(async |command: &Command| {
         assert!(!(panics.get() && command.key == keys[1]), "a bug");
-        DONE
-    };
+        done()
+    });
     let answer = each_message(&batch, async |delivery| {
-        worker
-            .deliver(&delivery, invocation(), &effect, no_message)
-            .await
+        worker.deliver(&work, &delivery, invocation()).await
     })
     .await;
     let again: Vec<_> = answer
@@ -142,7 +146,7 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
 
     panics.set(false);
     let verdict = worker
-        .deliver(&Delivery::of(unlucky), invocation(), &effect, no_message)
+        .deliver(&work, &Delivery::of(unlucky), invocation())
         .await;
     assert_eq!(verdict, Verdict::Done);
     let ended = scene.stored(&keys[1]).await;
@@ -236,18 +240,14 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
         assert_eq!((report.resent, report.stalled), (1, 0), "{report:?}");
         let batch = scene.queues.batch(&scene.sync).await;
         let delivery = Delivery::of(&batch.records[0]);
-        let work = async |_: &Claim, _: &Command| {
-            let nothing = async |_: &Claim, _: &Command| panic!("a second claim");
-            let verdict = other
-                .deliver(&delivery, invocation(), nothing, no_message)
-                .await;
+        let work = Doing(async |_: &Command| {
+            let nothing = Doing(async |_: &Command| panic!("a second claim"));
+            let verdict = other.deliver(&nothing, &delivery, invocation()).await;
             assert_eq!(verdict, Verdict::Again, "the claim lives");
             assert_eq!(tick().await.stalled, 0);
-            DONE
-        };
-        let verdict = worker
-            .deliver(&delivery, invocation(), work, no_message)
-            .await;
+            done()
+        });
+        let verdict = worker.deliver(&work, &delivery, invocation()).await;
         assert_eq!(verdict, Verdict::Done);
         let ended = scene.stored(&key).await;
         assert_eq!(ended.status(), Status::Succeeded);
@@ -255,10 +255,8 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
         let apart = real().since(completed).max(completed.since(real()));
         assert!(apart < Duration::from_secs(10), "dated {apart:?} off");
 
-        let late = async |_: &Claim, _: &Command| panic!("it has ended");
-        let verdict = other
-            .deliver(&delivery, invocation(), late, no_message)
-            .await;
+        let late = Doing(async |_: &Command| panic!("it has ended"));
+        let verdict = other.deliver(&late, &delivery, invocation()).await;
         assert_eq!(verdict, Verdict::Done);
         assert_eq!(tick().await.stalled, 0);
         assert_eq!(scene.stored(&key).await, ended);

@@ -3,8 +3,11 @@
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use dead_letter::DeadLetters;
 use security_agent::{
+    analyses::Analyses,
+    audit::Audit,
     clock::Clock,
     command::{Command, CommandKey},
+    findings::Findings,
     ledger::Ledger,
     lifecycle::{Stage, Status},
     queue::{Message, QueueUrl, ScheduledSync},
@@ -31,7 +34,10 @@ impl Scene {
         let dead = queues.queue("dead").await;
         let malformed = queues.queue("malformed").await;
         let function = DeadLetters {
-            ledger: Ledger::new(through, TIMEOUTS),
+            ledger: Ledger::new(through.clone(), TIMEOUTS),
+            findings: Findings::new(through.clone()),
+            analyses: Analyses::new(through.clone()),
+            audit: Audit::new(through),
             inbox: queues.inbox(vec![dead.clone()]),
             sender: queues.sender(),
             malformed: malformed.clone(),

@@ -11,26 +11,11 @@ use proptest::{
 };
 use security_agent::{
     finding::{Finding, FindingStatus, Severity},
-    findings::{FindingFilter, Findings, FindingsError, Stored},
-    github::InstallationRepository,
+    findings::{Arrival, FindingFilter, Findings, FindingsError, Stored},
     owner::Owner,
-    repositories::{Counts, Listing},
+    repositories::Counts,
 };
 use tests::{Fault, NOON, TestTable, finding, noon, owner, repository};
-
-async fn list_repository(table: &TestTable, owner: &Owner) {
-    let listing = Listing {
-        listed: Some(InstallationRepository {
-            repository: repository(),
-            private: false,
-            archived: false,
-        }),
-        id: repository().id,
-        attempt: None,
-    };
-    let recorded = table.repositories().record(owner, &[listing], NOON).await;
-    recorded.expect("the table answers");
-}
 
 /// Every finding of the owner, by alert.
 async fn rows(findings: &Findings, owner: &Owner) -> BTreeMap<u32, Finding> {
@@ -85,7 +70,9 @@ fn some(place: u32) -> Finding {
 }
 
 async fn store(findings: &Findings, owner: &Owner, page: Vec<Finding>) -> Stored {
-    let stored = findings.store(owner, repository().id, page, NOON).await;
+    let stored = findings
+        .store(owner, repository().id, page, Arrival::New, NOON)
+        .await;
     stored.expect("the table answers")
 }
 
@@ -95,7 +82,7 @@ async fn a_listing_of_317_alerts_is_stored_once_and_costs_no_write_the_second_ti
     let (proxy, through) = table.through(&[]).await;
     let findings = Findings::new(through);
     let owner = owner();
-    list_repository(&table, &owner).await;
+    table.connect(&owner).await;
     let alerts: Vec<Finding> = (0..317).map(some).collect();
 
     let mut written = 0;
@@ -126,7 +113,7 @@ async fn a_page_from_before_a_dismissal_does_not_undo_it() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = owner();
-    list_repository(&table, &owner).await;
+    table.connect(&owner).await;
     let of = |status, at| finding(&repository(), 1, Severity::High, status, noon(at));
     let _ = store(&findings, &owner, vec![of(FindingStatus::Open, 0)]).await;
     let _ = store(&findings, &owner, vec![of(FindingStatus::Ignored, 20)]).await;
@@ -156,7 +143,7 @@ async fn an_alert_that_a_listing_shows_twice_is_stored_as_it_is_now() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = owner();
-    list_repository(&table, &owner).await;
+    table.connect(&owner).await;
     let of = |status, at| finding(&repository(), 1, Severity::Low, status, noon(at));
     let page = vec![of(FindingStatus::Fixed, 5), of(FindingStatus::Open, 0)];
     assert_eq!(store(&findings, &owner, page).await.written, 1);
@@ -173,7 +160,7 @@ async fn an_alert_that_a_listing_shows_twice_is_stored_as_it_is_now() {
 async fn a_store_whose_answer_was_lost_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
-    list_repository(&table, &owner).await;
+    table.connect(&owner).await;
     let (proxy, through) = table
         .through(&[("TransactWriteItems", Fault::LoseAnswer)])
         .await;
@@ -209,7 +196,7 @@ async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
         let mut tries = 0;
         loop {
             match findings
-                .store(&owner, repository().id, page.clone(), NOON)
+                .store(&owner, repository().id, page.clone(), Arrival::New, NOON)
                 .await
             {
                 Ok(_) => break,
@@ -239,7 +226,7 @@ fn the_counts_are_the_rows_however_stores_interleave() {
     let checked = runner.run(&tasks, |tasks: Vec<Pages>| {
         runtime.block_on(async {
             let owner = owner();
-            list_repository(&table, &owner).await;
+            table.connect(&owner).await;
             let mut newest: BTreeMap<u32, u8> = BTreeMap::new();
             for (number, v) in tasks.iter().flatten().flatten() {
                 let known = newest.entry(*number).or_default();

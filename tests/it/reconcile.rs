@@ -7,18 +7,18 @@ use security_agent::{
     Timestamp,
     clock::Clock,
     command::{Command, CommandKey},
-    ledger::{Claimed, Ledger},
+    ledger::Claimed,
     lifecycle::{Stage, Standing, Status, Token, admitted},
     owner::Owner,
-    owners::{DueOwner, Owners, SYNC_EVERY, next_sync},
+    owners::{DueOwner, SYNC_EVERY, next_sync},
     queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
-    table::DUE_SHARDS,
+    table::DueKind,
     worker::Invocation,
 };
 use tests::{
     Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, command, key_in_shard, noon,
-    owner, standings,
+    owner, reconciler, standings,
 };
 
 use crate::{
@@ -47,12 +47,8 @@ impl Scene {
         let queues = TestQueues::create().await;
         let (sync, scheduled) = (queues.queue("sync").await, queues.queue("scheduled").await);
         let function = Reconciler {
-            ledger: Ledger::new(through.clone(), TIMEOUTS),
-            owners: Owners::new(through),
-            sender: queues.sender(),
-            sync_queue: sync.clone(),
-            scheduled_queue: scheduled.clone(),
             clock: Clock::new(clock),
+            ..reconciler(through, &queues, &sync, &scheduled)
         };
         Self {
             table,
@@ -80,7 +76,7 @@ impl Scene {
             .iter()
             .map(|body| match Message::parse(body).expect("it can be read") {
                 Message::ScheduledSync(sync) => sync.owner,
-                Message::Command { .. } => panic!("no command belongs here"),
+                other => panic!("this does not belong here: {other:?}"),
             })
             .collect();
         owners.sort_unstable();
@@ -321,7 +317,7 @@ async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
     let scene = Scene::set(|| NOON).await;
     let mut keys = Vec::new();
     let owner = owner();
-    for shard in 0..DUE_SHARDS {
+    for shard in 0..DueKind::Command.shards() {
         let row = Command {
             key: key_in_shard(&owner, shard),
             ..command(owner.clone(), standing("accepted, past its deadline"))

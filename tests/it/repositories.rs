@@ -57,6 +57,7 @@ async fn a_pass_is_begun_paused_and_finished() {
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let (owner, pass, id) = (owner(), Uuid::new_v4(), repository().id);
+    table.connect(&owner).await;
     let state = async || {
         read(&repositories, &owner)
             .await
@@ -99,6 +100,7 @@ async fn a_failure_keeps_the_earlier_success_and_a_success_clears_the_failure() 
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let (owner, id) = (owner(), repository().id);
+    table.connect(&owner).await;
     let outcomes = [
         RepositoryOutcome::Succeeded {
             watermark: watermark(),
@@ -141,6 +143,7 @@ async fn an_attempt_that_was_overtaken_says_nothing_more() {
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let (owner, id) = (owner(), repository().id);
+    table.connect(&owner).await;
     let (earlier, later) = (Uuid::new_v4(), Uuid::new_v4());
     attempt(&repositories, &owner, earlier, NOON).await;
     attempt(&repositories, &owner, later, noon(10)).await;

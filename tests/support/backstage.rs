@@ -17,7 +17,7 @@ use security_agent::{
     owners::{Owners, Saved},
     queue::Message,
     settings::{RepositorySelection, Settings},
-    table::{Item, Table},
+    table::{Item, Table, Writes},
 };
 use serde_json::{Value, json};
 
@@ -70,8 +70,9 @@ impl Backstage {
             ..Settings::default()
         };
         let owners = Owners::new(self.table());
-        let seen = owners.read(owner).await.expect("it reads").version;
-        let saved = owners.save(owner, &settings, seen, now()).await;
+        let seen = owners.read(owner).await.expect("it reads");
+        let beside = Writes::default();
+        let saved = owners.save(owner, &settings, &seen, beside, now()).await;
         assert!(matches!(saved, Ok(Saved::Saved { .. })), "{saved:?}");
     }
 

@@ -5,6 +5,7 @@
 
 mod backstage;
 mod client;
+mod functions;
 mod proxy;
 mod queues;
 mod rows;
@@ -14,11 +15,12 @@ mod table;
 
 pub use backstage::{Backstage, batch, command_id, failures, message};
 pub use client::{Answer, Caller, is_over};
+pub use functions::{automation, reconciler};
 pub use proxy::{Fault, Proxy};
 pub use queues::TestQueues;
 pub use samples::{
-    ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, command, finding, key,
-    key_in_shard, noon, owner, repository, standings, sync_of,
+    ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, actor, command, finding,
+    key, key_in_shard, noon, owner, repository, standings, sync_of,
 };
 pub use stack::{PATIENCE, Stack, binaries, eventually, is_alive};
 pub use table::{TestTable, embedded};

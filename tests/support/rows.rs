@@ -23,7 +23,39 @@ pub(crate) fn of_command(command: &Command) -> Item {
             repository: Some(name),
         } => _ = put("repository", S(name.to_string())),
         Action::Sync { repository: None } => {}
+        Action::DismissFinding {
+            finding,
+            reason,
+            comment,
+        } => {
+            put("finding", S(finding.to_string()));
+            put("reason", S(reason.to_string()));
+            if let Some(comment) = comment {
+                put("comment", S(comment.as_str().to_owned()));
+            }
+        }
+        Action::StartAnalysis { finding, options } => {
+            put("finding", S(finding.to_string()));
+            for (name, model) in [
+                ("model", &options.model),
+                ("triage_model", &options.triage_model),
+                ("analysis_model", &options.analysis_model),
+            ] {
+                if let Some(model) = model {
+                    put(name, S(model.as_str().to_owned()));
+                }
+            }
+            for (name, is) in [
+                ("force_sandbox", options.force_sandbox),
+                ("restart_active", options.restart_active),
+            ] {
+                if is {
+                    put(name, Bool(true));
+                }
+            }
+        }
     }
+    put("actor", S(command.actor.to_string()));
     put("origin", S(command.origin.as_str().to_owned()));
     put("status", S(standing.status.as_str().to_owned()));
     put("admission", token(standing.admission));

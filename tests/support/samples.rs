@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use security_agent::{
     Timestamp,
-    command::{Action, Command, CommandId, CommandKey, Ended, Origin},
+    command::{Action, Actor, Command, CommandId, CommandKey, Ended, Origin},
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
@@ -64,8 +64,14 @@ pub fn sync_of(owner: &Owner) -> NewCommand {
         owner: owner.clone(),
         action: Action::Sync { repository: None },
         origin: Origin::Manual,
+        actor: actor(),
         key: None,
     }
+}
+
+/// The person who asks for everything.
+pub fn actor() -> Actor {
+    "user:auth0|5f7c".parse().expect("a person")
 }
 
 /// Who holds the claim of a sample.
@@ -150,6 +156,7 @@ pub fn command(owner: Owner, standing: Standing) -> Command {
         key: key(owner),
         action: Action::Sync { repository: None },
         origin: Origin::Manual,
+        actor: actor(),
         progress: None,
         last_error: None,
         accepted_at: noon(-900),

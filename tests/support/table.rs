@@ -9,18 +9,21 @@ use aws_sdk_dynamodb::{
 use dynoxide::Database;
 use local::template::{Place, Table as Definition, Template};
 use security_agent::{
+    analyses::Analyses,
     clock::{Clock, Dated},
     command::Command,
     findings::Findings,
+    github::{InstallationId, InstallationRepository},
     ledger::Ledger,
     lifecycle::Standing,
+    owner::Owner,
     owners::Owners,
-    repositories::Repositories,
+    repositories::{Listing, Repositories},
     table::{Item, Table},
 };
 use tokio::net::TcpListener;
 
-use crate::{Fault, Proxy, TIMEOUTS, command, credentials, rows};
+use crate::{Fault, NOON, Proxy, TIMEOUTS, command, credentials, repository, rows};
 
 /// Names an endpoint to create the tables at, in place of the embedded one.
 const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT";
@@ -99,6 +102,30 @@ impl TestTable {
     /// The findings in it.
     pub fn findings(&self) -> Findings {
         Findings::new(self.table())
+    }
+
+    /// Their analyses.
+    pub fn analyses(&self) -> Analyses {
+        Analyses::new(self.table())
+    }
+
+    /// Connects an owner and lists the sample repository: without one nothing is kept.
+    pub async fn connect(&self, owner: &Owner) {
+        let installation = InstallationId::new(51_000_001);
+        let connected = self.owners().connect(owner, installation, true, NOON).await;
+        connected.expect("the table answers");
+        let repository = repository();
+        let listing = Listing {
+            id: repository.id,
+            listed: Some(InstallationRepository {
+                repository,
+                private: true,
+                archived: false,
+            }),
+            attempt: None,
+        };
+        let recorded = self.repositories().record(owner, &[listing], NOON).await;
+        recorded.expect("the table answers");
     }
 
     /// A way to the table on which the next calls of these operations fail as told.
@@ -195,6 +222,7 @@ fn definition() -> Definition {
         region: "us-east-1".to_owned(),
         account: "000000000000".to_owned(),
         queues: "http://127.0.0.1".to_owned(),
+        api: "http://127.0.0.1:3".to_owned(),
     };
     let topology = template.topology(&parameters, &place).expect("it is whole");
     topology.tables.into_iter().next().expect("it has a table")

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use security_agent::{
     Timestamp,
-    command::{Action, Command},
+    command::Command,
     ledger::{self, LedgerError, NewCommand, Outcome},
-    lifecycle::{Stage, Token},
+    lifecycle::Token,
     queue::{Message, SendError},
     telemetry::chain,
 };
@@ -56,13 +56,8 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
 }
 
 async fn send(app: &App, command: &Command) -> Result<(), SendError> {
-    let queue = match command.action {
-        Action::Sync { .. } => &app.sync_queue,
-    };
-    let message = Message::Command {
-        key: command.key.clone(),
-        stage: Stage::default(),
-    };
+    let queue = app.queues.of(&command.action);
+    let message = Message::of(command);
     app.sender.send(queue, &message, Duration::ZERO).await
 }
 

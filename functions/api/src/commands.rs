@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use list::{__path_list, CommandList, list};
-pub use request::{CommandRequest, CommandType, RequestedOrigin};
+pub use request::{AnalysisRequest, CommandRequest, DismissRequest, RequestedOrigin, SyncRequest};
 pub use view::CommandView;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -59,10 +59,19 @@ pub async fn admit(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let request = CommandRequest::read(fields)?;
+    let origin = request.origin();
+    let action = request.action().ok_or_else(Problem::not_found)?;
+    // Nothing is written about what the owner does not have.
+    if let Some(finding) = action.finding()
+        && !app.findings.exists(scope.owner(), finding).await?
+    {
+        return Err(Problem::not_found());
+    }
     let new = NewCommand {
         owner: scope.owner().clone(),
-        action: request.action(),
-        origin: request.origin.into(),
+        action,
+        origin,
+        actor: scope.actor(),
         key,
     };
     match admit_command(&app, new, now).await? {

@@ -3,7 +3,7 @@
 use security_agent::{
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
-    queue::QueueUrl,
+    queue::{CommandQueues, QueueUrl},
     secrets::SecretName,
 };
 
@@ -14,8 +14,14 @@ pub struct Config {
     pub table: String,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: what commands are written with.
     pub timeouts: Timeouts,
-    /// `SYNC_QUEUE_URL`: where syncs are queued.
-    pub sync_queue: QueueUrl,
+    /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: where commands are queued.
+    pub queues: CommandQueues,
+    /// `CALLBACK_QUEUE_URL`: where call backs are queued.
+    pub callback_queue: QueueUrl,
+    /// `ERASE_QUEUE_URL`: where erasures are queued.
+    pub erase_queue: QueueUrl,
+    /// `CALLBACK_KEYS_SECRET`: the keys that verify the right to call back.
+    pub callback_keys: SecretName,
     /// `CURSOR_KEY_SECRET`: the secret whose text seals page cursors.
     pub cursor_key: SecretName,
 }
@@ -26,8 +32,11 @@ impl Config {
         Ok(Self {
             table: environment::read("TABLE")?,
             timeouts: environment::timeouts()?,
-            sync_queue: environment::read("SYNC_QUEUE_URL")?,
-            cursor_key: SecretName::new(environment::read::<String>("CURSOR_KEY_SECRET")?),
+            queues: environment::command_queues()?,
+            callback_queue: environment::read("CALLBACK_QUEUE_URL")?,
+            erase_queue: environment::read("ERASE_QUEUE_URL")?,
+            callback_keys: environment::secret("CALLBACK_KEYS_SECRET")?,
+            cursor_key: environment::secret("CURSOR_KEY_SECRET")?,
         })
     }
 }

@@ -13,12 +13,14 @@ use axum::{
 };
 use security_agent::{
     Timestamp,
+    audit::{AuditAction, AuditEvent},
     command::{Action, Origin},
     finding::RepositoryId,
     ledger::NewCommand,
     owner::Owner,
     owners::{OwnerRecord, Saved},
     settings::{RepositorySelection, Settings},
+    table::Writes,
     telemetry::chain,
 };
 use serde::Serialize;
@@ -30,6 +32,7 @@ use crate::{
     body::JsonBody,
     commands::CommandView,
     conditional::if_match,
+    failure::being_erased,
     gateway::Now,
     problem::{Code, Invalid, Problem, ProblemBody},
     scope::OwnerScope,
@@ -134,13 +137,15 @@ pub async fn write(
     if settings.enabled {
         ready(&record)?;
     }
-    let version = match app
-        .owners
-        .save(owner, &settings, record.version, now)
-        .await?
-    {
+    let events = events(&scope, &record, &settings, now);
+    let events = events.iter().fold(Writes::default(), |writes, event| {
+        writes.and(app.audit.record(owner, event))
+    });
+    let saved = app.owners.save(owner, &settings, &record, events, now);
+    let version = match saved.await? {
         Saved::Saved { version } => version,
         Saved::Conflict => return Err(conflict()),
+        Saved::BeingErased => return Err(being_erased()),
     };
     tracing::info!(
         owner = %owner.hashed(),
@@ -149,7 +154,7 @@ pub async fn write(
         "the configuration was saved"
     );
     let initial_sync = if settings.enabled && (!before.enabled || rechosen(before, &settings)) {
-        Some(initial_sync(&app, owner, now).await)
+        Some(initial_sync(&app, &scope, now).await)
     } else {
         None
     };
@@ -158,6 +163,32 @@ pub async fn write(
         initial_sync,
     };
     Ok(([(header::ETAG, tag(version))], Json(view)).into_response())
+}
+
+/// What a save does: switching on or off is one thing, changing anything else another.
+fn events(
+    scope: &OwnerScope,
+    before: &OwnerRecord,
+    after: &Settings,
+    now: Timestamp,
+) -> Vec<AuditEvent> {
+    let mut events = Vec::new();
+    let version = before.version + 1;
+    let before = &before.settings;
+    let event = |action| AuditEvent::of_save(scope.owner(), version, action, scope.actor(), now);
+    match (before.enabled, after.enabled) {
+        (false, true) => events.push(event(AuditAction::Enabled)),
+        (true, false) => events.push(event(AuditAction::Disabled)),
+        (true, true) | (false, false) => {}
+    }
+    let otherwise = Settings {
+        enabled: after.enabled,
+        ..before.clone()
+    };
+    if otherwise != *after {
+        events.push(event(AuditAction::ConfigChanged));
+    }
+    events
 }
 
 fn conflict() -> Problem {
@@ -228,11 +259,13 @@ fn rechosen(before: &Settings, after: &Settings) -> bool {
     }
 }
 
-async fn initial_sync(app: &App, owner: &Owner, now: Timestamp) -> InitialSync {
+async fn initial_sync(app: &App, scope: &OwnerScope, now: Timestamp) -> InitialSync {
+    let owner = scope.owner();
     let new = NewCommand {
         owner: owner.clone(),
         action: Action::Sync { repository: None },
         origin: Origin::EnableInitialSync,
+        actor: scope.actor(),
         key: None,
     };
     match admit(app, new, now).await {

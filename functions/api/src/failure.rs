@@ -3,6 +3,7 @@
 use std::error::Error;
 
 use security_agent::{
+    analyses::AnalysesError, audit::AuditError, capability::KeysError, erasure::ErasureError,
     findings::FindingsError, ledger::LedgerError, owners::OwnersError,
     repositories::RepositoriesError, secrets::SecretError, telemetry::chain,
 };
@@ -21,6 +22,7 @@ impl From<LedgerError> for Problem {
 impl From<OwnersError> for Problem {
     fn from(error: OwnersError) -> Self {
         match error {
+            OwnersError::BeingErased => being_erased(),
             OwnersError::Unwritten { .. } | OwnersError::Unread { .. } => unavailable(&error),
             OwnersError::Unreadable { .. } => defect(&error),
         }
@@ -29,8 +31,49 @@ impl From<OwnersError> for Problem {
 
 impl From<FindingsError> for Problem {
     fn from(error: FindingsError) -> Self {
+        match error {
+            FindingsError::Unread(_)
+            | FindingsError::Unwritten { .. }
+            | FindingsError::Contended { .. }
+            | FindingsError::RepositoryGone { .. } => unavailable(&error),
+            FindingsError::Unreadable(_) => defect(&error),
+        }
+    }
+}
+
+impl From<AnalysesError> for Problem {
+    fn from(error: AnalysesError) -> Self {
         unavailable(&error)
     }
+}
+
+impl From<AuditError> for Problem {
+    fn from(error: AuditError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<ErasureError> for Problem {
+    fn from(error: ErasureError) -> Self {
+        unavailable(&error)
+    }
+}
+
+impl From<KeysError> for Problem {
+    fn from(error: KeysError) -> Self {
+        match error {
+            KeysError::Secret(_) => unavailable(&error),
+            KeysError::Malformed { .. } => defect(&error),
+        }
+    }
+}
+
+/// For whatever would bring back what is being deleted.
+pub(crate) fn being_erased() -> Problem {
+    Problem::new(
+        Code::OwnerBeingErased,
+        "Everything of this owner is being deleted. Try again when that is done.",
+    )
 }
 
 impl From<RepositoriesError> for Problem {

@@ -1,6 +1,8 @@
 //! Reading a JSON object field by field. Everything that is wrong with it is collected, so a caller hears it all at
 //! once, each with the JSON pointer of the place.
 
+use std::{fmt::Display, str::FromStr};
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
@@ -56,6 +58,27 @@ impl Fields {
         }
     }
 
+    /// Takes a field that must be there and satisfy `valid`.
+    pub fn require_if<T: DeserializeOwned>(
+        &mut self,
+        name: &str,
+        expected: &str,
+        valid: impl Fn(&T) -> bool,
+    ) -> Option<T> {
+        if !self.object.contains_key(name) {
+            self.refuse(name, "this field is required");
+        }
+        self.take_if(name, expected, valid)
+    }
+
+    /// Takes a text that is parsed, and may be absent or null.
+    pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
+        let text = self.take::<Option<String>>(name).flatten()?;
+        text.parse()
+            .map_err(|error: T::Err| self.refuse(name, error.to_string()))
+            .ok()
+    }
+
     /// Takes a list of at most `longest` entries.
     pub fn list<T: DeserializeOwned>(&mut self, name: &str, longest: usize) -> Option<Vec<T>> {
         let expected = format!("a list of at most {longest}");
@@ -82,6 +105,27 @@ impl Fields {
         let value = read(&mut nested);
         self.invalid.extend(nested.into_invalid());
         Some(value)
+    }
+
+    /// Takes an object that may be absent or null, and reads its fields.
+    pub fn take_nullable<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        if self.object.get(name) == Some(&Value::Null) {
+            self.object.remove(name);
+        }
+        if !self.object.contains_key(name) {
+            return None;
+        }
+        self.nested(name, read)
+    }
+
+    /// Takes a text of at most so many characters that may be absent or null.
+    pub fn take_nullable_text(&mut self, name: &str, longest: usize) -> Option<String> {
+        let expected = format!("a text of at most {longest} characters, or null");
+        self.take_if(name, &expected, |text: &Option<String>| {
+            text.as_ref()
+                .is_none_or(|text| text.chars().count() <= longest)
+        })
+        .flatten()
     }
 
     /// Notes that a field is not what it must be.

@@ -1,15 +1,19 @@
-//! The HTTP function: admits commands, shows what became of them, and shows and changes what an owner has.
+//! The HTTP function: admits commands, shows what became of them, shows and changes what an owner has, and takes what the
+//! agent calls back with.
 //!
 //! A request is parsed, authorised and bounded before anything is read or written ([`scope`], [`fields`], [`query`]);
 //! every refusal is a [`problem`]. Knows nothing about how a command is carried out.
 
 pub mod admission;
+pub mod audit_events;
 pub mod body;
+pub mod callback;
 pub mod commands;
 pub mod conditional;
 pub mod config;
 pub mod configuration;
 pub mod cursor;
+pub mod erasure;
 mod failure;
 pub mod fields;
 pub mod findings;
@@ -30,13 +34,17 @@ use axum::{
     http::{HeaderValue, header},
     middleware,
     response::Response,
-    routing::{get, post},
+    routing::{delete, get, post},
 };
 use security_agent::{
+    analyses::Analyses,
+    audit::Audit,
+    capability::Capabilities,
+    erasure::Erasures,
     findings::Findings,
     ledger::Ledger,
     owners::Owners,
-    queue::{QueueUrl, Sender},
+    queue::{CommandQueues, QueueUrl, Sender},
     repositories::Repositories,
 };
 
@@ -54,10 +62,22 @@ pub struct App {
     pub repositories: Repositories,
     /// The findings.
     pub findings: Findings,
-    /// Sends the commands' messages.
+    /// Their analyses.
+    pub analyses: Analyses,
+    /// What was done, by whom.
+    pub audit: Audit,
+    /// Who is being erased.
+    pub erasures: Erasures,
+    /// Sends messages.
     pub sender: Sender,
-    /// Where syncs are queued.
-    pub sync_queue: QueueUrl,
+    /// Where commands are queued.
+    pub queues: CommandQueues,
+    /// Where call backs are queued.
+    pub callback_queue: QueueUrl,
+    /// Where erasures are queued.
+    pub erase_queue: QueueUrl,
+    /// Verifies the right to call back.
+    pub capabilities: Capabilities,
     /// Seals and opens page cursors.
     pub cursors: Cursors,
 }
@@ -79,6 +99,10 @@ pub fn router(app: App) -> Router {
             get(configuration::read).put(configuration::write),
         )
         .route("/v1/owners/{owner}/integration", get(integration::read))
+        .route("/v1/owners/{owner}/audit-events", get(audit_events::list))
+        .route("/v1/owners/{owner}", delete(erasure::begin))
+        .route("/v1/owners/{owner}/erasure", get(erasure::read))
+        .route("/v1/callbacks/analysis", post(callback::receive))
         .route("/v1/health", get(service::health))
         .route("/v1/openapi.json", get(openapi::read))
         .method_not_allowed_fallback(async || {

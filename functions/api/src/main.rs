@@ -6,15 +6,16 @@ use api::{App, config::Config, cursor::Cursors, gateway};
 use lambda_http::{Error, lambda_runtime, service_fn};
 use security_agent::{
     Timestamp,
-    aws::{self, Patience},
-    clock::Clock,
+    analyses::Analyses,
+    audit::Audit,
+    aws::{Patience, Services},
+    capability::Capabilities,
+    erasure::Erasures,
     findings::Findings,
     ledger::Ledger,
     owners::Owners,
     queue::Sender,
     repositories::Repositories,
-    secrets::Secrets,
-    table::Table,
     telemetry,
 };
 
@@ -29,22 +30,30 @@ const PATIENCE: Patience = Patience {
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws::load(PATIENCE).await;
     #[expect(
         clippy::disallowed_methods,
         reason = "the clock is read here and nowhere below"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
-    let clock = Clock::new(machine);
-    let table = Table::open(&aws, config.table, &clock).await;
-    let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&aws));
+    let Services {
+        table,
+        queues,
+        secrets,
+        clock,
+    } = Services::open(config.table, PATIENCE, machine).await;
     let router = api::router(App {
         ledger: Ledger::new(table.clone(), config.timeouts),
         owners: Owners::new(table.clone()),
         repositories: Repositories::new(table.clone()),
-        findings: Findings::new(table),
-        sender: Sender::new(aws_sdk_sqs::Client::new(&aws)),
-        sync_queue: config.sync_queue,
+        findings: Findings::new(table.clone()),
+        analyses: Analyses::new(table.clone()),
+        audit: Audit::new(table.clone()),
+        erasures: Erasures::new(table),
+        sender: Sender::new(queues),
+        queues: config.queues,
+        callback_queue: config.callback_queue,
+        erase_queue: config.erase_queue,
+        capabilities: Capabilities::new(secrets.clone(), config.callback_keys),
         cursors: Cursors::new(secrets, config.cursor_key),
     });
 

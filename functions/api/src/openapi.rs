@@ -18,7 +18,7 @@ use utoipa::{
         description = "Keeps an owner's Dependabot alerts as findings. Each action on them is a command, observable \
                        from its admission to one terminal outcome. `{owner}` is `me`, `user:<id>` or `org:<uuid>`, \
                        percent-encoded; errors are RFC 9457 problems with a stable `code`.",
-        license(name = "MIT OR Apache-2.0")
+        license(name = "MIT")
     ),
     paths(
         crate::commands::admit,
@@ -31,6 +31,10 @@ use utoipa::{
         crate::configuration::read,
         crate::configuration::write,
         crate::integration::read,
+        crate::audit_events::list,
+        crate::erasure::begin,
+        crate::erasure::read,
+        crate::callback::receive,
         crate::service::health,
         read
     ),
@@ -48,10 +52,15 @@ impl Modify for Bearer {
             .scheme(HttpAuthScheme::Bearer)
             .bearer_format("JWT")
             .build();
-        document
-            .components
-            .get_or_insert_default()
-            .add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        let capability = HttpBuilder::new()
+            .scheme(HttpAuthScheme::Bearer)
+            .description(Some(
+                "What the agent got with the launch: one finding, one attempt",
+            ))
+            .build();
+        let components = document.components.get_or_insert_default();
+        components.add_security_scheme("bearer", SecurityScheme::Http(scheme));
+        components.add_security_scheme("capability", SecurityScheme::Http(capability));
     }
 }
 

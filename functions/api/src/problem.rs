@@ -54,6 +54,12 @@ codes! {
     NotFound = "NOT_FOUND", NOT_FOUND, "There is no such resource";
     /// The resource has no such method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "The method is not allowed";
+    /// Only a personal owner can be erased.
+    NotErasable = "NOT_ERASABLE", METHOD_NOT_ALLOWED, "This owner cannot be erased";
+    /// The owner is being erased.
+    OwnerBeingErased = "OWNER_BEING_ERASED", CONFLICT, "The owner is being erased";
+    /// The token allows no call back.
+    CallbackNotAllowed = "CALLBACK_NOT_ALLOWED", UNAUTHORIZED, "The call back is not allowed";
     /// Enabling needs a connected installation.
     IntegrationRequired = "INTEGRATION_REQUIRED", CONFLICT, "A GitHub integration is required";
     /// Enabling needs an installation whose alerts the App may read.
@@ -70,6 +76,8 @@ codes! {
     VersionRequired = "VERSION_REQUIRED", PRECONDITION_REQUIRED, "If-Match is required";
     /// A defect of ours.
     Internal = "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, "The service failed unexpectedly";
+    /// The call back could not be queued.
+    CallbackNotQueued = "CALLBACK_NOT_QUEUED", SERVICE_UNAVAILABLE, "The call back could not be queued";
     /// The command could not be queued.
     QueueAdmissionFailed = "QUEUE_ADMISSION_FAILED", SERVICE_UNAVAILABLE, "The command could not be queued";
     /// A data service could not be reached.

@@ -1,7 +1,9 @@
 //! Schemas of the domain's types, which know nothing of HTTP: closed sets of words, and the usual formats.
 
 use security_agent::{
-    finding::{DependencyScope, FindingStatus, Severity},
+    analysis::{AnalysisStatus, Exploitability, SuggestedAction},
+    audit::{AuditAction, ResourceType},
+    finding::{DependencyScope, DismissReason, FindingStatus, Severity},
     lifecycle::Status,
     result_code::ResultCode,
 };
@@ -64,4 +66,32 @@ pub(crate) fn min_severity() -> Object {
 
 pub(crate) fn confidence() -> Object {
     words(["high", "medium", "low"])
+}
+
+pub(crate) fn dismiss_reason() -> Object {
+    words(DismissReason::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn analysis_status() -> Object {
+    words(AnalysisStatus::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn exploitability() -> Object {
+    words(Exploitability::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn suggested_action() -> Object {
+    words(SuggestedAction::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn audit_action() -> Object {
+    words(AuditAction::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn resource_type() -> Object {
+    words(ResourceType::ALL.iter().map(|word| word.as_str()))
+}
+
+pub(crate) fn call_back_status() -> Object {
+    words(["completed", "failed", "interrupted"])
 }

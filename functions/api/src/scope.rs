@@ -8,7 +8,10 @@ use axum::{
     http::request::Parts,
 };
 use lambda_http::request::RequestContext;
-use security_agent::owner::{Owner, UserId};
+use security_agent::{
+    command::Actor,
+    owner::{Owner, UserId},
+};
 
 use crate::{
     gateway::segment,
@@ -18,6 +21,7 @@ use crate::{
 /// The caller, by its verified claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
+    id: UserId,
     own: Owner,
     organisations: BTreeSet<Owner>,
 }
@@ -28,7 +32,8 @@ impl Caller {
         let sub = UserId::parse(claims.get("sub")?).ok()?;
         let organisations = claims.get("orgs").map_or("", String::as_str);
         Some(Self {
-            own: Owner::User(sub),
+            own: Owner::User(sub.clone()),
+            id: sub,
             organisations: entries(organisations)
                 .iter()
                 .filter_map(|entry| organisation(entry))
@@ -72,6 +77,7 @@ fn organisation(entry: &str) -> Option<Owner> {
 #[derive(Clone, Debug)]
 pub struct OwnerScope {
     owner: Owner,
+    caller: UserId,
     given: String,
 }
 
@@ -79,6 +85,11 @@ impl OwnerScope {
     /// Whom the request is about.
     pub const fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// Who asks.
+    pub fn actor(&self) -> Actor {
+        Actor::User(self.caller.clone())
     }
 
     /// The path of something below this owner, with the owner as the caller wrote it.
@@ -94,7 +105,11 @@ impl<S: Send + Sync> FromRequestParts<S> for OwnerScope {
         let caller = caller(parts)?;
         let given = parameter(parts, state, "owner").await?;
         match caller.owner(&given) {
-            Some(owner) => Ok(Self { owner, given }),
+            Some(owner) => Ok(Self {
+                owner,
+                caller: caller.id,
+                given,
+            }),
             None => {
                 tracing::info!(caller = %caller.own.hashed(), "the caller may not act for this owner");
                 Err(Problem::not_found())

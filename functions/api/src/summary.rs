@@ -2,7 +2,7 @@
 
 use axum::{Json, extract::State};
 use security_agent::{
-    Timestamp,
+    Timestamp, analyses,
     finding::Severity,
     findings::Overdue,
     repositories::{Counts, severity_index},
@@ -49,7 +49,7 @@ pub struct SeverityCounts {
 }
 
 /// Findings by the state and result of their analysis.
-#[derive(Debug, Default, Serialize, ToSchema)]
+#[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisCounts {
     pending: i64,
@@ -87,6 +87,19 @@ impl From<Counts> for FindingCounts {
     }
 }
 
+impl From<analyses::AnalysisCounts> for AnalysisCounts {
+    fn from(counts: analyses::AnalysisCounts) -> Self {
+        Self {
+            pending: counts.pending,
+            running: counts.running,
+            completed: counts.completed,
+            failed: counts.failed,
+            exploitable: counts.exploitable,
+            not_exploitable: counts.not_exploitable,
+        }
+    }
+}
+
 impl From<Overdue> for SlaCounts {
     fn from(overdue: Overdue) -> Self {
         Self {
@@ -120,13 +133,13 @@ pub async fn read(
         let record = app.owners.read(owner).await?;
         let sla = &record.settings.sla_days;
         let overdue = app.findings.overdue(owner, sla, now).await?;
-        Ok((record.last_synced_at, overdue))
+        Ok((record, overdue))
     };
-    let (counts, (last_synced_at, overdue)) = tokio::try_join!(counts, sla)?;
+    let (counts, (record, overdue)) = tokio::try_join!(counts, sla)?;
     Ok(Json(Summary {
         findings: counts.into(),
-        analysis: AnalysisCounts::default(),
+        analysis: record.analyses.counts.into(),
         sla: overdue.into(),
-        last_synced_at,
+        last_synced_at: record.last_synced_at,
     }))
 }

@@ -7,7 +7,7 @@
 //! | of a command under a live claim | comes again when that claim can have expired |
 //! | of a newer version | its command fails as above; the message is kept for an operator |
 //! | that nobody can read | kept for an operator; its command fails, `MALFORMED_MESSAGE` |
-//! | a scheduled sync | acknowledged: there is no command, and the next cycle brings another |
+//! | a scheduled sync, a call back, an erasure | acknowledged: a row brings another, in the next cycle or soon |
 
 mod config;
 
@@ -16,8 +16,12 @@ use std::{cell::Cell, time::Duration};
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use security_agent::{
     Timestamp,
+    analyses::Analyses,
+    audit::Audit,
     clock::Clock,
     command::{Command, CommandKey},
+    findings::Findings,
+    giving_up,
     ledger::{Ledger, Outcome},
     lifecycle::{Stage, Status},
     queue::{Message, QueueUrl, Sender, Unusable},
@@ -35,6 +39,12 @@ pub use config::Config;
 pub struct DeadLetters {
     /// The commands.
     pub ledger: Ledger,
+    /// The findings.
+    pub findings: Findings,
+    /// Their analyses, whose slots a command leaves behind.
+    pub analyses: Analyses,
+    /// What was done, by whom.
+    pub audit: Audit,
     /// The dead-letter queues.
     pub inbox: Inbox,
     /// Sends what must be kept.
@@ -56,8 +66,8 @@ enum Dealt {
     Superseded,
     /// A worker holds its command: it comes again.
     Held,
-    /// A scheduled sync.
-    Scheduled,
+    /// There is no command, and a row that brings another message.
+    Recurring,
     /// Nobody can read it; it is kept.
     Malformed,
     /// It comes again, because something failed.
@@ -71,7 +81,7 @@ struct Counts {
     late: u32,
     superseded: u32,
     held: u32,
-    scheduled: u32,
+    recurring: u32,
     malformed: u32,
     failed: u32,
 }
@@ -91,13 +101,13 @@ impl DeadLetters {
             late,
             superseded,
             held,
-            scheduled,
+            recurring,
             malformed,
             failed,
         } = counts.get();
         info!(
             settled,
-            late, superseded, held, scheduled, malformed, failed, "dead letters dealt with"
+            late, superseded, held, recurring, malformed, failed, "dead letters dealt with"
         );
         response
     }
@@ -110,7 +120,18 @@ impl DeadLetters {
                     owner = sync.owner.hashed(),
                     "a scheduled sync failed on every delivery; the next cycle brings another"
                 );
-                Dealt::Scheduled
+                Dealt::Recurring
+            }
+            Ok(Message::CallBack { owner, attempt, .. }) => {
+                warn!(owner = owner.hashed(), command.id = %attempt, "a call back was not recorded on any delivery; the reconciler sends it again");
+                Dealt::Recurring
+            }
+            Ok(Message::Erase { owner, .. }) => {
+                warn!(
+                    owner = owner.hashed(),
+                    "an erasure failed on every delivery; the reconciler resumes it"
+                );
+                Dealt::Recurring
             }
             Err(unusable @ Unusable::Newer { .. }) => self.newer(delivery, &unusable).await,
             Err(unusable @ Unusable::Malformed { .. }) => {
@@ -127,6 +148,13 @@ impl DeadLetters {
         match exhausted {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
                 log_settled(&command);
+                let Self {
+                    findings,
+                    analyses,
+                    audit,
+                    ..
+                } = self;
+                giving_up::free_slot(findings, analyses, audit, &command, now).await;
                 Dealt::Settled
             }
             Ok(Outcome::Refused(found)) => self.refused(delivery, &found, stage, now).await,
@@ -216,7 +244,7 @@ impl DeadLetters {
 impl Dealt {
     const fn verdict(self) -> Verdict {
         match self {
-            Self::Settled | Self::Late | Self::Superseded | Self::Scheduled | Self::Malformed => {
+            Self::Settled | Self::Late | Self::Superseded | Self::Recurring | Self::Malformed => {
                 Verdict::Done
             }
             Self::Held | Self::Failed => Verdict::Again,
@@ -231,7 +259,7 @@ impl Counts {
             Dealt::Late => &mut self.late,
             Dealt::Superseded => &mut self.superseded,
             Dealt::Held => &mut self.held,
-            Dealt::Scheduled => &mut self.scheduled,
+            Dealt::Recurring => &mut self.recurring,
             Dealt::Malformed => &mut self.malformed,
             Dealt::Failed => &mut self.failed,
         };

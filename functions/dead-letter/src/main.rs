@@ -5,12 +5,13 @@ use dead_letter::{Config, DeadLetters};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
     Timestamp,
-    aws::{self, Patience},
-    clock::Clock,
+    analyses::Analyses,
+    audit::Audit,
+    aws::{Patience, Services},
+    findings::Findings,
     ledger::Ledger,
     queue::Sender,
     sqs::Inbox,
-    table::Table,
     telemetry,
 };
 
@@ -18,18 +19,30 @@ use security_agent::{
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws::load(Patience::BACKGROUND).await;
-    let queues = aws_sdk_sqs::Client::new(&aws);
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
-    let clock = Clock::new(machine);
-    let table = Table::open(&aws, config.table, &clock).await;
-    let inbox = vec![config.sync_dead_letters, config.scheduled_sync_dead_letters];
+    let Services {
+        table,
+        queues,
+        clock,
+        ..
+    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
+    let inbox = vec![
+        config.sync_dead_letters,
+        config.scheduled_sync_dead_letters,
+        config.dismiss_dead_letters,
+        config.analyse_dead_letters,
+        config.callback_dead_letters,
+        config.erase_dead_letters,
+    ];
     let dead_letters = DeadLetters {
-        ledger: Ledger::new(table, config.timeouts),
+        ledger: Ledger::new(table.clone(), config.timeouts),
+        findings: Findings::new(table.clone()),
+        analyses: Analyses::new(table.clone()),
+        audit: Audit::new(table),
         inbox: Inbox::new(queues.clone(), inbox),
         sender: Sender::new(queues),
         malformed: config.malformed_queue,

@@ -5,16 +5,18 @@ use std::time::Duration;
 
 use security_agent::{
     Timestamp,
-    command::{Action, Command},
+    automation::Automation,
+    command::Command,
+    giving_up,
     ledger::{Nominee, Outcome},
     lifecycle::{RESEND_AFTER, Status},
-    queue::{Message, QueueUrl},
+    queue::Message,
     result_code::ResultCode,
     telemetry::chain,
 };
 use tracing::{error, info, warn};
 
-use crate::{PAGE, Reconciler, Run};
+use crate::{PAGE, Reconciler, Run, each_page};
 
 /// What a nominee seems to need. Its row decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,21 +40,9 @@ fn need(seen: &Nominee, now: Timestamp) -> Need {
 impl Reconciler {
     /// Goes through the commands of one shard that are due, oldest first.
     pub(crate) async fn commands(&self, run: &Run, shard: u8) {
-        let mut after = None;
-        loop {
-            if !run.has_time() {
-                return;
-            }
-            let page = self.ledger.due(shard, PAGE, after, run.now).await;
-            let (nominees, next) = match page {
-                Ok(page) => page,
-                Err(error) => {
-                    error!(shard, error = %chain(&error), "a shard of due commands could not be read");
-                    return run.count(|report| report.errors += 1);
-                }
-            };
+        let read = async |after| self.ledger.due(shard, PAGE, after, run.now).await;
+        each_page(run, read, async |nominees| {
             for nominee in nominees {
-                run.count(|report| report.nominated += 1);
                 if !run.has_time() {
                     return;
                 }
@@ -64,11 +54,8 @@ impl Reconciler {
                     }
                 }
             }
-            after = next;
-            if after.is_none() {
-                return;
-            }
-        }
+        })
+        .await;
     }
 
     async fn attend(&self, run: &Run, nominee: &Nominee) {
@@ -84,6 +71,10 @@ impl Reconciler {
                 Need::Stall => {
                     log_stalled(&command);
                     run.count(|report| report.stalled += 1);
+                    let Automation {
+                        findings, analyses, ..
+                    } = &self.automation;
+                    giving_up::free_slot(findings, analyses, &self.audit, &command, now).await;
                 }
                 Need::Resend | Need::Nothing => self.send_again(run, command).await,
             },
@@ -100,11 +91,8 @@ impl Reconciler {
     async fn send_again(&self, run: &Run, command: Command) {
         let id = command.key.id;
         let resends = command.standing.resends;
-        let queue = self.queue_of(&command.action);
-        let message = Message::Command {
-            stage: command.standing.stage,
-            key: command.key,
-        };
+        let queue = self.queues.of(&command.action);
+        let message = Message::of(&command);
         match self.sender.send(queue, &message, Duration::ZERO).await {
             Ok(()) => {
                 info!(command.id = %id, command.resends = resends, "nobody claimed the command; its message was sent again");
@@ -114,12 +102,6 @@ impl Reconciler {
                 error!(command.id = %id, command.resends = resends, error = %chain(&error), "a command's message could not be sent again");
                 run.count(|report| report.unsent += 1);
             }
-        }
-    }
-
-    const fn queue_of(&self, action: &Action) -> &QueueUrl {
-        match action {
-            Action::Sync { .. } => &self.sync_queue,
         }
     }
 }

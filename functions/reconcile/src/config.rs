@@ -3,7 +3,7 @@
 use security_agent::{
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
-    queue::QueueUrl,
+    queue::{CommandQueues, QueueUrl},
 };
 
 /// The function's configuration, as template.yaml sets it.
@@ -13,8 +13,12 @@ pub struct Config {
     pub table: String,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
-    /// `SYNC_QUEUE_URL`: syncs that were asked for.
-    pub sync_queue: QueueUrl,
+    /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: where commands are queued.
+    pub queues: CommandQueues,
+    /// `CALLBACK_QUEUE_URL`: what the agent called back with.
+    pub callback_queue: QueueUrl,
+    /// `ERASE_QUEUE_URL`: erasures.
+    pub erase_queue: QueueUrl,
     /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
     pub scheduled_sync_queue: QueueUrl,
 }
@@ -25,7 +29,9 @@ impl Config {
         Ok(Self {
             table: environment::read("TABLE")?,
             timeouts: environment::timeouts()?,
-            sync_queue: environment::read("SYNC_QUEUE_URL")?,
+            queues: environment::command_queues()?,
+            callback_queue: environment::read("CALLBACK_QUEUE_URL")?,
+            erase_queue: environment::read("ERASE_QUEUE_URL")?,
             scheduled_sync_queue: environment::read("SCHEDULED_SYNC_QUEUE_URL")?,
         })
     }

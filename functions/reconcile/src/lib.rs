@@ -1,12 +1,15 @@
 //! The reconcile function: every minute, looks at what waits for attention and gives it some.
 //!
 //! `commands` sends again what nobody claimed and fails what ran past its deadline; `schedules` queues the scheduled
-//! syncs that are due. Both read only what is due, from an index that may lag: what it names is a nomination, and the
+//! syncs that are due; `analyses` fails those that were lost, sends on what was called back and not recorded, and has
+//! automation look for more; `erasures` resumes those that are not done. All read only what is due, from an index that may lag: what it names is a nomination, and the
 //! guard of the write that follows decides. So any number of overlapping runs does what one would, and a run that stops
 //! anywhere leaves the rest to the next.
 
+mod analyses;
 mod commands;
 mod config;
+mod erasures;
 mod report;
 mod schedules;
 
@@ -15,15 +18,19 @@ use std::{cell::RefCell, time::Duration};
 use futures::{StreamExt, stream};
 use security_agent::{
     Timestamp,
+    audit::Audit,
+    automation::Automation,
     clock::Clock,
+    erasure::Erasures,
     ledger::Ledger,
     owners::Owners,
-    queue::{QueueUrl, Sender},
-    table::DUE_SHARDS,
+    queue::{CommandQueues, QueueUrl, Sender},
+    table::{DueKind, Item},
+    telemetry::chain,
     worker::Invocation,
 };
 use tokio::time::Instant;
-use tracing::info;
+use tracing::{error, info};
 
 pub use config::Config;
 pub use report::Report;
@@ -40,12 +47,22 @@ pub struct Reconciler {
     pub ledger: Ledger,
     /// Whose scheduled syncs are due.
     pub owners: Owners,
+    /// What starts by itself, and the stores of findings and analyses.
+    pub automation: Automation,
+    /// What was done, by whom.
+    pub audit: Audit,
+    /// Who is being erased.
+    pub erasures: Erasures,
     /// Sends what is due.
     pub sender: Sender,
-    /// Where syncs that were asked for are queued.
-    pub sync_queue: QueueUrl,
+    /// Where commands are queued.
+    pub queues: CommandQueues,
     /// Where scheduled syncs are queued.
     pub scheduled_queue: QueueUrl,
+    /// Where call backs are queued.
+    pub callback_queue: QueueUrl,
+    /// Where erasures are queued.
+    pub erase_queue: QueueUrl,
     /// The time.
     pub clock: Clock,
 }
@@ -60,7 +77,7 @@ struct Run {
 }
 
 impl Reconciler {
-    /// One run. Syncs on schedule are dispatched beside the commands, so that a flood of either cannot starve the other.
+    /// One run. What is due of each kind is done beside the others, so that a flood of one cannot starve them.
     pub async fn reconcile(&self, invocation: Invocation) -> Report {
         let run = Run {
             now: self.clock.now(),
@@ -68,8 +85,21 @@ impl Reconciler {
             report: RefCell::default(),
         };
         tokio::join!(
-            each_shard(&run, 4, async |shard| self.commands(&run, shard).await),
-            each_shard(&run, 2, async |shard| self.schedules(&run, shard).await),
+            each_shard(&run, DueKind::Command, 4, async |shard| self
+                .commands(&run, shard)
+                .await),
+            each_shard(&run, DueKind::Schedule, 2, async |shard| self
+                .schedules(&run, shard)
+                .await),
+            each_shard(&run, DueKind::Analysis, 2, async |shard| self
+                .analyses(&run, shard)
+                .await),
+            each_shard(&run, DueKind::Automation, 2, async |shard| self
+                .automation(&run, shard)
+                .await),
+            each_shard(&run, DueKind::Erasure, 1, async |shard| self
+                .erasures(&run, shard)
+                .await),
         );
         let report = run.report.into_inner();
         info!(
@@ -80,6 +110,10 @@ impl Reconciler {
             raced = report.raced,
             dispatched = report.dispatched,
             refused = report.refused,
+            lost = report.lost,
+            sent_on = report.sent_on,
+            automated = report.automated,
+            resumed = report.resumed,
             errors = report.errors,
             out_of_time = report.out_of_time,
             "reconciled"
@@ -103,17 +137,40 @@ impl Run {
     }
 }
 
-/// Takes a few shards at once, beginning with another one each minute: a few that are flooded cannot starve the same
-/// others run after run.
-async fn each_shard(run: &Run, at_once: usize, work: impl AsyncFn(u8)) {
-    let first = run
-        .now
-        .as_seconds()
-        .div_euclid(60)
-        .rem_euclid(DUE_SHARDS.into());
+/// Takes a few shards of a kind at once, beginning with another one each minute: a few that are flooded cannot starve the
+/// same others run after run.
+async fn each_shard(run: &Run, kind: DueKind, at_once: usize, work: impl AsyncFn(u8)) {
+    let count = kind.shards();
+    let first = run.now.as_seconds().div_euclid(60).rem_euclid(count.into());
     let first = u8::try_from(first).expect("less than the number of shards");
-    let shards = (0..DUE_SHARDS).map(|shard| (first + shard) % DUE_SHARDS);
+    let shards = (0..count).map(|shard| (first + shard) % count);
     stream::iter(shards)
         .for_each_concurrent(at_once, |shard| work(shard))
         .await;
+}
+
+/// Goes through what is due of one shard, page after page and oldest first, while there is time. A page that cannot be read
+/// ends it: the next run tries again.
+async fn each_page<T, E: std::error::Error>(
+    run: &Run,
+    read: impl AsyncFn(Option<Item>) -> Result<(Vec<T>, Option<Item>), E>,
+    attend: impl AsyncFn(Vec<T>),
+) {
+    let mut after = None;
+    while run.has_time() {
+        let (due, next) = match read(after).await {
+            Ok(page) => page,
+            Err(error) => {
+                error!(error = %chain(&error), "a shard of what is due could not be read");
+                return run.count(|report| report.errors += 1);
+            }
+        };
+        let nominated = u32::try_from(due.len()).unwrap_or(u32::MAX);
+        run.count(|report| report.nominated += nominated);
+        attend(due).await;
+        after = next;
+        if after.is_none() {
+            return;
+        }
+    }
 }

@@ -4,12 +4,15 @@ use lambda_runtime::{Error, LambdaEvent, service_fn};
 use reconcile::{Config, Reconciler};
 use security_agent::{
     Timestamp,
-    aws::{self, Patience},
-    clock::Clock,
+    analyses::Analyses,
+    audit::Audit,
+    automation::Automation,
+    aws::{Patience, Services},
+    erasure::Erasures,
+    findings::Findings,
     ledger::Ledger,
     owners::Owners,
     queue::Sender,
-    table::Table,
     telemetry,
     worker::Invocation,
 };
@@ -19,28 +22,43 @@ use serde_json::Value;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws::load(Patience::BACKGROUND).await;
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
-    let clock = Clock::new(machine);
-    let table = Table::open(&aws, config.table, &clock).await;
+    let Services {
+        table,
+        queues,
+        clock,
+        ..
+    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
+    let ledger = Ledger::new(table.clone(), config.timeouts);
+    let owners = Owners::new(table.clone());
+    let sender = Sender::new(queues);
     let reconciler = Reconciler {
-        ledger: Ledger::new(table.clone(), config.timeouts),
-        owners: Owners::new(table),
-        sender: Sender::new(aws_sdk_sqs::Client::new(&aws)),
-        sync_queue: config.sync_queue,
+        automation: Automation {
+            ledger: ledger.clone(),
+            owners: owners.clone(),
+            findings: Findings::new(table.clone()),
+            analyses: Analyses::new(table.clone()),
+            sender: sender.clone(),
+            queue: config.queues.analyse.clone(),
+        },
+        ledger,
+        owners,
+        audit: Audit::new(table.clone()),
+        erasures: Erasures::new(table),
+        sender,
+        queues: config.queues,
         scheduled_queue: config.scheduled_sync_queue,
+        callback_queue: config.callback_queue,
+        erase_queue: config.erase_queue,
         clock,
     };
 
     lambda_runtime::run(service_fn(async |tick: LambdaEvent<Value>| {
-        let killed_at = i64::try_from(tick.context.deadline).unwrap_or(i64::MAX);
-        let killed_at = Timestamp::from_millis(killed_at);
-        // The platform's moment is by the machine's clock, whatever DynamoDB's says.
-        let invocation = Invocation::until(killed_at, machine());
+        let invocation = Invocation::of(tick.context.deadline, machine());
         Ok::<_, Error>(reconciler.reconcile(invocation).await)
     }))
     .await

@@ -15,7 +15,7 @@ use security_agent::{
 use tracing::{error, warn};
 use uuid::Uuid;
 
-use crate::{PAGE, Reconciler, Run};
+use crate::{PAGE, Reconciler, Run, each_page};
 
 /// For how long a dispatch under way keeps others from the same turn.
 const LEASE: Duration = Duration::from_secs(5 * 60);
@@ -25,21 +25,10 @@ const BATCH: usize = 10;
 impl Reconciler {
     /// Goes through the owners of one shard that are due, oldest first.
     pub(crate) async fn schedules(&self, run: &Run, shard: u8) {
-        let mut after = None;
-        loop {
-            if !run.has_time() {
-                return;
-            }
-            let (due, next) = match self.owners.due(shard, PAGE, after, run.now).await {
-                Ok(page) => page,
-                Err(error) => {
-                    error!(shard, error = %chain(&error), "a shard of due scheduled syncs could not be read");
-                    return run.count(|report| report.errors += 1);
-                }
-            };
+        let read = async |after| self.owners.due(shard, PAGE, after, run.now).await;
+        each_page(run, read, async |due| {
             let mut owners = Vec::with_capacity(due.len());
             for due in due {
-                run.count(|report| report.nominated += 1);
                 match due {
                     Ok(due) => owners.push(due),
                     Err(error) => {
@@ -54,11 +43,8 @@ impl Reconciler {
                 }
                 self.dispatch(run, batch).await;
             }
-            after = next;
-            if after.is_none() {
-                return;
-            }
-        }
+        })
+        .await;
     }
 
     async fn dispatch(&self, run: &Run, due: &[DueOwner]) {

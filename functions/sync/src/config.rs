@@ -5,7 +5,6 @@ use security_agent::{
     github::GithubConfig,
     lifecycle::Timeouts,
     queue::QueueUrl,
-    secrets::SecretName,
 };
 
 /// The function's configuration, as template.yaml sets it.
@@ -19,6 +18,8 @@ pub struct Config {
     pub sync_queue: QueueUrl,
     /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
     pub scheduled_sync_queue: QueueUrl,
+    /// `ANALYSE_QUEUE_URL`: launches of analyses, for automation's own.
+    pub analyse_queue: QueueUrl,
     /// `MALFORMED_QUEUE_URL`: what nobody can read.
     pub malformed_queue: QueueUrl,
     /// `MAX_RECEIVES`: the queues' maxReceiveCount.
@@ -35,16 +36,10 @@ impl Config {
             timeouts: environment::timeouts()?,
             sync_queue: environment::read("SYNC_QUEUE_URL")?,
             scheduled_sync_queue: environment::read("SCHEDULED_SYNC_QUEUE_URL")?,
+            analyse_queue: environment::read("ANALYSE_QUEUE_URL")?,
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
             max_receives: environment::positive("MAX_RECEIVES")?.get(),
-            github: GithubConfig {
-                base_url: environment::read("GITHUB_API_URL")?,
-                api_version: environment::read("GITHUB_API_VERSION")?,
-                app_id: environment::read("GITHUB_APP_ID")?,
-                private_key: SecretName::new(environment::read::<String>(
-                    "GITHUB_PRIVATE_KEY_SECRET",
-                )?),
-            },
+            github: environment::github()?,
         })
     }
 }

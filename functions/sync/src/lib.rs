@@ -1,6 +1,6 @@
 //! The sync function: refreshes an owner's findings from GitHub, for a command or on schedule.
 //!
-//! `deliver` takes one message to its verdict. `pass` goes over the repositories in scope, `repository` lists one of
+//! `Work` takes one message to its verdict. `pass` goes over the repositories in scope, `repository` lists one of
 //! them, and what they found is concluded in one place, `Pass::conclude`.
 
 mod config;
@@ -13,24 +13,25 @@ pub use config::Config;
 
 use security_agent::{
     Timestamp,
-    command::{Action, Command},
+    audit::{Audit, AuditAction, AuditEvent, ResourceType},
+    automation::Automation,
+    command::{Action, Command, LastError},
+    finding::RepositoryName,
     findings::Findings,
     github::Github,
-    ledger::Claim,
+    ledger::{Claim, Ending},
     owners::Owners,
     queue::{MAX_DELAY, Message, QueueUrl, ScheduledSync},
     repositories::Repositories,
+    result_code::ResultCode,
     sqs::{Delivery, Verdict},
     telemetry::chain,
-    worker::{Effected, Invocation, Worker},
+    worker::{Effected, Invocation, Work, Worker},
 };
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
 use pass::{Pass, Reporter};
-
-/// For how long all deliveries of one sync together may go on.
-pub const BUDGET: Duration = Duration::from_secs(2 * 3600);
 
 /// The function's surroundings.
 #[derive(Clone, Debug)]
@@ -45,25 +46,23 @@ pub struct Sync {
     pub repositories: Repositories,
     /// The findings.
     pub findings: Findings,
+    /// What was done, by whom.
+    pub audit: Audit,
+    /// What starts by itself.
+    pub automation: Automation,
     /// GitHub.
     pub github: Github,
 }
 
-impl Sync {
-    /// Takes one delivery to its verdict.
-    pub async fn deliver(&self, delivery: &Delivery, invocation: Invocation) -> Verdict {
-        self.worker
-            .deliver(
-                delivery,
-                invocation,
-                async |claim, command| self.command(claim, command, invocation).await,
-                async |message| self.scheduled(delivery, message, invocation).await,
-            )
-            .await
-    }
-
-    async fn command(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
-        let Action::Sync { repository } = &command.action;
+impl Work for Sync {
+    async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
+        let Action::Sync { repository } = &command.action else {
+            error!(command.id = %command.key.id, command.type_name = command.action.type_name(), "a command of another worker's type");
+            return Effected::Transient {
+                error: LastError::Unexpected,
+                after: None,
+            };
+        };
         let pass = Pass {
             sync: self,
             owner: &command.key.owner,
@@ -73,11 +72,19 @@ impl Sync {
             invocation,
             reporter: Reporter::Command(claim),
         };
-        pass.run().await
+        match pass.run().await {
+            Effected::Ended(ending) if ending.code == ResultCode::SyncCompleted => {
+                let event = self.completed(command, repository.as_ref(), &ending);
+                let event = self.audit.record(&command.key.owner, &event);
+                let settled = self.worker.settle(claim, command, ending, event).await;
+                settled.unwrap_or(Effected::Ended(ending))
+            }
+            effected => effected,
+        }
     }
 
     /// A scheduled sync has no row: what it could not do now it does in a later message, or in the next cycle.
-    async fn scheduled(
+    async fn other(
         &self,
         delivery: &Delivery,
         message: Message,
@@ -108,7 +115,7 @@ impl Sync {
                 Effected::Continues {
                     at: self.worker.clock.now(),
                     waits: security_agent::lifecycle::Waits::No,
-                    progress: security_agent::command::Progress { done: 0, total: 0 },
+                    progress: None,
                     error: None,
                 }
             });
@@ -128,8 +135,34 @@ impl Sync {
                 self.worker.inbox.come_again_after(delivery, pause).await;
                 Verdict::Again
             }
-            Effected::Fenced => Verdict::Done,
+            Effected::Fenced | Effected::Settled { .. } => Verdict::Done,
         }
+    }
+}
+
+impl Sync {
+    fn completed(
+        &self,
+        command: &Command,
+        repository: Option<&RepositoryName>,
+        ending: &Ending,
+    ) -> AuditEvent {
+        let action = AuditAction::SyncCompleted;
+        let (actor, now) = (command.actor.clone(), self.worker.clock.now());
+        let event = match repository {
+            Some(name) => {
+                let of = (ResourceType::Repository, name.as_str());
+                AuditEvent::of_command(command.key.id, action, actor, of, now)
+            }
+            None => {
+                let of = (ResourceType::Owner, &command.key.owner);
+                AuditEvent::of_command(command.key.id, action, actor, of, now)
+            }
+        };
+        let repositories = ending.progress.map(|progress| progress.done);
+        event
+            .with("repositories", repositories)
+            .with("origin", command.origin)
     }
 
     async fn continue_scheduled(

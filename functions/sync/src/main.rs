@@ -4,17 +4,17 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use lambda_runtime::{Error, LambdaEvent, service_fn};
 use security_agent::{
     Timestamp,
-    aws::{self, Patience},
-    clock::Clock,
+    analyses::Analyses,
+    audit::Audit,
+    automation::Automation,
+    aws::{Patience, Services},
     findings::Findings,
     github::Github,
     ledger::Ledger,
     owners::Owners,
     queue::Sender,
     repositories::Repositories,
-    secrets::Secrets,
     sqs::{self, Inbox},
-    table::Table,
     telemetry,
     worker::{Invocation, Worker},
 };
@@ -24,43 +24,54 @@ use sync::{Config, Sync};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let aws = aws::load(Patience::BACKGROUND).await;
-    let queues = aws_sdk_sqs::Client::new(&aws);
-    let secrets = Secrets::new(aws_sdk_secretsmanager::Client::new(&aws));
     #[expect(
         clippy::disallowed_methods,
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
-    let clock = Clock::new(machine);
-    let table = Table::open(&aws, config.table, &clock).await;
+    let Services {
+        table,
+        queues,
+        secrets,
+        clock,
+    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
     let inbox = vec![
         config.sync_queue.clone(),
         config.scheduled_sync_queue.clone(),
     ];
+    let ledger = Ledger::new(table.clone(), config.timeouts);
+    let sender = Sender::new(queues.clone());
+    let (owners, findings) = (Owners::new(table.clone()), Findings::new(table.clone()));
     let sync = Sync {
+        automation: Automation {
+            ledger: ledger.clone(),
+            owners: owners.clone(),
+            findings: findings.clone(),
+            analyses: Analyses::new(table.clone()),
+            sender: sender.clone(),
+            queue: config.analyse_queue,
+        },
         worker: Worker {
-            ledger: Ledger::new(table.clone(), config.timeouts),
-            inbox: Inbox::new(queues.clone(), inbox),
-            sender: Sender::new(queues),
+            ledger,
+            inbox: Inbox::new(queues, inbox),
+            sender,
             queue: config.sync_queue,
             malformed: config.malformed_queue,
             max_receives: config.max_receives,
             clock,
         },
         scheduled_queue: config.scheduled_sync_queue,
-        owners: Owners::new(table.clone()),
+        owners,
         repositories: Repositories::new(table.clone()),
-        findings: Findings::new(table),
+        findings,
+        audit: Audit::new(table),
         github: Github::new(&config.github, secrets)?,
     };
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let killed_at = event.context.deadline;
-        let killed_at = Timestamp::from_millis(i64::try_from(killed_at).unwrap_or(i64::MAX));
-        let invocation = Invocation::until(killed_at, machine());
+        let invocation = Invocation::of(event.context.deadline, machine());
         let answer = sqs::each_message(&event.payload, async |delivery| {
-            sync.deliver(&delivery, invocation).await
+            sync.worker.deliver(&sync, &delivery, invocation).await
         });
         Ok::<_, Error>(answer.await)
     }))

@@ -17,14 +17,14 @@ use security_agent::{
     result_code::{Effect, ResultCode},
     settings::Settings,
     telemetry::chain,
-    worker::{Effected, Invocation},
+    worker::{BUDGET, Effected, Invocation},
 };
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
 use uuid::Uuid;
 
 use crate::{
-    BUDGET, Sync,
+    Sync,
     repository::{Brake, Ended, Stop, Target},
 };
 
@@ -154,7 +154,7 @@ impl Pass<'_> {
             Ok(scope) => scope,
             Err(effected) => return effected,
         };
-        self.refresh_all(&integration, scope).await
+        self.refresh_all(&settings, &integration, scope).await
     }
 
     /// Which repositories to refresh: what the installation lists now, narrowed by what the owner chose.
@@ -232,7 +232,12 @@ impl Pass<'_> {
         }
     }
 
-    async fn refresh_all(&self, integration: &Integration, scope: Scope) -> Effected {
+    async fn refresh_all(
+        &self,
+        settings: &Settings,
+        integration: &Integration,
+        scope: Scope,
+    ) -> Effected {
         let Scope {
             all,
             mut listings,
@@ -314,6 +319,12 @@ impl Pass<'_> {
             }
         }
         drop(ends);
+        // Before the end is written down: a worker that dies in between is followed by one that looks again.
+        if settings.auto_analysis.enabled
+            && let Err(error) = self.sync.automation.advance(self.owner, self.now()).await
+        {
+            return self.unavailable(&error);
+        }
         let effected = self.conclude(tally, integration, &brake).await;
         if let Effected::Ended(Ending {
             code: ResultCode::GithubRateLimited,
@@ -432,17 +443,12 @@ impl Pass<'_> {
     /// Waits for the limit's end if the command may live that long, in a message of its own: waiting costs no
     /// deliveries.
     fn rate_limited(&self, until: Timestamp, tally: &Tally) -> Effected {
-        let now = self.now();
-        let deadline = now + self.sync.worker.ledger.timeouts().running;
-        // GitHub's clock and ours differ, and its windows end on whole seconds.
-        let at = until + Duration::from_secs(1);
         let error = LastError::RateLimited(until);
-        if at < deadline && at < self.began + BUDGET {
-            let progress = tally.progress();
+        if let Some(at) = self.sync.worker.resumes_at(until, self.began) {
             return Effected::Continues {
                 at,
                 waits: Waits::UntilThen,
-                progress,
+                progress: Some(tally.progress()),
                 error: Some(error),
             };
         }
@@ -457,7 +463,7 @@ impl Pass<'_> {
             return Effected::Continues {
                 at: now,
                 waits: Waits::No,
-                progress,
+                progress: Some(progress),
                 error: None,
             };
         }

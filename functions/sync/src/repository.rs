@@ -5,6 +5,7 @@ use std::{cell::Cell, time::Duration};
 use security_agent::{
     Timestamp,
     finding::{Finding, Repository},
+    findings::Arrival,
     github::{
         Alert, AlertsPage, Budget, GithubError, InstallationId, Listed, Next, NextPage,
         PageRequest, Refusal, RepositoryPath,
@@ -164,6 +165,10 @@ impl Pass<'_> {
             cursor = Progressing::new(self.is_complete_due(target));
             fetched = self.fetch(installation, target, None, brake).await;
         }
+        let arrival = match &known {
+            Some(_) => Arrival::New,
+            None => Arrival::Backlog,
+        };
         let known = known.unwrap_or_default();
         loop {
             let page = match fetched {
@@ -196,6 +201,7 @@ impl Pass<'_> {
                 self.owner,
                 target.repository.id,
                 findings,
+                arrival,
                 self.sync.worker.clock.now(),
             );
             // The next page is fetched while this one is stored.

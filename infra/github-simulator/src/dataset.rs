@@ -249,7 +249,7 @@ fn read_permissions(path: &Path) -> Result<Permissions, OpenError> {
         Some(text) => parse::<Token>(path, &text)?.permissions,
         None => Permissions::default(),
     };
-    permissions.raise_alerts_to_write();
+    permissions.extend();
     Ok(permissions)
 }
 

@@ -34,6 +34,7 @@ pub(crate) struct Permissions(BTreeMap<String, Access>);
 impl Permissions {
     const ALERTS: &str = "vulnerability_alerts";
     const METADATA: &str = "metadata";
+    const CONTENTS: &str = "contents";
 
     /// What is wanted, unless it goes beyond what is granted. Reading metadata is always included.
     pub(crate) fn narrowed(&self, wanted: &Self) -> Option<Self> {
@@ -50,9 +51,13 @@ impl Permissions {
         Some(narrowed)
     }
 
-    pub(crate) fn raise_alerts_to_write(&mut self) {
+    /// Adds what the system needs beyond reading alerts: dismissing them, and reading code for the agent.
+    pub(crate) fn extend(&mut self) {
         if let Some(access) = self.0.get_mut(Self::ALERTS) {
             *access = (*access).max(Access::Write);
+            self.0
+                .entry(Self::CONTENTS.to_owned())
+                .or_insert(Access::Read);
         }
     }
 
@@ -64,6 +69,7 @@ impl Permissions {
 impl Default for Permissions {
     fn default() -> Self {
         Self(BTreeMap::from([
+            (Self::CONTENTS.to_owned(), Access::Read),
             (Self::METADATA.to_owned(), Access::Read),
             (Self::ALERTS.to_owned(), Access::Write),
         ]))
@@ -253,7 +259,11 @@ mod tests {
                 json!({"metadata": "read", "vulnerability_alerts": "read"})
             ))
         );
-        assert_eq!(granted.narrowed(&wanted(json!({"contents": "read"}))), None);
+        assert_eq!(granted.narrowed(&wanted(json!({"issues": "read"}))), None);
+        assert_eq!(
+            granted.narrowed(&wanted(json!({"contents": "write"}))),
+            None
+        );
         assert_eq!(
             granted.narrowed(&wanted(json!({"vulnerability_alerts": "admin"}))),
             None

@@ -127,12 +127,12 @@ impl Connector {
                     })?
             }
         };
-        // The repositories first: an owner that is connected has them.
-        self.repositories
-            .record(owner, &connection.listings, now)
-            .await?;
+        // Repositories are recorded of a connected owner only.
         self.owners
             .connect(owner, installation, connection.can_read_alerts, now)
+            .await?;
+        self.repositories
+            .record(owner, &connection.listings, now)
             .await?;
         Ok(())
     }

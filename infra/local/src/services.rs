@@ -122,6 +122,42 @@ pub(crate) async fn github_simulator(
     })
 }
 
+/// The analysis service as the functions see it.
+pub(crate) struct Agent {
+    pub(crate) url: String,
+    pub(crate) token: String,
+    /// Absent if the agent is elsewhere.
+    pub(crate) simulator: Option<agent_simulator::Simulator>,
+}
+
+/// How long the agent's simulator takes for an analysis.
+const ANALYSIS: Duration = Duration::from_millis(1_500);
+
+/// Starts the simulator of the analysis service.
+pub(crate) async fn agent_simulator(
+    token: &str,
+    data: &DataDirectory,
+    keep: Keep,
+    tasks: &mut JoinSet<()>,
+) -> Result<Agent, StartError> {
+    let state: Option<PathBuf> = match keep {
+        Keep::InDirectory => Some(data.file("agent.json")),
+        Keep::InMemory => None,
+    };
+    let simulator = agent_simulator::Simulator::open(state.as_deref(), token, ANALYSIS);
+    let simulator = simulator.map_err(|source| StartError::Embedded {
+        service: "the agent simulator",
+        source: Box::new(source),
+    })?;
+    let (listener, url) = listen("the agent simulator").await?;
+    serve("the agent simulator", listener, simulator.router(), tasks);
+    Ok(Agent {
+        url,
+        token: token.to_owned(),
+        simulator: Some(simulator),
+    })
+}
+
 /// Configuration for the stack's own calls.
 pub(crate) fn sdk(region: &str, endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "local");

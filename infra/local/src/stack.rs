@@ -11,6 +11,7 @@ use std::time::Duration;
 use security_agent::github::GithubConfig;
 use security_agent::secrets::SecretName;
 use security_agent::table::Table;
+use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
@@ -27,7 +28,7 @@ use crate::mapping::Poller;
 use crate::queues::{QueueError, Queues};
 use crate::schedule::Schedules;
 use crate::secrets::Secrets;
-use crate::services::{self, Github, Keep};
+use crate::services::{self, Agent, Github, Keep};
 use crate::tables::{self, TableError};
 use crate::template::{Place, Template, TemplateError, Topology};
 
@@ -37,6 +38,12 @@ const ACCOUNT: &str = "000000000000";
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The parameter whose secret is the GitHub App's key; other secrets are random texts.
 const GITHUB_KEY: &str = "GithubPrivateKeySecretArn";
+/// The parameter whose secret is the token for the analysis service.
+const AGENT_TOKEN: &str = "AgentTokenSecretArn";
+/// The parameter whose secret holds the keys that sign the right to call back.
+const CALLBACK_KEYS: &str = "CallbackKeysSecretArn";
+/// Names the file with the token for the analysis service when that is not simulated.
+const AGENT_TOKEN_FILE: &str = "LOCAL_AGENT_TOKEN_FILE";
 /// Names the file with the App's key when GitHub is not simulated.
 const GITHUB_KEY_FILE: &str = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
 
@@ -117,6 +124,7 @@ pub struct Stack {
     pollers: TaskTracker,
     invocations: TaskTracker,
     servers: JoinSet<()>,
+    agent: Option<agent_simulator::Simulator>,
     _data: DataDirectory,
 }
 
@@ -158,8 +166,11 @@ impl Stack {
             region: REGION.to_owned(),
             account: ACCOUNT.to_owned(),
             queues: format!("http://{proxy_address}"),
+            api: format!("http://{address}"),
         };
-        let parameters = template.parameters(&overrides(&template, arguments, &github))?;
+        let agent = agent(arguments, &data, keep, &mut servers).await?;
+        let known = overrides(&template, arguments, &github, &agent);
+        let parameters = template.parameters(&known)?;
         let topology = template.topology(&parameters, &place)?;
         let settings = topology
             .authorizer
@@ -167,15 +178,15 @@ impl Stack {
             .ok_or(StartError::NoAuthorizer)?;
 
         progress(&format!(
-            "DynamoDB at {dynamodb}, SQS at {sqs}, GitHub at {}",
-            github.url
+            "DynamoDB at {dynamodb}, SQS at {sqs}, GitHub at {}, the agent at {}",
+            github.url, agent.url
         ));
         let dynamodb_client = aws_sdk_dynamodb::Client::new(&services::sdk(REGION, &dynamodb));
         tables::prepare(&dynamodb_client, &topology).await?;
         let sqs_client = aws_sdk_sqs::Client::new(&services::sdk(REGION, &sqs));
         let queues = Queues::prepare(sqs_client.clone(), &topology).await?;
 
-        let secrets = secrets(&topology, &github, &data)?;
+        let secrets = secrets(&topology, &github, &agent, &data)?;
         let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets));
         servers.spawn(Arc::clone(&proxy).serve(proxy_listener));
         let logs = data.directory("logs")?;
@@ -219,11 +230,18 @@ impl Stack {
         if let Some(simulator) = &github.simulator {
             router = router.merge(simulator.local_router());
         }
+        if let Some(simulator) = &agent.simulator {
+            router = router.merge(simulator.local_router());
+        }
         servers.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
             // It serves until the task is aborted.
             let _ = axum::serve(gateway_listener, service).await;
         });
+        if let Some(simulator) = &agent.simulator {
+            // What an earlier run owes can be called back from now on.
+            simulator.resume();
+        }
         if !arguments.no_schedules {
             servers.spawn(schedules.run_by_the_clock());
         }
@@ -235,6 +253,7 @@ impl Stack {
             pollers: TaskTracker::new(),
             invocations: TaskTracker::new(),
             servers,
+            agent: agent.simulator,
             _data: data,
         };
         for poller in pollers {
@@ -252,6 +271,9 @@ impl Stack {
     /// Ends everything; no process is left when it returns.
     pub async fn stop(mut self) {
         self.stop.cancel();
+        if let Some(agent) = &self.agent {
+            agent.stop().await;
+        }
         self.pollers.close();
         self.pollers.wait().await;
         self.functions.stop(PATIENCE).await;
@@ -305,18 +327,42 @@ async fn github(
     services::github_simulator(&dataset, data, keep, servers).await
 }
 
+async fn agent(
+    arguments: &Arguments,
+    data: &DataDirectory,
+    keep: Keep,
+    servers: &mut JoinSet<()>,
+) -> Result<Agent, StartError> {
+    let Some(url) = &arguments.agent else {
+        return services::agent_simulator(&data.secret(AGENT_TOKEN)?, data, keep, servers).await;
+    };
+    let token = match std::env::var_os(AGENT_TOKEN_FILE).map(PathBuf::from) {
+        Some(path) => std::fs::read_to_string(&path)
+            .map_err(|source| StartError::Read { path, source })?
+            .trim()
+            .to_owned(),
+        None => data.secret(AGENT_TOKEN)?,
+    };
+    Ok(Agent {
+        url: url.trim_end_matches('/').to_owned(),
+        token,
+        simulator: None,
+    })
+}
+
 /// What the stack itself knows about the parameters, and over it what the command line says.
 fn overrides(
     template: &Template,
     arguments: &Arguments,
     github: &Github,
+    agent: &Agent,
 ) -> BTreeMap<String, String> {
-    let mut known = vec![("GithubApiUrl", github.url.clone())];
+    let mut known = vec![
+        ("GithubApiUrl", github.url.clone()),
+        ("AgentUrl", agent.url.clone()),
+    ];
     if let Some(simulator) = &github.simulator {
         known.push(("GithubAppId", simulator.app_id().to_string()));
-    }
-    if let Some(agent) = &arguments.agent {
-        known.push(("AgentUrl", agent.clone()));
     }
     known
         .into_iter()
@@ -329,16 +375,21 @@ fn overrides(
 fn secrets(
     topology: &Topology,
     github: &Github,
+    agent: &Agent,
     data: &DataDirectory,
 ) -> Result<Secrets, StartError> {
     let secrets = topology
         .secrets
         .iter()
         .map(|(arn, parameter)| {
-            let text = if parameter == GITHUB_KEY {
-                github.private_key.clone()
-            } else {
-                data.secret(parameter)?
+            let text = match parameter.as_str() {
+                GITHUB_KEY => github.private_key.clone(),
+                AGENT_TOKEN => agent.token.clone(),
+                CALLBACK_KEYS => {
+                    let key = data.secret(parameter)?;
+                    json!({"active": "local", "keys": {"local": key}}).to_string()
+                }
+                _ => data.secret(parameter)?,
             };
             Ok((arn.clone(), text))
         })

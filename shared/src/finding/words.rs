@@ -1,55 +1,8 @@
 //! The closed sets of words a finding is described with, each with the one text it has everywhere.
 
-use std::{fmt, str::FromStr};
-
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// The text is none of the words of its set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not {expected}")]
-pub struct UnknownWord {
-    expected: &'static str,
-}
-
-/// Gives an enum its texts: `ALL`, `as_str`, `Display`, `FromStr` and serde agree by construction.
-macro_rules! words {
-    ($type:ty, $expected:literal, { $($variant:ident => $text:literal),+ $(,)? }) => {
-        impl $type {
-            /// Every word, in the order in which people read them.
-            pub const ALL: &'static [Self] = &[$(Self::$variant),+];
-
-            /// The word as it is written everywhere.
-            pub const fn as_str(self) -> &'static str {
-                match self { $(Self::$variant => $text),+ }
-            }
-        }
-
-        impl fmt::Display for $type {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(self.as_str())
-            }
-        }
-
-        impl FromStr for $type {
-            type Err = UnknownWord;
-            fn from_str(text: &str) -> Result<Self, UnknownWord> {
-                match text { $($text => Ok(Self::$variant),)+ _ => Err(UnknownWord { expected: $expected }) }
-            }
-        }
-
-        impl Serialize for $type {
-            fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-                serializer.serialize_str(self.as_str())
-            }
-        }
-
-        impl<'de> Deserialize<'de> for $type {
-            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                String::deserialize(deserializer)?.parse().map_err(de::Error::custom)
-            }
-        }
-    };
-}
+use crate::text::words;
 
 /// How bad a vulnerability is. Ordered: `Critical` is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -156,7 +109,10 @@ impl<'de> Deserialize<'de> for IgnoredReason {
 
 #[cfg(test)]
 mod tests {
+    use std::{fmt, str::FromStr};
+
     use super::*;
+    use crate::text::UnknownWord;
 
     #[test]
     fn severities_are_ordered_and_listed_worst_first() {

@@ -102,6 +102,15 @@ pub struct FindingPage {
     pub next: Option<FindingPosition>,
 }
 
+/// Open findings that were never analysed, for automation.
+#[derive(Clone, Debug)]
+pub struct UnanalysedPage {
+    /// Of one severity, the longest new first.
+    pub findings: Vec<FindingId>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<Item>,
+}
+
 /// Open findings against their SLA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
@@ -214,6 +223,43 @@ impl Findings {
                 return Ok(());
             }
         }
+    }
+
+    /// A page of open findings of a severity that were never analysed, or that automation is to try again; only those new
+    /// since then. What it names is only a nomination. Reads nothing else.
+    pub async fn unanalysed(
+        &self,
+        owner: &Owner,
+        severity: Severity,
+        since: Timestamp,
+        limit: u32,
+        after: Option<Item>,
+    ) -> Result<UnanalysedPage, FindingsError> {
+        let last = Timestamp::from_millis(999_999_999_999_999);
+        let page = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .index_name("unanalysed")
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk AND unanalysed BETWEEN :first AND :last")
+            .expression_attribute_values(":pk", Partition::Findings.of(owner))
+            .expression_attribute_values(":first", s(super::unanalysed(severity, since)))
+            .expression_attribute_values(":last", s(super::unanalysed(severity, last)))
+            .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+            .set_exclusive_start_key(after)
+            .send()
+            .await
+            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+        let ids = page.items().iter().filter_map(|item| {
+            let key = item.text("sk").ok()?;
+            super::id_in(key)
+        });
+        Ok(UnanalysedPage {
+            findings: ids.collect(),
+            next: page.last_evaluated_key,
+        })
     }
 
     /// How many open findings are past their SLA or close to it: eight counting queries that read only what they count.

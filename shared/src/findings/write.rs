@@ -2,27 +2,28 @@
 
 use std::collections::HashMap;
 
-use aws_sdk_dynamodb::{
-    operation::transact_write_items::TransactWriteItemsError,
-    types::{TransactWriteItem, Update},
-};
 use tracing::debug;
 
-use super::{Findings, FindingsError, Head, head, key, open_since, severity_rank, sort_key};
+use super::{
+    FindingRecord, Findings, FindingsError, Head, head, key, open_since, severity_rank, sort_key,
+    unanalysed,
+};
 use crate::{
     Timestamp,
+    command::CommandId,
     finding::{Finding, FindingDigest, FindingId, FindingStatus, RepositoryId},
     owner::Owner,
     repositories::Counts,
-    table::{Attributes, Expression, batch_get, conflicted, ms, retry_conflicts, s},
+    table::{Attributes, Expression, Refusal, Transacted, Writes, batch_get, ms, s},
 };
 
-/// A transaction holds 100 items; one is the repository's counts.
+/// A transaction holds 100 items; one is the repository's row.
 const CHUNK: usize = 99;
 /// A transaction holds 4 MB: what DynamoDB adds to our text is far less than the rest.
 const CHUNK_BYTES: usize = 3_000_000;
-/// An item holds 400 KB.
-const FINDING_BYTES: usize = 380_000;
+/// An item holds 400 KB, of which an analysis's result and a call back take up to 64 each. GitHub's own limit for an
+/// advisory's text is far below.
+const FINDING_BYTES: usize = 250_000;
 /// How often the same findings may change between our read and our write.
 const TRIES: usize = 6;
 
@@ -37,6 +38,15 @@ pub struct Stored {
     pub stale: usize,
     /// Too large for a row.
     pub unstorable: usize,
+}
+
+/// Why a finding is stored for the first time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Arrival {
+    /// It was there when its repository was looked at for the first time.
+    Backlog,
+    /// It came up since.
+    New,
 }
 
 /// A finding with what is derived from it once, however often it is compared and written.
@@ -68,6 +78,7 @@ impl Findings {
         owner: &Owner,
         repository: RepositoryId,
         findings: Vec<Finding>,
+        arrival: Arrival,
         now: Timestamp,
     ) -> Result<Stored, FindingsError> {
         let mut stored = Stored::default();
@@ -89,7 +100,9 @@ impl Findings {
         pending.sort_unstable_by_key(|pending| pending.finding.id);
 
         for chunk in chunks(pending) {
-            let chunk = self.store_chunk(owner, repository, chunk, now).await?;
+            let chunk = self
+                .store_chunk(owner, repository, chunk, arrival, now)
+                .await?;
             stored.written += chunk.written;
             stored.unchanged += chunk.unchanged;
             stored.stale += chunk.stale;
@@ -102,6 +115,7 @@ impl Findings {
         owner: &Owner,
         repository: RepositoryId,
         pending: Vec<Pending>,
+        arrival: Arrival,
         now: Timestamp,
     ) -> Result<Stored, FindingsError> {
         for _ in 0..TRIES {
@@ -110,7 +124,7 @@ impl Findings {
                 .await?;
             let mut stored = Stored::default();
             let mut delta = Counts::default();
-            let mut writes = Vec::new();
+            let mut writes = Writes::default();
             for pending in &pending {
                 let finding = &pending.finding;
                 let seen = heads.get(&sort_key(finding.id));
@@ -128,26 +142,27 @@ impl Findings {
                 }
                 delta.add(finding.severity, finding.status, 1);
                 stored.written += 1;
-                writes.push(self.write(owner, pending, seen, now)?);
+                writes = writes.and(self.write(owner, pending, seen, arrival, now));
             }
             if writes.is_empty() {
                 return Ok(stored);
             }
             let count = writes.len();
-            if delta != Counts::default() {
-                let unwritten = |source| FindingsError::Unwritten {
-                    repository,
-                    count,
-                    source,
-                };
-                writes.push(
-                    self.repositories
-                        .count(owner, repository, &delta)
-                        .map_err(|error| unwritten(Box::new(error)))?,
-                );
-            }
-            if self.transact(repository, writes, count).await? {
-                return Ok(stored);
+            // Even if no count changes: findings are kept only of a repository that the owner still has.
+            let counts = self.repositories.count(owner, repository, &delta);
+            let transacted = self.table.transact(&counts.and(writes)).await;
+            let transacted = transacted.map_err(|source| FindingsError::Unwritten {
+                repository,
+                count,
+                source,
+            })?;
+            match transacted {
+                Transacted::Written => return Ok(stored),
+                Transacted::Refused(refusals) => {
+                    if let Some(Refusal::Condition(_)) = refusals.first() {
+                        return Err(FindingsError::RepositoryGone { repository });
+                    }
+                }
             }
             debug!(repository.id = %repository, "findings changed between read and write; comparing again");
         }
@@ -162,7 +177,10 @@ impl Findings {
     ) -> Result<HashMap<String, Head>, FindingsError> {
         let keys: Vec<_> = ids.map(|id| key(owner, id)).collect();
         let names = [("#status".to_owned(), "status".to_owned())].into();
-        let projection = ("sk, digest, severity, #status, source_updated_at", names);
+        let projection = (
+            "sk, digest, severity, #status, source_updated_at, new_since, analysis_attempt, unanalysed",
+            names,
+        );
         let items = batch_get(&self.table, keys, Some(projection))
             .await
             .map_err(FindingsError::Unread)?;
@@ -178,83 +196,134 @@ impl Findings {
         owner: &Owner,
         pending: &Pending,
         seen: Option<&Head>,
+        arrival: Arrival,
         now: Timestamp,
-    ) -> Result<TransactWriteItem, FindingsError> {
+    ) -> Writes {
         let finding = &pending.finding;
         let mut e = Expression::default();
         // Whoever wrote since the comparison, a dismissal or another sync, has left another digest.
-        let condition = match seen {
-            None => "attribute_not_exists(pk)".to_owned(),
+        let mut condition = match seen {
+            None => e.absent("pk"),
             Some(seen) => e.compare("digest", "=", s(seen.digest.to_string())),
         };
-        e.set("finding", s(&pending.text));
-        e.set("digest", s(pending.digest.to_string()));
-        e.set("severity", s(finding.severity.as_str()));
-        e.set("status", s(finding.status.as_str()));
-        e.set("source_updated_at", ms(finding.source_updated_at));
-        e.set(
-            "severity_rank",
-            s(severity_rank(finding.severity, finding.status, finding.id)),
-        );
-        e.put(
-            "open_since",
-            (finding.status == FindingStatus::Open)
-                .then(|| s(open_since(finding.severity, finding.first_detected_at))),
-        );
-        e.set("written_at", ms(now));
-        let update = Update::builder()
-            .table_name(&self.table.name)
-            .set_key(Some(key(owner, finding.id)))
-            .update_expression(e.update())
-            .condition_expression(condition)
-            .set_expression_attribute_names(Some(e.names))
-            .set_expression_attribute_values(Some(e.values))
-            .build()
-            .map_err(|error| FindingsError::Unwritten {
-                repository: finding.id.repository,
-                count: 1,
-                source: Box::new(error),
-            })?;
-        Ok(TransactWriteItem::builder().update(update).build())
+        let first_seen = match arrival {
+            Arrival::Backlog => finding.first_detected_at,
+            Arrival::New => now,
+        };
+        let new_since = seen
+            .map_or(Some(first_seen), |seen| seen.new_since)
+            .unwrap_or(finding.first_detected_at);
+        if seen.is_none() {
+            e.set("new_since", ms(new_since));
+        }
+        // An analysis may have begun since: then the mark has gone, and must not come back.
+        let was = seen.and_then(|seen| seen.unanalysed.as_ref());
+        let waits = finding.status == FindingStatus::Open
+            && (was.is_some() || seen.is_none_or(|seen| !seen.analysed));
+        let mark = waits.then(|| unanalysed(finding.severity, new_since));
+        if mark.as_ref() != was {
+            if seen.is_some() {
+                let same = match was {
+                    Some(was) => e.compare("unanalysed", "=", s(was)),
+                    None => format!(
+                        "{} AND {}",
+                        e.absent("unanalysed"),
+                        e.absent("analysis_attempt")
+                    ),
+                };
+                condition = format!("{condition} AND {same}");
+            }
+            e.put("unanalysed", mark.map(s));
+        }
+        set(pending, now, &mut e);
+        self.table
+            .update(key(owner, finding.id), e, Some(condition))
     }
 
-    /// Writes all or nothing; `false` if a guard refused.
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the one guarded write of findings"
-    )]
-    async fn transact(
+    /// The writes by which a finding that was `seen` becomes what it is now at GitHub, or closed: its row and its
+    /// repository's counts. They are refused if anybody has written either since. A command that did the dismissal is
+    /// named, and only one can be.
+    pub fn change(
         &self,
-        repository: RepositoryId,
-        writes: Vec<TransactWriteItem>,
-        count: usize,
-    ) -> Result<bool, FindingsError> {
-        let write = || {
-            self.table
-                .client
-                .transact_write_items()
-                .set_transact_items(Some(writes.clone()))
-                .send()
-        };
-        match retry_conflicts(write, conflicted).await {
-            Ok(_) => Ok(true),
-            Err(error) => match error.into_service_error() {
-                TransactWriteItemsError::TransactionCanceledException(cancelled)
-                    if cancelled
-                        .cancellation_reasons()
-                        .iter()
-                        .any(|reason| reason.code() == Some("ConditionalCheckFailed")) =>
-                {
-                    Ok(false)
-                }
-                other => Err(FindingsError::Unwritten {
-                    repository,
-                    count,
-                    source: Box::new(other),
-                }),
-            },
+        owner: &Owner,
+        seen: &FindingRecord,
+        changed: &Finding,
+        dismissal: Option<CommandId>,
+        now: Timestamp,
+    ) -> Writes {
+        let before = &seen.finding;
+        let text = serde_json::to_string(changed).expect("a finding is plain data");
+        let pending = Pending::new(changed.clone(), text);
+        let differs = pending.digest != seen.digest;
+        if !differs && dismissal.is_none() {
+            return Writes::default();
         }
+        let mut e = Expression::default();
+        let mut condition = e.compare("digest", "=", s(seen.digest.to_string()));
+        if differs {
+            set(&pending, now, &mut e);
+            if changed.status != FindingStatus::Open {
+                e.remove("unanalysed");
+            }
+        }
+        if let Some(command) = dismissal {
+            condition = format!("{condition} AND {}", e.absent("dismissal"));
+            e.set("dismissal", s(command.to_string()));
+        }
+        let finding = self
+            .table
+            .update(key(owner, changed.id), e, Some(condition));
+        let mut delta = Counts::default();
+        delta.add(before.severity, before.status, -1);
+        delta.add(changed.severity, changed.status, 1);
+        let repository = changed.id.repository;
+        finding.and(self.repositories.count(owner, repository, &delta))
     }
+
+    /// Takes the mark of a finding that automation must not begin: it is not open any more, or has an analysis that stands.
+    pub async fn leave_to_people(&self, owner: &Owner, id: FindingId) -> Result<(), FindingsError> {
+        let mut e = Expression::default();
+        let condition = format!(
+            "{} AND ({} OR {})",
+            e.exists("unanalysed"),
+            e.compare("status", "<>", s(FindingStatus::Open.as_str())),
+            e.exists("analysis_attempt"),
+        );
+        e.remove("unanalysed");
+        let update = self.table.update(key(owner, id), e, Some(condition));
+        self.table
+            .transact(&update)
+            .await
+            .map(|_| ())
+            .map_err(|source| FindingsError::Unwritten {
+                repository: id.repository,
+                count: 1,
+                source,
+            })
+    }
+}
+
+/// What a finding's row says of the finding itself.
+fn set(pending: &Pending, now: Timestamp, e: &mut Expression) {
+    let finding = &pending.finding;
+    e.set("finding", s(&pending.text));
+    e.set("digest", s(pending.digest.to_string()));
+    e.set("severity", s(finding.severity.as_str()));
+    e.set("status", s(finding.status.as_str()));
+    e.set("source_updated_at", ms(finding.source_updated_at));
+    e.set(
+        "severity_rank",
+        s(severity_rank(finding.severity, finding.status, finding.id)),
+    );
+    e.put(
+        "open_since",
+        (finding.status == FindingStatus::Open)
+            .then(|| s(open_since(finding.severity, finding.first_detected_at))),
+    );
+    if finding.status == FindingStatus::Open {
+        e.remove("dismissal");
+    }
+    e.set("written_at", ms(now));
 }
 
 /// Splits by number and by size.

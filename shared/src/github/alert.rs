@@ -31,6 +31,8 @@ pub struct Alert {
     pub created_at: Timestamp,
     /// When its state last changed.
     pub updated_at: Timestamp,
+    /// When it was dismissed, if it was, in whole seconds.
+    pub dismissed_at: Option<Timestamp>,
     /// Who dismissed it, if anyone did and still has an account.
     pub dismissed_by: Option<User>,
     /// Why it was dismissed, in a word.

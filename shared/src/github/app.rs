@@ -12,17 +12,19 @@ use std::{
 use jsonwebtoken::{Algorithm, EncodingKey, Header};
 use reqwest::Method;
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 use tokio::{sync::Mutex as AsyncMutex, time::timeout_at};
 
 use super::{
     Budget, GithubError, InstallationId,
     answer::{Answer, Refusal, refusal},
-    base::BaseUrl,
     config::{AppId, GithubConfig},
     transport::{Call, Reading, Repeat, Transport},
 };
 use crate::{
     Timestamp,
+    finding::RepositoryId,
+    outbound::BaseUrl,
     secrets::{SecretError, SecretName, SecretText, Secrets},
 };
 
@@ -138,37 +140,16 @@ impl App {
         access: Access,
         budget: Budget,
     ) -> Result<Token, GithubError> {
-        #[derive(Deserialize)]
-        struct Minted {
-            token: String,
-            expires_at: Timestamp,
-        }
         let permission = match access {
             Access::ReadAlerts => "read",
             Access::WriteAlerts => "write",
         };
-        let narrowed = serde_json::json!({"permissions": {"metadata": "read", "vulnerability_alerts": permission}});
-        let call = Call {
-            method: Method::POST,
-            url: self.base.at(format_args!(
-                "/app/installations/{installation}/access_tokens"
-            )),
-            body: Some(narrowed.to_string().into_bytes()),
-            // A token that was minted in vain expires by itself.
-            repeat: Repeat::Safe,
-        };
-        let read = |answer: &Answer| match answer.status {
-            201 => match serde_json::from_slice::<Minted>(&answer.body) {
-                Ok(minted) => Reading::Done(minted),
-                Err(_) => Reading::Refused(Refusal::Malformed),
-            },
-            _ => Reading::Refused(refusal(answer, budget.now)),
-        };
-        match self.as_app(transport, &call, budget, read).await {
-            Ok(minted) => Ok(Token {
-                text: minted.token.as_str().into(),
-                expires_at: minted.expires_at,
-            }),
+        let narrowed =
+            json!({"permissions": {"metadata": "read", "vulnerability_alerts": permission}});
+        match self
+            .minted(transport, installation, &narrowed, budget)
+            .await
+        {
             Err(GithubError::Refused { refusal, led_to }) => {
                 let refusal = match refusal {
                     // Here 404 and 403 speak of the installation, not of a repository: it is gone or suspended.
@@ -186,8 +167,60 @@ impl App {
                 };
                 Err(GithubError::Refused { refusal, led_to })
             }
-            Err(error) => Err(error),
+            minted => minted,
         }
+    }
+
+    /// A token for the contents of one repository, to be handed over.
+    pub(super) async fn contents_token(
+        &self,
+        transport: &Transport,
+        installation: InstallationId,
+        repository: RepositoryId,
+        budget: Budget,
+    ) -> Result<SecretText, GithubError> {
+        let narrowed = json!({
+            "permissions": {"metadata": "read", "contents": "read"},
+            "repository_ids": [repository],
+        });
+        let minted = self.minted(transport, installation, &narrowed, budget);
+        Ok(minted.await?.text)
+    }
+
+    async fn minted(
+        &self,
+        transport: &Transport,
+        installation: InstallationId,
+        narrowed: &Value,
+        budget: Budget,
+    ) -> Result<Token, GithubError> {
+        #[derive(Deserialize)]
+        struct Minted {
+            token: String,
+            expires_at: Timestamp,
+        }
+        let call = Call {
+            method: Method::POST,
+            url: self.base.at(format_args!(
+                "/app/installations/{installation}/access_tokens"
+            )),
+            body: Some(narrowed.to_string().into_bytes()),
+            // A token that was minted in vain expires by itself.
+            repeat: Repeat::Safe,
+            only: None,
+        };
+        let read = |answer: &Answer| match answer.status {
+            201 => match serde_json::from_slice::<Minted>(&answer.body) {
+                Ok(minted) => Reading::Done(minted),
+                Err(_) => Reading::Refused(Refusal::Malformed),
+            },
+            _ => Reading::Refused(refusal(answer, budget.now)),
+        };
+        let minted = self.as_app(transport, &call, budget, read).await?;
+        Ok(Token {
+            text: minted.token.as_str().into(),
+            expires_at: minted.expires_at,
+        })
     }
 
     /// Makes a call as the App itself. If GitHub does not accept our word, the key may have been rotated since we

@@ -1,60 +1,11 @@
 //! Where GitHub's API is, and which of its paths belong to a repository's alerts.
 
-use std::{fmt, net::IpAddr, str::FromStr};
-
 use reqwest::Url;
 
-use crate::finding::{AlertNumber, Repository, RepositoryId, RepositoryName};
-
-/// The root of GitHub's REST API: `https://api.github.com`, or a GitHub Enterprise Server's `https://host/api/v3`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct BaseUrl(Url);
-
-/// The text cannot be the root of GitHub's API.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum InvalidBaseUrl {
-    /// It is no URL with a host.
-    #[error("not an absolute URL")]
-    NotAbsolute,
-    /// Tokens would travel in the open.
-    #[error("neither https nor http on a loopback host")]
-    Insecure,
-    /// It has a part that the root of an API does not have.
-    #[error("has credentials, a query or a fragment")]
-    Excess,
-}
-
-impl FromStr for BaseUrl {
-    type Err = InvalidBaseUrl;
-    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
-        let mut url = Url::parse(text).map_err(|_| InvalidBaseUrl::NotAbsolute)?;
-        let host = url.host_str().ok_or(InvalidBaseUrl::NotAbsolute)?;
-        let ip = host
-            .trim_start_matches('[')
-            .trim_end_matches(']')
-            .parse::<IpAddr>();
-        let loopback = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
-        if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
-            return Err(InvalidBaseUrl::Insecure);
-        }
-        if !url.username().is_empty()
-            || url.password().is_some()
-            || url.query().is_some()
-            || url.fragment().is_some()
-        {
-            return Err(InvalidBaseUrl::Excess);
-        }
-        let root = url.path().trim_end_matches('/').to_owned();
-        url.set_path(&root);
-        Ok(Self(url))
-    }
-}
-
-impl fmt::Display for BaseUrl {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        self.0.fmt(f)
-    }
-}
+use crate::{
+    finding::{AlertNumber, Repository, RepositoryId, RepositoryName},
+    outbound::BaseUrl,
+};
 
 /// Whose alerts a URL stands for.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -76,23 +27,6 @@ impl RepositoryPath {
 }
 
 impl BaseUrl {
-    /// Whether tokens travel encrypted; they need not on the loopback interface.
-    pub(super) fn is_https(&self) -> bool {
-        self.0.scheme() == "https"
-    }
-
-    /// Whether `url` has this scheme, host and port, and no credentials of its own.
-    pub(super) fn is_origin_of(&self, url: &Url) -> bool {
-        self.0.origin() == url.origin() && url.username().is_empty() && url.password().is_none()
-    }
-
-    /// The URL of `path`, which starts with a slash and may end with a query.
-    pub(super) fn at(&self, path: fmt::Arguments<'_>) -> Url {
-        let root = self.0.as_str().trim_end_matches('/');
-        Url::parse(&format!("{root}{path}"))
-            .expect("an absolute URL with a path made of numbers and checked names")
-    }
-
     /// The first page of a repository's alerts: all states, newest update first.
     pub(super) fn alerts(&self, repository: &Repository) -> Url {
         let name = &repository.name;
@@ -126,9 +60,7 @@ impl BaseUrl {
 
     /// The repository a URL's path names, and what it asks of it.
     fn repository_path<'a>(&self, url: &'a Url) -> Option<(RepositoryPath, &'a str)> {
-        let path = url
-            .path()
-            .strip_prefix(self.0.path().trim_end_matches('/'))?;
+        let path = url.path().strip_prefix(self.root())?;
         if let Some(rest) = path.strip_prefix("/repositories/") {
             let (id, rest) = rest.split_once('/')?;
             return Some((RepositoryPath::Id(id.parse().ok()?), rest));
@@ -146,50 +78,6 @@ impl BaseUrl {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn tokens_travel_in_the_open_only_on_the_loopback_interface() {
-        for text in [
-            "https://api.github.com",
-            "https://ghe.example/api/v3/",
-            "http://127.0.0.1:8080",
-            "http://[::1]:1/x",
-            "http://localhost",
-        ] {
-            assert!(text.parse::<BaseUrl>().is_ok(), "{text}");
-        }
-        for text in [
-            "http://api.github.com",
-            "http://127.0.0.1.evil.example",
-            "http://localhost.evil.example",
-            "ftp://127.0.0.1",
-        ] {
-            assert_eq!(
-                text.parse::<BaseUrl>(),
-                Err(InvalidBaseUrl::Insecure),
-                "{text}"
-            );
-        }
-        for text in ["", "api.github.com", "/api", "https://"] {
-            assert_eq!(
-                text.parse::<BaseUrl>(),
-                Err(InvalidBaseUrl::NotAbsolute),
-                "{text}"
-            );
-        }
-        for text in [
-            "https://a@api.github.com",
-            "https://:b@api.github.com",
-            "https://api.github.com?a",
-            "https://api.github.com#a",
-        ] {
-            assert_eq!(
-                text.parse::<BaseUrl>(),
-                Err(InvalidBaseUrl::Excess),
-                "{text}"
-            );
-        }
-    }
 
     #[test]
     fn urls_are_made_under_the_root_and_recognised_there() {

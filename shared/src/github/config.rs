@@ -5,8 +5,7 @@ use std::{fmt, str::FromStr};
 use reqwest::header::HeaderValue;
 use serde::{Deserialize, Serialize};
 
-use super::base::BaseUrl;
-use crate::secrets::SecretName;
+use crate::{outbound::BaseUrl, secrets::SecretName};
 
 /// GitHub, and who we are there.
 #[derive(Clone, Debug)]

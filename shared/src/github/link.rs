@@ -8,8 +8,9 @@ use reqwest::{
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
-use super::base::{BaseUrl, RepositoryPath};
+use super::base::RepositoryPath;
 use crate::finding::{Repository, RepositoryId};
+use crate::outbound::BaseUrl;
 
 /// The most pages a listing may have: 100,000 alerts.
 const MOST_PAGES: usize = 1_000;

@@ -4,22 +4,24 @@ use std::time::Duration;
 
 use reqwest::{
     Client, Method, Url,
-    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue, USER_AGENT},
+    header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderName, HeaderValue},
 };
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{
     GithubError,
     answer::{Answer, Refusal},
-    base::BaseUrl,
     config::ApiVersion,
 };
-use crate::secrets::SecretText;
+use crate::{
+    finding::RepositoryId,
+    outbound::{self, BaseUrl},
+    secrets::SecretText,
+};
 
 const MOST_TRIES: u32 = 3;
 /// GitHub itself gives up after ten seconds.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 /// A page of a hundred alerts has about half a megabyte.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
 /// If GitHub wants to be left alone for longer than this, waiting is not for a running function.
@@ -34,6 +36,8 @@ pub(super) struct Call {
     pub(super) url: Url,
     pub(super) body: Option<Vec<u8>>,
     pub(super) repeat: Repeat,
+    /// The one repository whose thing it is about: a redirect to what may be another's is not followed.
+    pub(super) only: Option<RepositoryId>,
 }
 
 /// Whether a call may be made again when its answer was lost.
@@ -50,6 +54,7 @@ impl Call {
             url,
             body: None,
             repeat: Repeat::Safe,
+            only: None,
         }
     }
 }
@@ -94,30 +99,10 @@ impl Transport {
             HeaderValue::from_static("application/vnd.github+json"),
         );
         headers.insert(
-            USER_AGENT,
-            HeaderValue::from_static(concat!("security-agent/", env!("CARGO_PKG_VERSION"))),
-        );
-        headers.insert(
             HeaderName::from_static("x-github-api-version"),
             version.header(),
         );
-        let builder = Client::builder()
-            .default_headers(headers)
-            // Or the environment could name a proxy, and the token pass through it.
-            .no_proxy()
-            .redirect(reqwest::redirect::Policy::none())
-            .referer(false)
-            .retry(reqwest::retry::never())
-            .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TRY_TIMEOUT);
-        let builder = if base.is_https() {
-            builder.https_only(true)
-        } else {
-            // The loopback interface needs no certificates, and a machine need not have any.
-            builder.tls_certs_only([])
-        };
-        let http = builder
-            .build()
+        let http = outbound::client(base, headers, TRY_TIMEOUT)
             .map_err(|source| GithubError::Client { source })?;
         Ok(Self { http, first_wait })
     }
@@ -182,15 +167,10 @@ impl Transport {
         let mut response = request.send().await.map_err(network)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        let mut body = Vec::new();
-        while let Some(chunk) = response.chunk().await.map_err(network)? {
-            if body.len() + chunk.len() > LARGEST_BODY {
-                // Cut short, it cannot be read as what it should be, and means what its status and headers say.
-                body.clear();
-                break;
-            }
-            body.extend_from_slice(&chunk);
-        }
+        // Cut short, it means what its status and headers say.
+        let body = outbound::body(&mut response, LARGEST_BODY)
+            .await
+            .map_err(network)?;
         Ok(Answer {
             status,
             headers,

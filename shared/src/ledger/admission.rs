@@ -1,17 +1,17 @@
 //! Admission: the write that makes a command exist, with or without an idempotency key.
 
-use aws_sdk_dynamodb::{
-    operation::{put_item::PutItemError, transact_write_items::TransactWriteItemsError},
-    types::{Put, ReturnValuesOnConditionCheckFailure, TransactWriteItem},
-};
+use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 use super::{Ledger, LedgerError, Notes, Outcome, item, new_token};
 use crate::{
     Timestamp,
-    command::{Action, Command, CommandId, CommandKey, IdempotencyKey, Origin, fingerprint},
+    command::{Action, Actor, Command, CommandId, CommandKey, IdempotencyKey, Origin, fingerprint},
     lifecycle::{Move, Token, admitted},
     owner::Owner,
-    table::{Attributes, Cause, Expression, Item, Partition, conflicted, n, retry_conflicts, s},
+    table::{
+        Attributes, Cause, Expression, Item, Partition, Refusal, Transacted, Writes, n,
+        retry_conflicts, s,
+    },
 };
 
 /// What is to be admitted.
@@ -21,8 +21,10 @@ pub struct NewCommand {
     pub owner: Owner,
     /// What is asked.
     pub action: Action,
-    /// By whom.
+    /// What causes it.
     pub origin: Origin,
+    /// Who asks.
+    pub actor: Actor,
     /// The client's name for the request, if it gave one.
     pub key: Option<IdempotencyKey>,
 }
@@ -59,6 +61,20 @@ impl Ledger {
         }
     }
 
+    /// A command that automation has admitted together with what led to it: the row, and the write that stores it. Once
+    /// that is made, its message must be sent; should that fail, the reconciler sends it.
+    pub fn admission(&self, new: &NewCommand, now: Timestamp) -> (Command, Writes) {
+        let command = self.accepted(new, now);
+        let writes = self.row(&command);
+        (command, writes)
+    }
+
+    fn row(&self, command: &Command) -> Writes {
+        let mut e = Expression::default();
+        let condition = e.absent("pk");
+        self.table.put(item::admitted(command), e, Some(condition))
+    }
+
     fn accepted(&self, new: &NewCommand, now: Timestamp) -> Command {
         Command {
             key: CommandKey {
@@ -67,6 +83,7 @@ impl Ledger {
             },
             action: new.action.clone(),
             origin: new.origin,
+            actor: new.actor.clone(),
             standing: admitted(new_token(), now, &self.timeouts),
             progress: None,
             last_error: None,
@@ -167,7 +184,6 @@ impl Ledger {
 
     /// Writes the command and the key's record, or neither; then gives the record that stands in the way. A record
     /// that has expired, or that leads to the `lost` command, does not.
-    #[expect(clippy::disallowed_methods, reason = "the write that admits")]
     async fn put_both(
         &self,
         command: &Command,
@@ -178,7 +194,8 @@ impl Ledger {
     ) -> Result<Option<Item>, LedgerError> {
         let mut e = Expression::default();
         let mut free = format!(
-            "attribute_not_exists(pk) OR {}",
+            "{} OR {}",
+            e.absent("pk"),
             e.compare("expires_at", "<=", n(now.as_seconds()))
         );
         if let Some(lost) = lost {
@@ -189,45 +206,25 @@ impl Ledger {
         }
         // It ends before its command can: the command's own retention starts later.
         let expires_at = (now + self.timeouts.retention).as_seconds();
-        let record = Put::builder()
-            .table_name(&self.table.name)
-            .item("pk", Partition::IdempotencyKeys.of(&command.key.owner))
-            .item("sk", s(key.hashed()))
-            .item("command", s(command.key.id.to_string()))
-            .item("request", s(request))
-            .item("expires_at", n(expires_at))
-            .condition_expression(free)
-            .set_expression_attribute_names(Some(e.names))
-            .set_expression_attribute_values(Some(e.values))
-            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
-            .build()
-            .map_err(|error| unwritten(command, Box::new(error)))?;
-        let row = Put::builder()
-            .table_name(&self.table.name)
-            .set_item(Some(item::admitted(command)))
-            .condition_expression("attribute_not_exists(pk)")
-            .build()
-            .map_err(|error| unwritten(command, Box::new(error)))?;
-        let write = || {
-            self.table
-                .client
-                .transact_write_items()
-                .transact_items(TransactWriteItem::builder().put(record.clone()).build())
-                .transact_items(TransactWriteItem::builder().put(row.clone()).build())
-                .send()
-        };
-        match retry_conflicts(write, conflicted).await {
-            Ok(_) => Ok(None),
-            Err(error) => match error.into_service_error() {
-                TransactWriteItemsError::TransactionCanceledException(cancelled) => {
-                    let reasons = cancelled.cancellation_reasons.unwrap_or_default();
-                    match reasons.into_iter().next().and_then(|reason| reason.item) {
-                        Some(record) => Ok(Some(record)),
-                        None => Err(unwritten(command, "the transaction was cancelled".into())),
-                    }
-                }
-                other => Err(unwritten(command, Box::new(other))),
+        let record = [
+            ("pk", Partition::IdempotencyKeys.of(&command.key.owner)),
+            ("sk", s(key.hashed())),
+            ("command", s(command.key.id.to_string())),
+            ("request", s(request)),
+            ("expires_at", n(expires_at)),
+        ];
+        let record = record.map(|(name, value)| (name.to_owned(), value));
+        let writes = self
+            .table
+            .put(Item::from(record), e, Some(free))
+            .and(self.row(command));
+        match self.table.transact(&writes).await {
+            Ok(Transacted::Written) => Ok(None),
+            Ok(Transacted::Refused(refusals)) => match refusals.into_iter().next() {
+                Some(Refusal::Condition(Some(record))) => Ok(Some(record)),
+                _ => Err(unwritten(command, "the transaction was cancelled".into())),
             },
+            Err(source) => Err(unwritten(command, source)),
         }
     }
 }

@@ -4,20 +4,21 @@ use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
     Timestamp,
-    command::{Action, Command, CommandId, CommandKey, Ended, Origin, Progress},
+    command::{
+        Action, Actor, AnalysisOptions, Command, CommandId, CommandKey, DismissComment, Ended,
+        ModelName, Progress,
+    },
     finding::RepositoryName,
     ledger::{LedgerError, Nominee},
     lifecycle::{Change, Guard, Hold, Stage, Standing, Status, Term},
     result_code::{Effect, ResultCode},
-    table::{
-        Attributes, DUE_SHARDS, DueKind, Expression, Item, Partition, Unreadable, ms, n, s, token,
-    },
+    table::{Attributes, DueKind, Expression, Item, Partition, Unreadable, ms, n, s, token},
 };
 
 /// The partition of the `due` index that a command is in.
 pub fn due_key(id: CommandId) -> String {
     // The low bits of a version 7 UUID are random.
-    DueKind::Command.shard((id.as_u128() % u128::from(DUE_SHARDS)) as u8)
+    DueKind::Command.shard_of(id.as_u128() as u32)
 }
 
 pub(super) fn key(key: &CommandKey) -> Item {
@@ -33,14 +34,9 @@ pub(super) fn admitted(command: &Command) -> Item {
     let mut item = key(&command.key);
     let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
     put("type", s(command.action.type_name()));
-    match &command.action {
-        Action::Sync { repository } => {
-            if let Some(repository) = repository {
-                put("repository", s(repository.as_str()));
-            }
-        }
-    }
+    action(&command.action, &mut put);
     put("origin", s(command.origin.as_str()));
+    put("actor", s(command.actor.to_string()));
     put("status", s(standing.status.as_str()));
     put("admission", token(standing.admission));
     put("writer", token(standing.admission));
@@ -61,6 +57,82 @@ pub(super) fn admitted(command: &Command) -> Item {
     item
 }
 
+/// Writes what a command asks for.
+fn action(action: &Action, put: &mut impl FnMut(&str, AttributeValue) -> Option<AttributeValue>) {
+    let mut maybe = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            put(name, s(value));
+        }
+    };
+    match action {
+        Action::Sync { repository } => {
+            maybe(
+                "repository",
+                repository.as_ref().map(RepositoryName::as_str),
+            );
+        }
+        Action::DismissFinding {
+            finding,
+            reason,
+            comment,
+        } => {
+            maybe("reason", Some(reason.as_str()));
+            maybe("comment", comment.as_ref().map(DismissComment::as_str));
+            maybe("finding", Some(&finding.to_string()));
+        }
+        Action::StartAnalysis { finding, options } => {
+            let name = |model: &'_ Option<ModelName>| model.as_ref().map(|m| m.as_str().to_owned());
+            maybe("model", name(&options.model).as_deref());
+            maybe("triage_model", name(&options.triage_model).as_deref());
+            maybe("analysis_model", name(&options.analysis_model).as_deref());
+            maybe("finding", Some(&finding.to_string()));
+            for (name, flag) in [
+                ("force_sandbox", options.force_sandbox),
+                ("restart_active", options.restart_active),
+            ] {
+                if flag {
+                    put(name, AttributeValue::Bool(true));
+                }
+            }
+        }
+    }
+}
+
+/// Reads what a command asks for.
+fn read_action(item: &Item) -> Result<Action, Unreadable> {
+    let finding = || item.parsed("finding", |text| text.parse().ok());
+    let model = |name| {
+        item.maybe(name, |item, name| {
+            item.parsed(name, |text| text.parse().ok())
+        })
+    };
+    match item.text("type")? {
+        "sync" => Ok(Action::Sync {
+            repository: item.maybe("repository", |item, name| {
+                item.parsed(name, |text| text.parse::<RepositoryName>().ok())
+            })?,
+        }),
+        "dismiss_finding" => Ok(Action::DismissFinding {
+            finding: finding()?,
+            reason: item.parsed("reason", |text| text.parse().ok())?,
+            comment: item.maybe("comment", |item, name| {
+                item.parsed(name, |text| text.parse().ok())
+            })?,
+        }),
+        "start_analysis" => Ok(Action::StartAnalysis {
+            finding: finding()?,
+            options: AnalysisOptions {
+                model: model("model")?,
+                triage_model: model("triage_model")?,
+                analysis_model: model("analysis_model")?,
+                force_sandbox: item.has("force_sandbox"),
+                restart_active: item.has("restart_active"),
+            },
+        }),
+        _ => Err(Unreadable::attribute("type")),
+    }
+}
+
 /// Reads a command back.
 pub(super) fn command(item: &Item) -> Result<Command, LedgerError> {
     read(item).map_err(|source| unreadable(item, source))
@@ -76,14 +148,10 @@ fn unreadable(item: &Item, source: Unreadable) -> LedgerError {
 fn read(item: &Item) -> Result<Command, Unreadable> {
     let key = item_key(item)?;
     let standing = standing(item)?;
-    let action = match item.text("type")? {
-        "sync" => Action::Sync {
-            repository: item.maybe("repository", |item, name| {
-                item.parsed(name, |text| text.parse::<RepositoryName>().ok())
-            })?,
-        },
-        _ => return Err(Unreadable::attribute("type")),
-    };
+    // Rows of the first version do not say who asked.
+    let actor = item.maybe("actor", |item, name| {
+        item.parsed(name, |text| text.parse().ok())
+    })?;
     let progress = match (
         item.maybe("done", Attributes::number)?,
         item.maybe("total", Attributes::number)?,
@@ -110,8 +178,9 @@ fn read(item: &Item) -> Result<Command, Unreadable> {
     };
     Ok(Command {
         key,
-        action,
-        origin: item.parsed("origin", Origin::parse)?,
+        action: read_action(item)?,
+        origin: item.parsed("origin", |text| text.parse().ok())?,
+        actor: actor.unwrap_or(Actor::SecurityAgent),
         standing,
         progress,
         last_error: item.maybe("last_error", Attributes::text_owned)?,

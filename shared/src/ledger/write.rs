@@ -5,15 +5,44 @@ use aws_sdk_dynamodb::{
     types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
 };
 
-use super::{Ledger, LedgerError, Notes, Outcome, item, new_token};
+use super::{Ledger, LedgerError, Notes, Outcome, Together, item, new_token};
 use crate::{
     Timestamp,
-    command::{Command, CommandKey},
+    command::{Command, CommandId, CommandKey, Ended},
     lifecycle::{Move, Token},
-    table::{Expression, ms, n, retry_conflicts, s, token},
+    result_code::Effect,
+    table::{
+        Cause, Expression, Item, Refusal, Transacted, Writes, ms, n, retry_conflicts, s, token,
+    },
 };
 
+/// A move as DynamoDB takes it.
+struct Rendered {
+    writer: Token,
+    expression: Expression,
+    condition: String,
+}
+
 impl Ledger {
+    /// Renders the guard and the changes of a move. Its writer is named here, before the first try: the client library
+    /// may repeat the call by itself.
+    fn render(&self, id: CommandId, made: &Move, notes: Notes, now: Timestamp) -> Rendered {
+        let writer = writer(made);
+        let mut expression = Expression::default();
+        let condition = item::condition(&made.guard(), &mut expression);
+        for change in made.changes(&self.timeouts) {
+            item::update(change, id, &mut expression);
+        }
+        self.note(made, notes, now, &mut expression);
+        expression.set("writer", token(writer));
+        expression.set("updated_at", ms(now));
+        Rendered {
+            writer,
+            expression,
+            condition,
+        }
+    }
+
     #[expect(clippy::disallowed_methods, reason = "the one guarded write")]
     pub(super) async fn apply(
         &self,
@@ -22,17 +51,11 @@ impl Ledger {
         notes: Notes,
         now: Timestamp,
     ) -> Result<Outcome, LedgerError> {
-        // Made before the first try: the client library may repeat the call by itself.
-        let writer = writer(&made);
-        let mut expression = Expression::default();
-        let condition = item::condition(&made.guard(), &mut expression);
-        for change in made.changes(&self.timeouts) {
-            item::update(change, key.id, &mut expression);
-        }
-        self.note(&made, notes, now, &mut expression);
-        expression.set("writer", token(writer));
-        expression.set("updated_at", ms(now));
-
+        let Rendered {
+            writer,
+            expression,
+            condition,
+        } = self.render(key.id, &made, notes, now);
         let write = || {
             self.table
                 .client
@@ -50,11 +73,6 @@ impl Ledger {
                 .send()
         };
         let conflicts = |error: &UpdateItemError| error.is_transaction_conflict_exception();
-        let unwritten = |source: Box<dyn std::error::Error + Send + Sync>| LedgerError::Unwritten {
-            attempted: made.name(),
-            id: key.id,
-            source,
-        };
         match retry_conflicts(write, conflicts).await {
             Ok(written) => {
                 let row = written.attributes.unwrap_or_default();
@@ -62,16 +80,62 @@ impl Ledger {
             }
             Err(error) => match error.into_service_error() {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => {
-                    let Some(row) = refusal.item else {
-                        return Ok(Outcome::Missing);
-                    };
-                    let own = row.get("writer") == Some(&token(writer));
-                    let found = item::command(&row)?;
-                    Ok(answer(found, own || stands(&made, &row), now))
+                    refused(refusal.item, &made, writer, now)
                 }
-                other => Err(unwritten(Box::new(other))),
+                other => Err(unwritten(key.id, &made, Box::new(other))),
             },
         }
+    }
+
+    /// Makes a move together with other writes, all or nothing. `claimed` is the row as this worker claimed it: no other
+    /// move can have changed it while the move's guard demands the claim.
+    pub(super) async fn apply_with(
+        &self,
+        claimed: &Command,
+        made: Move,
+        notes: Notes,
+        beside: Writes,
+        now: Timestamp,
+    ) -> Result<Together, LedgerError> {
+        let key = &claimed.key;
+        let Rendered {
+            writer,
+            expression,
+            condition,
+        } = self.render(key.id, &made, notes, now);
+        let row = self
+            .table
+            .update(item::key(key), expression, Some(condition));
+        let transacted = self.table.transact(&row.and(beside)).await;
+        match transacted.map_err(|source| unwritten(key.id, &made, source))? {
+            Transacted::Written => {
+                let command = self.as_ended(claimed, &made, notes, now);
+                Ok(Together::Command(Box::new(Outcome::Applied(command))))
+            }
+            Transacted::Refused(refusals) => match refusals.into_iter().next() {
+                Some(Refusal::Condition(row)) => refused(row, &made, writer, now)
+                    .map(|outcome| Together::Command(Box::new(outcome))),
+                Some(Refusal::None) | None => Ok(Together::Unsettled),
+            },
+        }
+    }
+
+    /// The row after a move that ended it: a transaction does not bring it back.
+    fn as_ended(&self, claimed: &Command, made: &Move, notes: Notes, now: Timestamp) -> Command {
+        let mut command = claimed.clone();
+        for change in made.changes(&self.timeouts) {
+            change.make(&mut command.standing);
+        }
+        command.updated_at = now;
+        command.progress = notes.progress.or(command.progress);
+        command.last_error = notes.last_error.map(|error| error.to_string());
+        command.ended = notes.ended.map(|(code, effect)| Ended {
+            code,
+            effect: effect.unwrap_or(Effect::Unknown),
+            completed_at: now,
+            expires_at: now + self.timeouts.retention,
+        });
+        command
     }
 
     fn note(&self, made: &Move, notes: Notes, now: Timestamp, expression: &mut Expression) {
@@ -119,10 +183,32 @@ fn writer(made: &Move) -> Token {
 }
 
 /// Whether the row still shows this write although somebody has written since: a claim or an admission stays on it.
-fn stands(made: &Move, row: &crate::table::Item) -> bool {
+fn stands(made: &Move, row: &Item) -> bool {
     match made {
         Move::Readmit { admission, .. } => row.get("admission") == Some(&token(*admission)),
         _ => false,
+    }
+}
+
+fn refused(
+    row: Option<Item>,
+    made: &Move,
+    writer: Token,
+    now: Timestamp,
+) -> Result<Outcome, LedgerError> {
+    let Some(row) = row else {
+        return Ok(Outcome::Missing);
+    };
+    let own = row.get("writer") == Some(&token(writer));
+    let found = item::command(&row)?;
+    Ok(answer(found, own || stands(made, &row), now))
+}
+
+fn unwritten(id: CommandId, made: &Move, source: Cause) -> LedgerError {
+    LedgerError::Unwritten {
+        attempted: made.name(),
+        id,
+        source,
     }
 }
 

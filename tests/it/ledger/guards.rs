@@ -199,7 +199,7 @@ impl Call {
             Self::Report => ledger.report(claim, PROGRESS, now).await,
             Self::Continue(at, waits) => {
                 ledger
-                    .continue_later(claim, at, waits, PROGRESS, None, now)
+                    .continue_later(claim, at, waits, Some(PROGRESS), None, now)
                     .await
             }
             Self::Release => ledger.release(claim, LastError::OutOfTime, now).await,

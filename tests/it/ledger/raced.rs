@@ -117,7 +117,7 @@ async fn a_worker_hands_on_one_message() {
             async move {
                 let progress = Progress { done: 1, total: 2 };
                 let handed_on =
-                    ledger.continue_later(&claim, NOON, Waits::No, progress, None, NOON);
+                    ledger.continue_later(&claim, NOON, Waits::No, Some(progress), None, NOON);
                 handed_on.await.expect("the table answers")
             }
         });

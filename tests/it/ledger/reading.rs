@@ -6,7 +6,7 @@ use security_agent::{
     ledger::{Claimed, HistoryPage, Ledger, LedgerError},
     lifecycle::{Stage, Status},
     result_code::ResultCode,
-    table::DUE_SHARDS,
+    table::DueKind,
 };
 use tests::{
     Fault, Holder, NOON, TIMEOUTS, TestTable, command, key_in_shard, noon, owner, standings,
@@ -256,7 +256,7 @@ async fn what_is_due_comes_oldest_first_in_pages_and_damage_hides_nothing() {
         (expected[..7].to_vec(), 0)
     );
     assert_eq!(due(&ledger, 5, 50, noon(-1)).await, (Vec::new(), 0));
-    for shard in (0..DUE_SHARDS).filter(|shard| *shard != 5) {
+    for shard in (0..DueKind::Command.shards()).filter(|shard| *shard != 5) {
         assert_eq!(due(&ledger, shard, 50, noon(60)).await, (Vec::new(), 0));
     }
 

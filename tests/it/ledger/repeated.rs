@@ -100,7 +100,14 @@ async fn a_hand_over_counts_once() {
     lossy.lose_next();
     let handed_on = lossy
         .ledger
-        .continue_later(&claim, noon(20), Waits::UntilThen, PROGRESS, None, NOON)
+        .continue_later(
+            &claim,
+            noon(20),
+            Waits::UntilThen,
+            Some(PROGRESS),
+            None,
+            NOON,
+        )
         .await;
     let standing = lossy
         .already_applied(handed_on.expect("the table answers"))

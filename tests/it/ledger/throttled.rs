@@ -3,7 +3,7 @@
 
 use security_agent::{
     command::IdempotencyKey,
-    findings::Findings,
+    findings::{Arrival, Findings},
     ledger::{Admission, Claimed, Ledger, LedgerError, NewCommand},
     lifecycle::Stage,
 };
@@ -89,8 +89,10 @@ async fn findings_are_stored_after_a_conflict() {
         FindingStatus::Open,
         NOON,
     )];
+    let owner = owner();
+    table.connect(&owner).await;
     let stored = Findings::new(through)
-        .store(&owner(), repository().id, page, NOON)
+        .store(&owner, repository().id, page, Arrival::New, NOON)
         .await;
     assert_eq!(stored.expect("the table answers").written, 1);
     assert_eq!(proxy.count("TransactWriteItems"), 2);

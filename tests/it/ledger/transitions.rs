@@ -143,7 +143,7 @@ async fn the_holder_hands_on_once() {
         let at = noon(20);
         let waits = Waits::UntilThen;
         ledger
-            .continue_later(claim, at, waits, PROGRESS, None, NOON)
+            .continue_later(claim, at, waits, Some(PROGRESS), None, NOON)
             .await
     };
     assert_eq!(made_from(MINE, hand_on).await, [LIVE, LAPSED].concat());
@@ -305,7 +305,7 @@ async fn a_worker_whose_command_was_erased_or_has_expired_is_told_so() {
                 .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
                 .await,
             ledger
-                .continue_later(&claim, NOON, Waits::No, PROGRESS, None, NOON)
+                .continue_later(&claim, NOON, Waits::No, Some(PROGRESS), None, NOON)
                 .await,
             ledger
                 .exhaust(

@@ -2,7 +2,7 @@
 
 use security_agent::{
     Timestamp,
-    command::{Command, CommandId, Origin, Progress},
+    command::{Action, Command, CommandId, Origin, Progress},
     finding::{FindingId, RepositoryName},
     lifecycle::Status,
     owner::Owner,
@@ -92,8 +92,10 @@ impl From<Command> for CommandView {
     fn from(command: Command) -> Self {
         let status = command.status();
         let r#type = command.action.type_name();
+        let finding_id = command.action.finding();
         let repository = match command.action {
-            security_agent::command::Action::Sync { repository } => repository,
+            Action::Sync { repository } => repository,
+            Action::DismissFinding { .. } | Action::StartAnalysis { .. } => None,
         };
         Self {
             id: command.key.id,
@@ -101,7 +103,7 @@ impl From<Command> for CommandView {
             r#type,
             origin: command.origin,
             repository,
-            finding_id: None,
+            finding_id,
             status,
             result_code: command.ended.map(|ended| ended.code),
             effect: command.ended.map(|ended| ended.effect),

@@ -2,12 +2,16 @@
 
 use security_agent::{
     Timestamp,
+    analysis::{
+        Analysis, AnalysisResult, AnalysisStatus, Exploitability, FailureCode, SessionId,
+        SuggestedAction,
+    },
     finding::{
         AlertNumber, CvssScore, DependencyScope, FindingId, FindingStatus, IgnoredReason, Package,
         RepositoryName, Severity,
     },
     findings::FindingRecord,
-    settings::SlaDays,
+    settings::{Confidence, SlaDays},
 };
 use serde::{Serialize, Serializer};
 use utoipa::ToSchema;
@@ -68,8 +72,70 @@ pub struct FindingView {
     #[schema(value_type = String, format = DateTime)]
     last_synced_at: Timestamp,
     /// Its analysis; `null` while there is none.
-    #[schema(value_type = Option<Object>)]
-    analysis: (),
+    analysis: Option<AnalysisView>,
+}
+
+/// The latest analysis of a finding.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Analysis)]
+pub(crate) struct AnalysisView {
+    #[schema(schema_with = schema::analysis_status)]
+    status: AnalysisStatus,
+    /// When the agent began.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    started_at: Option<Timestamp>,
+    /// When it ended.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    completed_at: Option<Timestamp>,
+    /// The agent's session in its cloud.
+    #[schema(value_type = Option<String>)]
+    cloud_agent_session_id: Option<SessionId>,
+    /// The agent's session for its command line.
+    #[schema(value_type = Option<String>)]
+    cli_session_id: Option<SessionId>,
+    /// Why it has no result, if it failed.
+    #[schema(value_type = Option<String>, example = "RUN_LOST")]
+    failure_code: Option<FailureCode>,
+    /// What it found.
+    #[schema(value_type = Option<AnalysisResultView>)]
+    result: Option<AnalysisResult>,
+}
+
+/// What an analysis found.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = AnalysisResult)]
+#[expect(
+    dead_code,
+    reason = "describes the domain's type, which knows no schemas"
+)]
+struct AnalysisResultView {
+    #[schema(schema_with = schema::exploitability)]
+    exploitability: Exploitability,
+    reasoning: String,
+    /// Where the vulnerable code is used, in the agent's own form.
+    usage_locations: Vec<serde_json::Value>,
+    suggested_fix: Option<String>,
+    #[schema(schema_with = schema::suggested_action)]
+    suggested_action: SuggestedAction,
+    #[schema(schema_with = schema::confidence)]
+    confidence: Confidence,
+    summary: String,
+}
+
+impl From<Analysis> for AnalysisView {
+    fn from(analysis: Analysis) -> Self {
+        Self {
+            status: analysis.status,
+            started_at: analysis.started_at,
+            completed_at: analysis.completed_at,
+            cloud_agent_session_id: analysis.cloud_session,
+            cli_session_id: analysis.cli_session,
+            failure_code: analysis.failure,
+            result: analysis.result,
+        }
+    }
 }
 
 /// A package in its ecosystem.
@@ -91,7 +157,9 @@ impl FindingView {
     pub fn new(record: FindingRecord, sla: &SlaDays) -> Self {
         let FindingRecord {
             finding,
+            analysis,
             last_synced_at,
+            ..
         } = record;
         Self {
             id: finding.id,
@@ -118,7 +186,7 @@ impl FindingView {
             fixed_at: finding.fixed_at,
             sla_due_at: finding.first_detected_at + sla.of(finding.severity),
             last_synced_at,
-            analysis: (),
+            analysis: analysis.map(AnalysisView::from),
         }
     }
 }

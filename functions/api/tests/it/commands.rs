@@ -111,7 +111,7 @@ async fn a_poll_is_told_when_to_look_again() {
     let waiting = stack
         .app
         .ledger
-        .continue_later(&held, at, Waits::UntilThen, progress, limited, NOON)
+        .continue_later(&held, at, Waits::UntilThen, Some(progress), limited, NOON)
         .await;
     assert!(matches!(waiting, Ok(Outcome::Applied(_))), "{waiting:?}");
     assert_eq!(pause(NOON).await.as_deref(), Some("60"));

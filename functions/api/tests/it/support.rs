@@ -11,13 +11,17 @@ use axum::Router;
 use dynoxide::Database;
 use security_agent::{
     Timestamp,
+    analyses::Analyses,
+    audit::Audit,
+    capability::Capabilities,
+    erasure::Erasures,
     findings::Findings,
     github::InstallationId,
     ledger::Ledger,
     lifecycle::Timeouts,
     owner::Owner,
     owners::Owners,
-    queue::Sender,
+    queue::{CommandQueues, Sender},
     repositories::Repositories,
     secrets::{SecretName, Secrets},
     table::Table,
@@ -83,13 +87,24 @@ impl Stack {
             .endpoint_url(&url)
             .build();
         let secrets = Secrets::new(aws_sdk_secretsmanager::Client::from_conf(secrets));
+        let queue = |name: &str| format!("{url}/{name}").parse().expect("a queue");
         let app = App {
             ledger,
             owners: Owners::new(table.clone()),
             repositories: Repositories::new(table.clone()),
-            findings: Findings::new(table),
+            findings: Findings::new(table.clone()),
+            analyses: Analyses::new(table.clone()),
+            audit: Audit::new(table.clone()),
+            erasures: Erasures::new(table),
             sender: Sender::new(aws_sdk_sqs::Client::from_conf(sqs)),
-            sync_queue: format!("{url}/sync").parse().expect("a queue"),
+            queues: CommandQueues {
+                sync: queue("sync"),
+                dismiss: queue("dismiss"),
+                analyse: queue("analyse"),
+            },
+            callback_queue: queue("callback"),
+            erase_queue: queue("erase"),
+            capabilities: Capabilities::new(secrets.clone(), SecretName::new("callback-keys")),
             cursors: Cursors::new(secrets, SecretName::new("cursor-key")),
         };
         Self {

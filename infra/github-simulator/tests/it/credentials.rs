@@ -11,7 +11,7 @@ async fn a_token_is_given_to_the_app_for_its_installation_only() {
     assert_eq!(minted.status, 201);
     assert_eq!(
         minted.body["permissions"],
-        json!({"metadata": "read", "vulnerability_alerts": "write"})
+        json!({"contents": "read", "metadata": "read", "vulnerability_alerts": "write"})
     );
     assert_eq!(minted.body["repository_selection"], "selected");
     assert!(
@@ -113,7 +113,7 @@ async fn a_narrowed_token_reaches_no_further() {
     for beyond in [
         json!({"repositories": ["elsewhere"]}),
         json!({"repository_ids": [1]}),
-        json!({"permissions": {"contents": "read"}}),
+        json!({"permissions": {"contents": "write"}}),
     ] {
         assert_eq!(server.mint(&beyond).await.status, 422, "{beyond}");
     }

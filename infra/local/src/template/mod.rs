@@ -69,6 +69,8 @@ pub struct Place {
     pub account: String,
     /// Where functions reach SQS, without a slash at the end.
     pub queues: String,
+    /// Where the HTTP API is, without a slash at the end.
+    pub api: String,
 }
 
 impl Place {

@@ -75,6 +75,7 @@ impl Resolver<'_> {
             ("AWS::DynamoDB::Table", "Arn") => {
                 Ok(self.place.arn("dynamodb", &format!("table/{physical}")))
             }
+            ("AWS::Serverless::HttpApi", "ApiEndpoint") => Ok(self.place.api.clone()),
             ("AWS::Serverless::Function", "Arn") => {
                 Ok(self.place.arn("lambda", &format!("function:{physical}")))
             }

@@ -13,6 +13,7 @@ fn place() -> Place {
         region: "us-east-1".to_owned(),
         account: "000000000000".to_owned(),
         queues: "http://127.0.0.1:1".to_owned(),
+        api: "http://127.0.0.1:3".to_owned(),
     }
 }
 
@@ -142,7 +143,7 @@ fn the_table_has_the_indexes_and_the_expiry_of_the_template() {
             .iter()
             .map(LocalSecondaryIndex::index_name)
             .collect::<Vec<_>>(),
-        ["active", "severity", "open"]
+        ["active", "severity", "open", "unanalysed"]
     );
     assert_eq!(creation.global_indexes.expect("a global index").len(), 1);
 }

@@ -5,6 +5,7 @@ use security_agent::{
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
+    findings::Arrival,
     github::InstallationRepository,
     repositories::{Listing, RepositoryOutcome},
 };
@@ -77,6 +78,7 @@ impl Stack {
         };
         let repositories = &self.app.repositories;
         let (owner, listing) = (owner(), [repository(true)]);
+        self.ensure_connected().await;
         repositories
             .record(&owner, &listing, NOON)
             .await
@@ -94,14 +96,42 @@ impl Stack {
             .expect("recorded");
     }
 
+    /// Only a connected owner has repositories, and only of those are findings kept.
+    async fn ensure_connected(&self) {
+        let record = self.app.owners.read(&owner()).await.expect("read");
+        if record.integration.is_none() {
+            self.connect(true).await;
+        }
+    }
+
     /// Stores findings of one repository at noon.
     pub(crate) async fn store(&self, findings: Vec<Finding>) {
         let repository = findings[0].id.repository;
+        let name = findings[0].repository.clone();
         let count = findings.len();
+        self.ensure_connected().await;
+        let listing = Listing {
+            listed: Some(InstallationRepository {
+                repository: Repository {
+                    id: repository,
+                    name,
+                },
+                private: true,
+                archived: false,
+            }),
+            id: repository,
+            attempt: None,
+        };
+        let recorded = self
+            .app
+            .repositories
+            .record(&owner(), &[listing], NOON)
+            .await;
+        recorded.expect("recorded");
         let stored = self
             .app
             .findings
-            .store(&owner(), repository, findings, NOON)
+            .store(&owner(), repository, findings, Arrival::New, NOON)
             .await;
         assert_eq!(stored.expect("stored").written, count);
     }

@@ -1,0 +1,54 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    agent::AgentConfig,
+    agent::CallbackUrl,
+    environment::{self, InvalidEnvironment},
+    github::GithubConfig,
+    lifecycle::Timeouts,
+    queue::QueueUrl,
+    secrets::SecretName,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub timeouts: Timeouts,
+    /// `ANALYSE_QUEUE_URL`: launches of analyses.
+    pub queue: QueueUrl,
+    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    pub malformed_queue: QueueUrl,
+    /// `MAX_RECEIVES`: the queue's maxReceiveCount.
+    pub max_receives: u32,
+    /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
+    pub github: GithubConfig,
+    /// `AGENT_URL`, `AGENT_TOKEN_SECRET`.
+    pub agent: AgentConfig,
+    /// `CALLBACK_URL`: where the agent calls back.
+    pub callback_url: CallbackUrl,
+    /// `CALLBACK_KEYS_SECRET`: the keys that sign the right to call back.
+    pub callback_keys: SecretName,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            timeouts: environment::timeouts()?,
+            queue: environment::read("ANALYSE_QUEUE_URL")?,
+            malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+            max_receives: environment::positive("MAX_RECEIVES")?.get(),
+            github: environment::github()?,
+            agent: AgentConfig {
+                base_url: environment::read("AGENT_URL")?,
+                token: environment::secret("AGENT_TOKEN_SECRET")?,
+            },
+            callback_url: environment::read("CALLBACK_URL")?,
+            callback_keys: environment::secret("CALLBACK_KEYS_SECRET")?,
+        })
+    }
+}

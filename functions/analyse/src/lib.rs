@@ -1,0 +1,82 @@
+//! The analyse function: has the agent begin to analyse a finding.
+//!
+//! The finding's slot is taken by a conditional write before the agent is asked, and is given back on every way out: when
+//! the agent refuses, when no delivery is left, and, should all of that fail, by the reconciler after a quarter of an hour.
+//! The launch is named after the command, so that a delivery that follows another meets that one's session.
+
+mod config;
+mod launching;
+
+pub use config::Config;
+
+use security_agent::{
+    agent::{Agent, CallbackUrl},
+    analyses::Analyses,
+    audit::Audit,
+    capability::Capabilities,
+    command::{Action, Command, LastError},
+    findings::Findings,
+    github::Github,
+    giving_up,
+    ledger::Claim,
+    owners::Owners,
+    worker::{Effected, Invocation, Work, Worker},
+};
+use tracing::error;
+
+use launching::Launching;
+
+/// The function's surroundings.
+#[derive(Clone, Debug)]
+pub struct Analyse {
+    /// What every worker does around its effect.
+    pub worker: Worker,
+    /// Configuration and integration.
+    pub owners: Owners,
+    /// The findings.
+    pub findings: Findings,
+    /// Their analyses, and the slots.
+    pub analyses: Analyses,
+    /// What was done, by whom.
+    pub audit: Audit,
+    /// GitHub.
+    pub github: Github,
+    /// The analysis service.
+    pub agent: Agent,
+    /// Signs the right to call back.
+    pub capabilities: Capabilities,
+    /// Where the agent calls back.
+    pub callback_url: CallbackUrl,
+}
+
+impl Work for Analyse {
+    async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
+        let Action::StartAnalysis { finding, options } = &command.action else {
+            error!(command.id = %command.key.id, command.type_name = command.action.type_name(), "a command of another worker's type");
+            return Effected::Transient {
+                error: LastError::Unexpected,
+                after: None,
+            };
+        };
+        let launching = Launching {
+            analyse: self,
+            claim,
+            command,
+            finding: *finding,
+            options,
+            invocation,
+        };
+        launching.run().await
+    }
+
+    async fn exhausted(&self, command: &Command) {
+        giving_up::free_slot(
+            &self.findings,
+            &self.analyses,
+            &self.audit,
+            command,
+            self.worker.clock.now(),
+        )
+        .await;
+    }
+}

@@ -1,0 +1,293 @@
+//! `/v1/callbacks/analysis`: the agent's word on how a session ended. It is validated, kept, queued, and only then
+//! acknowledged. Whatever is stale changes nothing and is acknowledged too: the agent need not know.
+
+use std::time::Duration;
+
+use axum::{
+    extract::{FromRequestParts, State},
+    http::{StatusCode, header, request::Parts},
+};
+use security_agent::{
+    analyses::Received,
+    analysis::{AnalysisOutcome, AnalysisResult, CallBack, FailureCode, SessionId},
+    capability::Capability,
+    queue::Message,
+    telemetry::chain,
+};
+use serde::Deserialize;
+use serde_json::Value;
+use utoipa::ToSchema;
+
+use crate::{
+    App,
+    body::JsonBody,
+    fields::Fields,
+    gateway::Now,
+    problem::{Code, Problem, ProblemBody},
+    schema,
+};
+
+/// The longest text of a result, in characters.
+const LONGEST_TEXT: usize = 20_000;
+/// The most places that a result lists.
+const MOST_LOCATIONS: usize = 200;
+
+/// How a session ended. Unknown fields are refused.
+#[derive(Debug, ToSchema)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+#[schema(as = AnalysisCallback)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub struct CallbackBody {
+    /// The session, as the launch was answered.
+    #[schema(min_length = 1, max_length = 256)]
+    cloud_agent_session_id: String,
+    #[schema(schema_with = schema::call_back_status)]
+    status: CallbackStatus,
+    /// What it found; there if it completed.
+    #[schema(value_type = Option<Object>)]
+    result: Option<Value>,
+    /// Why it failed, if it did.
+    error: Option<CallbackError>,
+}
+
+/// Why a session failed.
+#[derive(Debug, ToSchema)]
+#[expect(dead_code, reason = "describes what is read field by field")]
+pub struct CallbackError {
+    /// A code of at most 64 capital letters, digits and underscores is kept.
+    code: String,
+    /// Not kept.
+    message: String,
+}
+
+/// How a session ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum CallbackStatus {
+    Completed,
+    Failed,
+    Interrupted,
+}
+
+/// What the bearer's token allows: proof that it was verified.
+#[derive(Debug)]
+pub struct Bearer(Capability);
+
+impl FromRequestParts<App> for Bearer {
+    type Rejection = Problem;
+
+    async fn from_request_parts(parts: &mut Parts, app: &App) -> Result<Self, Problem> {
+        let Now(now) = Now::from_request_parts(parts, app).await?;
+        let token = parts
+            .headers
+            .get(header::AUTHORIZATION)
+            .and_then(|value| value.to_str().ok())
+            .and_then(|value| value.strip_prefix("Bearer "));
+        let not_allowed = || {
+            Problem::new(
+                Code::CallbackNotAllowed,
+                "The token is missing, altered, expired, or meant for something else.",
+            )
+        };
+        let token = token.ok_or_else(not_allowed)?;
+        let verified = app.capabilities.verify(token, now).await?;
+        verified.map(Self).map_err(|_| not_allowed())
+    }
+}
+
+/// Takes an agent's call back. Repeating it is safe.
+#[utoipa::path(post, path = "/v1/callbacks/analysis", operation_id = "callBack",
+    security(("capability" = [])),
+    request_body = CallbackBody,
+    responses(
+        (status = 202, description = "It is kept and queued, or changes nothing"),
+        (status = 401, description = "The token allows no call back", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = 503, description = "It could not be queued: call back again", body = ProblemBody,
+            content_type = "application/problem+json"),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn receive(
+    State(app): State<App>,
+    Bearer(capability): Bearer,
+    Now(now): Now,
+    JsonBody(fields): JsonBody,
+) -> Result<StatusCode, Problem> {
+    let call_back = read(fields)?;
+    let Capability {
+        owner,
+        finding,
+        attempt,
+        ..
+    } = capability;
+    let received = app
+        .analyses
+        .receive(&owner, finding, attempt, &call_back, now)
+        .await?;
+    if received == Received::Stale {
+        tracing::info!(owner = %owner.hashed(), finding.id = %finding, command.id = %attempt, "a call back that is stale or comes again");
+        return Ok(StatusCode::ACCEPTED);
+    }
+    let message = Message::CallBack {
+        owner,
+        finding,
+        attempt,
+    };
+    match app
+        .sender
+        .send(&app.callback_queue, &message, Duration::ZERO)
+        .await
+    {
+        Ok(()) => {
+            tracing::info!(finding.id = %finding, command.id = %attempt, "a call back is kept and queued");
+            Ok(StatusCode::ACCEPTED)
+        }
+        Err(error) => {
+            tracing::warn!(finding.id = %finding, command.id = %attempt, error = %chain(&error), "a call back could not be queued");
+            Err(Problem::new(
+                Code::CallbackNotQueued,
+                "The call back could not be queued. Call back again; repeating it is safe.",
+            ))
+        }
+    }
+}
+
+fn read(mut fields: Fields) -> Result<CallBack, Problem> {
+    let session: Option<SessionId> = fields.require("cloudAgentSessionId");
+    let status = fields.require("status");
+    let result = result(&mut fields);
+    let error = fields
+        .take_nullable("error", |error| {
+            // The message may hold anything: it is not kept.
+            _ = error.take::<Option<Value>>("message");
+            let code: Option<String> = error.take::<Option<String>>("code").flatten();
+            code
+        })
+        .flatten();
+    if status == Some(CallbackStatus::Completed) && result.is_none() {
+        fields.refuse("result", "a completed analysis has a result");
+    }
+    let outcome = status.and_then(|status| match status {
+        CallbackStatus::Completed => result.map(Box::new).map(AnalysisOutcome::Completed),
+        CallbackStatus::Failed => {
+            let code = error.and_then(|code| code.parse().ok());
+            Some(AnalysisOutcome::Failed(
+                code.unwrap_or_else(FailureCode::unspecified),
+            ))
+        }
+        CallbackStatus::Interrupted => Some(AnalysisOutcome::Failed(FailureCode::interrupted())),
+    });
+    let call_back = session
+        .zip(outcome)
+        .map(|(session, outcome)| CallBack { session, outcome });
+    fields.finish(call_back)
+}
+
+fn result(fields: &mut Fields) -> Option<AnalysisResult> {
+    fields
+        .take_nullable("result", |result| {
+            let exploitability = result.require("exploitability");
+            let reasoning = text(result, "reasoning");
+            let usage_locations = result.list("usageLocations", MOST_LOCATIONS);
+            let suggested_fix = result.take_nullable_text("suggestedFix", LONGEST_TEXT);
+            let suggested_action = result.require("suggestedAction");
+            let confidence = result.require("confidence");
+            let summary = text(result, "summary");
+            Some(AnalysisResult {
+                exploitability: exploitability?,
+                reasoning: reasoning?,
+                usage_locations: usage_locations.unwrap_or_default(),
+                suggested_fix,
+                suggested_action: suggested_action?,
+                confidence: confidence?,
+                summary: summary?,
+            })
+        })
+        .flatten()
+}
+
+fn text(fields: &mut Fields, name: &str) -> Option<String> {
+    let expected = format!("a text of at most {LONGEST_TEXT} characters");
+    fields.require_if(name, &expected, |text: &String| {
+        text.chars().count() <= LONGEST_TEXT
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use security_agent::{
+        analysis::{Exploitability, SuggestedAction},
+        settings::Confidence,
+    };
+    use serde_json::json;
+
+    use super::*;
+
+    fn parsed(body: Value) -> Result<CallBack, Problem> {
+        let Value::Object(object) = body else {
+            panic!("an object")
+        };
+        read(Fields::new(object))
+    }
+
+    fn completed() -> Value {
+        json!({
+            "cloudAgentSessionId": "ses-1", "status": "completed", "error": null,
+            "result": {
+                "exploitability": "not_exploitable", "reasoning": "It is not called.", "usageLocations": [],
+                "suggestedFix": null, "suggestedAction": "dismiss", "confidence": "high", "summary": "Not used.",
+            },
+        })
+    }
+
+    #[test]
+    fn a_completed_session_has_a_result() {
+        let call_back = parsed(completed()).expect("valid");
+        assert_eq!(call_back.session.as_str(), "ses-1");
+        let AnalysisOutcome::Completed(result) = call_back.outcome else {
+            panic!("completed")
+        };
+        assert_eq!(result.exploitability, Exploitability::NotExploitable);
+        assert_eq!(result.suggested_action, SuggestedAction::Dismiss);
+        assert_eq!(result.confidence, Confidence::High);
+        let mut without = completed();
+        without["result"] = Value::Null;
+        assert!(parsed(without).is_err());
+    }
+
+    #[test]
+    fn a_failure_keeps_a_code_and_never_a_message() {
+        let failed = |error: Value| {
+            let body = json!({"cloudAgentSessionId": "s", "status": "failed", "result": null, "error": error});
+            match parsed(body).expect("valid").outcome {
+                AnalysisOutcome::Failed(code) => code.to_string(),
+                AnalysisOutcome::Completed(_) => panic!("failed"),
+            }
+        };
+        assert_eq!(
+            failed(json!({"code": "SANDBOX_LOST", "message": "secret"})),
+            "SANDBOX_LOST"
+        );
+        for error in [
+            json!(null),
+            json!({"code": "jane@example.org", "message": "x"}),
+        ] {
+            assert_eq!(failed(error), "ANALYSIS_FAILED");
+        }
+    }
+
+    #[test]
+    fn what_is_unknown_or_out_of_bounds_is_refused() {
+        let mut unknown = completed();
+        unknown["result"]["mood"] = "good".into();
+        let mut long = completed();
+        long["result"]["summary"] = "x".repeat(LONGEST_TEXT + 1).into();
+        let mut word = completed();
+        word["result"]["confidence"] = "certain".into();
+        let mut session = completed();
+        session["cloudAgentSessionId"] = "a b".into();
+        for body in [unknown, long, word, session, json!({})] {
+            assert!(parsed(body).is_err());
+        }
+    }
+}

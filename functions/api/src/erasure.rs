@@ -1,0 +1,124 @@
+//! Erasing an owner: asked for here, done by a function of its own, and shown as done only when it is.
+
+use std::time::Duration;
+
+use axum::{
+    Json,
+    extract::State,
+    http::{StatusCode, header},
+    response::{IntoResponse as _, Response},
+};
+use security_agent::{Timestamp, erasure::Erasure, owner::Owner, queue::Message, telemetry::chain};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::{
+    App,
+    gateway::Now,
+    problem::{Code, Problem, ProblemBody},
+    scope::OwnerScope,
+};
+
+/// How an erasure stands.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(rename_all = "camelCase")]
+#[schema(as = Erasure)]
+pub struct ErasureView {
+    /// `user:<id>`.
+    #[schema(value_type = String, example = "user:auth0|5f7c")]
+    owner: Owner,
+    status: ErasureStatus,
+    /// When it was asked for.
+    #[schema(value_type = String, format = DateTime)]
+    requested_at: Timestamp,
+    /// When nothing was left.
+    #[schema(value_type = Option<String>, format = DateTime)]
+    completed_at: Option<Timestamp>,
+}
+
+/// Whether anything may be left.
+#[derive(Clone, Copy, Debug, Serialize, ToSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ErasureStatus {
+    /// Rows are being deleted.
+    Running,
+    /// Nothing is left.
+    Completed,
+}
+
+impl ErasureView {
+    fn new(owner: &Owner, erasure: Erasure) -> Self {
+        Self {
+            owner: owner.clone(),
+            status: match erasure.completed_at {
+                Some(_) => ErasureStatus::Completed,
+                None => ErasureStatus::Running,
+            },
+            requested_at: erasure.requested_at,
+            completed_at: erasure.completed_at,
+        }
+    }
+}
+
+/// Erases an owner: commands, repositories, findings, configuration, integration, audit events and idempotency records.
+/// Only for `user:` owners. Asking again while it runs changes nothing.
+#[utoipa::path(delete, path = "/v1/owners/{owner}", operation_id = "eraseOwner",
+    params(("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded")),
+    responses(
+        (status = 202, description = "It is certain to happen", body = ErasureView, headers(
+            ("Location" = String, description = "Where to see what becomes of it"),
+            ("Retry-After" = u64, description = "When to look, in seconds")
+        )),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn begin(
+    State(app): State<App>,
+    scope: OwnerScope,
+    Now(now): Now,
+) -> Result<Response, Problem> {
+    let owner = scope.owner();
+    if let Owner::Org(_) = owner {
+        return Err(Problem::new(
+            Code::NotErasable,
+            "Only a personal owner, user:<id>, can be erased.",
+        ));
+    }
+    let erasure = app.erasures.begin(owner, now).await?;
+    tracing::info!(owner = %owner.hashed(), "the owner is to be erased");
+    let message = Message::Erase {
+        owner: owner.clone(),
+        requested_at: erasure.requested_at,
+    };
+    // The tombstone stands: should the message be lost, the reconciler sends another.
+    let sent = app
+        .sender
+        .send(&app.erase_queue, &message, Duration::ZERO)
+        .await;
+    if let Err(error) = sent {
+        tracing::warn!(owner = %owner.hashed(), error = %chain(&error), "the erasure's message was not sent; the reconciler will send it");
+    }
+    let location = scope.path("erasure");
+    Ok((
+        StatusCode::ACCEPTED,
+        [
+            (header::LOCATION, location.as_str()),
+            (header::RETRY_AFTER, "5"),
+        ],
+        Json(ErasureView::new(owner, erasure)),
+    )
+        .into_response())
+}
+
+/// Shows the latest erasure, for 30 days after it was done.
+#[utoipa::path(get, path = "/v1/owners/{owner}/erasure", operation_id = "readErasure",
+    params(("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded")),
+    responses(
+        (status = 200, body = ErasureView),
+        (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
+    ))]
+pub async fn read(State(app): State<App>, scope: OwnerScope) -> Result<Json<ErasureView>, Problem> {
+    let owner = scope.owner();
+    let erasure = app.erasures.read(owner).await?;
+    let erasure = erasure.ok_or_else(Problem::not_found)?;
+    Ok(Json(ErasureView::new(owner, erasure)))
+}

@@ -1,0 +1,501 @@
+//! One dismissal: what can be refused, what GitHub says, what is recorded.
+
+use std::time::Duration;
+
+use security_agent::{
+    Timestamp,
+    audit::{AuditAction, AuditEvent, ResourceType},
+    command::{Command, CommandId, DismissComment, LastError},
+    finding::{DismissReason, Finding, FindingId, FindingStatus, IgnoredReason},
+    findings::{FindingRecord, FindingsError},
+    github::{Alert, AlertState, Budget, GithubError, Refusal},
+    ledger::{Claim, Ending},
+    lifecycle::Waits,
+    owners::Integration,
+    result_code::{Effect, ResultCode},
+    table::Writes,
+    telemetry::chain,
+    worker::{Effected, Invocation},
+};
+use tracing::{info, warn};
+
+use crate::Dismiss;
+
+/// How often the finding may change between our read and our write.
+const TRIES: usize = 5;
+/// GitHub's clock may be behind ours, and it dates dismissals in whole seconds.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(121);
+
+/// One delivery's part of a dismissal.
+pub(crate) struct Dismissal<'a> {
+    pub(crate) dismiss: &'a Dismiss,
+    pub(crate) claim: &'a Claim,
+    pub(crate) command: &'a Command,
+    pub(crate) finding: FindingId,
+    pub(crate) reason: DismissReason,
+    pub(crate) comment: Option<&'a DismissComment>,
+    pub(crate) invocation: Invocation,
+}
+
+/// What GitHub knows of our request.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Asked {
+    /// It was not asked.
+    No,
+    /// It accepted.
+    Accepted,
+    /// It refused, with this status.
+    Refused(u16),
+    /// It may have been asked, now or by an earlier delivery, and its answer was lost.
+    Perhaps,
+}
+
+impl Asked {
+    /// What is known of the effect if the alert does not show one.
+    const fn effect(self) -> Effect {
+        match self {
+            Self::No | Self::Refused(_) => Effect::None,
+            Self::Accepted | Self::Perhaps => Effect::Unknown,
+        }
+    }
+}
+
+/// The alert as GitHub shows it.
+enum Shown {
+    Alert(Box<Alert>),
+    Withdrawn,
+}
+
+/// How the command is to end, and what that changes here.
+struct Verdict {
+    code: ResultCode,
+    effect: Effect,
+    error: Option<LastError>,
+    /// What the finding has become, if GitHub said.
+    finding: Option<Finding>,
+}
+
+impl Dismissal<'_> {
+    pub(crate) async fn run(&self) -> Effected {
+        let (seen, integration) = match self.before().await {
+            Ok(before) => before,
+            Err(effected) => return effected,
+        };
+        let (shown, asked) = match self.ask(&seen, &integration).await {
+            Ok(answered) => answered,
+            Err(effected) => return effected,
+        };
+        match self.verdict(&seen, shown, asked) {
+            Ok(verdict) => self.record(seen, verdict, asked).await,
+            Err(effected) => effected,
+        }
+    }
+
+    /// Everything that can be refused without asking GitHub.
+    async fn before(&self) -> Result<(FindingRecord, Integration), Effected> {
+        let owner = &self.command.key.owner;
+        let (record, seen) = tokio::join!(
+            self.dismiss.owners.read(owner),
+            self.dismiss.findings.read(owner, self.finding)
+        );
+        let record = record.map_err(|error| self.unavailable(&error))?;
+        let seen = match seen {
+            Ok(seen) => seen,
+            // Not a finding of Dependabot's: there is no alert that could be dismissed.
+            Err(error @ FindingsError::Unreadable(_)) => {
+                warn!(finding.id = %self.finding, error = %chain(&error), "the finding cannot be dismissed");
+                return Err(self.ended(ResultCode::InvalidDismissTarget, Asked::No, None));
+            }
+            Err(error) => return Err(self.unavailable(&error)),
+        };
+        let asked = self.earlier();
+        let Some(seen) = seen else {
+            return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
+        };
+        if !record.settings.enabled {
+            return Err(self.ended(ResultCode::ConfigDisabled, asked, None));
+        }
+        // What an earlier delivery may have done shows at GitHub only.
+        if asked == Asked::No {
+            let code = match seen.finding.status {
+                FindingStatus::Open => None,
+                FindingStatus::Ignored => Some(ResultCode::AlreadyIgnored),
+                FindingStatus::Fixed => Some(ResultCode::AlreadyFixed),
+                FindingStatus::Closed => Some(ResultCode::AlertWithdrawn),
+            };
+            if let Some(code) = code {
+                return Err(self.ended(code, asked, None));
+            }
+        }
+        let Some(integration) = record.integration else {
+            let error = Some(LastError::NotConnected);
+            return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+        };
+        if let (Some(_), Some(at)) = (
+            integration.refused_until(self.now()),
+            integration.auth_invalid_at,
+        ) {
+            let error = Some(LastError::CredentialsRefused(at));
+            return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+        }
+        Ok((seen, integration))
+    }
+
+    /// Whether an earlier delivery may have asked GitHub: one that did not hand the command on, as after a rate limit.
+    fn earlier(&self) -> Asked {
+        let standing = &self.command.standing;
+        if standing.attempt > standing.stage.0 + 1 {
+            Asked::Perhaps
+        } else {
+            Asked::No
+        }
+    }
+
+    /// Has GitHub dismiss the alert, unless it is found otherwise; gives the alert as it stands after that.
+    async fn ask(
+        &self,
+        seen: &FindingRecord,
+        integration: &Integration,
+    ) -> Result<(Shown, Asked), Effected> {
+        let mut asked = self.earlier();
+        if asked == Asked::Perhaps {
+            // First find out what became of that.
+            let shown = self.look(seen, integration, asked).await?;
+            match &shown {
+                Shown::Alert(alert) if alert.state == AlertState::Open => asked = Asked::No,
+                Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
+            }
+        }
+        let answer = self
+            .dismiss
+            .github
+            .dismiss_alert(
+                integration.installation,
+                &seen.repository,
+                self.finding.number,
+                self.reason,
+                self.comment.map(DismissComment::as_str),
+                self.budget(),
+            )
+            .await;
+        let error = match answer {
+            Ok(alert) => {
+                self.accepted(integration).await;
+                return Ok((Shown::Alert(Box::new(alert)), Asked::Accepted));
+            }
+            Err(error) => error,
+        };
+        info!(command.id = %self.command.key.id, error = %chain(&error), "GitHub did not dismiss the alert");
+        match &error {
+            GithubError::Refused { refusal, .. } => match refusal {
+                // The alert shows why.
+                Refusal::Unexpected { status } => asked = Asked::Refused(*status),
+                Refusal::AlertsDisabled => asked = Asked::Refused(422),
+                Refusal::ServerError { .. } | Refusal::Malformed => asked = Asked::Perhaps,
+                Refusal::AuthInvalid
+                | Refusal::PermissionMissing
+                | Refusal::Unavailable
+                | Refusal::Gone
+                | Refusal::RateLimited(_) => return self.refused(*refusal, asked).await,
+            },
+            GithubError::Network { .. } | GithubError::OutOfTime => asked = Asked::Perhaps,
+            GithubError::Credentials { .. }
+            | GithubError::PageElsewhere
+            | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
+        }
+        self.look(seen, integration, asked)
+            .await
+            .map(|shown| (shown, asked))
+    }
+
+    /// The alert as it stands.
+    async fn look(
+        &self,
+        seen: &FindingRecord,
+        integration: &Integration,
+        asked: Asked,
+    ) -> Result<Shown, Effected> {
+        let alert = self
+            .dismiss
+            .github
+            .alert(
+                integration.installation,
+                &seen.repository,
+                self.finding.number,
+                self.budget(),
+            )
+            .await;
+        match alert {
+            Ok(alert) => {
+                self.accepted(integration).await;
+                Ok(Shown::Alert(Box::new(alert)))
+            }
+            Err(GithubError::Refused { refusal, .. }) => {
+                self.refused(refusal, asked).await.map(|(shown, _)| shown)
+            }
+            Err(error @ GithubError::Credentials { .. }) => {
+                warn!(error = %chain(&error), "the GitHub App's own credentials cannot be used");
+                Err(transient(LastError::NoCredentials))
+            }
+            Err(error) => {
+                warn!(command.id = %self.command.key.id, error = %chain(&error), "the alert cannot be looked at");
+                Err(transient(LastError::GithubUnreachable))
+            }
+        }
+    }
+
+    /// What follows from a refusal, whichever request it answers.
+    async fn refused(&self, refusal: Refusal, asked: Asked) -> Result<(Shown, Asked), Effected> {
+        let code = match refusal {
+            Refusal::Gone => return Ok((Shown::Withdrawn, asked)),
+            Refusal::AuthInvalid => {
+                let now = self.now();
+                let owner = &self.command.key.owner;
+                if let Err(error) = self.dismiss.owners.mark_auth_invalid(owner, now).await {
+                    return Err(self.unavailable(&error));
+                }
+                let error = Some(LastError::CredentialsRefused(now));
+                return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+            }
+            Refusal::PermissionMissing => {
+                let error = Some(LastError::MayNotDismiss);
+                return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+            }
+            Refusal::Unavailable => ResultCode::RepositoryUnavailable,
+            Refusal::AlertsDisabled => ResultCode::DismissalRejected,
+            Refusal::RateLimited(limit) => {
+                let error = Some(LastError::RateLimited(limit.until));
+                let began = self.command.accepted_at;
+                return Err(match self.dismiss.worker.resumes_at(limit.until, began) {
+                    // Handing on says that GitHub did not get to it: so only where that is so.
+                    Some(at) if asked == Asked::No => Effected::Continues {
+                        at,
+                        waits: Waits::UntilThen,
+                        progress: None,
+                        error,
+                    },
+                    Some(at) => Effected::Transient {
+                        error: LastError::RateLimited(limit.until),
+                        after: Some(at.since(self.now())),
+                    },
+                    None => self.ended(ResultCode::GithubRateLimited, asked, error),
+                });
+            }
+            Refusal::ServerError { status, .. } => {
+                return Err(transient(LastError::GithubStatus(status)));
+            }
+            Refusal::Malformed => return Err(transient(LastError::GithubUnreachable)),
+            Refusal::Unexpected { status } => {
+                return Err(transient(LastError::GithubStatus(status)));
+            }
+        };
+        Err(self.ended(code, asked, None))
+    }
+
+    /// What the alert's state means for the command.
+    fn verdict(
+        &self,
+        seen: &FindingRecord,
+        shown: Shown,
+        asked: Asked,
+    ) -> Result<Verdict, Effected> {
+        let Shown::Alert(alert) = shown else {
+            return Ok(Verdict {
+                code: ResultCode::AlertWithdrawn,
+                effect: asked.effect(),
+                error: None,
+                finding: Some(closed(&seen.finding)),
+            });
+        };
+        let mut error = None;
+        let (code, effect) = match alert.state {
+            AlertState::Dismissed if self.is_ours(&alert, asked) => {
+                (ResultCode::FindingDismissed, Effect::Applied)
+            }
+            AlertState::Dismissed | AlertState::AutoDismissed => {
+                (ResultCode::AlreadyIgnored, not_ours(asked))
+            }
+            AlertState::Fixed => (ResultCode::AlreadyFixed, not_ours(asked)),
+            AlertState::Open => match asked {
+                Asked::Accepted => {
+                    error = Some(LastError::StillOpen);
+                    (ResultCode::DismissalPendingReview, Effect::Unknown)
+                }
+                Asked::Refused(status) => {
+                    error = Some(LastError::DismissalRefused(status));
+                    (ResultCode::DismissalRejected, Effect::None)
+                }
+                Asked::Perhaps | Asked::No => {
+                    return Err(transient(LastError::GithubUnreachable));
+                }
+            },
+            AlertState::Other => {
+                warn!(finding.id = %self.finding, "the alert is in a state that this version does not know");
+                return Err(transient(LastError::GithubUnreachable));
+            }
+        };
+        Ok(Verdict {
+            code,
+            effect,
+            error,
+            finding: Some(self.shown(seen, &alert)),
+        })
+    }
+
+    /// Whether this command did the dismissal that the alert shows. One that GitHub refused did not.
+    fn is_ours(&self, alert: &Alert, asked: Asked) -> bool {
+        if matches!(asked, Asked::No | Asked::Refused(_)) {
+            return false;
+        }
+        let began = self.command.started_at.unwrap_or(self.command.accepted_at);
+        let since = |at: Timestamp| at + CLOCKS_DIFFER >= began;
+        let comment = self.comment.map_or("", DismissComment::as_str);
+        let by_an_app = |login: &str| login.ends_with("[bot]");
+        alert.dismissed_at.is_none_or(since)
+            && alert.dismissed_reason.as_deref() == Some(self.reason.as_str())
+            && alert.dismissed_comment.as_deref().unwrap_or_default() == comment
+            && alert
+                .dismissed_by
+                .as_ref()
+                .is_none_or(|user| by_an_app(&user.login))
+    }
+
+    /// The finding that the alert is kept as.
+    fn shown(&self, seen: &FindingRecord, alert: &Alert) -> Finding {
+        Finding::from_alert(&seen.repository, alert).unwrap_or_else(|error| {
+            // Something beside its state has changed to what this version does not know: the state still counts.
+            warn!(finding.id = %self.finding, error = %chain(&error), "only the alert's state can be kept");
+            let mut finding = seen.finding.clone();
+            (finding.status, finding.ignored_reason) = match alert.state {
+                AlertState::Dismissed => (
+                    FindingStatus::Ignored,
+                    Some(IgnoredReason::Dismissed(self.reason)),
+                ),
+                AlertState::AutoDismissed => {
+                    (FindingStatus::Ignored, Some(IgnoredReason::AutoDismissed))
+                }
+                AlertState::Fixed => (FindingStatus::Fixed, None),
+                AlertState::Open | AlertState::Other => (finding.status, finding.ignored_reason),
+            };
+            finding
+        })
+    }
+
+    /// Records the verdict: finding, counts, audit event and the command's end together. Whoever has written the finding
+    /// since is looked at first.
+    async fn record(&self, mut seen: FindingRecord, verdict: Verdict, asked: Asked) -> Effected {
+        let owner = &self.command.key.owner;
+        for _ in 0..TRIES {
+            let now = self.now();
+            let mut ending = Ending {
+                code: verdict.code,
+                effect: verdict.effect,
+                last_error: verdict.error,
+                progress: None,
+            };
+            let others = seen.dismissal.is_some_and(|by| by != self.id());
+            if verdict.code == ResultCode::FindingDismissed && others {
+                // Two commands dismissed it, and the other one was quicker to say so.
+                ending.code = ResultCode::AlreadyIgnored;
+                ending.effect = asked.effect();
+            }
+            let applied = ending.code == ResultCode::FindingDismissed;
+            let mut writes = match &verdict.finding {
+                Some(changed) => {
+                    let by = applied.then(|| self.id());
+                    self.dismiss.findings.change(owner, &seen, changed, by, now)
+                }
+                None => Writes::default(),
+            };
+            if applied {
+                writes = writes.and(self.dismiss.audit.record(owner, &self.event(now)));
+            }
+            let settled = self
+                .dismiss
+                .worker
+                .settle(self.claim, self.command, ending, writes)
+                .await;
+            if let Some(effected) = settled {
+                return effected;
+            }
+            seen = match self.dismiss.findings.read(owner, self.finding).await {
+                Ok(Some(seen)) => seen,
+                Ok(None) => return self.ended(ResultCode::FindingUnavailable, asked, None),
+                Err(error) => return self.unavailable(&error),
+            };
+        }
+        transient(LastError::Contended)
+    }
+
+    fn event(&self, now: Timestamp) -> AuditEvent {
+        let action = AuditAction::FindingDismissed;
+        let actor = self.command.actor.clone();
+        let of = (ResourceType::Finding, self.finding);
+        AuditEvent::of_command(self.id(), action, actor, of, now)
+            .with("reason", self.reason)
+            .with("origin", self.command.origin)
+    }
+
+    /// Takes back a mark that GitHub refuses the credentials: it has just accepted them.
+    async fn accepted(&self, integration: &Integration) {
+        let Some(marked) = integration.auth_invalid_at else {
+            return;
+        };
+        let owner = &self.command.key.owner;
+        if let Err(error) = self.dismiss.owners.clear_auth_invalid(owner, marked).await {
+            warn!(owner = owner.hashed(), error = %chain(&error), "the integration's mark could not be taken back");
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            now: self.now(),
+            deadline: self.invocation.work_until() - Duration::from_secs(2),
+        }
+    }
+
+    fn ended(&self, code: ResultCode, asked: Asked, last_error: Option<LastError>) -> Effected {
+        Effected::Ended(Ending {
+            code,
+            effect: asked.effect(),
+            last_error,
+            progress: None,
+        })
+    }
+
+    fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
+        warn!(command.id = %self.id(), error = %chain(error), "the data store failed");
+        transient(LastError::StoreUnavailable)
+    }
+
+    const fn id(&self) -> CommandId {
+        self.command.key.id
+    }
+
+    fn now(&self) -> Timestamp {
+        self.dismiss.worker.clock.now()
+    }
+}
+
+/// What is known of our effect on an alert that shows somebody else's.
+const fn not_ours(asked: Asked) -> Effect {
+    match asked {
+        // GitHub accepted, and shows what was there before: nothing was changed.
+        Asked::Accepted => Effect::None,
+        asked => asked.effect(),
+    }
+}
+
+/// A finding whose alert GitHub has withdrawn.
+fn closed(finding: &Finding) -> Finding {
+    Finding {
+        status: FindingStatus::Closed,
+        ignored_reason: None,
+        ignored_by: None,
+        ..finding.clone()
+    }
+}
+
+const fn transient(error: LastError) -> Effected {
+    Effected::Transient { error, after: None }
+}

@@ -1,0 +1,74 @@
+//! The dismiss function: dismisses a finding's alert at GitHub, then ignores the finding here.
+//!
+//! Everything that can be refused is refused before GitHub is asked. After that the alert's own state decides, and is
+//! recorded with the audit event and the command's end in one transaction.
+//!
+//! | the alert | the command |
+//! | --- | --- |
+//! | dismissed, by this command | `FINDING_DISMISSED` |
+//! | dismissed by somebody else, or by a rule | `ALREADY_IGNORED` |
+//! | fixed | `ALREADY_FIXED` |
+//! | withdrawn (410) | `ALERT_WITHDRAWN`; the finding is closed |
+//! | open although GitHub accepted | `DISMISSAL_PENDING_REVIEW` |
+//! | open because GitHub refused | `DISMISSAL_REJECTED` |
+//! | open, and it is not known whether GitHub got the request | tried again |
+
+mod config;
+mod dismissal;
+
+pub use config::Config;
+
+use security_agent::{
+    audit::Audit,
+    command::{Action, Command, LastError},
+    findings::Findings,
+    github::Github,
+    ledger::Claim,
+    owners::Owners,
+    worker::{Effected, Invocation, Work, Worker},
+};
+use tracing::error;
+
+use dismissal::Dismissal;
+
+/// The function's surroundings.
+#[derive(Clone, Debug)]
+pub struct Dismiss {
+    /// What every worker does around its effect.
+    pub worker: Worker,
+    /// Configuration and integration.
+    pub owners: Owners,
+    /// The findings.
+    pub findings: Findings,
+    /// What was done, by whom.
+    pub audit: Audit,
+    /// GitHub.
+    pub github: Github,
+}
+
+impl Work for Dismiss {
+    async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
+        let Action::DismissFinding {
+            finding,
+            reason,
+            comment,
+        } = &command.action
+        else {
+            error!(command.id = %command.key.id, command.type_name = command.action.type_name(), "a command of another worker's type");
+            return Effected::Transient {
+                error: LastError::Unexpected,
+                after: None,
+            };
+        };
+        let dismissal = Dismissal {
+            dismiss: self,
+            claim,
+            command,
+            finding: *finding,
+            reason: *reason,
+            comment: comment.as_ref(),
+            invocation,
+        };
+        dismissal.run().await
+    }
+}

@@ -1,0 +1,32 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    environment::{self, InvalidEnvironment},
+    lifecycle::Timeouts,
+    queue::QueueUrl,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub timeouts: Timeouts,
+    /// `ERASE_QUEUE_URL`: erasures.
+    pub queue: QueueUrl,
+    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    pub malformed_queue: QueueUrl,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            timeouts: environment::timeouts()?,
+            queue: environment::read("ERASE_QUEUE_URL")?,
+            malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+        })
+    }
+}

@@ -1,0 +1,147 @@
+//! The erase function: deletes everything of an owner who asked for it, and says so only when nothing is left.
+//!
+//! A delivery sweeps as long as it may and sends the rest on. Once everything is gone it waits for the last admissions that
+//! may have been under way, sweeps once more, and notes the end. Whatever stops it in between is resumed by the message's
+//! next delivery, or by the reconciler, which knows every erasure that is not done.
+
+mod config;
+
+pub use config::Config;
+
+use std::time::Duration;
+
+use security_agent::{
+    Timestamp,
+    clock::Clock,
+    erasure::{ErasureError, Erasures, SETTLES_AFTER, Swept},
+    ledger::Ledger,
+    owner::Owner,
+    queue::{Message, QueueUrl, Sender},
+    sqs::{Delivery, Inbox, Verdict},
+    telemetry::chain,
+    worker::{Invocation, backoff, unused},
+};
+use tracing::{error, info, warn};
+
+/// The function's surroundings.
+#[derive(Clone, Debug)]
+pub struct Eraser {
+    /// Ends the command that an unreadable message seems to be about.
+    pub ledger: Ledger,
+    /// The owners' rows.
+    pub erasures: Erasures,
+    /// The queue it reads.
+    pub inbox: Inbox,
+    /// Sends what is left to a later delivery.
+    pub sender: Sender,
+    /// Where erasures are queued.
+    pub queue: QueueUrl,
+    /// Where unreadable messages are kept for an operator.
+    pub malformed: QueueUrl,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What a delivery leaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Left {
+    /// Nothing: the erasure is done, or was done, or is another by now.
+    Nothing,
+    /// Another sweep, after this long.
+    More(Duration),
+}
+
+impl Eraser {
+    /// Takes one delivery to its verdict.
+    pub async fn deliver(&self, delivery: &Delivery, invocation: Invocation) -> Verdict {
+        let message = match Message::parse(&delivery.body) {
+            Ok(message) => message,
+            Err(unusable) => {
+                let (now, kept_in) = (self.clock.now(), &self.malformed);
+                return unused(
+                    &self.ledger,
+                    &self.sender,
+                    kept_in,
+                    delivery,
+                    &unusable,
+                    now,
+                )
+                .await;
+            }
+        };
+        let Message::Erase {
+            owner,
+            requested_at,
+        } = &message
+        else {
+            error!(
+                sqs.message_id = delivery.message_id,
+                "a message of another worker's kind"
+            );
+            return Verdict::Again;
+        };
+        let after = match self.erase(owner, *requested_at, invocation).await {
+            Ok(Left::Nothing) => return Verdict::Done,
+            Ok(Left::More(after)) => after,
+            Err(error) => {
+                warn!(owner = owner.hashed(), error = %chain(&error), "an erasure was interrupted; its message comes again");
+                let pause = backoff(delivery.receives);
+                self.inbox.come_again_after(delivery, pause).await;
+                return Verdict::Again;
+            }
+        };
+        match self.sender.send(&self.queue, &message, after).await {
+            Ok(()) => Verdict::Done,
+            Err(error) => {
+                error!(owner = owner.hashed(), error = %chain(&error), "the rest of an erasure was not sent on; this message comes again");
+                Verdict::Again
+            }
+        }
+    }
+
+    async fn erase(
+        &self,
+        owner: &Owner,
+        requested_at: Timestamp,
+        invocation: Invocation,
+    ) -> Result<Left, ErasureError> {
+        let began = self.clock.now();
+        let standing = self.erasures.read(owner).await?;
+        let is_this = standing.is_some_and(|erasure| {
+            erasure.requested_at == requested_at && erasure.completed_at.is_none()
+        });
+        if !is_this {
+            info!(
+                owner = owner.hashed(),
+                "an erasure that is done, or another by now"
+            );
+            return Ok(Left::Nothing);
+        }
+        let settled = requested_at + SETTLES_AFTER;
+        match self.erasures.sweep(owner, invocation.work_until()).await? {
+            Swept::OutOfTime { deleted } => {
+                info!(
+                    owner = owner.hashed(),
+                    deleted, "an erasure goes on in a later delivery"
+                );
+                Ok(Left::More(Duration::ZERO))
+            }
+            Swept::Everything { deleted } if began < settled => {
+                info!(
+                    owner = owner.hashed(),
+                    deleted, "an owner's rows are gone; once more, when all admissions have ended"
+                );
+                Ok(Left::More(settled.since(self.clock.now())))
+            }
+            Swept::Everything { deleted } => {
+                let now = self.clock.now();
+                let completed = self.erasures.complete(owner, requested_at, now).await?;
+                info!(
+                    owner = owner.hashed(),
+                    deleted, completed, "an owner is erased"
+                );
+                Ok(Left::Nothing)
+            }
+        }
+    }
+}

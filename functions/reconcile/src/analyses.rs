@@ -1,0 +1,168 @@
+//! Analyses that need attention: what was called back and not recorded is sent on, what was lost is failed. And owners for
+//! whom automation is to look for more.
+
+use std::time::Duration;
+
+use security_agent::{
+    Timestamp,
+    analyses::{AnalysesError, DueAnalysis},
+    analysis::{Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, FailureCode},
+    automation::log_failure,
+    findings::FindingRecord,
+    giving_up,
+    queue::Message,
+    telemetry::chain,
+};
+use tracing::{error, warn};
+
+use crate::{PAGE, Reconciler, Run, each_page};
+
+/// How long a message that was sent on has before another is.
+const SENT_ON_FOR: Duration = Duration::from_secs(120);
+
+impl Reconciler {
+    /// Goes through the analyses of one shard that are due, oldest first.
+    pub(crate) async fn analyses(&self, run: &Run, shard: u8) {
+        let analyses = &self.automation.analyses;
+        let read = async |after| analyses.due(shard, PAGE, after, run.now).await;
+        each_page(run, read, async |due| {
+            for due in due {
+                if !run.has_time() {
+                    return;
+                }
+                self.attend_to_analysis(run, &due).await;
+            }
+        })
+        .await;
+    }
+
+    async fn attend_to_analysis(&self, run: &Run, due: &DueAnalysis) {
+        let DueAnalysis { owner, finding } = due;
+        let record = match self.automation.findings.read_alone(owner, *finding).await {
+            Ok(record) => record,
+            Err(error) => {
+                error!(finding.id = %finding, error = %chain(&error), "a due analysis cannot be read");
+                return run.count(|report| report.errors += 1);
+            }
+        };
+        let now = self.clock.now();
+        let seen = record.and_then(|record| {
+            let analysis = record.analysis.clone()?;
+            (analysis.status.in_flight() && analysis.due_at.is_some_and(|due| due <= now))
+                .then_some((record, analysis))
+        });
+        let Some((record, seen)) = seen else {
+            return run.count(|report| report.raced += 1);
+        };
+        let attended = match &seen.called_back {
+            Some(_) => self.send_on(run, due, &seen, now).await,
+            None => self.lose(run, due, &record, &seen, now).await,
+        };
+        match attended {
+            Ok(true) => {}
+            // The worker, a call back or an overlapping run was quicker.
+            Ok(false) => run.count(|report| report.raced += 1),
+            Err(error) => {
+                error!(finding.id = %finding, error = %chain(&error), "a due analysis could not be attended to");
+                run.count(|report| report.errors += 1);
+            }
+        }
+    }
+
+    /// Has a call back recorded that is on the row: its message was lost, or failed on every delivery.
+    async fn send_on(
+        &self,
+        run: &Run,
+        due: &DueAnalysis,
+        seen: &Analysis,
+        now: Timestamp,
+    ) -> Result<bool, AnalysesError> {
+        let DueAnalysis { owner, finding } = due;
+        let analyses = &self.automation.analyses;
+        // First the next look: should this run die, or the message be lost again, there is another.
+        if !analyses
+            .postpone(owner, *finding, seen, now + SENT_ON_FOR)
+            .await?
+        {
+            return Ok(false);
+        }
+        let message = Message::CallBack {
+            owner: owner.clone(),
+            finding: *finding,
+            attempt: seen.attempt,
+        };
+        let sent = self
+            .sender
+            .send(&self.callback_queue, &message, Duration::ZERO)
+            .await;
+        match sent {
+            Ok(()) => run.count(|report| report.sent_on += 1),
+            Err(error) => {
+                error!(command.id = %seen.attempt, error = %chain(&error), "a call back could not be sent on; it comes again in two minutes");
+                run.count(|report| report.unsent += 1);
+            }
+        }
+        Ok(true)
+    }
+
+    /// Fails an analysis that nothing was heard of in time, and frees its slot.
+    async fn lose(
+        &self,
+        run: &Run,
+        due: &DueAnalysis,
+        record: &FindingRecord,
+        seen: &Analysis,
+        now: Timestamp,
+    ) -> Result<bool, AnalysesError> {
+        let DueAnalysis { owner, finding } = due;
+        let analyses = &self.automation.analyses;
+        let outcome = AnalysisOutcome::Failed(FailureCode::run_lost());
+        let never_began =
+            seen.status == AnalysisStatus::Pending && seen.begun_by == BegunBy::Automation;
+        let writes = if never_began {
+            giving_up::failed(analyses, &self.audit, owner, record, seen, &outcome, now)
+        } else {
+            let event = giving_up::analysis_event(*finding, seen, &outcome, now);
+            analyses
+                .ended(owner, *finding, seen, &outcome, now)
+                .and(self.audit.record(owner, &event))
+        };
+        let lost = analyses.write(*finding, "a lost analysis", writes).await?;
+        if lost {
+            warn!(
+                owner = owner.hashed(),
+                finding.id = %finding,
+                command.id = %seen.attempt,
+                analysis.status = seen.status.as_str(),
+                age_ms = u64::try_from(now.since(seen.begun_at).as_millis()).unwrap_or(u64::MAX),
+                "nothing was heard of the analysis in time; it has failed"
+            );
+            run.count(|report| report.lost += 1);
+        }
+        Ok(lost)
+    }
+
+    /// Goes through the owners of one shard for whom automation is to look for more.
+    pub(crate) async fn automation(&self, run: &Run, shard: u8) {
+        let analyses = &self.automation.analyses;
+        let read = async |after| analyses.due_automation(shard, PAGE, after, run.now).await;
+        each_page(run, read, async |due| {
+            for due in due {
+                if !run.has_time() {
+                    return;
+                }
+                match self.automation.advance(&due.owner, self.clock.now()).await {
+                    Ok(begun) => {
+                        let begun = u32::try_from(begun).unwrap_or(u32::MAX);
+                        run.count(|report| report.automated += begun);
+                    }
+                    Err(error) => {
+                        log_failure(&due.owner, &error);
+                        run.count(|report| report.errors += 1);
+                    }
+                }
+            }
+        })
+        .await;
+    }
+}

@@ -1,0 +1,70 @@
+//! Erasures that should have been done by now: each is sent again.
+
+use std::time::Duration;
+
+use security_agent::{
+    erasure::{DueErasure, ErasureError, RESUMED_AFTER},
+    queue::Message,
+    telemetry::chain,
+};
+use tracing::{error, warn};
+
+use crate::{PAGE, Reconciler, Run, each_page};
+
+impl Reconciler {
+    /// Goes through the erasures that are due.
+    pub(crate) async fn erasures(&self, run: &Run, shard: u8) {
+        let read = async |after| self.erasures.due(shard, PAGE, after, run.now).await;
+        each_page(run, read, async |due| {
+            for due in due {
+                if !run.has_time() {
+                    return;
+                }
+                match self.resume(run, &due).await {
+                    Ok(true) => {}
+                    Ok(false) => run.count(|report| report.raced += 1),
+                    Err(error) => {
+                        error!(owner = due.owner.hashed(), error = %chain(&error), "an erasure could not be resumed");
+                        run.count(|report| report.errors += 1);
+                    }
+                }
+            }
+        })
+        .await;
+    }
+
+    async fn resume(&self, run: &Run, due: &DueErasure) -> Result<bool, ErasureError> {
+        let until = self.clock.now() + RESUMED_AFTER;
+        if !self.erasures.postpone(due, until).await? {
+            return Ok(false);
+        }
+        let Some(erasure) = self.erasures.read(&due.owner).await? else {
+            return Ok(false);
+        };
+        if erasure.completed_at.is_some() {
+            return Ok(false);
+        }
+        let message = Message::Erase {
+            owner: due.owner.clone(),
+            requested_at: erasure.requested_at,
+        };
+        match self
+            .sender
+            .send(&self.erase_queue, &message, Duration::ZERO)
+            .await
+        {
+            Ok(()) => {
+                warn!(
+                    owner = due.owner.hashed(),
+                    "an erasure that was not done is resumed"
+                );
+                run.count(|report| report.resumed += 1);
+            }
+            Err(error) => {
+                error!(owner = due.owner.hashed(), error = %chain(&error), "an erasure could not be sent again");
+                run.count(|report| report.unsent += 1);
+            }
+        }
+        Ok(true)
+    }
+}

@@ -1,0 +1,38 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    environment::{self, InvalidEnvironment},
+    lifecycle::Timeouts,
+    queue::QueueUrl,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub timeouts: Timeouts,
+    /// `CALLBACK_QUEUE_URL`: what the agent called back with.
+    pub queue: QueueUrl,
+    /// `DISMISS_QUEUE_URL`: dismissals, for automation's own.
+    pub dismiss_queue: QueueUrl,
+    /// `ANALYSE_QUEUE_URL`: launches of analyses, for automation's own.
+    pub analyse_queue: QueueUrl,
+    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    pub malformed_queue: QueueUrl,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            timeouts: environment::timeouts()?,
+            queue: environment::read("CALLBACK_QUEUE_URL")?,
+            dismiss_queue: environment::read("DISMISS_QUEUE_URL")?,
+            analyse_queue: environment::read("ANALYSE_QUEUE_URL")?,
+            malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+        })
+    }
+}

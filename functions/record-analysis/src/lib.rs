@@ -1,0 +1,236 @@
+//! The record-analysis function: records what the agent called back with.
+//!
+//! The call back itself is on the finding's row, where the API put it before it acknowledged; a message only says that it is
+//! there. Result, freed slot, audit event and, where the owner wants it, the dismissal that the result recommends are
+//! written in one transaction. A message of an earlier attempt, of an analysis that has ended or of an owner who is gone
+//! finds nothing to do. Should every delivery fail, the call back stays where it is, and the reconciler sends another
+//! message.
+
+mod config;
+
+pub use config::Config;
+
+use security_agent::{
+    Timestamp,
+    analysis::{Analysis, AnalysisOutcome, AnalysisResult, Exploitability, SuggestedAction},
+    audit::Audit,
+    automation::{self, Automation},
+    clock::Clock,
+    command::{Action, Actor, Command, CommandId, DismissComment, Origin},
+    finding::{DismissReason, FindingId, FindingStatus},
+    findings::FindingRecord,
+    giving_up::analysis_event,
+    ledger::NewCommand,
+    owner::Owner,
+    queue::{Message, QueueUrl},
+    settings::Settings,
+    sqs::{Delivery, Inbox, Verdict},
+    table::Writes,
+    telemetry::chain,
+    worker::{backoff, unused},
+};
+use tracing::{error, info, warn};
+
+/// How often the finding may change between our read and our write.
+const TRIES: usize = 5;
+
+/// The function's surroundings.
+#[derive(Clone, Debug)]
+pub struct Recorder {
+    /// What follows from a result, and the stores.
+    pub automation: Automation,
+    /// What was done, by whom.
+    pub audit: Audit,
+    /// The queue it reads.
+    pub inbox: Inbox,
+    /// Where dismissals are queued.
+    pub dismiss_queue: QueueUrl,
+    /// Where unreadable messages are kept for an operator.
+    pub malformed: QueueUrl,
+    /// The time.
+    pub clock: Clock,
+}
+
+/// What became of a call back.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Recorded {
+    /// It is recorded; with the dismissal that was admitted for it.
+    Now(Option<Box<Command>>),
+    /// There is nothing to record.
+    Stale,
+    /// The finding kept changing.
+    Contended,
+}
+
+type Failure = Box<dyn std::error::Error>;
+
+impl Recorder {
+    /// Takes one delivery to its verdict.
+    pub async fn deliver(&self, delivery: &Delivery) -> Verdict {
+        let message = match Message::parse(&delivery.body) {
+            Ok(message) => message,
+            Err(unusable) => {
+                let Automation { ledger, sender, .. } = &self.automation;
+                let (now, kept_in) = (self.clock.now(), &self.malformed);
+                return unused(ledger, sender, kept_in, delivery, &unusable, now).await;
+            }
+        };
+        let Message::CallBack {
+            owner,
+            finding,
+            attempt,
+        } = message
+        else {
+            error!(
+                sqs.message_id = delivery.message_id,
+                "a message of another worker's kind"
+            );
+            return Verdict::Again;
+        };
+        match self.record(&owner, finding, attempt).await {
+            Ok(Recorded::Now(dismissal)) => {
+                if let Some(dismissal) = dismissal {
+                    let sender = &self.automation.sender;
+                    automation::send(sender, &self.dismiss_queue, &dismissal).await;
+                }
+                if let Err(error) = self.automation.advance(&owner, self.clock.now()).await {
+                    automation::log_failure(&owner, &error);
+                }
+                Verdict::Done
+            }
+            Ok(Recorded::Stale) => {
+                info!(owner = owner.hashed(), finding.id = %finding, command.id = %attempt, "a call back that is stale, or recorded already");
+                Verdict::Done
+            }
+            Ok(Recorded::Contended) => self.again(delivery, attempt, None).await,
+            Err(error) => self.again(delivery, attempt, Some(error.as_ref())).await,
+        }
+    }
+
+    async fn record(
+        &self,
+        owner: &Owner,
+        finding: FindingId,
+        attempt: CommandId,
+    ) -> Result<Recorded, Failure> {
+        let Automation {
+            owners,
+            findings,
+            analyses,
+            ..
+        } = &self.automation;
+        for _ in 0..TRIES {
+            let (record, configured) =
+                tokio::join!(findings.read_alone(owner, finding), owners.read(owner));
+            let (record, settings) = (record?, configured?.settings);
+            let Some((record, seen)) = record.and_then(|record| waiting(record, attempt)) else {
+                return Ok(Recorded::Stale);
+            };
+            let Some(call_back) = &seen.called_back else {
+                return Ok(Recorded::Stale);
+            };
+            let (now, outcome) = (self.clock.now(), &call_back.outcome);
+            let event = analysis_event(finding, &seen, outcome, now);
+            let (dismissal, admission) = self.dismissal(owner, &settings, &record, outcome, now);
+            let writes = analyses
+                .ended(owner, finding, &seen, outcome, now)
+                .and(self.audit.record(owner, &event))
+                .and(admission);
+            if analyses.write(finding, "a call back", writes).await? {
+                info!(
+                    owner = owner.hashed(),
+                    finding.id = %finding,
+                    command.id = %attempt,
+                    analysis.status = event.action.as_str(),
+                    "a call back is recorded"
+                );
+                return Ok(Recorded::Now(dismissal.map(Box::new)));
+            }
+        }
+        Ok(Recorded::Contended)
+    }
+
+    /// The dismissal that a result recommends, if the owner wants it made: the command, and the write that admits it.
+    fn dismissal(
+        &self,
+        owner: &Owner,
+        settings: &Settings,
+        record: &FindingRecord,
+        outcome: &AnalysisOutcome,
+        now: Timestamp,
+    ) -> (Option<Command>, Writes) {
+        let AnalysisOutcome::Completed(result) = outcome else {
+            return (None, Writes::default());
+        };
+        let wanted = settings.enabled
+            && settings.auto_dismiss.enabled
+            && record.finding.status == FindingStatus::Open
+            && result.suggested_action == SuggestedAction::Dismiss
+            && result
+                .confidence
+                .at_least(settings.auto_dismiss.min_confidence);
+        if !wanted {
+            return (None, Writes::default());
+        }
+        let new = NewCommand {
+            owner: owner.clone(),
+            action: Action::DismissFinding {
+                finding: record.finding.id,
+                reason: reason(result),
+                comment: comment(),
+            },
+            origin: Origin::AutoDismiss,
+            actor: Actor::SecurityAgent,
+            key: None,
+        };
+        let (command, admission) = self.automation.ledger.admission(&new, now);
+        (Some(command), admission)
+    }
+
+    async fn again(
+        &self,
+        delivery: &Delivery,
+        attempt: CommandId,
+        error: Option<&(dyn std::error::Error + 'static)>,
+    ) -> Verdict {
+        let error = error.map_or_else(|| "the finding keeps changing".to_owned(), chain);
+        warn!(command.id = %attempt, receives = delivery.receives, error, "a call back could not be recorded; its message comes again");
+        let pause = backoff(delivery.receives);
+        self.inbox.come_again_after(delivery, pause).await;
+        Verdict::Again
+    }
+}
+
+/// The analysis that waits for this attempt's call back to be recorded.
+fn waiting(record: FindingRecord, attempt: CommandId) -> Option<(FindingRecord, Analysis)> {
+    let analysis = record.analysis.clone()?;
+    (analysis.attempt == attempt && analysis.status.in_flight()).then_some((record, analysis))
+}
+
+/// Why a finding is dismissed that the agent recommends to dismiss, in GitHub's words.
+fn reason(result: &AnalysisResult) -> DismissReason {
+    match result.exploitability {
+        Exploitability::NotExploitable if result.usage_locations.is_empty() => {
+            DismissReason::NotUsed
+        }
+        Exploitability::NotExploitable | Exploitability::Exploitable | Exploitability::Unknown => {
+            DismissReason::TolerableRisk
+        }
+    }
+}
+
+fn comment() -> Option<DismissComment> {
+    "Dismissed by Security Agent, as its analysis recommends and its configuration allows."
+        .parse()
+        .ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_automation_says_to_a_dismissal_is_a_comment_that_github_takes() {
+        assert!(comment().is_some());
+    }
+}

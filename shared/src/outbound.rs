@@ -1,0 +1,170 @@
+//! HTTP to the one host that is configured: GitHub's API, the agent's. Knows neither.
+
+use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
+
+use reqwest::{Client, Response, Url, header::HeaderMap};
+
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// The root of an HTTP API, such as `https://api.github.com` or `https://host/api/v3`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BaseUrl(Url);
+
+/// The text cannot be the root of an API.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum InvalidBaseUrl {
+    /// It is no URL with a host.
+    #[error("not an absolute URL")]
+    NotAbsolute,
+    /// Tokens would travel in the open.
+    #[error("neither https nor http on a loopback host")]
+    Insecure,
+    /// It has a part that the root of an API does not have.
+    #[error("has credentials, a query or a fragment")]
+    Excess,
+}
+
+impl FromStr for BaseUrl {
+    type Err = InvalidBaseUrl;
+    fn from_str(text: &str) -> Result<Self, InvalidBaseUrl> {
+        let mut url = Url::parse(text).map_err(|_| InvalidBaseUrl::NotAbsolute)?;
+        let host = url.host_str().ok_or(InvalidBaseUrl::NotAbsolute)?;
+        let ip = host
+            .trim_start_matches('[')
+            .trim_end_matches(']')
+            .parse::<IpAddr>();
+        let loopback = host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback());
+        if !(url.scheme() == "https" || url.scheme() == "http" && loopback) {
+            return Err(InvalidBaseUrl::Insecure);
+        }
+        if !url.username().is_empty()
+            || url.password().is_some()
+            || url.query().is_some()
+            || url.fragment().is_some()
+        {
+            return Err(InvalidBaseUrl::Excess);
+        }
+        let root = url.path().trim_end_matches('/').to_owned();
+        url.set_path(&root);
+        Ok(Self(url))
+    }
+}
+
+impl fmt::Display for BaseUrl {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl BaseUrl {
+    /// Whether tokens travel encrypted; they need not on the loopback interface.
+    pub(crate) fn is_https(&self) -> bool {
+        self.0.scheme() == "https"
+    }
+
+    /// Whether `url` has this scheme, host and port, and no credentials of its own.
+    pub(crate) fn is_origin_of(&self, url: &Url) -> bool {
+        self.0.origin() == url.origin() && url.username().is_empty() && url.password().is_none()
+    }
+
+    /// The URL of `path`, which starts with a slash and may end with a query.
+    pub(crate) fn at(&self, path: fmt::Arguments<'_>) -> Url {
+        let root = self.0.as_str().trim_end_matches('/');
+        Url::parse(&format!("{root}{path}"))
+            .expect("an absolute URL with a path made of numbers and checked names")
+    }
+
+    /// The path of the root, without a slash at the end.
+    pub(crate) fn root(&self) -> &str {
+        self.0.path().trim_end_matches('/')
+    }
+}
+
+/// A client for this host and no other: no proxy from the environment, no redirects, no tries of its own.
+pub(crate) fn client(
+    base: &BaseUrl,
+    headers: HeaderMap,
+    timeout: Duration,
+) -> Result<Client, reqwest::Error> {
+    let builder = Client::builder()
+        .default_headers(headers)
+        .user_agent(concat!("security-agent/", env!("CARGO_PKG_VERSION")))
+        // Or the environment could name a proxy, and the token pass through it.
+        .no_proxy()
+        .redirect(reqwest::redirect::Policy::none())
+        .referer(false)
+        .retry(reqwest::retry::never())
+        .connect_timeout(CONNECT_TIMEOUT)
+        .timeout(timeout);
+    let builder = if base.is_https() {
+        builder.https_only(true)
+    } else {
+        // The loopback interface needs no certificates, and a machine need not have any.
+        builder.tls_certs_only([])
+    };
+    builder.build()
+}
+
+/// The body of an answer, or nothing if it is longer than `largest`: cut short, it could not be read as what it should be.
+pub(crate) async fn body(
+    response: &mut Response,
+    largest: usize,
+) -> Result<Vec<u8>, reqwest::Error> {
+    let mut body = Vec::new();
+    while let Some(chunk) = response.chunk().await? {
+        if body.len() + chunk.len() > largest {
+            return Ok(Vec::new());
+        }
+        body.extend_from_slice(&chunk);
+    }
+    Ok(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn tokens_travel_in_the_open_only_on_the_loopback_interface() {
+        for text in [
+            "https://api.github.com",
+            "https://ghe.example/api/v3/",
+            "http://127.0.0.1:8080",
+            "http://[::1]:1/x",
+            "http://localhost",
+        ] {
+            assert!(text.parse::<BaseUrl>().is_ok(), "{text}");
+        }
+        for text in [
+            "http://api.github.com",
+            "http://127.0.0.1.evil.example",
+            "http://localhost.evil.example",
+            "ftp://127.0.0.1",
+        ] {
+            assert_eq!(
+                text.parse::<BaseUrl>(),
+                Err(InvalidBaseUrl::Insecure),
+                "{text}"
+            );
+        }
+        for text in ["", "api.github.com", "/api", "https://"] {
+            assert_eq!(
+                text.parse::<BaseUrl>(),
+                Err(InvalidBaseUrl::NotAbsolute),
+                "{text}"
+            );
+        }
+        for text in [
+            "https://a@api.github.com",
+            "https://:b@api.github.com",
+            "https://api.github.com?a",
+            "https://api.github.com#a",
+        ] {
+            assert_eq!(
+                text.parse::<BaseUrl>(),
+                Err(InvalidBaseUrl::Excess),
+                "{text}"
+            );
+        }
+    }
+}

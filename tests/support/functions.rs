@@ -1,0 +1,57 @@
+//! Functions over a table and queues of a test's own.
+
+use reconcile::Reconciler;
+use security_agent::{
+    Timestamp,
+    analyses::Analyses,
+    audit::Audit,
+    automation::Automation,
+    clock::Clock,
+    erasure::Erasures,
+    findings::Findings,
+    ledger::Ledger,
+    owners::Owners,
+    queue::{CommandQueues, QueueUrl},
+    table::Table,
+};
+
+use crate::{NOON, TIMEOUTS, TestQueues};
+
+/// What starts by itself, over this table; launches are queued in `queue`.
+pub fn automation(table: &Table, queues: &TestQueues, queue: &QueueUrl) -> Automation {
+    Automation {
+        ledger: Ledger::new(table.clone(), TIMEOUTS),
+        owners: Owners::new(table.clone()),
+        findings: Findings::new(table.clone()),
+        analyses: Analyses::new(table.clone()),
+        sender: queues.sender(),
+        queue: queue.clone(),
+    }
+}
+
+/// A reconciler at noon, over this table; everything but scheduled syncs is queued in `queue`.
+pub fn reconciler(
+    table: Table,
+    queues: &TestQueues,
+    queue: &QueueUrl,
+    scheduled: &QueueUrl,
+) -> Reconciler {
+    let noon: fn() -> Timestamp = || NOON;
+    Reconciler {
+        ledger: Ledger::new(table.clone(), TIMEOUTS),
+        owners: Owners::new(table.clone()),
+        automation: automation(&table, queues, queue),
+        audit: Audit::new(table.clone()),
+        erasures: Erasures::new(table),
+        sender: queues.sender(),
+        queues: CommandQueues {
+            sync: queue.clone(),
+            dismiss: queue.clone(),
+            analyse: queue.clone(),
+        },
+        scheduled_queue: scheduled.clone(),
+        callback_queue: queue.clone(),
+        erase_queue: queue.clone(),
+        clock: Clock::new(noon),
+    }
+}
