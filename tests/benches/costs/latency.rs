@@ -38,7 +38,7 @@ pub(crate) async fn measure(binaries: &Path) -> Result<()> {
         first.push(sync(&stack, &owner, owner.enable()).await?);
         owner.has_every_finding().await?;
         let body = json!({"type": "sync"});
-        again.push(sync(&stack, &owner, owner.sync(&body, None)).await?);
+        again.push(sync(&stack, &owner, owner.ask(&body, None)).await?);
     }
     let columns = ["", "cold", "median", "range", "replaced", "aim"];
     let heading = format!(
@@ -131,7 +131,7 @@ async fn admissions(stack: &Stack) -> Result<()> {
     let mut taken = Vec::new();
     for admission in 0..ADMISSIONS + 20 {
         let asked = Instant::now();
-        owner.sync(&json!({"type": "sync"}), None).await?;
+        owner.ask(&json!({"type": "sync"}), None).await?;
         // The first few start processes and connections.
         if admission >= 20 {
             taken.push(asked.elapsed().as_secs_f64() * 1e3);

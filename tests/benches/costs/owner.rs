@@ -66,8 +66,14 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Asks for a sync.
-    pub(crate) async fn sync(&self, body: &Value, key: Option<&str>) -> Result<Value> {
+    /// Has everything deleted.
+    pub(crate) async fn erase(&self) -> Result<Value> {
+        let request = self.stack.request(Method::DELETE, "/v1/owners/me");
+        answer(request.bearer_auth(&self.token)).await
+    }
+
+    /// Asks for a command.
+    pub(crate) async fn ask(&self, body: &Value, key: Option<&str>) -> Result<Value> {
         let mut request = self.request(Method::POST, "commands").json(body);
         if let Some(key) = key {
             request = request.header("idempotency-key", key);

@@ -36,13 +36,13 @@ async fn commands(stack: &Stack, steps: &mut Steps) -> Result<()> {
     let owner = Owner::connected(stack, "commands").await?;
     let body = json!({"type": "sync"});
     stack.hold_workers().await?;
-    let admit = owner.sync(&body, None);
+    let admit = owner.ask(&body, None);
     let first = steps.of(stack, "admission", "api", admit).await?;
-    let admit = owner.sync(&body, Some("a-key"));
+    let admit = owner.ask(&body, Some("a-key"));
     let second = steps
         .of(stack, "admission with a key", "api", admit)
         .await?;
-    let admit = owner.sync(&body, Some("a-key"));
+    let admit = owner.ask(&body, Some("a-key"));
     let replayed = steps.of(stack, "its replay", "api", admit).await?;
     if id(&second) != id(&replayed) {
         return Err(format!("{replayed} is no replay of {second}").into());
@@ -53,7 +53,7 @@ async fn commands(stack: &Stack, steps: &mut Steps) -> Result<()> {
         .of(stack, "poll of a command", "api", owner.get(&path))
         .await?;
     while ids.len() < MANY {
-        ids.push(id(&owner.sync(&body, None).await?).to_owned());
+        ids.push(id(&owner.ask(&body, None).await?).to_owned());
     }
     let path = format!("commands?ids={}", ids.join(","));
     let poll = steps
@@ -121,15 +121,75 @@ async fn findings(stack: &Stack, steps: &mut Steps) -> Result<()> {
             json!({"type": "sync", "repository": "acme-appsec/zeppelin"}),
         ),
     ] {
-        let again = async { owner.completed(&owner.sync(&body, None).await?).await };
+        let again = async { owner.completed(&owner.ask(&body, None).await?).await };
         steps.of(stack, step, "sync", again).await?;
         stack.idle().await?;
     }
+    owner.has_every_finding().await?;
+    acting(stack, &owner, steps).await?;
     let run = async { stack.post("/local/schedules/reconcile", &json!({})).await };
     steps
         .of(stack, "reconcile, nothing due", "reconcile", run)
         .await?;
-    owner.has_every_finding().await
+    let erase = async {
+        owner.erase().await?;
+        stack.idle().await?;
+        Ok(Value::Null)
+    };
+    steps
+        .of(stack, "erasure of 486 findings", "erase", erase)
+        .await?;
+    Ok(())
+}
+
+/// A dismissal and an analysis of findings that are there.
+async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<()> {
+    let open = owner.get("findings?status=open&limit=5").await?;
+    let finding = |place: usize| open["findings"][place]["id"].clone();
+    let dismissal = |place| json!({"type": "dismiss_finding", "findingId": finding(place), "reason": "not_used"});
+    let launch = |place| json!({"type": "start_analysis", "findingId": finding(place)});
+
+    // The first of each signs in to GitHub, or to the agent, and is not counted.
+    for command in [dismissal(0), launch(1)] {
+        owner.completed(&owner.ask(&command, None).await?).await?;
+    }
+    stack.analyses_settled().await?;
+    let body = dismissal(2);
+    let admit = owner.ask(&body, None);
+    let admitted = steps
+        .of(stack, "admission of a dismissal", "api", admit)
+        .await?;
+    owner.completed(&admitted).await?;
+    stack.idle().await?;
+    let work = async { owner.completed(&owner.ask(&dismissal(4), None).await?).await };
+    steps.of(stack, "dismissal", "dismiss", work).await?;
+    stack.idle().await?;
+
+    let faults = "/local/agent/faults";
+    let hold = json!({"operation": "callback", "effect": "hold"});
+    stack.post(faults, &hold).await?;
+    let work = async { owner.completed(&owner.ask(&launch(3), None).await?).await };
+    steps
+        .of(stack, "launch of an analysis", "analyse", work)
+        .await?;
+    stack.idle().await?;
+    let call_back = async {
+        stack.clear_agent_faults().await?;
+        stack.analyses_settled().await?;
+        stack.idle().await?;
+        Ok(Value::Null)
+    };
+    steps.of(stack, "call back", "api", call_back).await?;
+    let nothing = async { Ok(Value::Null) };
+    steps
+        .counted(stack, "its recording", "record-analysis", nothing)
+        .await?;
+    stack.idle().await?;
+    let events = owner.get("audit-events");
+    steps
+        .of(stack, "page of audit events", "api", events)
+        .await?;
+    Ok(())
 }
 
 /// A stack whose commands stall after a second without a worker.
@@ -138,7 +198,7 @@ async fn reconciling(binaries: &Path, steps: &mut Steps) -> Result<()> {
     let owner = Owner::connected(&stack, "stalled").await?;
     stack.hold_workers().await?;
     for _ in 0..MANY {
-        owner.sync(&json!({"type": "sync"}), None).await?;
+        owner.ask(&json!({"type": "sync"}), None).await?;
     }
     sleep(Duration::from_millis(1_100)).await;
     let run = async { stack.post("/local/schedules/reconcile", &json!({})).await };
@@ -165,12 +225,23 @@ impl Steps {
         function: &str,
         work: impl Future<Output = Result<Value>>,
     ) -> Result<Value> {
-        let github_before = stack.github_calls().await?;
         stack.count_anew().await?;
+        self.counted(stack, step, function, work).await
+    }
+
+    /// Likewise, of what has been counted already.
+    async fn counted(
+        &mut self,
+        stack: &Stack,
+        step: &str,
+        function: &str,
+        work: impl Future<Output = Result<Value>>,
+    ) -> Result<Value> {
+        let github_before = stack.github_calls().await?;
         let done = work.await.map_err(|error| format!("{step}: {error}"))?;
         let usage = stack.usage(function).await?;
         let github = match function {
-            "sync" => stack.github_calls().await? - github_before,
+            "sync" | "dismiss" | "analyse" => stack.github_calls().await? - github_before,
             _ => 0,
         };
         self.0.push([

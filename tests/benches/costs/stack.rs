@@ -120,6 +120,27 @@ impl Stack {
         self.delete("/local/github/faults").await
     }
 
+    /// Lets the agent call back again.
+    pub(crate) async fn clear_agent_faults(&self) -> Result<()> {
+        self.delete("/local/agent/faults").await
+    }
+
+    /// Waits until the agent owes no call back.
+    pub(crate) async fn analyses_settled(&self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let sessions = self.get("/local/agent/sessions").await?;
+            let owed = sessions.as_array().into_iter().flatten();
+            if owed.clone().all(|session| session["settled"] == true) {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(format!("the agent never calls back: {sessions}").into());
+            }
+            sleep(Duration::from_millis(20)).await;
+        }
+    }
+
     /// Waits until no queue that a function reads holds a message.
     pub(crate) async fn idle(&self) -> Result<()> {
         let deadline = Instant::now() + PATIENCE;
