@@ -95,7 +95,7 @@ impl Connector {
     }
 
     /// Connects the owner, to the simulator's installation unless another is named. One that is connected to it
-    /// already stays exactly as it is. With GitHub itself, an owner for whom none is named stays unconnected.
+    /// already stays exactly as it is, and one that is being erased stays unconnected. With GitHub itself, an owner for whom none is named stays unconnected.
     pub async fn connect(
         &self,
         owner: &Owner,
@@ -110,7 +110,9 @@ impl Connector {
             return Ok(());
         };
         let found = self.owners.read(owner).await?.integration;
-        if found.is_some_and(|integration| integration.installation == installation) {
+        let same = found.is_some_and(|integration| integration.installation == installation);
+        // A stack that was killed between the two writes below has left an owner without repositories.
+        if same && !self.repositories.read(owner).await?.is_empty() {
             return Ok(());
         }
         let connection = match &self.source {
@@ -128,9 +130,14 @@ impl Connector {
             }
         };
         // Repositories are recorded of a connected owner only.
-        self.owners
-            .connect(owner, installation, connection.can_read_alerts, now)
-            .await?;
+        let connected = self
+            .owners
+            .connect(owner, installation, connection.can_read_alerts, now);
+        match connected.await {
+            // Whoever is being erased may still look at how far that is.
+            Err(OwnersError::BeingErased) => return Ok(()),
+            connected => connected?,
+        }
         self.repositories
             .record(owner, &connection.listings, now)
             .await?;

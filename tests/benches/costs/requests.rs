@@ -161,7 +161,11 @@ async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<(
         .await?;
     owner.completed(&admitted).await?;
     stack.idle().await?;
-    let work = async { owner.completed(&owner.ask(&dismissal(4), None).await?).await };
+    let work = async {
+        owner
+            .completed(&owner.ask(&dismissal(4), None).await?)
+            .await
+    };
     steps.of(stack, "dismissal", "dismiss", work).await?;
     stack.idle().await?;
 
