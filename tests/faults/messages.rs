@@ -9,6 +9,8 @@ use crate::scene::Scene;
 /// The messages as version 1 writes them. What is in flight during a deployment looks so.
 const COMMAND: &str = include_str!("../fixtures/messages/v1/command.json");
 const SCHEDULED_SYNC: &str = include_str!("../fixtures/messages/v1/scheduled-sync.json");
+const CALL_BACK: &str = include_str!("../fixtures/messages/v1/call-back.json");
+const ERASE: &str = include_str!("../fixtures/messages/v1/erase.json");
 
 /// The same message with other or further fields.
 fn with(message: &str, fields: &Value) -> String {
@@ -82,7 +84,7 @@ async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
 
 #[test]
 fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
-    for fixture in [COMMAND, SCHEDULED_SYNC] {
+    for fixture in [COMMAND, SCHEDULED_SYNC, CALL_BACK, ERASE] {
         let message = Message::parse(fixture).expect("it can be read");
         assert_eq!(message.body(), fixture.trim_end());
         let extended = with(fixture, &json!({"priority": "high", "trace": {"id": 7}}));
