@@ -19,16 +19,16 @@ fn slow_github(milliseconds: u64) -> Value {
     json!({"repository": PYGOAT.1, "operation": "list_alerts", "delayMs": milliseconds, "times": 1})
 }
 
-/// What befalls a write of a command's row whose request holds this text.
-fn befalls(effect: &str, text: &str) -> Value {
-    json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync", "contains": text,
+/// What befalls a write of a command's row: an operation whose request holds this text.
+fn befalls(effect: &str, (operation, text): (&str, &str)) -> Value {
+    json!({"service": "dynamodb", "operation": operation, "function": "sync", "contains": text,
         "effect": effect, "times": 1})
 }
 
 /// Only the claim sets it.
-const CLAIM: &str = "started_at";
-/// Only the settlement writes it.
-const SETTLEMENT: &str = "SYNC_COMPLETED";
+const CLAIM: (&str, &str) = ("UpdateItem", "started_at");
+/// Only the settlement writes it, in one transaction with the audit event.
+const SETTLEMENT: (&str, &str) = ("TransactWriteItems", "SYNC_COMPLETED");
 
 /// Waits until a worker has died.
 async fn a_worker_dies(scene: &Scene) {

@@ -77,9 +77,15 @@ async fn fault_24_failures_of_the_table_are_borne_or_retried_and_corrupt_nothing
         ("UpdateItem", "started_at", 400, "ThrottlingException"),
         (
             "UpdateItem",
-            "SYNC_COMPLETED",
+            "started_at",
             400,
             "TransactionConflictException",
+        ),
+        (
+            "TransactWriteItems",
+            "SYNC_COMPLETED",
+            400,
+            "TransactionInProgressException",
         ),
         ("TransactWriteItems", "finding#", 500, "InternalServerError"),
         ("TransactWriteItems", "finding#", 400, "ThrottlingException"),
