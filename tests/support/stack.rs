@@ -185,9 +185,20 @@ impl Stack {
         self.ask(Method::POST, "/local/github/faults", fault).await;
     }
 
+    /// Lets calls between the functions and the agent go wrong.
+    pub async fn agent_fault(&self, fault: &Value) {
+        self.ask(Method::POST, "/local/agent/faults", fault).await;
+    }
+
+    /// The sessions that were launched at the agent, oldest first.
+    pub async fn agent_sessions(&self) -> Vec<Value> {
+        let sessions = self.get("/local/agent/sessions").await;
+        sessions.as_array().expect("a list").clone()
+    }
+
     /// From here on nothing goes wrong any more.
     pub async fn heal(&self) {
-        for service in ["aws", "github"] {
+        for service in ["aws", "github", "agent"] {
             let path = format!("/local/{service}/faults");
             self.ask(Method::DELETE, &path, &Value::Null).await;
         }
@@ -201,8 +212,7 @@ impl Stack {
 
     /// The calls that GitHub received whose path holds this text, with their answers' status.
     pub async fn github_calls(&self, text: &str) -> Vec<u64> {
-        let calls = self.get("/local/github/requests").await;
-        let calls = calls.as_array().expect("a list").iter();
+        let calls = self.github_requests().await.into_iter();
         calls
             .filter(|call| {
                 call["path"]
@@ -211,6 +221,12 @@ impl Stack {
             })
             .map(|call| call["status"].as_u64().unwrap_or_default())
             .collect()
+    }
+
+    /// The calls that GitHub received: method, path and the answer's status.
+    pub async fn github_requests(&self) -> Vec<Value> {
+        let calls = self.get("/local/github/requests").await;
+        calls.as_array().expect("a list").clone()
     }
 
     /// Invokes a function with a payload of the test's own; `Err` holds the error it reported.
@@ -227,6 +243,17 @@ impl Stack {
     pub async fn reconcile(&self) -> Value {
         let path = "/local/schedules/reconcile";
         self.ask(Method::POST, path, &Value::Null).await
+    }
+
+    /// The queues where messages go that nobody could deliver.
+    pub async fn dead_letter_queues(&self) -> Vec<String> {
+        let queues = self.get("/local/queues").await;
+        let names = queues.as_array().expect("a list").iter();
+        names
+            .filter_map(|queue| queue["name"].as_str())
+            .filter(|name| name.ends_with("DeadLetterQueue"))
+            .map(str::to_owned)
+            .collect()
     }
 
     /// How many messages a queue holds, whatever state they are in.
