@@ -40,7 +40,7 @@ pub(crate) struct Dismissal<'a> {
 /// What GitHub knows of our request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Asked {
-    /// It was not asked.
+    /// It was not asked, or the alert shows that it has not done it.
     No,
     /// It accepted.
     Accepted,
@@ -60,6 +60,10 @@ impl Asked {
     }
 }
 
+/// Whether the owner has dismissals made.
+#[derive(Clone, Copy, Debug)]
+struct Wanted(bool);
+
 /// The alert as GitHub shows it.
 enum Shown {
     Alert(Box<Alert>),
@@ -77,11 +81,11 @@ struct Verdict {
 
 impl Dismissal<'_> {
     pub(crate) async fn run(&self) -> Effected {
-        let (seen, integration) = match self.before().await {
+        let (seen, wanted, integration) = match self.before().await {
             Ok(before) => before,
             Err(effected) => return effected,
         };
-        let (shown, asked) = match self.ask(&seen, &integration).await {
+        let (shown, asked) = match self.ask(&seen, wanted, &integration).await {
             Ok(answered) => answered,
             Err(effected) => return effected,
         };
@@ -91,8 +95,9 @@ impl Dismissal<'_> {
         }
     }
 
-    /// Everything that can be refused without asking GitHub.
-    async fn before(&self) -> Result<(FindingRecord, Integration), Effected> {
+    /// Everything that can be refused without asking GitHub. What an earlier delivery may have done shows at GitHub only:
+    /// the owner may not want dismissals any more, and the one that was made is recorded all the same.
+    async fn before(&self) -> Result<(FindingRecord, Wanted, Integration), Effected> {
         let owner = &self.command.key.owner;
         let (record, seen) = tokio::join!(
             self.dismiss.owners.read(owner),
@@ -112,11 +117,9 @@ impl Dismissal<'_> {
         let Some(seen) = seen else {
             return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
         };
-        if !record.settings.enabled {
-            return Err(self.ended(ResultCode::ConfigDisabled, asked, None));
-        }
-        // What an earlier delivery may have done shows at GitHub only.
+        let wanted = Wanted(record.settings.enabled);
         if asked == Asked::No {
+            self.still(wanted)?;
             let code = match seen.finding.status {
                 FindingStatus::Open => None,
                 FindingStatus::Ignored => Some(ResultCode::AlreadyIgnored),
@@ -138,7 +141,16 @@ impl Dismissal<'_> {
             let error = Some(LastError::CredentialsRefused(at));
             return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
         }
-        Ok((seen, integration))
+        Ok((seen, wanted, integration))
+    }
+
+    /// Refuses what the owner does not want any more and GitHub has not done.
+    fn still(&self, Wanted(wanted): Wanted) -> Result<(), Effected> {
+        if wanted {
+            Ok(())
+        } else {
+            Err(self.ended(ResultCode::ConfigDisabled, Asked::No, None))
+        }
     }
 
     /// Whether an earlier delivery may have asked GitHub: one that did not hand the command on, as after a rate limit.
@@ -155,9 +167,11 @@ impl Dismissal<'_> {
     async fn ask(
         &self,
         seen: &FindingRecord,
+        wanted: Wanted,
         integration: &Integration,
     ) -> Result<(Shown, Asked), Effected> {
-        let mut asked = self.earlier();
+        let earlier = self.earlier();
+        let mut asked = earlier;
         if asked == Asked::Perhaps {
             // First find out what became of that.
             let shown = self.look(seen, integration, asked).await?;
@@ -165,6 +179,7 @@ impl Dismissal<'_> {
                 Shown::Alert(alert) if alert.state == AlertState::Open => asked = Asked::No,
                 Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
             }
+            self.still(wanted)?;
         }
         let answer = self
             .dismiss
@@ -203,9 +218,13 @@ impl Dismissal<'_> {
             | GithubError::PageElsewhere
             | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
         }
-        self.look(seen, integration, asked)
-            .await
-            .map(|shown| (shown, asked))
+        let shown = self.look(seen, integration, asked).await?;
+        // Refused because it is dismissed by now: it may be the earlier request that came late.
+        let late = matches!(&shown, Shown::Alert(alert) if alert.state == AlertState::Dismissed);
+        match asked {
+            Asked::Refused(_) if late => Ok((shown, earlier)),
+            asked => Ok((shown, asked)),
+        }
     }
 
     /// The alert as it stands.
