@@ -18,7 +18,7 @@ const FIVE: [u64; 5] = [
 ];
 
 /// Saves a configuration that was read before.
-async fn save(caller: &Caller, change: &Value) -> Answer {
+pub(crate) async fn save(caller: &Caller, change: &Value) -> Answer {
     let read = caller.get("config").await.body;
     let version = read["version"].to_string();
     let mut config = read;

@@ -10,8 +10,9 @@ use aws_sdk_dynamodb::{
 use aws_sdk_sqs::types::{Message as Received, QueueAttributeName};
 use security_agent::{
     Timestamp,
-    command::{Command, CommandId, CommandKey},
-    ledger::{Admission, Claimed, Ledger},
+    command::{Action, Command, CommandId, CommandKey},
+    finding::DismissReason,
+    ledger::{Admission, Claimed, Ledger, NewCommand},
     lifecycle::Stage,
     owner::Owner,
     owners::{Owners, Saved},
@@ -78,8 +79,26 @@ impl Backstage {
 
     /// A sync that was admitted, and whose message was never sent.
     pub async fn admit(&self, owner: &Owner) -> CommandKey {
+        self.admit_as(sync_of(owner)).await
+    }
+
+    /// A dismissal that was admitted, and whose message was never sent.
+    pub async fn admit_dismissal(&self, owner: &Owner, finding: &str) -> CommandKey {
+        let action = Action::DismissFinding {
+            finding: finding.parse().expect("a finding's id"),
+            reason: DismissReason::NotUsed,
+            comment: None,
+        };
+        let dismissal = NewCommand {
+            action,
+            ..sync_of(owner)
+        };
+        self.admit_as(dismissal).await
+    }
+
+    async fn admit_as(&self, new: NewCommand) -> CommandKey {
         let ledger = Ledger::new(self.table(), TIMEOUTS);
-        let admitted = ledger.admit(sync_of(owner), now()).await;
+        let admitted = ledger.admit(new, now()).await;
         let Ok(Admission::Admitted(command, _)) = admitted else {
             panic!("not admitted: {admitted:?}");
         };
@@ -137,6 +156,31 @@ impl Backstage {
             .send()
             .await
             .expect("the item is there");
+    }
+
+    /// Takes an item away, as an erasure would.
+    #[expect(clippy::disallowed_methods, reason = "what only an erasure does")]
+    pub async fn take_away(&self, pk: &str, sk: &str) {
+        let delete = self.dynamodb.delete_item().table_name(&self.table);
+        delete
+            .key("pk", S(pk.to_owned()))
+            .key("sk", S(sk.to_owned()))
+            .send()
+            .await
+            .expect("the table takes it away");
+    }
+
+    /// Puts an item there as it is.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "rows that no guarded write makes"
+    )]
+    pub async fn put(&self, item: Item) {
+        let put = self.dynamodb.put_item().table_name(&self.table);
+        put.set_item(Some(item))
+            .send()
+            .await
+            .expect("the table takes it");
     }
 
     /// Lets moments of a command's row be past: `due_at`, `deadline`, `claim_until`, `waiting_until`.

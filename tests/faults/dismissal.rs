@@ -1,0 +1,729 @@
+//! Faults around dismissals: between the queue, the worker, GitHub and the table.
+
+use std::time::Duration;
+
+use futures::{StreamExt, future::join, future::join3, stream};
+use reqwest::StatusCode;
+use security_agent::command::CommandKey;
+use serde_json::{Value, json};
+use tests::{batch, command_id, eventually, failures, is_over, message};
+
+use crate::{
+    acceptance::save,
+    scene::{PYGOAT, Scene, ZEPPELIN},
+};
+
+/// Only the claim sets it.
+const CLAIM: (&str, &str) = ("UpdateItem", "started_at");
+/// Only the settlement writes it, in one transaction with the finding and the audit event.
+const SETTLEMENT: (&str, &str) = ("TransactWriteItems", "FINDING_DISMISSED");
+
+/// What befalls a write of a dismissal's worker: an operation whose request holds this text.
+fn befalls(effect: &str, (operation, text): (&str, &str)) -> Value {
+    json!({"service": "dynamodb", "operation": operation, "function": "dismiss", "contains": text,
+        "effect": effect, "times": 1})
+}
+
+/// How a change of one of Pygoat's alerts is answered.
+pub(crate) fn change(answer: &Value) -> Value {
+    let mut fault = json!({"repository": PYGOAT.1, "operation": "update_alert"});
+    for (name, value) in answer.as_object().expect("fields") {
+        fault[name] = value.clone();
+    }
+    fault
+}
+
+/// What asks for the dismissal of one of Pygoat's alerts.
+pub(crate) fn dismissal(number: u32) -> Value {
+    json!({"type": "dismiss_finding", "findingId": id(number), "reason": "not_used", "comment": "No path leads there."})
+}
+
+/// The id of the finding of one of Pygoat's alerts.
+pub(crate) fn id(number: u32) -> String {
+    format!("dependabot-{}-{number}", PYGOAT.0)
+}
+
+impl Scene {
+    /// Pygoat's findings are stored. Nine of them are open: 1, 2, 3, 6, 7, 10, 11, 13 and 14.
+    pub(crate) async fn synced() -> Self {
+        let scene = Self::set().await;
+        let id = scene.ada.sync().await;
+        scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+        scene
+    }
+
+    /// Has the dismissal of one of Pygoat's alerts admitted.
+    pub(crate) async fn dismiss(&self, number: u32) -> CommandKey {
+        let answer = self.ada.post(&dismissal(number), None).await;
+        assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+        self.ada.key(command_id(&answer.body))
+    }
+
+    /// GitHub's answers to changes of one of Pygoat's alerts.
+    pub(crate) async fn changes(&self, number: u32) -> Vec<u64> {
+        changes(self, &format!("{}/dependabot/alerts/{number}", PYGOAT.1)).await
+    }
+
+    /// The finding of one of Pygoat's alerts.
+    pub(crate) async fn finding(&self, number: u32) -> Value {
+        let finding = self.ada.get(&format!("findings/{}", id(number))).await;
+        assert_eq!(finding.status, StatusCode::OK, "{}", finding.body);
+        finding.body
+    }
+
+    /// Brings the message of a command once more, in place of waiting until its claim lapses and the queue does.
+    async fn deliver_again(&self, key: &CommandKey) {
+        self.stack.backstage.let_pass(key, &["claim_until"]).await;
+        let stage = self.stack.backstage.command(key).await.standing.stage.0;
+        let message = message(key, stage);
+        self.stack.backstage.send("DismissQueue", &message).await;
+    }
+
+    /// Waits until a worker has died.
+    async fn a_dismisser_dies(&self) {
+        eventually("a worker dies", async || {
+            let functions = self.stack.functions().await;
+            functions
+                .iter()
+                .any(|function| function["name"] == "dismiss" && function["errors"] == 1)
+        })
+        .await;
+    }
+}
+
+/// GitHub's answers to changes of alerts whose path ends so.
+async fn changes(scene: &Scene, path: &str) -> Vec<u64> {
+    let calls = scene.stack.github_requests().await.into_iter();
+    let of_it = |call: &Value| {
+        call["method"] == "PATCH" && call["path"].as_str().is_some_and(|p| p.ends_with(path))
+    };
+    calls
+        .filter(of_it)
+        .map(|call| call["status"].as_u64().unwrap_or_default())
+        .collect()
+}
+
+/// The lines with this message about a command.
+fn lines_of(scene: &Scene, key: &CommandKey, message: &str) -> usize {
+    let id = key.id.to_string();
+    let lines = scene.stack.logged(message).into_iter();
+    lines.filter(|line| line["command.id"] == id).count()
+}
+
+#[tokio::test]
+async fn fault_02_a_dismissal_whose_api_died_before_sending_is_sent_again() {
+    let scene = Scene::synced().await;
+    let dies = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
+        "effect": "kill_before", "times": 1});
+    scene.stack.fault(&dies).await;
+    let answer = scene.ada.post(&dismissal(14), None).await;
+    assert!(answer.status.is_server_error(), "{answer:?}");
+    let active = scene.ada.get("commands?state=active").await.body;
+    let key = scene.ada.key(command_id(&active["commands"][0]));
+    assert_eq!(scene.ada.command(key.id).await["status"], "accepted");
+    scene.stack.backstage.let_pass(&key, &["due_at"]).await;
+    assert_eq!(scene.stack.reconcile().await["resent"], 1);
+    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_03_a_dismissal_that_is_not_sent_changes_nothing_and_its_key_admits_it_again() {
+    let scene = Scene::synced().await;
+    let refused =
+        json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "error"});
+    scene.stack.fault(&refused).await;
+    let answer = scene.ada.post(&dismissal(14), Some("again")).await;
+    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
+    let failed = &answer.body["command"];
+    assert_eq!(
+        (&failed["resultCode"], &failed["effect"]),
+        (&json!("QUEUE_ADMISSION_FAILED"), &json!("none"))
+    );
+    let id = command_id(failed);
+    assert_eq!(scene.changes(14).await, [0; 0]);
+
+    scene.stack.heal().await;
+    scene.ada.readmits(id);
+    let again = scene.ada.post(&dismissal(14), Some("again")).await;
+    assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.body);
+    assert_eq!(command_id(&again.body), id);
+    scene.ada.ends_as(id, "FINDING_DISMISSED").await;
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_04_a_dismissal_whose_message_was_stored_after_all_has_one_outcome() {
+    let scene = Scene::synced().await;
+    let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "drop_response"});
+    // The compensation comes first: the workers cannot claim.
+    let held_up = json!({"service": "dynamodb", "operation": CLAIM.0, "function": "dismiss", "contains": CLAIM.1,
+        "effect": "error"});
+    scene.stack.fault(&held_up).await;
+    scene.stack.fault(&lost).await;
+    let refused = scene.ada.post(&dismissal(14), None).await;
+    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
+    let id = command_id(&refused.body["command"]);
+    scene.ada.ends_as(id, "QUEUE_ADMISSION_FAILED").await;
+    scene.stack.heal().await;
+    eventually("the stored messages are acknowledged", async || {
+        scene.stack.depth("DismissQueue").await == 0
+    })
+    .await;
+    assert_eq!(scene.changes(14).await, [0; 0]);
+    assert_eq!(scene.finding(14).await["status"], "open");
+
+    // A worker comes first: the compensation is held up.
+    let slow = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "api",
+        "effect": "delay", "delayMs": 700});
+    scene.stack.fault(&slow).await;
+    scene.stack.fault(&lost).await;
+    let key = scene.dismiss(14).await;
+    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_08_a_dismissal_whose_settlement_goes_unanswered_is_recognised() {
+    let scene = Scene::synced().await;
+    let lost = befalls("drop_response", SETTLEMENT);
+    scene.stack.fault(&lost).await;
+    let key = scene.dismiss(14).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 1);
+    eventually("the message is acknowledged", async || {
+        scene.stack.depth("DismissQueue").await == 0
+    })
+    .await;
+    assert_eq!(lines_of(&scene, &key, "the command has ended"), 1);
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_09_a_dismisser_killed_before_its_claim_leaves_the_work_to_the_next_delivery() {
+    let scene = Scene::synced().await;
+    scene.stack.fault(&befalls("kill_before", CLAIM)).await;
+    let key = scene.dismiss(14).await;
+    scene.a_dismisser_dies().await;
+    let waiting = scene.ada.command(key.id).await;
+    assert_eq!(
+        (&waiting["status"], &waiting["attempts"]),
+        (&json!("accepted"), &json!(0))
+    );
+    let message = message(&key, 0);
+    scene.stack.backstage.send("DismissQueue", &message).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 1);
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_10_a_dismisser_killed_after_its_claim_is_followed_by_one_that_asks_github_once() {
+    let scene = Scene::synced().await;
+    scene.stack.fault(&befalls("kill_after", CLAIM)).await;
+    let key = scene.dismiss(14).await;
+    scene.a_dismisser_dies().await;
+    let orphan = scene.ada.command(key.id).await;
+    assert_eq!(
+        (&orphan["status"], &orphan["attempts"]),
+        (&json!("running"), &json!(1))
+    );
+    assert_eq!(scene.changes(14).await, [0; 0]);
+    scene.deliver_again(&key).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["effect"]),
+        (&json!(2), &json!("applied"))
+    );
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+/// Dismisses alert 14 by a worker that dies between GitHub's answer and the settlement.
+async fn dismissed_and_not_settled(scene: &Scene) -> CommandKey {
+    let dies = befalls("kill_before", SETTLEMENT);
+    scene.stack.fault(&dies).await;
+    let key = scene.dismiss(14).await;
+    scene.a_dismisser_dies().await;
+    assert_eq!(scene.changes(14).await, [200]);
+    assert_eq!(scene.finding(14).await["status"], "open");
+    assert_eq!(scene.ada.command(key.id).await["status"], "running");
+    key
+}
+
+/// Checks that the next delivery finds the dismissal done, as the command's own.
+async fn is_found_done(scene: &Scene, key: &CommandKey) {
+    scene.deliver_again(key).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["effect"]),
+        (&json!(2), &json!("applied"))
+    );
+    assert_eq!(scene.changes(14).await, [200], "one change in all");
+    let finding = scene.finding(14).await;
+    assert_eq!(
+        (&finding["status"], &finding["ignoredReason"]),
+        (&json!("ignored"), &json!("not_used"))
+    );
+}
+
+#[tokio::test]
+async fn fault_11_a_dismisser_killed_before_its_settlement_is_followed_by_one_that_finds_it_done() {
+    let scene = Scene::synced().await;
+    let key = dismissed_and_not_settled(&scene).await;
+    is_found_done(&scene, &key).await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_11_a_dismissal_is_found_done_where_github_would_refuse_it_a_second_time() {
+    let scene = Scene::synced().await;
+    let refuses = change(&json!({"status": 422, "after": 1}));
+    scene.stack.github_fault(&refuses).await;
+    let key = dismissed_and_not_settled(&scene).await;
+    is_found_done(&scene, &key).await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_meanwhile() {
+    let scene = Scene::synced().await;
+    let key = dismissed_and_not_settled(&scene).await;
+    let saved = save(&scene.ada, &json!({"enabled": false})).await;
+    assert_eq!(saved.status, StatusCode::OK, "{}", saved.body);
+    is_found_done(&scene, &key).await;
+
+    // What was not done before is not done now.
+    let (owner, finding) = (scene.ada.owner(), id(13));
+    let late = scene.stack.backstage.admit_dismissal(owner, &finding).await;
+    scene.stack.backstage.claim_and_die(&late).await;
+    scene.deliver_again(&late).await;
+    let ended = scene.ada.ends_as(late.id, "CONFIG_DISABLED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["effect"]),
+        (&json!(2), &json!("none"))
+    );
+    assert_eq!(scene.changes(13).await, [0; 0]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() {
+    let scene = Scene::synced().await;
+    let key = dismissed_and_not_settled(&scene).await;
+    let sync = scene.ada.sync().await;
+    scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
+    assert_eq!(scene.finding(14).await["status"], "ignored");
+    is_found_done(&scene, &key).await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_12_a_dismisser_killed_after_its_settlement_is_followed_by_one_that_does_nothing() {
+    let scene = Scene::synced().await;
+    scene.stack.fault(&befalls("kill_after", SETTLEMENT)).await;
+    let key = scene.dismiss(14).await;
+    scene.a_dismisser_dies().await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["effect"]),
+        (&json!(1), &json!("applied"))
+    );
+    let asked = scene.stack.github_requests().await.len();
+    let message = message(&key, 0);
+    scene.stack.backstage.send("DismissQueue", &message).await;
+    eventually("the next delivery is acknowledged", async || {
+        lines_of(&scene, &key, "late delivery of a command that has ended") == 1
+    })
+    .await;
+    assert_eq!(scene.stack.github_requests().await.len(), asked);
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_trials_of_50() {
+    let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
+    let sync = scene.ada.sync().await;
+    scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
+    let open = scene.ada.all("findings").await.into_iter();
+    let open: Vec<String> = open
+        .filter(|finding| finding["status"] == "open")
+        .map(|finding| finding["id"].as_str().expect("an id").to_owned())
+        .take(50)
+        .collect();
+    assert_eq!(open.len(), 50);
+    // Who comes second comes while the first one waits for GitHub.
+    let slow = json!({"repository": ZEPPELIN.1, "operation": "update_alert", "delayMs": 300});
+    scene.stack.github_fault(&slow).await;
+    let ended: Vec<Value> = stream::iter(&open)
+        .map(async |finding| {
+            let stage = &scene.stack.backstage;
+            let key = stage.admit_dismissal(scene.ada.owner(), finding).await;
+            let body = message(&key, 0);
+            let delivery = batch("DismissQueue", std::slice::from_ref(&body));
+            let (one, other, ()) = join3(
+                scene.stack.invoke("dismiss", &delivery),
+                scene.stack.invoke("dismiss", &delivery),
+                stage.send("DismissQueue", &body),
+            )
+            .await;
+            for answer in [one, other] {
+                answer.expect("it ends");
+            }
+            scene.ada.ended(key.id).await
+        })
+        .buffer_unordered(4)
+        .collect()
+        .await;
+    for view in &ended {
+        assert_eq!(view["resultCode"], "FINDING_DISMISSED", "{view}");
+        assert_eq!(view["attempts"], 1, "{view}");
+    }
+    let mut alerts: Vec<Value> = scene.stack.github_requests().await;
+    alerts.retain(|call| call["method"] == "PATCH");
+    assert!(
+        alerts.iter().all(|call| call["status"] == 200),
+        "{alerts:?}"
+    );
+    let mut paths: Vec<&str> = alerts
+        .iter()
+        .filter_map(|call| call["path"].as_str())
+        .collect();
+    paths.sort_unstable();
+    paths.dedup();
+    assert_eq!((ended.len(), alerts.len(), paths.len()), (50, 50, 50));
+    let held = "the command is held or waits; its message comes again";
+    assert!(scene.stack.logged(held).len() >= 25, "they met");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_22_a_dismissal_that_no_worker_ever_takes_up_fails_without_an_effect() {
+    let scene = Scene::synced().await;
+    // Each delivery dies at its first call, and comes again at once.
+    let dies = json!({"service": "sqs", "operation": "ChangeMessageVisibility", "function": "dismiss",
+        "effect": "kill_before"});
+    scene.stack.fault(&dies).await;
+    let at_once = Duration::from_secs(1);
+    scene
+        .stack
+        .backstage
+        .hide_for("DismissQueue", at_once)
+        .await;
+    let key = scene.dismiss(14).await;
+    let patience = Duration::from_secs(60);
+    let ended = scene
+        .ada
+        .until_within(patience, key.id, "over", is_over)
+        .await;
+    assert_eq!(ended["resultCode"], "QUEUE_RETRIES_EXHAUSTED", "{ended}");
+    assert_eq!(
+        (&ended["effect"], &ended["attempts"]),
+        (&json!("none"), &json!(0))
+    );
+    assert_eq!(scene.changes(14).await, [0; 0]);
+    eventually("the dead letter is acknowledged", async || {
+        scene.stack.depth("DismissDeadLetterQueue").await == 0
+    })
+    .await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_24_failures_of_the_table_cost_a_dismissal_no_second_change() {
+    let scene = Scene::synced().await;
+    for (operation, text, status, code) in [
+        ("UpdateItem", "started_at", 400, "ThrottlingException"),
+        ("Query", "owner#", 500, "InternalServerError"),
+        ("GetItem", "owner#", 400, "ThrottlingException"),
+        (
+            "BatchGetItem",
+            "finding#",
+            400,
+            "ProvisionedThroughputExceededException",
+        ),
+        ("GetItem", "finding#", 500, "InternalServerError"),
+        (
+            "TransactWriteItems",
+            "FINDING_DISMISSED",
+            500,
+            "InternalServerError",
+        ),
+        (
+            "TransactWriteItems",
+            "FINDING_DISMISSED",
+            400,
+            "TransactionInProgressException",
+        ),
+    ] {
+        let fault = json!({"service": "dynamodb", "operation": operation, "function": "dismiss", "contains": text,
+            "effect": "error", "status": status, "code": code, "times": 1});
+        scene.stack.fault(&fault).await;
+    }
+    let key = scene.dismiss(14).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 1, "{ended}");
+    assert_eq!(scene.changes(14).await, [200]);
+    scene.stack.heal().await;
+
+    // It cannot be recorded at all for a while.
+    let outage = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "dismiss",
+        "effect": "error"});
+    scene.stack.fault(&outage).await;
+    let key = scene.dismiss(13).await;
+    let given_back = scene
+        .ada
+        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .await;
+    assert_eq!(given_back["status"], "running", "{given_back}");
+    assert_eq!(scene.finding(13).await["status"], "open");
+    scene.stack.heal().await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 2, "{ended}");
+    assert_eq!(scene.changes(13).await, [200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_same_delivery() {
+    let scene = Scene::synced().await;
+    for (number, lost, answers) in [
+        (14, json!({"status": 502, "apply": true, "times": 1}), [502]),
+        (13, json!({"effect": "drop_response", "times": 1}), [200]),
+        (
+            11,
+            json!({"status": 200, "body": "<html>", "apply": true, "times": 1}),
+            [200],
+        ),
+    ] {
+        scene.stack.github_fault(&change(&lost)).await;
+        let key = scene.dismiss(number).await;
+        let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+        assert_eq!(
+            (&ended["attempts"], &ended["effect"]),
+            (&json!(1), &json!("applied"))
+        );
+        assert_eq!(scene.changes(number).await, answers);
+        assert_eq!(scene.finding(number).await["status"], "ignored");
+    }
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_28_a_change_that_github_failed_to_make_is_asked_for_again_in_later_deliveries() {
+    let scene = Scene::synced().await;
+    let fails = change(&json!({"status": 502, "times": 2}));
+    scene.stack.github_fault(&fails).await;
+    let key = scene.dismiss(14).await;
+    let given_back = scene
+        .ada
+        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .await;
+    assert_eq!(
+        (&given_back["status"], &given_back["attempts"]),
+        (&json!("running"), &json!(1))
+    );
+    // One more delivery before the queue's own.
+    let message = message(&key, 0);
+    scene.stack.backstage.send("DismissQueue", &message).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 3, "{ended}");
+    assert_eq!(ended["lastError"], Value::Null, "what was overcome is over");
+    assert_eq!(scene.changes(14).await, [502, 502, 200]);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_28_a_change_that_github_makes_late_is_the_commands_own() {
+    let scene = Scene::synced().await;
+    // The first is given up after ten seconds and made after twelve; the second comes to GitHub after it.
+    for delay in [12_500, 5_000] {
+        let late = change(&json!({"delayMs": delay, "times": 1}));
+        scene.stack.github_fault(&late).await;
+    }
+    let key = scene.dismiss(14).await;
+    let given_back = scene
+        .ada
+        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .await;
+    assert_eq!(given_back["status"], "running", "{given_back}");
+    let message = message(&key, 0);
+    scene.stack.backstage.send("DismissQueue", &message).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["effect"]),
+        (&json!(2), &json!("applied"))
+    );
+    assert_eq!(scene.changes(14).await, [200, 409]);
+    scene.holds().await;
+}
+
+/// GitHub wants to be left alone for so long.
+fn secondary_limit(seconds: u64) -> Value {
+    change(&json!({"status": 429, "headers": {"retry-after": seconds.to_string()}, "times": 1}))
+}
+
+#[tokio::test]
+async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_without_burning_deliveries()
+ {
+    let scene = Scene::synced().await;
+    scene.stack.github_fault(&secondary_limit(90)).await;
+    let key = scene.dismiss(14).await;
+    let waiting = scene
+        .ada
+        .until(key.id, "waiting", |view| !view["waitingUntil"].is_null())
+        .await;
+    assert_eq!(waiting["status"], "running");
+    let error = waiting["lastError"].as_str().expect("it says why");
+    assert!(error.contains("rate limit"), "{error}");
+    // A delivery that comes too early moves nothing.
+    let early = batch("DismissQueue", &[message(&key, 1)]);
+    let answer = scene.stack.invoke("dismiss", &early).await;
+    assert_eq!(failures(&answer.expect("it ends")), ["m0"]);
+    assert_eq!(scene.changes(14).await, [429]);
+    scene
+        .stack
+        .backstage
+        .let_pass(&key, &["waiting_until"])
+        .await;
+    scene.deliver_again(&key).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["waitingUntil"]),
+        (&json!(2), &Value::Null)
+    );
+    assert_eq!(scene.changes(14).await, [429, 200]);
+
+    // In real time: the message of the next stage is delayed, not received again and again.
+    scene.stack.github_fault(&secondary_limit(3)).await;
+    let key = scene.dismiss(13).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 2, "one before, one after it");
+    assert_eq!(scene.changes(13).await, [429, 200]);
+    let given_back = "the command is given back and comes again";
+    assert_eq!(scene.stack.logged(given_back).len(), 0);
+
+    // Longer than the command may take.
+    scene.stack.github_fault(&secondary_limit(7_200)).await;
+    let key = scene.dismiss(11).await;
+    let failed = scene.ada.ends_as(key.id, "GITHUB_RATE_LIMITED").await;
+    assert_eq!(failed["effect"], "none");
+    let error = failed["lastError"].as_str().expect("it says until when");
+    assert!(error.contains("until 20"), "{error}");
+    assert_eq!(scene.finding(11).await["status"], "open");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_believed() {
+    let scene = Scene::synced().await;
+    let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
+    let before = tokens().await;
+    let once = change(&json!({"status": 401, "times": 1}));
+    scene.stack.github_fault(&once).await;
+    let key = scene.dismiss(14).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 1);
+    assert_eq!(scene.changes(14).await, [401, 200]);
+    assert_eq!(tokens().await - before, 2, "one, and one fresh one");
+
+    let always = change(&json!({"status": 401}));
+    scene.stack.github_fault(&always).await;
+    let key = scene.dismiss(13).await;
+    let failed = scene.ada.ends_as(key.id, "GITHUB_AUTH_INVALID").await;
+    assert_eq!(failed["effect"], "none");
+    assert_eq!(scene.changes(13).await, [401, 401]);
+    let integration = scene.ada.get("integration").await.body;
+    assert!(!integration["authInvalidAt"].is_null(), "{integration}");
+
+    let asked = scene.stack.github_requests().await.len();
+    let key = scene.dismiss(11).await;
+    let refused = scene.ada.ends_as(key.id, "GITHUB_AUTH_INVALID").await;
+    assert_eq!(refused["effect"], "none");
+    let calls = scene.stack.github_requests().await.len();
+    assert_eq!(calls, asked, "GitHub is left alone");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came_too_late() {
+    let scene = Scene::synced().await;
+    for (number, answer) in [
+        (14, json!({"delayMs": 800, "times": 2})),
+        // Neither is told: both find the alert dismissed as they wanted it.
+        (
+            13,
+            json!({"effect": "drop_response", "delayMs": 800, "times": 2}),
+        ),
+    ] {
+        scene.stack.github_fault(&change(&answer)).await;
+        let (one, other) = join(scene.dismiss(number), scene.dismiss(number)).await;
+        let mut codes = Vec::new();
+        for key in [one, other] {
+            let ended = scene.ada.ended(key.id).await;
+            codes.push(ended["resultCode"].as_str().expect("a code").to_owned());
+        }
+        codes.sort_unstable();
+        assert_eq!(codes, ["ALREADY_IGNORED", "FINDING_DISMISSED"], "{number}");
+        let accepted = scene.changes(number).await;
+        let accepted = accepted.iter().filter(|status| **status == 200).count();
+        assert_eq!(accepted, 1, "{number}");
+        assert_eq!(scene.finding(number).await["status"], "ignored");
+        scene.stack.heal().await;
+    }
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn a_listing_from_before_a_dismissal_never_undoes_it() {
+    let scene = Scene::synced().await;
+    let path = format!("/local/github/alerts/{}", PYGOAT.1);
+    let before = scene.stack.get(&path).await;
+
+    // The page comes late.
+    let late = json!({"repository": PYGOAT.1, "operation": "list_alerts", "status": 200, "body": before,
+        "delayMs": 3_000, "times": 1});
+    scene.stack.github_fault(&late).await;
+    let listings = scene.listings().await;
+    let sync = scene.ada.sync().await;
+    eventually("the page is asked for", async || {
+        scene.listings().await > listings
+    })
+    .await;
+    let key = scene.dismiss(14).await;
+    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(scene.ada.command(sync).await["status"], "running");
+    scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
+    assert_eq!(scene.finding(14).await["status"], "ignored");
+
+    // The page is there, with something new in it, and its write comes late.
+    let mut changed = scene.stack.get(&path).await;
+    let alerts = changed.as_array_mut().expect("a list").iter_mut();
+    for alert in alerts.filter(|alert| alert["number"] == 13) {
+        alert["security_advisory"]["summary"] = json!("Told anew");
+        alert["updated_at"] = json!("2026-11-01T00:00:00Z");
+    }
+    let page = json!({"repository": PYGOAT.1, "operation": "list_alerts", "status": 200, "body": changed, "times": 1});
+    scene.stack.github_fault(&page).await;
+    let held_up = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "sync",
+        "contains": "Told anew", "effect": "delay", "delayMs": 2_500, "times": 1});
+    scene.stack.fault(&held_up).await;
+    let listings = scene.listings().await;
+    let sync = scene.ada.sync().await;
+    eventually("the page is read", async || {
+        scene.listings().await > listings
+    })
+    .await;
+    let key = scene.dismiss(13).await;
+    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(scene.ada.command(sync).await["status"], "running");
+    scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
+    assert_eq!(scene.finding(13).await["status"], "ignored");
+    scene.holds().await;
+}
