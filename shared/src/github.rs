@@ -299,7 +299,11 @@ impl Github {
         comment: Option<&str>,
         budget: Budget,
     ) -> Result<Alert, GithubError> {
-        let change = serde_json::json!({"state": "dismissed", "dismissed_reason": reason, "dismissed_comment": comment});
+        let mut change = serde_json::json!({"state": "dismissed", "dismissed_reason": reason});
+        // GitHub takes a text here, and refuses `null`.
+        if let Some(comment) = comment {
+            change["dismissed_comment"] = comment.into();
+        }
         let call = Call {
             method: Method::PATCH,
             url: self.inner.base.alert(repository, number),

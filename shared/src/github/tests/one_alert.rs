@@ -88,5 +88,7 @@ async fn a_dismissal_is_not_repeated_when_its_answer_is_lost() {
             .await;
         assert_eq!(refused(dismissed.expect_err("no alert")), expected);
         assert_eq!(stub.calls().len(), 1);
+        let change = json!({"state": "dismissed", "dismissed_reason": "inaccurate"});
+        assert_eq!(stub.seen()[1].body, change, "no comment, not null");
     }
 }
