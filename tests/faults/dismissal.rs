@@ -621,6 +621,34 @@ async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_with
 }
 
 #[tokio::test]
+async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_change() {
+    let scene = Scene::synced().await;
+    let limit = |seconds: u64| {
+        json!({"repository": PYGOAT.1, "operation": "get_alert", "status": 429,
+            "headers": {"retry-after": seconds.to_string()}, "times": 1})
+    };
+    let lost = change(&json!({"status": 502, "apply": true, "times": 2}));
+    scene.stack.github_fault(&lost).await;
+    scene.stack.github_fault(&limit(2)).await;
+    let key = scene.dismiss(14).await;
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 2, "{ended}");
+    assert_eq!(scene.changes(14).await, [502]);
+
+    // Longer than the command may take: nobody can say what GitHub did.
+    scene.stack.github_fault(&limit(7_200)).await;
+    let key = scene.dismiss(13).await;
+    let failed = scene.ada.ends_as(key.id, "GITHUB_RATE_LIMITED").await;
+    assert_eq!(failed["effect"], "unknown");
+    assert_eq!(scene.changes(13).await, [502]);
+    // The next sync can.
+    let sync = scene.ada.sync().await;
+    scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
+    assert_eq!(scene.finding(13).await["status"], "ignored");
+    scene.holds().await;
+}
+
+#[tokio::test]
 async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_believed() {
     let scene = Scene::synced().await;
     let tokens = async || scene.stack.github_calls("/access_tokens").await.len();

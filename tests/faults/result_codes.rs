@@ -101,6 +101,11 @@ async fn by_github(ends: &mut Ends<'_>) {
         [200],
         "GitHub is not asked about what is known"
     );
+    let plain = json!({"type": "dismiss_finding", "findingId": id(1), "reason": "tolerable_risk"});
+    let answer = scene.ada.post(&plain, None).await;
+    let key = scene.ada.key(tests::command_id(&answer.body));
+    ends.as_told(&key, FindingDismissed, "applied").await;
+    assert_eq!(scene.changes(1).await, [200], "without a comment");
     ends.dismissed(12, AlreadyFixed, "none").await;
     assert_eq!(scene.changes(12).await, [0; 0]);
 
