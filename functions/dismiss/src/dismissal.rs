@@ -368,11 +368,20 @@ impl Dismissal<'_> {
         }
         let began = self.command.started_at.unwrap_or(self.command.accepted_at);
         let since = |at: Timestamp| at + CLOCKS_DIFFER >= began;
-        let comment = self.comment.map_or("", DismissComment::as_str);
+        // GitHub may keep a comment without the white space around it, or with other ends of lines.
+        let words = self
+            .comment
+            .map_or("", DismissComment::as_str)
+            .split_whitespace();
         let by_an_app = |login: &str| login.ends_with("[bot]");
         alert.dismissed_at.is_none_or(since)
             && alert.dismissed_reason.as_deref() == Some(self.reason.as_str())
-            && alert.dismissed_comment.as_deref().unwrap_or_default() == comment
+            && alert
+                .dismissed_comment
+                .as_deref()
+                .unwrap_or_default()
+                .split_whitespace()
+                .eq(words)
             && alert
                 .dismissed_by
                 .as_ref()
