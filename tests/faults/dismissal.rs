@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use futures::{StreamExt, future::join, future::join3, stream};
-use reqwest::StatusCode;
+use reqwest::{Method, StatusCode};
 use security_agent::command::CommandKey;
 use serde_json::{Value, json};
 use tests::{batch, command_id, eventually, failures, is_over, message};
@@ -404,6 +404,46 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
 }
 
 #[tokio::test]
+async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_and_one_success() {
+    let scene = Scene::synced().await;
+    // The first request is under way when the second worker looks, and is carried out before the second request.
+    for delay in [4_000, 6_000] {
+        let slow = change(&json!({"delayMs": delay, "times": 1}));
+        scene.stack.github_fault(&slow).await;
+    }
+    let owner = scene.ada.owner();
+    let key = scene.stack.backstage.admit_dismissal(owner, &id(14)).await;
+    let delivery = batch("DismissQueue", &[message(&key, 0)]);
+    let zombie = scene.stack.invoke("dismiss", &delivery);
+    let others = async {
+        eventually("the change is asked for", async || {
+            scene.changes(14).await.len() == 1
+        })
+        .await;
+        let early = scene.stack.invoke("dismiss", &delivery).await;
+        assert_eq!(
+            failures(&early.expect("it ends")),
+            ["m0"],
+            "the claim lives"
+        );
+        scene.stack.backstage.let_pass(&key, &["claim_until"]).await;
+        let successor = scene.stack.invoke("dismiss", &delivery).await;
+        assert_eq!(failures(&successor.expect("it ends")), [""; 0]);
+    };
+    let (zombie, ()) = join(zombie, others).await;
+    zombie.expect("it notices, and ends");
+    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    assert_eq!(
+        (&ended["attempts"], &ended["effect"]),
+        (&json!(2), &json!("applied"))
+    );
+    assert_eq!(scene.changes(14).await, [200, 409]);
+    assert!(scene.stack.logs().contains("fenced: "));
+    assert_eq!(lines_of(&scene, &key, "the command has ended"), 1);
+    scene.holds().await;
+}
+
+#[tokio::test]
 async fn fault_22_a_dismissal_that_no_worker_ever_takes_up_fails_without_an_effect() {
     let scene = Scene::synced().await;
     // Each delivery dies at its first call, and comes again at once.
@@ -753,5 +793,48 @@ async fn a_listing_from_before_a_dismissal_never_undoes_it() {
     assert_eq!(scene.ada.command(sync).await["status"], "running");
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
     assert_eq!(scene.finding(13).await["status"], "ignored");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
+    let scene = Scene::synced().await;
+    for times in 1..=2 {
+        let key = scene.dismiss(14).await;
+        scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+        assert_eq!(scene.changes(14).await, vec![200; times]);
+        if times == 1 {
+            let opened = json!({"state": "open", "dismissed_at": null, "dismissed_by": null,
+                "dismissed_reason": null, "dismissed_comment": null});
+            let alert = format!("alerts/{}/14", PYGOAT.1);
+            scene.stack.at_github(Method::PATCH, &alert, &opened).await;
+            let sync = scene.ada.sync().await;
+            scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
+            assert_eq!(scene.finding(14).await["status"], "open");
+        }
+    }
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn a_dismissal_whose_comment_github_tidies_up_is_the_commands_own() {
+    let scene = Scene::synced().await;
+    let alert = format!("/local/github/alerts/{}/14", PYGOAT.1);
+    let mut tidied = scene.stack.get(&alert).await;
+    for (name, value) in [
+        ("state", "dismissed"),
+        ("dismissed_reason", "not_used"),
+        ("dismissed_comment", "No path leads there.\nNone at all."),
+    ] {
+        tidied[name] = json!(value);
+    }
+    let answer = json!({"status": 200, "apply": true, "body": tidied, "times": 1});
+    scene.stack.github_fault(&change(&answer)).await;
+    let mut wanted = dismissal(14);
+    wanted["comment"] = json!(" No path leads there.\r\nNone at all. ");
+    let answer = scene.ada.post(&wanted, None).await;
+    let id = command_id(&answer.body);
+    let ended = scene.ada.ends_as(id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["effect"], "applied");
     scene.holds().await;
 }
