@@ -265,6 +265,12 @@ impl Analysis {
         }
     }
 
+    /// The agent's session, if the agent or who launched it has told which one it is.
+    pub fn told_session(&self) -> Option<&SessionId> {
+        let called_back = self.called_back.as_ref().map(|told| &told.session);
+        self.cloud_session.as_ref().or(called_back)
+    }
+
     /// Until when the agent may call back: the same however often it is launched.
     pub fn call_back_by(&self) -> Timestamp {
         self.begun_at + PENDING_FOR + RUNNING_FOR

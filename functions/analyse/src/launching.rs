@@ -98,13 +98,14 @@ impl Launching<'_> {
             Ok(begun) => begun,
             Err(effected) => return effected,
         };
-        if !held.analysis.status.in_flight() {
-            return self.over_before_it_was_recorded(&held).await;
+        let told = held.analysis.told_session().cloned();
+        if let Some(cloud) = told {
+            return self.record_told(&owner, held, &cloud).await;
         }
-        if let Some(call_back) = &held.analysis.called_back {
-            // An earlier delivery has launched it, and could not say so: the agent has.
-            let session = call_back.session.clone();
-            return self.record(held, &session, None).await;
+        if !held.analysis.status.in_flight() {
+            // It was given up before the agent had begun, for all that is known.
+            let error = Some(LastError::LaunchTooLate);
+            return ended(ResultCode::AnalysisLaunchFailed, self.so_far(), error);
         }
         if let Some(replaced) = &held.analysis.replaces {
             self.interrupt(replaced).await;
@@ -159,7 +160,8 @@ impl Launching<'_> {
                     Err(failure) => Err(self.fail(held, failure).await),
                 };
             }
-            self.wanted(&record, &seen)?;
+            let so_far = self.so_far_of_another(&seen);
+            self.wanted(&record, &seen, so_far)?;
             let beginning = Beginning {
                 attempt: self.id(),
                 begun_by: match self.command.origin {
@@ -181,7 +183,7 @@ impl Launching<'_> {
                     return Ok((record, held));
                 }
                 Begun::NoSlot => {
-                    return Err(ended(ResultCode::OwnerCapReached, Effect::None, None));
+                    return Err(ended(ResultCode::OwnerCapReached, so_far, None));
                 }
                 // Our own write whose answer was lost, somebody else's analysis, a sync: look again.
                 Begun::Changed => {}
@@ -191,8 +193,13 @@ impl Launching<'_> {
     }
 
     /// Whether a launch that has not its slot yet may have one.
-    fn wanted(&self, owner: &OwnerRecord, seen: &FindingRecord) -> Result<(), Effected> {
-        let refused = |code, error| Err(ended(code, Effect::None, error));
+    fn wanted(
+        &self,
+        owner: &OwnerRecord,
+        seen: &FindingRecord,
+        so_far: Effect,
+    ) -> Result<(), Effected> {
+        let refused = |code, error| Err(ended(code, so_far, error));
         if let Err(failure) = self.allowed(owner) {
             return refused(failure.code, failure.error);
         }
@@ -211,7 +218,8 @@ impl Launching<'_> {
 
     /// Whether a launch that has its slot is still to be made.
     fn still_wanted(&self, owner: &OwnerRecord, held: &Held) -> Result<(), Failure> {
-        if held.analysis.status != AnalysisStatus::Pending {
+        let told = held.analysis.told_session().is_some();
+        if told || held.analysis.status != AnalysisStatus::Pending {
             return Ok(());
         }
         let effect = self.so_far();
@@ -431,18 +439,13 @@ impl Launching<'_> {
         transient(LastError::Contended)
     }
 
-    /// An earlier delivery launched it, and it ended before that could be recorded; or it was given up.
-    async fn over_before_it_was_recorded(&self, held: &Held) -> Effected {
-        let analysis = &held.analysis;
-        if analysis.cloud_session.is_none() {
-            let error = Some(LastError::LaunchTooLate);
-            return ended(ResultCode::AnalysisLaunchFailed, self.so_far(), error);
-        }
-        let event = self.event(analysis.restart, self.now());
-        let event = self.analyse.audit.record(&self.command.key.owner, &event);
-        self.settle(started(analysis.restart), event)
-            .await
-            .unwrap_or(transient(LastError::Contended))
+    /// An earlier delivery has launched it, and could not say so: the agent has, by calling back. It knows by the launch's
+    /// name which session that was, and so tells the other half of it; without that half the launch is one all the same.
+    async fn record_told(&self, owner: &OwnerRecord, held: Held, cloud: &SessionId) -> Effected {
+        let launched = self.launch(owner, &held).await.ok();
+        let session = launched.filter(|session| session.cloud_agent_session_id == *cloud);
+        let cli = session.map(|session| session.cli_session_id);
+        self.record(held, cloud, cli.as_ref()).await
     }
 
     /// Gives the slot back with the command's end.
@@ -478,13 +481,17 @@ impl Launching<'_> {
                 Err(error) => return self.unavailable(&error),
             };
             let mine = record.and_then(|record| {
-                let analysis = record.analysis.clone().filter(|analysis| {
-                    analysis.attempt == self.id() && analysis.status.in_flight()
-                })?;
+                let analysis = record.analysis.clone();
+                let analysis = analysis.filter(|analysis| analysis.attempt == self.id())?;
                 Some(Held { record, analysis })
             });
             match mine {
-                Some(mine) => held = mine,
+                Some(mine) => match mine.analysis.told_session().cloned() {
+                    // An earlier delivery's session has called back meanwhile: the launch was one.
+                    Some(cloud) => return self.record(mine, &cloud, None).await,
+                    None if mine.analysis.status.in_flight() => held = mine,
+                    None => return Effected::Ended(ending),
+                },
                 None => return Effected::Ended(ending),
             }
         }
@@ -534,6 +541,15 @@ impl Launching<'_> {
             Effect::Unknown
         } else {
             Effect::None
+        }
+    }
+
+    /// Likewise if the finding shows another's analysis, or none. That other may have taken the place of ours; where there
+    /// is none, ours has not begun either.
+    fn so_far_of_another(&self, seen: &FindingRecord) -> Effect {
+        match seen.analysis {
+            Some(_) => self.so_far(),
+            None => Effect::None,
         }
     }
 
