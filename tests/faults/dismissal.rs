@@ -33,7 +33,7 @@ pub(crate) fn change(answer: &Value) -> Value {
     fault
 }
 
-/// What asks for the dismissal of one of Pygoat's alerts.
+/// What asks for the dismissal of one of Pygoat's alerts. Nine of them are open: 1, 2, 3, 6, 7, 10, 11, 13 and 14.
 pub(crate) fn dismissal(number: u32) -> Value {
     json!({"type": "dismiss_finding", "findingId": id(number), "reason": "not_used", "comment": "No path leads there."})
 }
@@ -44,14 +44,6 @@ pub(crate) fn id(number: u32) -> String {
 }
 
 impl Scene {
-    /// Pygoat's findings are stored. Nine of them are open: 1, 2, 3, 6, 7, 10, 11, 13 and 14.
-    pub(crate) async fn synced() -> Self {
-        let scene = Self::set().await;
-        let id = scene.ada.sync().await;
-        scene.ada.ends_as(id, "SYNC_COMPLETED").await;
-        scene
-    }
-
     /// Has the dismissal of one of Pygoat's alerts admitted.
     pub(crate) async fn dismiss(&self, number: u32) -> CommandKey {
         let answer = self.ada.post(&dismissal(number), None).await;
@@ -112,7 +104,7 @@ fn lines_of(scene: &Scene, key: &CommandKey, message: &str) -> usize {
 
 #[tokio::test]
 async fn fault_02_a_dismissal_whose_api_died_before_sending_is_sent_again() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let dies = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
         "effect": "kill_before", "times": 1});
     scene.stack.fault(&dies).await;
@@ -130,7 +122,7 @@ async fn fault_02_a_dismissal_whose_api_died_before_sending_is_sent_again() {
 
 #[tokio::test]
 async fn fault_03_a_dismissal_that_is_not_sent_changes_nothing_and_its_key_admits_it_again() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let refused =
         json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "error"});
     scene.stack.fault(&refused).await;
@@ -156,7 +148,7 @@ async fn fault_03_a_dismissal_that_is_not_sent_changes_nothing_and_its_key_admit
 
 #[tokio::test]
 async fn fault_04_a_dismissal_whose_message_was_stored_after_all_has_one_outcome() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "drop_response"});
     // The compensation comes first: the workers cannot claim.
     let held_up = json!({"service": "dynamodb", "operation": CLAIM.0, "function": "dismiss", "contains": CLAIM.1,
@@ -188,7 +180,7 @@ async fn fault_04_a_dismissal_whose_message_was_stored_after_all_has_one_outcome
 
 #[tokio::test]
 async fn fault_08_a_dismissal_whose_settlement_goes_unanswered_is_recognised() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let lost = befalls("drop_response", SETTLEMENT);
     scene.stack.fault(&lost).await;
     let key = scene.dismiss(14).await;
@@ -205,7 +197,7 @@ async fn fault_08_a_dismissal_whose_settlement_goes_unanswered_is_recognised() {
 
 #[tokio::test]
 async fn fault_09_a_dismisser_killed_before_its_claim_leaves_the_work_to_the_next_delivery() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     scene.stack.fault(&befalls("kill_before", CLAIM)).await;
     let key = scene.dismiss(14).await;
     scene.a_dismisser_dies().await;
@@ -224,7 +216,7 @@ async fn fault_09_a_dismisser_killed_before_its_claim_leaves_the_work_to_the_nex
 
 #[tokio::test]
 async fn fault_10_a_dismisser_killed_after_its_claim_is_followed_by_one_that_asks_github_once() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     scene.stack.fault(&befalls("kill_after", CLAIM)).await;
     let key = scene.dismiss(14).await;
     scene.a_dismisser_dies().await;
@@ -274,7 +266,7 @@ async fn is_found_done(scene: &Scene, key: &CommandKey) {
 
 #[tokio::test]
 async fn fault_11_a_dismisser_killed_before_its_settlement_is_followed_by_one_that_finds_it_done() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let key = dismissed_and_not_settled(&scene).await;
     is_found_done(&scene, &key).await;
     scene.holds().await;
@@ -282,7 +274,7 @@ async fn fault_11_a_dismisser_killed_before_its_settlement_is_followed_by_one_th
 
 #[tokio::test]
 async fn fault_11_a_dismissal_is_found_done_where_github_would_refuse_it_a_second_time() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let refuses = change(&json!({"status": 422, "after": 1}));
     scene.stack.github_fault(&refuses).await;
     let key = dismissed_and_not_settled(&scene).await;
@@ -292,7 +284,7 @@ async fn fault_11_a_dismissal_is_found_done_where_github_would_refuse_it_a_secon
 
 #[tokio::test]
 async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_meanwhile() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let key = dismissed_and_not_settled(&scene).await;
     let saved = save(&scene.ada, &json!({"enabled": false})).await;
     assert_eq!(saved.status, StatusCode::OK, "{}", saved.body);
@@ -314,7 +306,7 @@ async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_mean
 
 #[tokio::test]
 async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let key = dismissed_and_not_settled(&scene).await;
     let sync = scene.ada.sync().await;
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
@@ -325,7 +317,7 @@ async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() 
 
 #[tokio::test]
 async fn fault_12_a_dismisser_killed_after_its_settlement_is_followed_by_one_that_does_nothing() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     scene.stack.fault(&befalls("kill_after", SETTLEMENT)).await;
     let key = scene.dismiss(14).await;
     scene.a_dismisser_dies().await;
@@ -405,7 +397,7 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
 
 #[tokio::test]
 async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_and_one_success() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     // The first request is under way when the second worker looks, and is carried out before the second request.
     for delay in [4_000, 6_000] {
         let slow = change(&json!({"delayMs": delay, "times": 1}));
@@ -445,7 +437,7 @@ async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_an
 
 #[tokio::test]
 async fn fault_22_a_dismissal_that_no_worker_ever_takes_up_fails_without_an_effect() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     // Each delivery dies at its first call, and comes again at once.
     let dies = json!({"service": "sqs", "operation": "ChangeMessageVisibility", "function": "dismiss",
         "effect": "kill_before"});
@@ -477,7 +469,7 @@ async fn fault_22_a_dismissal_that_no_worker_ever_takes_up_fails_without_an_effe
 
 #[tokio::test]
 async fn fault_24_failures_of_the_table_cost_a_dismissal_no_second_change() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     for (operation, text, status, code) in [
         ("UpdateItem", "started_at", 400, "ThrottlingException"),
         ("Query", "owner#", 500, "InternalServerError"),
@@ -532,7 +524,7 @@ async fn fault_24_failures_of_the_table_cost_a_dismissal_no_second_change() {
 
 #[tokio::test]
 async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_same_delivery() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     for (number, lost, answers) in [
         (14, json!({"status": 502, "apply": true, "times": 1}), [502]),
         (13, json!({"effect": "drop_response", "times": 1}), [200]),
@@ -557,7 +549,7 @@ async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_sa
 
 #[tokio::test]
 async fn fault_28_a_change_that_github_failed_to_make_is_asked_for_again_in_later_deliveries() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let fails = change(&json!({"status": 502, "times": 2}));
     scene.stack.github_fault(&fails).await;
     let key = scene.dismiss(14).await;
@@ -581,7 +573,7 @@ async fn fault_28_a_change_that_github_failed_to_make_is_asked_for_again_in_late
 
 #[tokio::test]
 async fn fault_28_a_change_that_github_makes_late_is_the_commands_own() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     // The first is given up after ten seconds and made after twelve; the second comes to GitHub after it.
     for delay in [12_500, 5_000] {
         let late = change(&json!({"delayMs": delay, "times": 1}));
@@ -612,7 +604,7 @@ fn secondary_limit(seconds: u64) -> Value {
 #[tokio::test]
 async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_without_burning_deliveries()
  {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     scene.stack.github_fault(&secondary_limit(90)).await;
     let key = scene.dismiss(14).await;
     let waiting = scene
@@ -662,7 +654,7 @@ async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_with
 
 #[tokio::test]
 async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_change() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let limit = |seconds: u64| {
         json!({"repository": PYGOAT.1, "operation": "get_alert", "status": 429,
             "headers": {"retry-after": seconds.to_string()}, "times": 1})
@@ -690,7 +682,7 @@ async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_chan
 
 #[tokio::test]
 async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_believed() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
     let before = tokens().await;
     let once = change(&json!({"status": 401, "times": 1}));
@@ -721,7 +713,7 @@ async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_b
 
 #[tokio::test]
 async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came_too_late() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     for (number, answer) in [
         (14, json!({"delayMs": 800, "times": 2})),
         // Neither is told: both find the alert dismissed as they wanted it.
@@ -750,7 +742,7 @@ async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came
 
 #[tokio::test]
 async fn a_listing_from_before_a_dismissal_never_undoes_it() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let path = format!("/local/github/alerts/{}", PYGOAT.1);
     let before = scene.stack.get(&path).await;
 
@@ -798,7 +790,7 @@ async fn a_listing_from_before_a_dismissal_never_undoes_it() {
 
 #[tokio::test]
 async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     for times in 1..=2 {
         let key = scene.dismiss(14).await;
         scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
@@ -818,7 +810,7 @@ async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
 
 #[tokio::test]
 async fn a_dismissal_whose_comment_github_tidies_up_is_the_commands_own() {
-    let scene = Scene::synced().await;
+    let scene = Scene::synced(&[PYGOAT.0]).await;
     let alert = format!("/local/github/alerts/{}/14", PYGOAT.1);
     let mut tidied = scene.stack.get(&alert).await;
     for (name, value) in [

@@ -5,13 +5,18 @@
 
 mod acceptance;
 mod admission;
+mod analysing;
+mod analysis;
+mod automation;
 mod configuration;
 mod delivery;
 mod dismissal;
+mod erasure;
 mod github;
 mod isolation;
 mod messages;
 mod oracle;
+mod oracle_analyses;
 mod power;
 mod reconciling;
 mod result_codes;

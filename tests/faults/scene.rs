@@ -30,6 +30,14 @@ impl Scene {
         Self { stack, ada }
     }
 
+    /// These repositories are in scope and have been synced.
+    pub(crate) async fn synced(repositories: &[u64]) -> Self {
+        let scene = Self::with(&[], repositories).await;
+        let id = scene.ada.sync().await;
+        scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+        scene
+    }
+
     /// Another owner, with Pygoat in scope.
     pub(crate) async fn another(&self, subject: &str) -> Caller {
         let caller = self.stack.caller(&json!({"sub": subject})).await;

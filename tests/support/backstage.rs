@@ -79,7 +79,7 @@ impl Backstage {
 
     /// A sync that was admitted, and whose message was never sent.
     pub async fn admit(&self, owner: &Owner) -> CommandKey {
-        self.admit_as(sync_of(owner)).await
+        self.admit_command(sync_of(owner)).await
     }
 
     /// A dismissal that was admitted, and whose message was never sent.
@@ -93,10 +93,11 @@ impl Backstage {
             action,
             ..sync_of(owner)
         };
-        self.admit_as(dismissal).await
+        self.admit_command(dismissal).await
     }
 
-    async fn admit_as(&self, new: NewCommand) -> CommandKey {
+    /// A command that was admitted, and whose message was never sent.
+    pub async fn admit_command(&self, new: NewCommand) -> CommandKey {
         let ledger = Ledger::new(self.table(), TIMEOUTS);
         let admitted = ledger.admit(new, now()).await;
         let Ok(Admission::Admitted(command, _)) = admitted else {
@@ -193,6 +194,12 @@ impl Backstage {
         }
     }
 
+    /// Lets the reconciler's next look at an item be due.
+    pub async fn let_be_due(&self, pk: &str, sk: &str) {
+        let past = N((now().as_millis() - 1_000).to_string());
+        self.set(pk, sk, "due_at", past).await;
+    }
+
     /// Lets items expire whose partition begins so; nobody has deleted them yet.
     pub async fn expire(&self, prefix: &str) {
         let past = now().as_seconds() - 1;
@@ -205,9 +212,7 @@ impl Backstage {
 
     /// Lets the turn of an owner's scheduled sync come.
     pub async fn schedule_due(&self, owner: &Owner) {
-        let past = N((now().as_millis() - 1_000).to_string());
-        self.set(&format!("owner#{owner}"), "settings", "due_at", past)
-            .await;
+        self.let_be_due(&format!("owner#{owner}"), "settings").await;
     }
 
     async fn url(&self, queue: &str) -> String {

@@ -185,15 +185,21 @@ impl Stack {
         self.ask(Method::POST, "/local/github/faults", fault).await;
     }
 
-    /// Lets calls between the functions and the agent go wrong.
+    /// Lets calls of the agent, and those that it makes, go wrong.
     pub async fn agent_fault(&self, fault: &Value) {
         self.ask(Method::POST, "/local/agent/faults", fault).await;
     }
 
-    /// The sessions that were launched at the agent, oldest first.
+    /// The agent's sessions, oldest first.
     pub async fn agent_sessions(&self) -> Vec<Value> {
         let sessions = self.get("/local/agent/sessions").await;
         sessions.as_array().expect("a list").clone()
+    }
+
+    /// Has a session of the agent call back with this body: the status of the answer.
+    pub async fn call_back(&self, session: &str, body: &Value) -> Value {
+        let path = format!("/local/agent/sessions/{session}/callback");
+        self.ask(Method::POST, &path, body).await["answer"].clone()
     }
 
     /// From here on nothing goes wrong any more.

@@ -1,0 +1,311 @@
+//! An owner is erased while work for it is under way, queued and late: nothing stays, and nothing comes back.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use security_agent::{
+    Timestamp,
+    command::CommandId,
+    owner::Owner,
+    queue::{Message, ScheduledSync},
+};
+use serde_json::{Value, json};
+use tests::{Answer, Caller, PATIENCE, Stack, batch, command_id, eventually, failures, message};
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    analysing::held,
+    scene::{PYGOAT, Scene, ada},
+};
+
+/// An erasure looks for the last time after twenty seconds.
+const ERASED_WITHIN: Duration = Duration::from_secs(45);
+
+async fn erase(caller: &Caller) -> Answer {
+    let answer = caller.request(Method::DELETE, "me", &[], None, PATIENCE);
+    answer.await.expect("the API answers")
+}
+
+/// Waits until the owner's erasure is done.
+async fn erased(caller: &Caller) -> Value {
+    let deadline = Instant::now() + ERASED_WITHIN;
+    loop {
+        let erasure = caller.get("erasure").await.body;
+        if erasure["status"] == "completed" {
+            return erasure;
+        }
+        assert!(Instant::now() < deadline, "never done: {erasure}");
+        sleep(Duration::from_millis(100)).await;
+    }
+}
+
+/// The keys of everything that is stored of an owner.
+async fn rows(stack: &Stack, owner: &Owner) -> Vec<String> {
+    let mut rows = Vec::new();
+    for kind in ["command", "key", "owner", "repository", "finding", "audit"] {
+        let prefix = format!("{kind}#{owner}");
+        let text = |item: &security_agent::table::Item, name: &str| {
+            item[name].as_s().expect("a key").clone()
+        };
+        let items = stack.backstage.items(&prefix).await;
+        rows.extend(
+            items
+                .iter()
+                .map(|item| format!("{kind} {}", text(item, "sk"))),
+        );
+    }
+    rows
+}
+
+/// Nothing can be read of the owner.
+async fn nothing_is_shown(caller: &Caller) {
+    for list in ["commands", "findings", "repositories"] {
+        assert_eq!(caller.all(list).await, [Value::Null; 0], "{list}");
+    }
+    let events = caller.get("audit-events").await.body;
+    assert_eq!(events["auditEvents"], json!([]));
+    let config = caller.get("config").await.body;
+    assert_eq!(
+        (&config["enabled"], &config["version"]),
+        (&json!(false), &json!(0))
+    );
+    assert_eq!(caller.get("integration").await.body["connected"], false);
+    let summary = caller.get("summary").await.body;
+    assert_eq!(summary["findings"]["open"], 0);
+    assert_eq!(summary["analysis"]["running"], 0);
+}
+
+fn admitted(answer: &Answer) -> CommandId {
+    assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
+    command_id(&answer.body)
+}
+
+#[expect(clippy::disallowed_methods, reason = "the stack lives in real time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[tokio::test]
+async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_back() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let ada = &scene.ada;
+    let findings = scene.open_findings().await;
+
+    // An analysis runs, a launch waits for its agent, a dismissal and a sync wait for GitHub.
+    scene.stack.agent_fault(&held()).await;
+    let analysed = scene.analyse(&findings[0]).await;
+    ada.ends_as(analysed, "ANALYSIS_LAUNCH_STARTED").await;
+    let session = scene.session(analysed).await;
+    let slow = json!({"operation": "create_session", "delayMs": 6_000, "times": 1});
+    scene.stack.agent_fault(&slow).await;
+    let launching = scene.analyse(&findings[1]).await;
+    for operation in ["list_alerts", "update_alert"] {
+        let slow =
+            json!({"repository": PYGOAT.1, "operation": operation, "delayMs": 6_000, "times": 1});
+        scene.stack.github_fault(&slow).await;
+    }
+    let dismiss = json!({"type": "dismiss_finding", "findingId": findings[2], "reason": "inaccurate", "comment": "Not ours."});
+    let dismissing = admitted(&ada.post(&dismiss, Some("dismissed")).await);
+    let syncing = ada.sync().await;
+    for id in [launching, dismissing, syncing] {
+        ada.until(id, "running", |view| view["status"] == "running")
+            .await;
+    }
+    eventually("all wait for GitHub and the agent", async || {
+        let asked = scene.stack.get("/local/github/requests").await;
+        let unanswered = asked.as_array().expect("a list").iter();
+        let unanswered = unanswered.filter(|call| call["status"].is_null());
+        unanswered.count() == 2 && scene.slots_taken().await == 2
+    })
+    .await;
+
+    let asked = erase(ada).await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.body);
+    assert_eq!(asked.body["status"], "running");
+    assert_eq!(asked.headers["location"], "/v1/owners/me/erasure");
+    let again = erase(ada).await;
+    assert_eq!(again.body["requestedAt"], asked.body["requestedAt"]);
+    // Whatever is asked for while it lasts is refused, or goes with the rest.
+    let headers = [("if-match", "*")];
+    let change = json!({"slaDays": {"low": 80}});
+    let saved = ada.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
+    let saved = saved.await.expect("the API answers");
+    assert_eq!(
+        (saved.status, &saved.body["code"]),
+        (StatusCode::CONFLICT, &json!("OWNER_BEING_ERASED"))
+    );
+    let meanwhile = admitted(&ada.post(&json!({"type": "sync"}), Some("late")).await);
+
+    let done = erased(ada).await;
+    assert_eq!(done["requestedAt"], asked.body["requestedAt"]);
+    assert!(!done["completedAt"].is_null());
+    nothing_is_shown(ada).await;
+    let tombstone = ["owner erasure"];
+    assert_eq!(rows(&scene.stack, ada.owner()).await, tombstone);
+
+    // Everything that may come late comes.
+    scene.stack.heal().await;
+    eventually("every session has called back", async || {
+        let sessions = scene.stack.agent_sessions().await;
+        sessions.iter().all(|session| session["settled"] == true)
+    })
+    .await;
+    let word = crate::analysing::word(&session, "completed");
+    let name = session["cloudAgentSessionId"].as_str().expect("an id");
+    assert_eq!(scene.stack.call_back(name, &word).await, 202);
+    let scheduled = Message::ScheduledSync(ScheduledSync {
+        owner: ada.owner().clone(),
+        pass: "01932b3a-5c00-7000-8000-000000000002"
+            .parse()
+            .expect("a UUID"),
+        began: now(),
+    });
+    let began: Timestamp = done["requestedAt"]
+        .as_str()
+        .expect("a time")
+        .parse()
+        .expect("RFC 3339");
+    let erase_again = Message::Erase {
+        owner: ada.owner().clone(),
+        requested_at: began,
+    };
+    let of = |id| message(&ada.key(id), 0);
+    let called_back = scene.called_back(&findings[0], analysed);
+    let syncs = vec![of(syncing), of(meanwhile)];
+    let launches = vec![of(analysed), of(launching)];
+    for (function, queue, late) in [
+        ("sync", "SyncQueue", syncs.clone()),
+        ("sync", "ScheduledSyncQueue", vec![scheduled.body()]),
+        ("dismiss", "DismissQueue", vec![of(dismissing)]),
+        ("analyse", "AnalyseQueue", launches.clone()),
+        (
+            "record-analysis",
+            "CallbackQueue",
+            vec![called_back.clone()],
+        ),
+        ("erase", "EraseQueue", vec![erase_again.body()]),
+        ("dead-letter", "SyncDeadLetterQueue", syncs),
+        (
+            "dead-letter",
+            "DismissDeadLetterQueue",
+            vec![of(dismissing)],
+        ),
+        ("dead-letter", "AnalyseDeadLetterQueue", launches),
+        ("dead-letter", "CallbackDeadLetterQueue", vec![called_back]),
+    ] {
+        let answer = scene.stack.invoke(function, &batch(queue, &late)).await;
+        let answer = answer.expect("late messages do no harm");
+        assert_eq!(failures(&answer), [""; 0], "{function} of {queue}");
+    }
+    let report = scene.stack.reconcile().await;
+    assert_eq!(report["errors"], 0, "{report}");
+    for queue in [
+        "SyncQueue",
+        "DismissQueue",
+        "AnalyseQueue",
+        "CallbackQueue",
+        "EraseQueue",
+    ] {
+        eventually(&format!("{queue} is empty"), async || {
+            scene.stack.depth(queue).await == 0
+        })
+        .await;
+    }
+    assert_eq!(rows(&scene.stack, ada.owner()).await, tombstone);
+    nothing_is_shown(ada).await;
+
+    // The same person comes anew.
+    let anew = crate::scene::ada(&scene.stack).await;
+    let change = json!({"enabled": true, "repositorySelection": "selected", "selectedRepositoryIds": [PYGOAT.0]});
+    let saved = anew.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
+    let saved = saved.await.expect("the API answers").body;
+    assert_eq!(saved["config"]["version"], 1, "{saved}");
+    let id = command_id(&saved["initialSync"]["command"]);
+    anew.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(anew.all("findings").await.len(), 14);
+    // What was left from before is still nobody's.
+    let late = batch("AnalyseQueue", &[of(launching)]);
+    let answer = scene.stack.invoke("analyse", &late).await;
+    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+    assert_eq!(scene.stack.call_back(name, &word).await, 202);
+    assert_eq!(scene.analysis(&findings[0]).await, Value::Null);
+    crate::oracle::check(&scene.stack, &[&anew]).await;
+}
+
+#[tokio::test]
+async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resumed() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let bob = scene.another("bob").await;
+    let id = bob.sync().await;
+    bob.ends_as(id, "SYNC_COMPLETED").await;
+    let kept = rows(&scene.stack, bob.owner()).await;
+
+    let lost =
+        json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "error"});
+    scene.stack.fault(&lost).await;
+    let asked = erase(&scene.ada).await;
+    assert_eq!(asked.status, StatusCode::ACCEPTED, "{}", asked.body);
+    scene.stack.heal().await;
+    let early = scene.stack.reconcile().await;
+    assert_eq!(early["resumed"], 0, "{early}");
+    let row = format!("owner#{}", scene.ada.owner());
+    // The second deletion is the repositories': settings and integration are gone by then.
+    let dies = json!({"service": "dynamodb", "operation": "BatchWriteItem", "function": "erase",
+        "effect": "kill_before", "after": 1, "times": 1});
+    scene.stack.fault(&dies).await;
+    scene.stack.backstage.let_be_due(&row, "erasure").await;
+    assert_eq!(scene.stack.reconcile().await["resumed"], 1);
+    scene.dies("erase", 1).await;
+    let left = rows(&scene.stack, scene.ada.owner()).await;
+    assert!(
+        left.iter().any(|row| row.starts_with("finding")),
+        "{left:?}"
+    );
+    assert_eq!(scene.ada.get("erasure").await.body["status"], "running");
+
+    scene.stack.backstage.let_be_due(&row, "erasure").await;
+    let (one, other) =
+        futures::future::join(scene.stack.reconcile(), scene.stack.reconcile()).await;
+    let resumed = |report: &Value| report["resumed"].as_u64().unwrap_or(0);
+    assert_eq!(resumed(&one) + resumed(&other), 1, "{one} and {other}");
+    erased(&scene.ada).await;
+    assert_eq!(
+        rows(&scene.stack, scene.ada.owner()).await,
+        ["owner erasure"]
+    );
+    nothing_is_shown(&scene.ada).await;
+    assert_eq!(
+        rows(&scene.stack, bob.owner()).await,
+        kept,
+        "another's stay"
+    );
+    let idle = scene.stack.reconcile().await;
+    assert_eq!(
+        (&idle["resumed"], &idle["nominated"]),
+        (&json!(0), &json!(0))
+    );
+    crate::oracle::check(&scene.stack, &[&bob]).await;
+}
+
+#[tokio::test]
+async fn an_organisation_cannot_be_erased_and_nobody_erases_somebody_else() {
+    let stack = Stack::start(&[]).await;
+    let org = "org:7f1a3c52-9d0e-4b7a-8a3e-0d8c1f2b4a60";
+    let member = json!({"sub": "member", "orgs": [org]});
+    let member = stack.caller(&member).await;
+    let asked = member.request(Method::DELETE, org, &[], None, PATIENCE);
+    let asked = asked.await.expect("the API answers");
+    assert_eq!(
+        (asked.status, &asked.body["code"]),
+        (StatusCode::METHOD_NOT_ALLOWED, &json!("NOT_ERASABLE"))
+    );
+    let victim = ada(&stack).await;
+    let before = rows(&stack, victim.owner()).await;
+    let path = crate::oracle::encoded(&victim);
+    let asked = member.request(Method::DELETE, &path, &[], None, PATIENCE);
+    let asked = asked.await.expect("the API answers");
+    assert_eq!(asked.status, StatusCode::NOT_FOUND);
+    assert_eq!(rows(&stack, victim.owner()).await, before);
+    assert_eq!(victim.get("erasure").await.status, StatusCode::NOT_FOUND);
+    crate::oracle::check(&stack, &[&victim, &member]).await;
+}
