@@ -242,7 +242,8 @@ impl Findings {
 
     /// The writes by which a finding that was `seen` becomes what it is now at GitHub, or closed: its row and its
     /// repository's counts. They are refused if anybody has written either since. A command that did the dismissal is
-    /// named, and only one can be.
+    /// named, and only one can be. What is stored stays if GitHub showed it later than the change: somebody has reopened the
+    /// alert since, and a listing that has seen that will not bring it again.
     pub fn change(
         &self,
         owner: &Owner,
@@ -252,6 +253,11 @@ impl Findings {
         now: Timestamp,
     ) -> Writes {
         let before = &seen.finding;
+        // A closed finding is dated by its last alert: GitHub shows no other any more.
+        let closed = changed.status == FindingStatus::Closed;
+        if !closed && changed.source_updated_at < before.source_updated_at {
+            return Writes::default();
+        }
         let text = serde_json::to_string(changed).expect("a finding is plain data");
         let pending = Pending::new(changed.clone(), text);
         let differs = pending.digest != seen.digest;
