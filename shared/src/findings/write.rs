@@ -270,6 +270,11 @@ impl Findings {
             set(&pending, now, &mut e);
             if changed.status != FindingStatus::Open {
                 e.remove("unanalysed");
+            } else if seen.analysis.is_none() {
+                // It waits for automation, also if it was not open before.
+                let mark = unanalysed(changed.severity, seen.new_since);
+                e.set("unanalysed", s(mark));
+                condition = format!("{condition} AND {}", e.absent("analysis_attempt"));
             }
         }
         if let Some(command) = dismissal {
