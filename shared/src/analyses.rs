@@ -20,7 +20,7 @@ use crate::{
         Exploitability, PENDING_FOR, RUNNING_FOR, SLOTS, SessionId,
     },
     command::CommandId,
-    finding::{FindingId, FindingStatus},
+    finding::{Finding, FindingId, FindingStatus},
     findings::{self, FindingRecord},
     owner::Owner,
     owners,
@@ -310,8 +310,8 @@ impl Analyses {
         self.free(owner, finding, seen, outcome, (e, condition), now)
     }
 
-    /// Likewise for one that automation began and that the agent did not take: the finding waits for another try, and
-    /// automation rests for a while.
+    /// Likewise for one that automation began and that the agent did not take: the finding waits for another try if it is
+    /// still open, and automation rests for a while.
     pub fn put_off(
         &self,
         owner: &Owner,
@@ -320,14 +320,21 @@ impl Analyses {
         outcome: &AnalysisOutcome,
         now: Timestamp,
     ) -> Writes {
-        let (mut e, condition) = end(seen, outcome, now);
-        e.set(
-            "unanalysed",
-            s(findings::unanalysed(
-                record.finding.severity,
-                record.new_since,
-            )),
-        );
+        let (mut e, mut condition) = end(seen, outcome, now);
+        let FindingRecord {
+            finding: Finding {
+                status, severity, ..
+            },
+            new_since,
+            ..
+        } = record;
+        if *status == FindingStatus::Open {
+            // Only an open finding waits, and in the place of its severity: a sync may have changed either since.
+            let open = e.compare("status", "=", s(status.as_str()));
+            let as_severe = e.compare("severity", "=", s(severity.as_str()));
+            condition = format!("{condition} AND {open} AND {as_severe}");
+            e.set("unanalysed", s(findings::unanalysed(*severity, *new_since)));
+        }
         let finding = record.finding.id;
         self.free(owner, finding, seen, outcome, (e, condition), now + REST)
     }

@@ -10,6 +10,7 @@ use super::{
 };
 use crate::{
     Timestamp,
+    analysis::AnalysisStatus,
     command::CommandId,
     finding::{Finding, FindingDigest, FindingId, FindingStatus, RepositoryId},
     owner::Owner,
@@ -291,14 +292,16 @@ impl Findings {
         finding.and(self.repositories.count(owner, repository, &delta))
     }
 
-    /// Takes the mark of a finding that automation must not begin: it is not open any more, or has an analysis that stands.
+    /// Takes the mark of a finding that automation must not begin: it is not open any more, or its analysis is in flight.
+    /// One that was put off since it was looked at keeps its mark.
     pub async fn leave_to_people(&self, owner: &Owner, id: FindingId) -> Result<(), FindingsError> {
         let mut e = Expression::default();
         let condition = format!(
-            "{} AND ({} OR {})",
+            "{} AND ({} OR {} OR {})",
             e.exists("unanalysed"),
             e.compare("status", "<>", s(FindingStatus::Open.as_str())),
-            e.exists("analysis_attempt"),
+            e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str())),
+            e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str())),
         );
         e.remove("unanalysed");
         let update = self.table.update(key(owner, id), e, Some(condition));
