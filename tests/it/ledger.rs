@@ -17,7 +17,7 @@ use security_agent::{
 use tests::{Holder, NOON, TestTable, noon, standings};
 
 /// A claim until half a minute past noon, on a new command.
-async fn claimed(table: &TestTable) -> (Claim, Command) {
+pub(crate) async fn claimed(table: &TestTable) -> (Claim, Command) {
     let (_, accepted) = standings(Holder::Another).swap_remove(0);
     let command = table.seed(accepted).await;
     let claimed = table

@@ -1,6 +1,10 @@
 //! What the stores and the functions above them promise, kept against a database.
 
+mod analyses;
+mod audit;
 mod dead_letter;
+mod dismissal;
+mod erasure;
 mod findings;
 mod ledger;
 mod owners;

@@ -225,6 +225,13 @@ fn split(operation: &str, request: &mut Value, count: usize) -> Value {
             left["Keys"] = keys.split_off(count.min(keys.len())).into();
             json!({ name: left })
         }
+        "BatchWriteItem" => {
+            let tables = request["RequestItems"].as_object_mut().expect("tables");
+            let (name, wanted) = tables.iter_mut().next().expect("a table");
+            let wanted = wanted.as_array_mut().expect("requests");
+            let left = wanted.split_off(count.min(wanted.len()));
+            json!({ name: left })
+        }
         "SendMessageBatch" => {
             let entries = request["Entries"].as_array_mut().expect("entries");
             entries.split_off(count.min(entries.len())).into()
@@ -234,9 +241,10 @@ fn split(operation: &str, request: &mut Value, count: usize) -> Value {
 }
 
 fn report(operation: &str, answer: &mut Value, left: Value) {
-    if operation == "BatchGetItem" {
-        answer["UnprocessedKeys"] = left;
-        return;
+    match operation {
+        "BatchGetItem" => return answer["UnprocessedKeys"] = left,
+        "BatchWriteItem" => return answer["UnprocessedItems"] = left,
+        _ => {}
     }
     let failed = left.as_array().into_iter().flatten().map(|entry| {
         json!({ "Id": entry["Id"], "SenderFault": false, "Code": "InternalError", "Message": "not now" })

@@ -174,12 +174,17 @@ impl TestTable {
             .expect("the endpoint takes the item");
     }
 
-    /// How many items the table holds.
+    /// Every item that the table holds.
     #[expect(clippy::disallowed_methods, reason = "a test's table is small")]
-    pub async fn count(&self) -> usize {
+    pub async fn items(&self) -> Vec<Item> {
         let scan = self.client.scan().table_name(&self.name);
         let page = scan.consistent_read(true).send().await;
-        page.expect("the endpoint scans").items().len()
+        page.expect("the endpoint scans").items.unwrap_or_default()
+    }
+
+    /// How many items the table holds.
+    pub async fn count(&self) -> usize {
+        self.items().await.len()
     }
 }
 

@@ -1,0 +1,143 @@
+//! A finding's change after a dismissal: guarded by what was seen, named after one command, and never backwards.
+
+use security_agent::{
+    command::CommandId,
+    finding::{Finding, FindingStatus, Severity},
+    findings::{Arrival, FindingRecord},
+    owner::Owner,
+    repositories::Counts,
+};
+use tests::{NOON, TestTable, finding, noon, repository};
+
+use crate::analyses::{owner_with, read};
+
+fn shown(status: FindingStatus, at: i64) -> Finding {
+    finding(&repository(), 1, Severity::High, status, noon(at))
+}
+
+/// Makes the change; gives whether it was let through.
+async fn change(
+    table: &TestTable,
+    owner: &Owner,
+    seen: &FindingRecord,
+    changed: &Finding,
+    by: Option<CommandId>,
+) -> bool {
+    let writes = table.findings().change(owner, seen, changed, by, noon(60));
+    let written = table.analyses().write(changed.id, "a change", writes).await;
+    written.expect("the table answers")
+}
+
+async fn counts(table: &TestTable, owner: &Owner) -> Counts {
+    let read = table.repositories().read(owner).await;
+    read.expect("the table answers")[0].counts
+}
+
+fn counted(status: FindingStatus) -> Counts {
+    let mut counts = Counts::default();
+    counts.add(Severity::High, status, 1);
+    counts
+}
+
+#[tokio::test]
+async fn a_finding_is_changed_only_as_it_was_seen() {
+    let table = TestTable::create().await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    let seen = read(&table, &owner, ids[0]).await;
+    let ignored = shown(FindingStatus::Ignored, 20);
+    let synced = shown(FindingStatus::Open, 10);
+    let stored = table.findings();
+    let stored = stored.store(&owner, repository().id, vec![synced], Arrival::New, NOON);
+    assert_eq!(stored.await.expect("the table answers").written, 1);
+    let command = CommandId::new(NOON);
+    let items = table.items().await;
+    assert!(!change(&table, &owner, &seen, &ignored, Some(command)).await);
+    assert_eq!(table.items().await, items);
+
+    let seen = read(&table, &owner, ids[0]).await;
+    assert!(change(&table, &owner, &seen, &ignored, Some(command)).await);
+    let found = read(&table, &owner, ids[0]).await;
+    assert_eq!((&found.finding, found.dismissal), (&ignored, Some(command)));
+    assert_eq!(
+        counts(&table, &owner).await,
+        counted(FindingStatus::Ignored)
+    );
+}
+
+#[tokio::test]
+async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
+    let table = TestTable::create().await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    let seen = read(&table, &owner, ids[0]).await;
+    let ignored = shown(FindingStatus::Ignored, 20);
+    let [first, second] = [(); 2].map(|()| CommandId::new(NOON));
+    let (one, two) = tokio::join!(
+        change(&table, &owner, &seen, &ignored, Some(first)),
+        change(&table, &owner, &seen, &ignored, Some(second))
+    );
+    assert_ne!(one, two);
+    let named = if one { first } else { second };
+    let found = read(&table, &owner, ids[0]).await;
+    assert_eq!(found.dismissal, Some(named));
+    assert!(!change(&table, &owner, &found, &ignored, Some(second)).await);
+    assert!(!change(&table, &owner, &found, &ignored, Some(first)).await);
+    assert_eq!(
+        counts(&table, &owner).await,
+        counted(FindingStatus::Ignored)
+    );
+
+    // Reopened, it can be dismissed again.
+    let reopened = shown(FindingStatus::Open, 30);
+    let stored = table.findings();
+    let stored = stored.store(&owner, repository().id, vec![reopened], Arrival::New, NOON);
+    assert_eq!(stored.await.expect("the table answers").written, 1);
+    let seen = read(&table, &owner, ids[0]).await;
+    assert_eq!(seen.dismissal, None);
+    let ignored = shown(FindingStatus::Ignored, 40);
+    assert!(change(&table, &owner, &seen, &ignored, Some(second)).await);
+    assert_eq!(
+        counts(&table, &owner).await,
+        counted(FindingStatus::Ignored)
+    );
+}
+
+#[tokio::test]
+async fn a_dismissal_that_a_sync_has_stored_already_is_still_named() {
+    let table = TestTable::create().await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    let ignored = shown(FindingStatus::Ignored, 20);
+    let stored = table.findings();
+    let page = vec![ignored.clone()];
+    let stored = stored.store(&owner, repository().id, page, Arrival::New, NOON);
+    assert_eq!(stored.await.expect("the table answers").written, 1);
+    let seen = read(&table, &owner, ids[0]).await;
+    let command = CommandId::new(NOON);
+    assert!(change(&table, &owner, &seen, &ignored, Some(command)).await);
+    let found = read(&table, &owner, ids[0]).await;
+    assert_eq!((found.finding, found.dismissal), (ignored, Some(command)));
+    assert_eq!(
+        counts(&table, &owner).await,
+        counted(FindingStatus::Ignored)
+    );
+}
+
+#[tokio::test]
+async fn what_github_showed_before_does_not_undo_what_it_has_shown_since() {
+    let table = TestTable::create().await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    // Dismissed at 20 by a command; reopened at 30 by somebody, and synced before the command could say so.
+    let reopened = shown(FindingStatus::Open, 30);
+    let stored = table.findings();
+    let page = vec![reopened.clone()];
+    let stored = stored.store(&owner, repository().id, page, Arrival::New, NOON);
+    assert_eq!(stored.await.expect("the table answers").written, 1);
+    let seen = read(&table, &owner, ids[0]).await;
+    let ignored = shown(FindingStatus::Ignored, 20);
+    let command = Some(CommandId::new(NOON));
+    let findings = table.findings();
+    let change = findings.change(&owner, &seen, &ignored, command, NOON);
+    assert!(change.is_empty());
+    let withdrawn = shown(FindingStatus::Closed, 20);
+    let change = findings.change(&owner, &seen, &withdrawn, None, NOON);
+    assert!(!change.is_empty(), "what is gone is gone for good");
+}

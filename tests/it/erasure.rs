@@ -1,0 +1,530 @@
+//! Erasing an owner: once a sweep is complete, nothing that was under way brings a row back.
+
+use std::time::Duration;
+
+use futures::future::join_all;
+use security_agent::{
+    Timestamp,
+    analyses::{Begun, Received},
+    analysis::{Analysis, BegunBy, Exploitability},
+    audit::{Audit, AuditAction, AuditEvent, ResourceType},
+    command::{Action, Command, IdempotencyKey, LastError, Origin},
+    erasure::{Erasures, RESUMED_AFTER, Swept},
+    finding::{DismissReason, FindingStatus, Severity},
+    findings::{Arrival, FindingRecord},
+    github::{InstallationId, InstallationRepository},
+    ledger::{Admission, Claim, Claimed, LedgerError, NewCommand, Outcome, Together},
+    lifecycle::Stage,
+    owner::Owner,
+    owners::{OwnerRecord, OwnersError, Saved, next_sync},
+    repositories::{Listing, RepositoriesError},
+    result_code::ResultCode,
+    settings::{AutoAnalysis, Settings},
+    table::Writes,
+};
+use tests::{Fault, NOON, TestTable, actor, finding, noon, owner, repository};
+use tokio::time::Instant;
+
+use crate::{
+    analyses::{beginning, call_back, completed, failed, owner_with, read, take},
+    ledger::ending,
+};
+
+/// Everything that may be under way for an owner, as it was seen before the erasure.
+struct Underway {
+    table: TestTable,
+    owner: Owner,
+    record: OwnerRecord,
+    /// A finding that was never analysed.
+    idle: FindingRecord,
+    /// One whose analysis is in flight.
+    analysed: FindingRecord,
+    analysis: Analysis,
+    claim: Claim,
+    command: Command,
+}
+
+/// A write that could bring a row into being.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Write {
+    Save,
+    Connect,
+    Repositories,
+    Findings,
+    Change,
+    Begin,
+    CallBack,
+    Launched,
+    Ended,
+    PutOff,
+    Postpone,
+    Looked,
+    LeaveToPeople,
+    Synced,
+    AuthInvalid,
+    MoveTurn,
+    Claim,
+    Release,
+    Settle,
+    SettleWith,
+    Stall,
+    Exhaust,
+}
+
+impl Write {
+    const ALL: [Self; 22] = [
+        Self::Save,
+        Self::Connect,
+        Self::Repositories,
+        Self::Findings,
+        Self::Change,
+        Self::Begin,
+        Self::CallBack,
+        Self::Launched,
+        Self::Ended,
+        Self::PutOff,
+        Self::Postpone,
+        Self::Looked,
+        Self::LeaveToPeople,
+        Self::Synced,
+        Self::AuthInvalid,
+        Self::MoveTurn,
+        Self::Claim,
+        Self::Release,
+        Self::Settle,
+        Self::SettleWith,
+        Self::Stall,
+        Self::Exhaust,
+    ];
+}
+
+fn new_command(owner: &Owner) -> NewCommand {
+    let finding = finding(&repository(), 1, Severity::High, FindingStatus::Open, NOON);
+    NewCommand {
+        owner: owner.clone(),
+        action: Action::DismissFinding {
+            finding: finding.id,
+            reason: DismissReason::NotUsed,
+            comment: None,
+        },
+        origin: Origin::Manual,
+        actor: actor(),
+        key: None,
+    }
+}
+
+fn automatic() -> Settings {
+    Settings {
+        enabled: true,
+        auto_analysis: AutoAnalysis {
+            enabled: true,
+            ..AutoAnalysis::default()
+        },
+        ..Settings::default()
+    }
+}
+
+impl Underway {
+    /// Of a new owner with rows of every kind.
+    async fn set(table: &TestTable) -> Self {
+        let (owner, ids) = owner_with(table, 3).await;
+        let owners = table.owners();
+        let audit = Audit::new(table.table());
+        let seen = owners.read(&owner).await.expect("the table answers");
+        let event = AuditEvent::of_save(&owner, 1, AuditAction::Enabled, actor(), NOON);
+        let event = audit.record(&owner, &event);
+        let saved = owners.save(&owner, &automatic(), &seen, event, NOON).await;
+        assert_eq!(
+            saved.expect("the table answers"),
+            Saved::Saved { version: 1 }
+        );
+        let analysis = take(table, &owner, ids[1], BegunBy::Automation).await;
+        let admitted = table.ledger();
+        let keyed = NewCommand {
+            key: Some(IdempotencyKey::parse("k-1").expect("a key")),
+            ..new_command(&owner)
+        };
+        let admitted = admitted.admit(keyed, NOON).await;
+        let Ok(Admission::Admitted(command, _)) = admitted else {
+            panic!("{admitted:?}")
+        };
+        let claimed = table.ledger();
+        let claimed = claimed.claim(&command.key, Stage(0), noon(30), NOON).await;
+        let Ok(Claimed::Held(claim, command)) = claimed else {
+            panic!("{claimed:?}")
+        };
+        Self {
+            record: owners.read(&owner).await.expect("the table answers"),
+            idle: read(table, &owner, ids[0]).await,
+            analysed: read(table, &owner, ids[1]).await,
+            analysis,
+            claim,
+            command: *command,
+            table: table.clone(),
+            owner,
+        }
+    }
+
+    /// Makes the write as whoever is under way would. Gives whether anything was written, as far as the answer tells.
+    async fn make(&self, write: Write) -> Option<bool> {
+        let (table, owner) = (&self.table, &self.owner);
+        let (owners, ledger) = (table.owners(), table.ledger());
+        let (analyses, findings) = (table.analyses(), table.findings());
+        let (idle, analysed) = (self.idle.finding.id, self.analysed.finding.id);
+        let written = async |writes| {
+            let written = analyses.write(analysed, "a write", writes).await;
+            Some(written.expect("the table answers"))
+        };
+        let made = |outcome: Result<Outcome, LedgerError>| {
+            Some(outcome.expect("the table answers").made().is_some())
+        };
+        match write {
+            Write::Save => {
+                let none = Writes::default();
+                let event = AuditEvent::of_save(owner, 2, AuditAction::Disabled, actor(), NOON);
+                let event = Audit::new(table.table()).record(owner, &event).and(none);
+                let saved = owners
+                    .save(owner, &automatic(), &self.record, event, NOON)
+                    .await;
+                let saved = saved.expect("the table answers");
+                Some(matches!(saved, Saved::Saved { .. }))
+            }
+            Write::Connect => {
+                let installation = InstallationId::new(51_000_001);
+                match owners.connect(owner, installation, true, NOON).await {
+                    Ok(()) => Some(true),
+                    Err(OwnersError::BeingErased) => Some(false),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Write::Repositories => {
+                let repository = repository();
+                let listing = Listing {
+                    id: repository.id,
+                    listed: Some(InstallationRepository {
+                        repository,
+                        private: true,
+                        archived: false,
+                    }),
+                    attempt: None,
+                };
+                match table.repositories().record(owner, &[listing], NOON).await {
+                    Ok(()) => Some(true),
+                    Err(RepositoriesError::NotConnected) => Some(false),
+                    Err(error) => panic!("{error}"),
+                }
+            }
+            Write::Findings => {
+                let new = finding(&repository(), 9, Severity::Low, FindingStatus::Open, NOON);
+                let id = new.id.repository;
+                let stored = findings.store(owner, id, vec![new], Arrival::New, NOON);
+                Some(stored.await.is_ok())
+            }
+            Write::Change => {
+                let mut changed = self.idle.finding.clone();
+                changed.status = FindingStatus::Ignored;
+                let command = Some(self.command.key.id);
+                written(findings.change(owner, &self.idle, &changed, command, NOON)).await
+            }
+            Write::Begin => {
+                let made = beginning(BegunBy::Automation);
+                let (_, admission) = ledger.admission(&new_command(owner), NOON);
+                let begun = analyses
+                    .begin(owner, &self.idle, made, admission, NOON)
+                    .await;
+                let begun = begun.expect("the table answers");
+                Some(matches!(begun, Begun::Taken(_)))
+            }
+            Write::CallBack => {
+                let kept = call_back("ses-1", completed(Exploitability::Exploitable));
+                let attempt = self.analysis.attempt;
+                let received = analyses
+                    .receive(owner, analysed, attempt, &kept, NOON)
+                    .await;
+                Some(received.expect("the table answers") == Received::Kept)
+            }
+            Write::Launched => {
+                let session = "ses-1".parse().expect("a session");
+                let seen = &self.analysis;
+                written(analyses.launched(owner, analysed, seen, &session, None, NOON)).await
+            }
+            Write::Ended => {
+                let of = (ResourceType::Finding, analysed);
+                let action = AuditAction::AnalysisFailed;
+                let event =
+                    AuditEvent::of_command(self.analysis.attempt, action, actor(), of, NOON);
+                let ended = analyses.ended(owner, analysed, &self.analysis, &failed(), NOON);
+                let (_, admission) = ledger.admission(&new_command(owner), NOON);
+                let event = Audit::new(table.table()).record(owner, &event);
+                written(ended.and(event).and(admission)).await
+            }
+            Write::PutOff => {
+                let (record, seen) = (&self.analysed, &self.analysis);
+                written(analyses.put_off(owner, record, seen, &failed(), NOON)).await
+            }
+            Write::Postpone => {
+                let seen = &self.analysis;
+                let postponed = analyses.postpone(owner, analysed, seen, noon(60)).await;
+                Some(postponed.expect("the table answers"))
+            }
+            Write::Looked => {
+                let looked = analyses.looked(owner, NOON).await;
+                looked.expect("the table answers");
+                None
+            }
+            Write::LeaveToPeople => {
+                let left = findings.leave_to_people(owner, idle).await;
+                left.expect("the table answers");
+                None
+            }
+            Write::Synced => {
+                let marked = owners.mark_synced(owner, NOON).await;
+                marked.expect("the table answers");
+                None
+            }
+            Write::AuthInvalid => {
+                let marked = owners.mark_auth_invalid(owner, NOON).await;
+                marked.expect("the table answers");
+                None
+            }
+            Write::MoveTurn => {
+                let turn = next_sync(owner, NOON);
+                let moved = owners.move_turn(owner, turn, noon(60)).await;
+                Some(moved.expect("the table answers"))
+            }
+            Write::Claim => {
+                let key = &self.command.key;
+                let claimed = ledger.claim(key, Stage(0), noon(90), noon(31)).await;
+                let claimed = claimed.expect("the table answers");
+                Some(matches!(claimed, Claimed::Held(..)))
+            }
+            Write::Release => {
+                let error = LastError::Unexpected;
+                made(ledger.release(&self.claim, error, NOON).await)
+            }
+            Write::Settle => {
+                let end = ending(ResultCode::FindingDismissed);
+                made(ledger.settle(&self.claim, end, NOON).await)
+            }
+            Write::SettleWith => {
+                let id = self.command.key.id;
+                let of = (ResourceType::Finding, idle);
+                let action = AuditAction::FindingDismissed;
+                let event = AuditEvent::of_command(id, action, actor(), of, NOON);
+                let event = Audit::new(table.table()).record(owner, &event);
+                let (claim, row) = (&self.claim, &self.command);
+                let end = ending(ResultCode::FindingDismissed);
+                let settled = ledger.settle_with(claim, row, end, event, NOON).await;
+                match settled.expect("the table answers") {
+                    Together::Command(outcome) => Some(outcome.made().is_some()),
+                    Together::Unsettled => Some(false),
+                }
+            }
+            Write::Stall => made(ledger.stall(&self.command.key, noon(9_000)).await),
+            Write::Exhaust => {
+                let (key, code) = (&self.command.key, ResultCode::QueueRetriesExhausted);
+                let exhausted = ledger.exhaust(key, None, Stage(0), code, None, noon(60));
+                made(exhausted.await)
+            }
+        }
+    }
+
+    async fn rows(&self) -> usize {
+        self.table.count().await
+    }
+}
+
+/// Whoever sweeps here has all the time that it needs.
+fn in_time() -> Instant {
+    Instant::now() + Duration::from_secs(600)
+}
+
+async fn begin(table: &TestTable, owner: &Owner, at: Timestamp) -> Erasures {
+    let erasures = Erasures::new(table.table());
+    let begun = erasures.begin(owner, at).await;
+    assert_eq!(begun.expect("the table answers").completed_at, None);
+    erasures
+}
+
+async fn sweep(erasures: &Erasures, owner: &Owner) -> u64 {
+    match erasures.sweep(owner, in_time()).await {
+        Ok(Swept::Everything { deleted }) => deleted,
+        other => panic!("there was time: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn a_sweep_leaves_the_tombstone_and_other_owners() {
+    let table = TestTable::create().await;
+    let underway = Underway::set(&table).await;
+    let rows = table.count().await as u64;
+    let other = Underway::set(&TestTable::create().await).await;
+    let others = other.rows().await;
+    let erasures = begin(&table, &underway.owner, NOON).await;
+    assert_eq!(sweep(&erasures, &underway.owner).await, rows);
+    assert_eq!(underway.rows().await, 1, "the tombstone");
+    assert_eq!(sweep(&erasures, &underway.owner).await, 0);
+
+    // Beside another owner's rows in one table.
+    let (one, two) = (Underway::set(&other.table).await, &other);
+    let erasures = begin(&one.table, &one.owner, NOON).await;
+    sweep(&erasures, &one.owner).await;
+    assert_eq!(two.rows().await, others + 1);
+}
+
+#[tokio::test]
+async fn what_was_under_way_before_a_sweep_writes_nothing_after_it() {
+    for write in Write::ALL {
+        let table = TestTable::create().await;
+        let underway = Underway::set(&table).await;
+        let erasures = begin(&table, &underway.owner, NOON).await;
+        sweep(&erasures, &underway.owner).await;
+        let tombstone = table.items().await;
+        let written = underway.make(write).await;
+        assert_ne!(written, Some(true), "{write:?}");
+        assert_eq!(table.items().await, tombstone, "{write:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_races_a_sweep_leaves_nothing_behind_it() {
+    for round in 0..30 {
+        let table = TestTable::create().await;
+        let underway = std::sync::Arc::new(Underway::set(&table).await);
+        let erasures = begin(&table, &underway.owner, NOON).await;
+        let tasks: Vec<_> = Write::ALL
+            .into_iter()
+            .map(|write| {
+                let underway = underway.clone();
+                tokio::spawn(async move {
+                    for _ in 0..round % 8 {
+                        tokio::task::yield_now().await;
+                    }
+                    underway.make(write).await
+                })
+            })
+            .collect();
+        sweep(&erasures, &underway.owner).await;
+        for task in join_all(tasks).await {
+            let _ = task.expect("it does not panic");
+        }
+        assert_eq!(table.count().await, 1, "round {round}: one sweep is enough");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_command_admitted_while_a_sweep_runs_is_gone_after_the_next() {
+    for keyed in [false, true] {
+        let table = TestTable::create().await;
+        let underway = Underway::set(&table).await;
+        let owner = underway.owner.clone();
+        let erasures = begin(&table, &owner, NOON).await;
+        let ledger = table.ledger();
+        let new = NewCommand {
+            key: keyed.then(|| IdempotencyKey::parse("k-2").expect("a key")),
+            ..new_command(&owner)
+        };
+        let (_, admitted) = tokio::join!(sweep(&erasures, &owner), ledger.admit(new, NOON));
+        assert!(
+            matches!(admitted, Ok(Admission::Admitted(..))),
+            "{admitted:?}"
+        );
+        sweep(&erasures, &owner).await;
+        assert_eq!(table.count().await, 1, "keyed: {keyed}");
+    }
+}
+
+#[tokio::test]
+async fn deletions_that_were_not_taken_are_made_again() {
+    let table = TestTable::create().await;
+    let (owner, _) = owner_with(&table, 40).await;
+    begin(&table, &owner, NOON).await;
+    let faults = [Fault::TakeOnly(1), Fault::TakeOnly(0), Fault::TakeOnly(3)];
+    let faults = faults.map(|fault| ("BatchWriteItem", fault));
+    let (proxy, through) = table.through(&faults).await;
+    assert_eq!(sweep(&Erasures::new(through), &owner).await, 42);
+    assert_eq!(table.count().await, 1);
+    assert!(proxy.count("BatchWriteItem") > 4);
+}
+
+#[tokio::test]
+async fn a_sweep_that_was_interrupted_is_gone_on_with() {
+    let table = TestTable::create().await;
+    let (owner, _) = owner_with(&table, 60).await;
+    let erasures = begin(&table, &owner, NOON).await;
+    let swept = erasures.sweep(&owner, Instant::now()).await;
+    assert_eq!(
+        swept.expect("the table answers"),
+        Swept::OutOfTime { deleted: 0 }
+    );
+    let (proxy, through) = table.through(&[]).await;
+    // The client tries three times.
+    for _ in 0..3 {
+        proxy.plan_about("BatchWriteItem", "finding#", Fault::Fail);
+    }
+    let interrupted = Erasures::new(through).sweep(&owner, in_time()).await;
+    assert!(interrupted.is_err(), "{interrupted:?}");
+    assert!(table.count().await > 1);
+    sweep(&erasures, &owner).await;
+    assert_eq!(table.count().await, 1);
+}
+
+#[tokio::test]
+async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let (_, through) = table
+        .through(&[("TransactWriteItems", Fault::LoseAnswer)])
+        .await;
+    let erasures = Erasures::new(through);
+    let first = erasures
+        .begin(&owner, NOON)
+        .await
+        .expect("the table answers");
+    assert_eq!(first.requested_at, NOON);
+    let again = erasures
+        .begin(&owner, noon(5))
+        .await
+        .expect("the table answers");
+    assert_eq!(again, first, "asking again changes nothing");
+
+    let due = async |at| {
+        let due = erasures
+            .due(0, 10, None, at)
+            .await
+            .expect("the table answers");
+        due.0
+    };
+    let first_look = NOON + RESUMED_AFTER;
+    assert_eq!(due(noon(10)).await, []);
+    let [found] = &due(first_look).await[..] else {
+        panic!("it is to be resumed")
+    };
+    for expected in [true, false] {
+        let postponed = erasures.postpone(found, noon(600)).await;
+        assert_eq!(postponed.expect("the table answers"), expected);
+    }
+    assert_eq!(due(first_look).await, []);
+
+    let completed = erasures.complete(&owner, noon(1), noon(30)).await;
+    assert!(!completed.expect("the table answers"), "another erasure");
+    let completed = erasures.complete(&owner, NOON, noon(30)).await;
+    assert!(completed.expect("the table answers"));
+    assert_eq!(due(noon(9_000)).await, []);
+    let shown = erasures.read(&owner).await.expect("the table answers");
+    assert_eq!(
+        shown.and_then(|erasure| erasure.completed_at),
+        Some(noon(30))
+    );
+
+    table.connect(&owner).await;
+    let second = erasures
+        .begin(&owner, noon(60))
+        .await
+        .expect("the table answers");
+    assert_eq!((second.requested_at, second.completed_at), (noon(60), None));
+    let late = erasures.complete(&owner, NOON, noon(70)).await;
+    assert!(!late.expect("the table answers"), "the first one is over");
+    sweep(&erasures, &owner).await;
+    assert_eq!(table.count().await, 1);
+}
