@@ -1,5 +1,6 @@
 //! The function with everything it talks to, in one process.
 
+mod calls;
 pub(crate) mod event;
 pub(crate) mod github;
 mod services;
@@ -30,6 +31,7 @@ use serde_json::json;
 use std::time::Duration;
 use tokio::net::TcpListener;
 
+pub(crate) use calls::Calls;
 pub(crate) use event::{Answer, Call, get, post, put};
 pub(crate) use services::{Queue, Services};
 
@@ -42,6 +44,7 @@ pub(crate) const CALLER: &str = "auth0|5f7c";
 pub(crate) struct Stack {
     pub(crate) app: App,
     pub(crate) services: Services,
+    pub(crate) calls: Calls,
     router: Router,
 }
 
@@ -52,11 +55,13 @@ impl Stack {
             .create_table(serde_json::from_value(template::table("table")).expect("a table"))
             .expect("a table");
         let dynamodb = listen(|listener| dynoxide::server::serve_on(listener, database.clone()));
+        let calls = Calls::default();
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
             .credentials_provider(Credentials::for_tests())
             .endpoint_url(dynamodb.await)
+            .interceptor(calls.clone())
             .build();
         let table = Table::new(aws_sdk_dynamodb::Client::from_conf(dynamodb), "table");
         let timeouts = Timeouts {
@@ -111,6 +116,7 @@ impl Stack {
             router: api::router(app.clone()),
             app,
             services,
+            calls,
         }
     }
 

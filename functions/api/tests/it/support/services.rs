@@ -42,7 +42,8 @@ pub(crate) struct Services {
 
 struct Answers {
     queue: Queue,
-    sent: Vec<Message>,
+    /// The messages with the names of their queues.
+    sent: Vec<(String, Message)>,
     key: String,
 }
 
@@ -67,6 +68,12 @@ impl Services {
 
     /// Every message that the queue took.
     pub(crate) fn sent(&self) -> Vec<Message> {
+        let sent = self.sent_to();
+        sent.into_iter().map(|(_, message)| message).collect()
+    }
+
+    /// The same, with the names of their queues.
+    pub(crate) fn sent_to(&self) -> Vec<(String, Message)> {
         self.state.lock().expect("not poisoned").sent.clone()
     }
 
@@ -81,7 +88,10 @@ impl Services {
         match queue {
             Queue::Takes => {
                 let id = json!({"MessageId": "1", "MD5OfMessageBody": ""});
-                self.state.lock().expect("not poisoned").sent.push(message);
+                let url = body["QueueUrl"].as_str().expect("a URL");
+                let queue = url.rsplit('/').next().expect("a name").to_owned();
+                let sent = (queue, message);
+                self.state.lock().expect("not poisoned").sent.push(sent);
                 return Json(id).into_response();
             }
             Queue::Refuses => {}
@@ -120,8 +130,16 @@ async fn answer(
     match headers["x-amz-target"].to_str().expect("a text") {
         "AmazonSQS.SendMessage" => services.send(&body).await,
         "secretsmanager.GetSecretValue" => {
-            let key = services.state.lock().expect("not poisoned").key.clone();
-            Json(json!({"ARN": "arn", "Name": "cursor-key", "SecretString": key})).into_response()
+            let name = body["SecretId"].as_str().expect("a name");
+            let text = match name {
+                "cursor-key" => services.state.lock().expect("not poisoned").key.clone(),
+                "callback-keys" => json!({
+                    "active": "k1", "keys": {"k1": "a key of at least 32 characters!!"}
+                })
+                .to_string(),
+                other => panic!("the function has no secret {other}"),
+            };
+            Json(json!({"ARN": "arn", "Name": name, "SecretString": text})).into_response()
         }
         other => panic!("the function does not call {other}"),
     }

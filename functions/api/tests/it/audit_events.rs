@@ -1,0 +1,157 @@
+//! `/audit-events`: what saving the configuration leaves there, and how it is paged through.
+
+use std::time::Duration;
+
+use serde_json::{Value, json};
+
+use crate::support::{Call, NOON, Stack, get, put};
+
+const EVENTS: &str = "/v1/owners/{owner}/audit-events";
+const CONFIG: &str = "/v1/owners/{owner}/config";
+
+async fn save(stack: &Stack, version: u64, body: Value) {
+    let now = NOON + Duration::from_secs(version);
+    let version = format!("\"{version}\"");
+    let call = put(CONFIG).header("if-match", &version).body(body);
+    let answer = stack.call_at(call, now).await;
+    assert_eq!(answer.status, 200, "{}", answer.body);
+}
+
+async fn events(stack: &Stack) -> Vec<Value> {
+    let answer = stack.call(get(EVENTS)).await;
+    assert_eq!(
+        (answer.status, &answer.body["nextCursor"]),
+        (200, &Value::Null)
+    );
+    answer.body["auditEvents"]
+        .as_array()
+        .expect("a list")
+        .clone()
+}
+
+fn page(query: &str) -> Call {
+    get(EVENTS).query(query)
+}
+
+#[tokio::test]
+async fn what_a_save_does_is_told_once_and_what_it_leaves_as_it_was_is_not() {
+    let stack = Stack::connected().await;
+    let mut told = 0;
+    for (version, (body, expected)) in [
+        (json!({"autoSync": true}), vec![]),
+        (json!({"enabled": true}), vec!["enabled"]),
+        (json!({"enabled": true}), vec![]),
+        (json!({"slaDays": {"low": 80}}), vec!["config_changed"]),
+        (json!({}), vec![]),
+        (
+            json!({"enabled": false, "autoSync": false}),
+            vec!["config_changed", "disabled"],
+        ),
+        (
+            json!({"enabled": true, "autoSync": true}),
+            vec!["config_changed", "enabled"],
+        ),
+        (json!({"enabled": false}), vec!["disabled"]),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let version = u64::try_from(version).expect("few");
+        save(&stack, version, body.clone()).await;
+        let all = events(&stack).await;
+        let new = &all[..all.len() - told];
+        told = all.len();
+        let mut actions: Vec<&str> = new
+            .iter()
+            .map(|event| event["action"].as_str().expect("a text"))
+            .collect();
+        actions.sort_unstable();
+        assert_eq!(actions, expected, "{body}");
+        for event in new {
+            let id = event["id"].as_str().expect("an id");
+            assert_eq!(
+                *event,
+                json!({
+                    "id": id, "action": event["action"], "actor": "user:auth0|5f7c", "resourceType": "config",
+                    "resourceId": "user:auth0|5f7c", "commandId": null,
+                    "occurredAt": format!("2026-11-23T12:00:0{version}.000Z"), "details": {"version": version + 1},
+                })
+            );
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_save_that_is_refused_leaves_no_event() {
+    let stack = Stack::start().await;
+    for (version, body, status) in [
+        ("\"1\"", json!({"autoSync": false}), 412),
+        ("\"0\"", json!({"enabled": true}), 409),
+        ("\"0\"", json!({"autoSync": 1}), 400),
+    ] {
+        let call = put(CONFIG).header("if-match", version).body(body);
+        assert_eq!(stack.call(call).await.status, status);
+    }
+    assert_eq!(events(&stack).await, [] as [Value; 0]);
+}
+
+/// A stack with three events.
+async fn with_events() -> Stack {
+    let stack = Stack::start().await;
+    for version in 0..3 {
+        save(&stack, version, json!({"slaDays": {"low": 80 + version}})).await;
+    }
+    stack
+}
+
+#[tokio::test]
+async fn pages_go_back_from_the_newest_event() {
+    let stack = with_events().await;
+    let all = stack.call(get(EVENTS)).await.ids("auditEvents");
+    assert_eq!(all.len(), 3);
+    for limit in 1..=3 {
+        let mut found = Vec::new();
+        let mut query = format!("limit={limit}");
+        loop {
+            let answer = stack.call(page(&query)).await;
+            let ids = answer.ids("auditEvents");
+            assert!(ids.len() <= limit);
+            found.extend(ids);
+            match answer.next() {
+                Some(cursor) => query = format!("limit={limit}&cursor={cursor}"),
+                None => break,
+            }
+        }
+        assert_eq!(found, all, "{limit} a page");
+    }
+    for query in ["limit=0", "limit=101", "limit=x", "action=enabled"] {
+        let answer = stack.call(page(query)).await;
+        assert_eq!(answer.problem(400), "VALIDATION_FAILED", "{query}");
+    }
+}
+
+#[tokio::test]
+async fn a_cursor_is_good_for_its_owner_and_this_list_only() {
+    let stack = with_events().await;
+    let cursor = stack.call(page("limit=1")).await.next();
+    let query = format!("cursor={}", cursor.expect("a second page"));
+    let org = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
+    stack.calls.take();
+    for call in [
+        page(&query).claims(json!({"sub": "somebody"})),
+        page(&query)
+            .claims(json!({"sub": "auth0|5f7c", "orgs": org}))
+            .owner(&format!("org:{org}")),
+        page(&format!("{}A", query)),
+        get("/v1/owners/{owner}/commands").query(&query),
+        get("/v1/owners/{owner}/findings").query(&query),
+    ] {
+        assert_eq!(stack.call(call).await.problem(400), "INVALID_CURSOR");
+    }
+    assert_eq!(stack.calls.take(), [""; 0], "and nothing was read");
+    let theirs = get(EVENTS).claims(json!({"sub": "somebody"}));
+    assert_eq!(stack.call(theirs).await.ids("auditEvents"), [""; 0]);
+    let foreign = get(EVENTS).owner("user:somebody");
+    assert_eq!(stack.call(foreign).await.problem(404), "NOT_FOUND");
+    assert_eq!(stack.call(page(&query)).await.ids("auditEvents").len(), 2);
+}

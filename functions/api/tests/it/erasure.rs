@@ -1,0 +1,88 @@
+//! Erasing an owner over HTTP: certain once it is acknowledged, asked for once, and shown.
+
+use std::time::Duration;
+
+use security_agent::queue::Message;
+use serde_json::{Value, json};
+
+use crate::support::{Call, NOON, Queue, Stack, get, owner, put};
+
+const OWNER: &str = "/v1/owners/{owner}";
+const ERASURE: &str = "/v1/owners/{owner}/erasure";
+
+fn delete() -> Call {
+    Call::new("DELETE", OWNER)
+}
+
+fn running() -> Value {
+    json!({
+        "owner": "user:auth0|5f7c", "status": "running", "requestedAt": "2026-11-23T12:00:00.000Z",
+        "completedAt": null,
+    })
+}
+
+#[tokio::test]
+async fn an_erasure_is_acknowledged_queued_and_shown_and_asking_again_changes_nothing() {
+    let stack = Stack::connected().await;
+    let answer = stack.call(delete()).await;
+    assert_eq!((answer.status, &answer.body), (202, &running()));
+    assert_eq!(answer.header("location"), Some("/v1/owners/me/erasure"));
+    assert_eq!(answer.header("retry-after"), Some("5"));
+    let message = Message::Erase {
+        owner: owner(),
+        requested_at: NOON,
+    };
+    let expected = ("erase".to_owned(), message);
+    assert_eq!(stack.services.sent_to(), std::slice::from_ref(&expected));
+
+    let later = NOON + Duration::from_secs(30);
+    let again = stack.call_at(delete(), later).await;
+    assert_eq!((again.status, &again.body), (202, &running()));
+    let shown = stack.call(get(ERASURE)).await;
+    assert_eq!((shown.status, &shown.body), (200, &running()));
+    let repeated = [expected.clone(), expected];
+    assert_eq!(
+        stack.services.sent_to(),
+        repeated,
+        "one erasure, however often"
+    );
+
+    let save = put("/v1/owners/{owner}/config").header("if-match", "*");
+    let save = stack.call(save.body(json!({"autoSync": false}))).await;
+    assert_eq!(save.problem(409), "OWNER_BEING_ERASED");
+
+    let done = stack.app.erasures.complete(&owner(), NOON, later).await;
+    assert!(done.expect("the table answers"));
+    let shown = stack.call(get(ERASURE)).await;
+    assert_eq!(shown.body["status"], "completed");
+    assert_eq!(shown.body["completedAt"], "2026-11-23T12:00:30.000Z");
+    let anew = stack.call_at(delete(), later).await;
+    assert_eq!(anew.body["status"], "running");
+    assert_eq!(anew.body["requestedAt"], "2026-11-23T12:00:30.000Z");
+}
+
+#[tokio::test]
+async fn an_erasure_whose_message_is_lost_stands_all_the_same() {
+    let stack = Stack::start().await;
+    stack.services.queue(Queue::Refuses);
+    let answer = stack.call(delete()).await;
+    assert_eq!((answer.status, &answer.body), (202, &running()));
+    assert_eq!(stack.services.sent(), []);
+    assert_eq!(stack.call(get(ERASURE)).await.body, running());
+}
+
+#[tokio::test]
+async fn only_a_personal_owner_can_be_erased_and_only_by_itself() {
+    let stack = Stack::start().await;
+    let org = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
+    let organisation = delete()
+        .claims(json!({"sub": "auth0|5f7c", "orgs": org}))
+        .owner(&format!("org:{org}"));
+    assert_eq!(stack.call(organisation).await.problem(405), "NOT_ERASABLE");
+    let foreign = delete().owner("user:somebody");
+    assert_eq!(stack.call(foreign).await.problem(404), "NOT_FOUND");
+    assert_eq!(stack.call(get(ERASURE)).await.problem(404), "NOT_FOUND");
+    let theirs = get(ERASURE).claims(json!({"sub": "somebody"}));
+    assert_eq!(stack.call(theirs).await.problem(404), "NOT_FOUND");
+    assert_eq!(stack.services.sent(), []);
+}
