@@ -7,6 +7,7 @@ mod dismissal;
 mod erasure;
 mod findings;
 mod ledger;
+mod model;
 mod owners;
 mod reconcile;
 mod repositories;

@@ -16,7 +16,7 @@ mod table;
 pub use backstage::{Backstage, batch, command_id, failures, message};
 pub use client::{Answer, Caller, is_over};
 pub use functions::{automation, reconciler};
-pub use proxy::{Fault, Proxy};
+pub use proxy::{Break, Fault, Proxy};
 pub use queues::TestQueues;
 pub use samples::{
     ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, actor, command, finding,
@@ -28,6 +28,6 @@ pub use table::{TestTable, embedded};
 use aws_credential_types::Credentials;
 
 /// The emulators check no signature, but the clients must sign.
-fn credentials() -> Credentials {
+pub fn credentials() -> Credentials {
     Credentials::new("test", "test", None, None, "tests")
 }

@@ -13,7 +13,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use serde_json::{Value, json};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::watch};
 
 /// What goes wrong with one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -30,6 +30,17 @@ pub enum Fault {
     TakeOnly(usize),
 }
 
+/// What happens at the call that [`Proxy::break_at`] counts down to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Break {
+    /// The caller dies before the call is made.
+    DieBefore,
+    /// The caller dies once it is made.
+    DieAfter,
+    /// It is made, and its answer lost.
+    LoseAnswer,
+}
+
 /// A proxy on a port of its own. Clones share it.
 #[derive(Clone, Debug)]
 pub struct Proxy {
@@ -42,11 +53,17 @@ struct Shared {
     upstream: String,
     http: reqwest::Client,
     seen: Mutex<Seen>,
+    /// Whether the caller is dead: nothing that it asks is answered.
+    dead: watch::Sender<bool>,
+    /// Calls that the upstream has not answered yet.
+    under_way: watch::Sender<usize>,
 }
 
 #[derive(Debug, Default)]
 struct Seen {
     planned: Vec<Plan>,
+    /// After so many more calls that go well.
+    break_at: Option<(usize, Break)>,
     requests: HashMap<String, Vec<Value>>,
     /// Operations whose first answers stand, and those answers by request.
     frozen: HashMap<String, HashMap<String, (StatusCode, Value)>>,
@@ -71,6 +88,8 @@ impl Proxy {
             upstream: upstream.to_owned(),
             http: reqwest::Client::new(),
             seen: Mutex::default(),
+            dead: watch::Sender::default(),
+            under_way: watch::Sender::default(),
         });
         let router = Router::new().fallback(forward).with_state(shared.clone());
         tokio::spawn(async move { axum::serve(listener, router).await });
@@ -103,6 +122,27 @@ impl Proxy {
     pub fn freeze(&self, operation: &str) {
         let mut seen = self.shared.seen();
         seen.frozen.entry(operation.to_owned()).or_default();
+    }
+
+    /// After so many more calls, of whatever operation, this happens to the next one.
+    pub fn break_at(&self, calls: usize, how: Break) {
+        self.shared.seen().break_at = Some((calls, how));
+    }
+
+    /// Waits until the caller is to die: until a break says so.
+    pub async fn death(&self) {
+        let mut dead = self.shared.dead.subscribe();
+        let died = dead.wait_for(|dead| *dead).await;
+        drop(died.expect("the proxy holds the sender"));
+    }
+
+    /// Waits until what is under way has ended; from now on nothing breaks any more.
+    pub async fn mend(&self) {
+        let mut under_way = self.shared.under_way.subscribe();
+        let idle = under_way.wait_for(|calls| *calls == 0).await;
+        drop(idle.expect("the proxy holds the sender"));
+        self.shared.seen().break_at = None;
+        self.shared.dead.send_replace(false);
     }
 
     /// The bodies of the operation's calls so far.
@@ -158,6 +198,20 @@ impl Shared {
         answer
     }
 
+    /// Counts a call; gives what is to happen to it.
+    fn breaks(&self) -> Option<Break> {
+        let mut seen = self.seen();
+        let (left, how) = seen.break_at?;
+        seen.break_at = left.checked_sub(1).map(|left| (left, how));
+        (left == 0).then_some(how)
+    }
+
+    /// Never answers: the caller is dead.
+    async fn die(&self) -> ! {
+        self.dead.send_replace(true);
+        std::future::pending().await
+    }
+
     async fn call(&self, headers: &HeaderMap, body: Vec<u8>) -> (StatusCode, Value) {
         let mut request = self.http.post(&self.upstream).body(body);
         for name in [
@@ -170,10 +224,17 @@ impl Shared {
                 request = request.header(name, value);
             }
         }
-        let answer = request.send().await.expect("the upstream answers");
-        let status = answer.status();
-        let body = answer.bytes().await.expect("a whole answer");
-        (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+        self.under_way.send_modify(|calls| *calls += 1);
+        let under_way = self.under_way.clone();
+        // In a task of its own: a caller that hangs up does not undo what it has asked.
+        let called = tokio::spawn(async move {
+            let answer = request.send().await.expect("the upstream answers");
+            let status = answer.status();
+            let body = answer.bytes().await.expect("a whole answer");
+            under_way.send_modify(|calls| *calls -= 1);
+            (status, serde_json::from_slice(&body).unwrap_or(Value::Null))
+        });
+        called.await.expect("it does not panic")
     }
 }
 
@@ -183,6 +244,21 @@ async fn forward(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
         .and_then(|target| target.to_str().ok());
     let operation = target.and_then(|target| target.rsplit('.').next());
     let operation = operation.unwrap_or_default().to_owned();
+    if *shared.dead.borrow() {
+        shared.die().await;
+    }
+    match shared.breaks() {
+        None => {}
+        Some(Break::DieBefore) => shared.die().await,
+        Some(Break::DieAfter) => {
+            let _ = shared.call(&headers, body.to_vec()).await;
+            shared.die().await;
+        }
+        Some(Break::LoseAnswer) => {
+            let _ = shared.call(&headers, body.to_vec()).await;
+            return lost();
+        }
+    }
     let mut request: Value = serde_json::from_slice(&body).expect("the SDK sends JSON");
     match shared.note(&operation, request.clone()) {
         None => answer(shared.answer(&operation, &headers, &request).await),

@@ -1,0 +1,252 @@
+//! Whatever happens to one owner's dismissals and analyses, in whatever order: deliveries that come twice, workers that die
+//! over any call of the database, answers that are lost, time that passes, people who change alerts meanwhile, and an
+//! erasure among all that. The functions are the real ones; only the world around them is the test's.
+//!
+//! `TEST_CASES` sets how many sequences are tried. One that breaks a promise is made as short as it can be, and printed.
+
+mod clock;
+mod outside;
+mod promises;
+mod world;
+
+use std::{panic::AssertUnwindSafe, time::Duration};
+
+use futures::FutureExt as _;
+use proptest::{
+    collection::vec,
+    prelude::*,
+    sample::select,
+    test_runner::{Config, TestCaseError, TestRunner},
+};
+
+use outside::{AgentFault, GithubFault};
+use world::{FINDINGS, World};
+
+/// Something that happens.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Step {
+    /// Somebody asks for a dismissal, with a comment of its own or with none. If it is not `sent`, the API dies before that.
+    Dismiss {
+        finding: u32,
+        named: bool,
+        sent: bool,
+    },
+    /// Somebody asks for an analysis.
+    Analyse {
+        finding: u32,
+        restart: bool,
+        sent: bool,
+    },
+    /// A queue delivers one of its messages, perhaps to two workers at once.
+    Deliver {
+        which: usize,
+        twice: bool,
+        trouble: Trouble,
+    },
+    /// The agent calls back for one of its sessions: without a result, or with one that recommends a dismissal or not.
+    CallBack {
+        which: usize,
+        recommends: Option<bool>,
+        sent: bool,
+    },
+    /// The reconciler runs.
+    Reconcile(Trouble),
+    /// So many seconds pass.
+    Advance(u64),
+    /// Somebody changes an alert, and a sync sees that or not.
+    AtGithub {
+        finding: u32,
+        state: &'static str,
+        synced: bool,
+    },
+    /// GitHub's next dismissal goes wrong.
+    GithubFails(GithubFault),
+    /// The agent's next launch goes wrong.
+    AgentFails(AgentFault),
+    /// The owner is to be erased.
+    Erase,
+}
+
+/// What befalls a worker: at the call of the database after so many others.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Trouble {
+    None,
+    DiesBefore(usize),
+    DiesAfter(usize),
+    LosesAnswer(usize),
+}
+
+fn trouble() -> impl Strategy<Value = Trouble> {
+    prop_oneof![
+        4 => Just(Trouble::None),
+        1 => (0..8_usize).prop_map(Trouble::DiesBefore),
+        2 => (0..8_usize).prop_map(Trouble::DiesAfter),
+        2 => (0..8_usize).prop_map(Trouble::LosesAnswer),
+    ]
+}
+
+fn asked() -> impl Strategy<Value = Step> {
+    let finding = || 1..=FINDINGS;
+    let sent = || prop::bool::weighted(0.9);
+    prop_oneof![
+        (finding(), prop::bool::weighted(0.7), sent()).prop_map(|(finding, named, sent)| {
+            Step::Dismiss {
+                finding,
+                named,
+                sent,
+            }
+        }),
+        (finding(), prop::bool::weighted(0.4), sent()).prop_map(|(finding, restart, sent)| {
+            Step::Analyse {
+                finding,
+                restart,
+                sent,
+            }
+        }),
+    ]
+}
+
+fn step() -> impl Strategy<Value = Step> {
+    let finding = || 1..=FINDINGS;
+    let which = || 0..16_usize;
+    let deliver =
+        (which(), prop::bool::weighted(0.25), trouble()).prop_map(|(which, twice, trouble)| {
+            Step::Deliver {
+                which,
+                twice,
+                trouble,
+            }
+        });
+    let recommends = select(vec![None, Some(true), Some(false)]);
+    let call_back =
+        (which(), recommends, prop::bool::weighted(0.8)).prop_map(|(which, recommends, sent)| {
+            Step::CallBack {
+                which,
+                recommends,
+                sent,
+            }
+        });
+    let at_github = (
+        finding(),
+        select(vec!["open", "open", "fixed", "dismissed"]),
+        any::<bool>(),
+    )
+        .prop_map(|(finding, state, synced)| Step::AtGithub {
+            finding,
+            state,
+            synced,
+        });
+    let github = select(vec![
+        GithubFault::LoseAnswer,
+        GithubFault::LoseAnswer,
+        GithubFault::Fail,
+        GithubFault::Refuse,
+        GithubFault::Review,
+        GithubFault::Limit,
+    ]);
+    let agent = select(vec![
+        AgentFault::LoseAnswer,
+        AgentFault::Busy,
+        AgentFault::NoCredits,
+    ]);
+    prop_oneof![
+        6 => asked(),
+        10 => deliver,
+        3 => call_back,
+        2 => trouble().prop_map(Step::Reconcile),
+        4 => prop_oneof![1..50_u64, 50..1_200_u64].prop_map(Step::Advance),
+        3 => at_github,
+        2 => github.prop_map(Step::GithubFails),
+        1 => agent.prop_map(Step::AgentFails),
+    ]
+}
+
+/// A sequence, with an erasure at this place if there is one.
+fn steps() -> impl Strategy<Value = (bool, Vec<Step>)> {
+    let erasure = prop::option::weighted(0.25, any::<prop::sample::Index>());
+    (any::<bool>(), vec(step(), 1..32), erasure).prop_map(|(automatic, mut steps, erasure)| {
+        if let Some(place) = erasure {
+            steps.insert(place.index(steps.len() + 1), Step::Erase);
+        }
+        (automatic, steps)
+    })
+}
+
+/// Lets everything come to rest: what is queued is delivered, the agent calls back, the reconciler runs, time passes.
+async fn drain(world: &mut World) {
+    {
+        let mut known = world.outside.known();
+        known.github.clear();
+        known.agent.clear();
+    }
+    for round in 0..80_u64 {
+        for _ in 0..20 {
+            let deliver = Step::Deliver {
+                which: 0,
+                twice: false,
+                trouble: Trouble::None,
+            };
+            world.take(&deliver).await;
+        }
+        for (place, _) in world.places() {
+            world.call_back(place, Some(false), true).await;
+        }
+        world.check().await;
+        if world.at_rest().await {
+            return;
+        }
+        clock::advance(Duration::from_secs(if round < 10 { 60 } else { 600 }));
+        world.take(&Step::Reconcile(Trouble::None)).await;
+    }
+    let known = world.outside.known().outstanding();
+    let commands = world.commands().await;
+    panic!("it does not come to rest: {known:?}, {commands:?}");
+}
+
+async fn live(automatic: bool, steps: &[Step]) {
+    clock::set_to_noon();
+    let mut world = World::set(automatic).await;
+    for step in steps {
+        world.take(step).await;
+        world.check().await;
+    }
+    drain(&mut world).await;
+    world.check_at_rest().await;
+}
+
+#[test]
+fn every_command_ends_once_and_says_what_it_did_whatever_happens() {
+    // Unoptimised, the functions' futures are too large for a test's own stack.
+    let tried = std::thread::Builder::new()
+        .stack_size(64 << 20)
+        .spawn(try_sequences)
+        .expect("a thread starts");
+    if let Err(failure) = tried.join().expect("it does not panic") {
+        panic!("{failure}");
+    }
+}
+
+fn try_sequences() -> Result<(), String> {
+    #[expect(clippy::disallowed_methods, reason = "chooses how much is tried")]
+    let cases = std::env::var("TEST_CASES").ok();
+    let cases = cases.map_or(64, |cases| cases.parse().expect("a number"));
+    let mut runner = TestRunner::new(Config {
+        cases,
+        failure_persistence: None,
+        max_shrink_iters: 400,
+        ..Config::default()
+    });
+    let tried = runner.run(&steps(), |(automatic, steps)| {
+        let runtime = tokio::runtime::Builder::new_current_thread()
+            .enable_all()
+            .build()
+            .expect("a runtime starts");
+        let lived = AssertUnwindSafe(live(automatic, &steps)).catch_unwind();
+        runtime.block_on(lived).map_err(|panic| {
+            let text = panic.downcast_ref::<String>().cloned();
+            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+            TestCaseError::fail(text.unwrap_or_default())
+        })
+    });
+    tried.map_err(|failure| failure.to_string())
+}
