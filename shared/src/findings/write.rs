@@ -334,7 +334,7 @@ fn set(pending: &Pending, now: Timestamp, e: &mut Expression) {
         (finding.status == FindingStatus::Open)
             .then(|| s(open_since(finding.severity, finding.first_detected_at))),
     );
-    if finding.status == FindingStatus::Open {
+    if finding.status != FindingStatus::Ignored {
         e.remove("dismissal");
     }
     e.set("written_at", ms(now));
