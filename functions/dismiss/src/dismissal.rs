@@ -77,6 +77,17 @@ struct Verdict {
     error: Option<LastError>,
     /// What the finding has become, if GitHub said.
     finding: Option<Finding>,
+    /// When the alert was dismissed, if it shows that.
+    dismissed_at: Option<Timestamp>,
+}
+
+impl Verdict {
+    /// Whether the alert shows the dismissal that the finding, as it is `seen`, names another command for. One that came
+    /// after what was seen is another: somebody has reopened the alert in between.
+    fn is_of_another(&self, seen: &FindingRecord, than: CommandId) -> bool {
+        let later = |at: Timestamp| at > seen.finding.source_updated_at;
+        seen.dismissal.is_some_and(|by| by != than) && !self.dismissed_at.is_some_and(later)
+    }
 }
 
 impl Dismissal<'_> {
@@ -324,6 +335,7 @@ impl Dismissal<'_> {
                 effect: asked.effect(),
                 error: None,
                 finding: Some(closed(&seen.finding)),
+                dismissed_at: None,
             });
         };
         let mut error = None;
@@ -358,6 +370,7 @@ impl Dismissal<'_> {
             effect,
             error,
             finding: Some(self.shown(seen, &alert)),
+            dismissed_at: alert.dismissed_at,
         })
     }
 
@@ -421,7 +434,7 @@ impl Dismissal<'_> {
                 last_error: verdict.error,
                 progress: None,
             };
-            let others = seen.dismissal.is_some_and(|by| by != self.id());
+            let others = verdict.is_of_another(&seen, self.id());
             if verdict.code == ResultCode::FindingDismissed && others {
                 // Two commands dismissed it, and the other one was quicker to say so.
                 ending.code = ResultCode::AlreadyIgnored;

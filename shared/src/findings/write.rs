@@ -279,7 +279,12 @@ impl Findings {
             }
         }
         if let Some(command) = dismissal {
-            condition = format!("{condition} AND {}", e.absent("dismissal"));
+            // Of one dismissal one command is named. Of a later one another may be.
+            let named = match seen.dismissal.filter(|_| differs) {
+                Some(earlier) => e.compare("dismissal", "=", s(earlier.to_string())),
+                None => e.absent("dismissal"),
+            };
+            condition = format!("{condition} AND {named}");
             e.set("dismissal", s(command.to_string()));
         }
         let finding = self
