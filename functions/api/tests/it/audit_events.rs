@@ -142,7 +142,7 @@ async fn a_cursor_is_good_for_its_owner_and_this_list_only() {
         page(&query)
             .claims(json!({"sub": "auth0|5f7c", "orgs": org}))
             .owner(&format!("org:{org}")),
-        page(&format!("{}A", query)),
+        page(&format!("{query}A")),
         get("/v1/owners/{owner}/commands").query(&query),
         get("/v1/owners/{owner}/findings").query(&query),
     ] {
