@@ -470,38 +470,28 @@ async fn fault_22_a_dismissal_that_no_worker_ever_takes_up_fails_without_an_effe
 #[tokio::test]
 async fn fault_24_failures_of_the_table_cost_a_dismissal_no_second_change() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
+    let (claim, settle) = (CLAIM.0, SETTLEMENT.0);
     for (operation, text, status, code) in [
-        ("UpdateItem", "started_at", 400, "ThrottlingException"),
+        (claim, CLAIM.1, 400, "ThrottlingException"),
+        (claim, CLAIM.1, 400, "TransactionConflictException"),
         ("Query", "owner#", 500, "InternalServerError"),
-        ("GetItem", "owner#", 400, "ThrottlingException"),
-        (
-            "BatchGetItem",
-            "finding#",
-            400,
-            "ProvisionedThroughputExceededException",
-        ),
-        ("GetItem", "finding#", 500, "InternalServerError"),
-        (
-            "TransactWriteItems",
-            "FINDING_DISMISSED",
-            500,
-            "InternalServerError",
-        ),
-        (
-            "TransactWriteItems",
-            "FINDING_DISMISSED",
-            400,
-            "TransactionInProgressException",
-        ),
+        ("BatchGetItem", "finding#", 400, "ThrottlingException"),
+        (settle, SETTLEMENT.1, 500, "InternalServerError"),
+        (settle, SETTLEMENT.1, 400, "TransactionInProgressException"),
     ] {
         let fault = json!({"service": "dynamodb", "operation": operation, "function": "dismiss", "contains": text,
             "effect": "error", "status": status, "code": code, "times": 1});
         scene.stack.fault(&fault).await;
     }
+    scene.stack.forget_calls().await;
     let key = scene.dismiss(14).await;
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(ended["attempts"], 1, "{ended}");
     assert_eq!(scene.changes(14).await, [200]);
+    let calls = scene.stack.calls().await["functions"]["dismiss"]["dynamodb"].clone();
+    for (operation, tries) in [(claim, 3), ("Query", 2), ("BatchGetItem", 2), (settle, 3)] {
+        assert_eq!(calls[operation]["requests"], tries, "{operation}: {calls}");
+    }
     scene.stack.heal().await;
 
     // It cannot be recorded at all for a while.
