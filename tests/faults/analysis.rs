@@ -164,8 +164,8 @@ async fn fault_11_a_recorder_killed_before_or_after_its_write_records_once() {
         let recorded = effect == "kill_after";
         assert_eq!(scene.slots_taken().await, usize::from(!recorded));
         let delivery = scene.called_back(finding, id);
+        let again = batch("CallbackQueue", &[delivery]);
         for _ in 0..2 {
-            let again = batch("CallbackQueue", std::slice::from_ref(&delivery));
             let answer = scene.stack.invoke("record-analysis", &again).await;
             assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
         }
