@@ -1,6 +1,6 @@
 //! One dismissal: what can be refused, what GitHub says, what is recorded.
 
-use std::time::Duration;
+use std::{cell::Cell, time::Duration};
 
 use security_agent::{
     Timestamp,
@@ -35,6 +35,8 @@ pub(crate) struct Dismissal<'a> {
     pub(crate) reason: DismissReason,
     pub(crate) comment: Option<&'a DismissComment>,
     pub(crate) invocation: Invocation,
+    /// Whether an earlier delivery may have dismissed the alert, and somebody reopened it.
+    pub(crate) undone: Cell<bool>,
 }
 
 /// What GitHub knows of our request.
@@ -187,7 +189,11 @@ impl Dismissal<'_> {
             // First find out what became of that.
             let shown = self.look(seen, integration, asked).await?;
             match &shown {
-                Shown::Alert(alert) if alert.state == AlertState::Open => asked = Asked::No,
+                Shown::Alert(alert) if alert.state == AlertState::Open => {
+                    // An alert that has not changed since was not dismissed either.
+                    self.undone.set(self.is_since(alert.updated_at));
+                    asked = Asked::No;
+                }
                 Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
             }
             self.still(wanted)?;
@@ -379,15 +385,13 @@ impl Dismissal<'_> {
         if matches!(asked, Asked::No | Asked::Refused(_)) {
             return false;
         }
-        let began = self.command.started_at.unwrap_or(self.command.accepted_at);
-        let since = |at: Timestamp| at + CLOCKS_DIFFER >= began;
         // GitHub may keep a comment without the white space around it, or with other ends of lines.
         let words = self
             .comment
             .map_or("", DismissComment::as_str)
             .split_whitespace();
         let by_an_app = |login: &str| login.ends_with("[bot]");
-        alert.dismissed_at.is_none_or(since)
+        alert.dismissed_at.is_none_or(|at| self.is_since(at))
             && alert.dismissed_reason.as_deref() == Some(self.reason.as_str())
             && alert
                 .dismissed_comment
@@ -399,6 +403,20 @@ impl Dismissal<'_> {
                 .dismissed_by
                 .as_ref()
                 .is_none_or(|user| by_an_app(&user.login))
+    }
+
+    /// Whether that may have been while this command ran.
+    fn is_since(&self, at: Timestamp) -> bool {
+        let began = self.command.started_at.unwrap_or(self.command.accepted_at);
+        at + CLOCKS_DIFFER >= began
+    }
+
+    /// What is known of the effect of all deliveries, if it is this one's as far as that goes.
+    fn with_earlier(&self, effect: Effect) -> Effect {
+        match effect {
+            Effect::None if self.undone.get() => Effect::Unknown,
+            effect => effect,
+        }
     }
 
     /// The finding that the alert is kept as.
@@ -430,7 +448,7 @@ impl Dismissal<'_> {
             let now = self.now();
             let mut ending = Ending {
                 code: verdict.code,
-                effect: verdict.effect,
+                effect: self.with_earlier(verdict.effect),
                 last_error: verdict.error,
                 progress: None,
             };
@@ -438,7 +456,7 @@ impl Dismissal<'_> {
             if verdict.code == ResultCode::FindingDismissed && others {
                 // Two commands dismissed it, and the other one was quicker to say so.
                 ending.code = ResultCode::AlreadyIgnored;
-                ending.effect = asked.effect();
+                ending.effect = self.with_earlier(asked.effect());
             }
             let applied = ending.code == ResultCode::FindingDismissed;
             let mut writes = match &verdict.finding {
@@ -498,7 +516,7 @@ impl Dismissal<'_> {
     fn ended(&self, code: ResultCode, asked: Asked, last_error: Option<LastError>) -> Effected {
         Effected::Ended(Ending {
             code,
-            effect: asked.effect(),
+            effect: self.with_earlier(asked.effect()),
             last_error,
             progress: None,
         })

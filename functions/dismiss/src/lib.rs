@@ -18,6 +18,8 @@ mod dismissal;
 
 pub use config::Config;
 
+use std::cell::Cell;
+
 use security_agent::{
     audit::Audit,
     command::{Action, Command, LastError},
@@ -68,6 +70,7 @@ impl Work for Dismiss {
             reason: *reason,
             comment: comment.as_ref(),
             invocation,
+            undone: Cell::new(false),
         };
         dismissal.run().await
     }
