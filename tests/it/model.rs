@@ -203,6 +203,59 @@ async fn drain(world: &mut World) {
     panic!("it does not come to rest: {known:?}, {commands:?}");
 }
 
+const fn dismiss(finding: u32) -> Step {
+    Step::Dismiss {
+        finding,
+        named: true,
+        sent: true,
+    }
+}
+
+const fn deliver(which: usize, trouble: Trouble) -> Step {
+    Step::Deliver {
+        which,
+        twice: false,
+        trouble,
+    }
+}
+
+const fn at_github(finding: u32, state: &'static str, synced: bool) -> Step {
+    Step::AtGithub {
+        finding,
+        state,
+        synced,
+    }
+}
+
+/// Sequences that have broken a promise once, and are too rare to be met by chance.
+const KNOWN: [&[Step]; 3] = [
+    // Dismissed by one command, reopened by somebody, dismissed again by another that had begun before.
+    &[
+        dismiss(1),
+        dismiss(1),
+        deliver(1, Trouble::DiesAfter(0)),
+        deliver(0, Trouble::None),
+        at_github(1, "open", false),
+        Step::Advance(60),
+        deliver(0, Trouble::None),
+    ],
+    // Dismissed by a worker that died over that, reopened by somebody, and refused when it comes again.
+    &[
+        dismiss(1),
+        deliver(0, Trouble::DiesBefore(3)),
+        at_github(1, "open", false),
+        Step::GithubFails(GithubFault::Refuse),
+        Step::Advance(60),
+        deliver(0, Trouble::None),
+    ],
+    // Dismissed, and fixed after that.
+    &[
+        dismiss(1),
+        deliver(0, Trouble::None),
+        at_github(1, "fixed", true),
+    ],
+];
+
 async fn live(automatic: bool, steps: &[Step]) {
     clock::set_to_noon();
     let mut world = World::set(automatic).await;
@@ -236,17 +289,25 @@ fn try_sequences() -> Result<(), String> {
         max_shrink_iters: 400,
         ..Config::default()
     });
+    for steps in KNOWN {
+        tried(false, steps).map_err(|broken| format!("{broken}: {steps:?}"))?;
+    }
     let tried = runner.run(&steps(), |(automatic, steps)| {
-        let runtime = tokio::runtime::Builder::new_current_thread()
-            .enable_all()
-            .build()
-            .expect("a runtime starts");
-        let lived = AssertUnwindSafe(live(automatic, &steps)).catch_unwind();
-        runtime.block_on(lived).map_err(|panic| {
-            let text = panic.downcast_ref::<String>().cloned();
-            let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
-            TestCaseError::fail(text.unwrap_or_default())
-        })
+        tried(automatic, &steps).map_err(TestCaseError::fail)
     });
     tried.map_err(|failure| failure.to_string())
+}
+
+/// Lives through a sequence; says which promise it broke.
+fn tried(automatic: bool, steps: &[Step]) -> Result<(), String> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .expect("a runtime starts");
+    let lived = AssertUnwindSafe(live(automatic, steps)).catch_unwind();
+    runtime.block_on(lived).map_err(|panic| {
+        let text = panic.downcast_ref::<String>().cloned();
+        let text = text.or_else(|| panic.downcast_ref::<&str>().map(|text| (*text).to_owned()));
+        text.unwrap_or_default()
+    })
 }

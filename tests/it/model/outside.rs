@@ -76,6 +76,14 @@ pub(crate) struct Upstream {
     dismissal: Option<(Value, Value, &'static str)>,
 }
 
+impl Upstream {
+    /// What was said to its dismissal.
+    pub(crate) fn comment(&self) -> Option<&str> {
+        let (_, comment, _) = self.dismissal.as_ref()?;
+        comment.as_str()
+    }
+}
+
 /// A dismissal that changed an alert.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Patch {

@@ -84,8 +84,8 @@ impl World {
     /// What holds at any time.
     pub(crate) async fn check(&mut self) {
         let commands = self.commands().await;
-        self.ends_are_final(&commands);
         self.effects_are_as_told(&commands);
+        self.ends_are_final(&commands);
         let findings = self.findings().await;
         if self.erased_at.is_none() {
             assert_eq!(findings.len(), FINDINGS as usize);
@@ -139,9 +139,15 @@ impl World {
                         assert!(own > 0, "nobody has dismissed that: {command:?}");
                     }
                     // Only a comment of its own tells whose a dismissal was.
-                    let told = comment.is_some_and(|comment| comment.starts_with("c-"));
+                    let named = |comment: &String| comment.starts_with("c-");
+                    let told = comment.as_ref().is_some_and(named);
                     if told && ended.effect == Effect::None {
                         assert_eq!(own, 0, "it had an effect: {command:?}");
+                    }
+                    let is_news = !self.ledgered.ended.contains_key(&command.key.id);
+                    if is_news && told && code == ResultCode::AlreadyIgnored {
+                        let shown = known.alerts[&number].comment();
+                        assert_ne!(shown, comment.as_deref(), "it did that itself: {command:?}");
                     }
                 }
                 Action::StartAnalysis { .. } => {
