@@ -24,9 +24,10 @@ use crate::{
 };
 
 /// How many findings are looked at together.
-const PAGE: u32 = 20;
-/// How many findings of repositories out of scope are passed over in one go.
-const PASSED_OVER: usize = 500;
+const PAGE: u32 = 50;
+/// How many findings of repositories out of scope are passed over in one go: some 60 read units. Automation of an owner who
+/// has more of them waiting before the others begins nothing until they are dealt with or in scope again.
+const PASSED_OVER: usize = 5_000;
 
 /// Starts what starts by itself.
 #[derive(Clone, Debug)]

@@ -48,6 +48,14 @@ pub struct Erasure {
     pub requested_at: Timestamp,
     /// When nothing was left.
     pub completed_at: Option<Timestamp>,
+    /// When it is forgotten, if it is done.
+    pub expires_at: Option<Timestamp>,
+}
+
+impl Erasure {
+    fn expired(&self, now: Timestamp) -> bool {
+        self.expires_at.is_some_and(|at| at <= now)
+    }
 }
 
 /// Erases owners.
@@ -121,15 +129,20 @@ impl Erasures {
         let begun = Erasure {
             requested_at: now,
             completed_at: None,
+            expires_at: None,
         };
         match transacted {
             Transacted::Written => Ok(begun),
-            Transacted::Refused(_) => Ok(self.read(owner).await?.unwrap_or(begun)),
+            Transacted::Refused(_) => Ok(self.read(owner, now).await?.unwrap_or(begun)),
         }
     }
 
-    /// The erasure of this owner, if one was asked for.
-    pub async fn read(&self, owner: &Owner) -> Result<Option<Erasure>, ErasureError> {
+    /// The erasure of this owner, if one was asked for. One that has expired counts as absent.
+    pub async fn read(
+        &self,
+        owner: &Owner,
+        now: Timestamp,
+    ) -> Result<Option<Erasure>, ErasureError> {
         let answer = self
             .table
             .client
@@ -141,9 +154,11 @@ impl Erasures {
             .await
             .map_err(|error| failed("read the erasure")(Box::new(error)))?;
         let item = answer.item.as_ref();
-        item.map(read)
+        let erasure = item
+            .map(read)
             .transpose()
-            .map_err(|error| failed("read the erasure")(error.into()))
+            .map_err(|error| failed("read the erasure")(error.into()))?;
+        Ok(erasure.filter(|erasure| !erasure.expired(now)))
     }
 
     /// Deletes everything of an owner but the tombstone, in the order that lets nothing come back, until the time is up.
@@ -311,6 +326,9 @@ pub(crate) fn read(item: &Item) -> Result<Erasure, Unreadable> {
     Ok(Erasure {
         requested_at: item.time("requested_at")?,
         completed_at: item.maybe("completed_at", Attributes::time)?,
+        expires_at: item
+            .maybe("expires_at", Attributes::number)?
+            .map(Timestamp::from_seconds),
     })
 }
 

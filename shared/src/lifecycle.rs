@@ -148,6 +148,14 @@ pub struct Standing {
     pub due: Option<Timestamp>,
 }
 
+impl Standing {
+    /// Whether the last claim follows one that did not hand the command on: of a worker that died, or that gave it back.
+    /// What that one had done by then is not known.
+    pub const fn follows_another(&self) -> bool {
+        self.attempt > self.stage.0 + 1
+    }
+}
+
 /// How long things may take. Parameters of the deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {

@@ -30,6 +30,12 @@ const ENDINGS: [&str; 4] = [
 
 /// Checks all seven points for these callers.
 pub(crate) async fn check(stack: &Stack, callers: &[&Caller]) {
+    check_after_erasure(stack, callers, &[]).await;
+}
+
+/// Like [`check`], where dismissals of these findings were under way when their owner was erased: GitHub may have made
+/// each change once, and no command is left to tell of it.
+pub(crate) async fn check_after_erasure(stack: &Stack, callers: &[&Caller], untold: &[&str]) {
     stack.heal().await;
     let mut commands = BTreeMap::new();
     for caller in callers {
@@ -43,7 +49,7 @@ pub(crate) async fn check(stack: &Stack, callers: &[&Caller]) {
     for caller in callers {
         effect_is_true(stack, caller, &commands).await;
     }
-    dismissals::are_true(stack, callers, &commands).await;
+    dismissals::are_true(stack, callers, &commands, untold).await;
     nothing_is_shared(stack, callers, &commands).await;
     nothing_is_told(stack, callers).await;
     dead_letters_are_settled(stack, &commands).await;

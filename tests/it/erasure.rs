@@ -511,7 +511,10 @@ async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
     let completed = erasures.complete(&owner, NOON, noon(30)).await;
     assert!(completed.expect("the table answers"));
     assert_eq!(due(noon(9_000)).await, []);
-    let shown = erasures.read(&owner).await.expect("the table answers");
+    let shown = erasures
+        .read(&owner, NOON)
+        .await
+        .expect("the table answers");
     assert_eq!(
         shown.and_then(|erasure| erasure.completed_at),
         Some(noon(30))

@@ -4,24 +4,17 @@ use std::time::Duration;
 
 use security_agent::{
     Timestamp,
-    agent::{AgentError, Launch, Session},
     analyses::{Beginning, Begun},
-    analysis::{
-        Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, FailureCode, PENDING_FOR, SessionId,
-    },
+    analysis::{Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, FailureCode, SessionId},
     audit::{AuditAction, AuditEvent, ResourceType},
-    capability::Capability,
-    command::{AnalysisOptions, Command, CommandId, LastError, ModelName, Origin},
+    command::{AnalysisOptions, Command, CommandId, LastError, Origin},
     finding::{FindingId, FindingStatus},
     findings::{FindingRecord, FindingsError},
-    github::{Budget, GithubError, InstallationId, Refusal},
     giving_up,
     ledger::{Claim, Ending},
     lifecycle::Waits,
     owners::OwnerRecord,
     result_code::{Effect, ResultCode},
-    secrets::SecretText,
-    settings::{AnalysisMode, Settings},
     table::Writes,
     telemetry::chain,
     worker::{Effected, Invocation},
@@ -29,7 +22,7 @@ use security_agent::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::Analyse;
+use crate::{Analyse, asking::Trouble};
 
 /// How often the finding may change between our read and our write.
 const TRIES: usize = 5;
@@ -45,51 +38,16 @@ pub(crate) struct Launching<'a> {
 }
 
 /// A finding with the slot that this command holds for it.
-struct Held {
-    record: FindingRecord,
-    analysis: Analysis,
+pub(crate) struct Held {
+    pub(crate) record: FindingRecord,
+    pub(crate) analysis: Analysis,
 }
 
 /// Why nothing is launched, now or ever.
-struct Failure {
-    code: ResultCode,
-    effect: Effect,
-    error: Option<LastError>,
-}
-
-/// Why the agent has not begun.
-enum Trouble {
-    /// It will not.
-    Lasting(Failure),
-    /// It may another time; not before this long, if it said so.
-    Passing(LastError, Option<Duration>),
-    /// GitHub's rate limit ends then.
-    Limited(Timestamp, LastError),
-}
-
-/// How the finding is analysed: as the command says, otherwise as the owner configured.
-struct Manner<'a> {
-    model: &'a str,
-    triage_model: &'a str,
-    mode: AnalysisMode,
-}
-
-impl<'a> Manner<'a> {
-    fn of(options: &'a AnalysisOptions, settings: &'a Settings) -> Self {
-        let chosen = |model: &'a Option<ModelName>, configured: &'a str| {
-            let model = model.as_ref().or(options.model.as_ref());
-            model.map_or(configured, ModelName::as_str)
-        };
-        Self {
-            model: chosen(&options.analysis_model, &settings.analysis_model),
-            triage_model: chosen(&options.triage_model, &settings.triage_model),
-            mode: if options.force_sandbox {
-                AnalysisMode::Deep
-            } else {
-                settings.analysis_mode
-            },
-        }
-    }
+pub(crate) struct Failure {
+    pub(crate) code: ResultCode,
+    pub(crate) effect: Effect,
+    pub(crate) error: Option<LastError>,
 }
 
 impl Launching<'_> {
@@ -261,140 +219,6 @@ impl Launching<'_> {
         Ok(())
     }
 
-    /// Gets the tokens and has the agent begin.
-    async fn launch(&self, owner: &OwnerRecord, held: &Held) -> Result<Session, Trouble> {
-        let now = self.now();
-        if held.analysis.begun_at + PENDING_FOR <= now {
-            return Err(self.failed(ResultCode::AnalysisLaunchFailed, LastError::LaunchTooLate));
-        }
-        let Some(integration) = &owner.integration else {
-            return Err(self.failed(ResultCode::GithubTokenUnavailable, LastError::NotConnected));
-        };
-        let github_token = self.github_token(integration.installation, held).await?;
-        let capability = Capability {
-            owner: self.command.key.owner.clone(),
-            finding: self.finding,
-            attempt: self.id(),
-            expires_at: held.analysis.call_back_by(),
-        };
-        let callback_token = self.analyse.capabilities.sign(&capability, now).await;
-        let callback_token = callback_token.map_err(|error| {
-            warn!(command.id = %self.id(), error = %chain(&error), "the right to call back could not be signed");
-            Trouble::Passing(LastError::Unexpected, None)
-        })?;
-        let manner = Manner::of(self.options, &owner.settings);
-        let launch = Launch {
-            key: self.id(),
-            repository: &held.record.repository.name,
-            github_token: &github_token,
-            model: manner.model,
-            triage_model: manner.triage_model,
-            mode: manner.mode,
-            finding: &held.record.finding,
-            callback_url: &self.analyse.callback_url,
-            callback_token: &callback_token,
-            callback_by: held.analysis.call_back_by(),
-        };
-        let launched = self.analyse.agent.launch(&launch, now, self.deadline());
-        launched.await.map_err(|failed| {
-            warn!(command.id = %self.id(), error = %chain(&failed.error), "the agent did not begin");
-            let effect = if failed.may_have_begun {
-                Effect::Unknown
-            } else {
-                self.so_far()
-            };
-            let lasting = |code, status| {
-                Trouble::Lasting(Failure {
-                    code,
-                    effect,
-                    error: Some(LastError::AgentStatus(status)),
-                })
-            };
-            match failed.error {
-                AgentError::NoCredits => lasting(ResultCode::InsufficientCredits, 402),
-                AgentError::Refused { status } => {
-                    lasting(ResultCode::AnalysisLaunchFailed, status)
-                }
-                AgentError::Busy {
-                    status,
-                    retry_after,
-                } => Trouble::Passing(LastError::AgentStatus(status), retry_after),
-                AgentError::Malformed
-                | AgentError::Network { .. }
-                | AgentError::OutOfTime
-                | AgentError::Credentials(_)
-                | AgentError::Client { .. } => Trouble::Passing(LastError::AgentUnreachable, None),
-            }
-        })
-    }
-
-    async fn github_token(
-        &self,
-        installation: InstallationId,
-        held: &Held,
-    ) -> Result<SecretText, Trouble> {
-        let budget = Budget {
-            now: self.now(),
-            deadline: self.deadline(),
-        };
-        let repository = &held.record.repository;
-        let token = self
-            .analyse
-            .github
-            .contents_token(installation, repository, budget)
-            .await;
-        let error = match token {
-            Ok(token) => return Ok(token),
-            Err(error) => error,
-        };
-        warn!(command.id = %self.id(), error = %chain(&error), "GitHub gave no token for the repository");
-        Err(match error {
-            GithubError::Refused { refusal, .. } => match refusal {
-                Refusal::AuthInvalid => {
-                    let now = self.now();
-                    let owner = &self.command.key.owner;
-                    if let Err(error) = self.analyse.owners.mark_auth_invalid(owner, now).await {
-                        warn!(owner = owner.hashed(), error = %chain(&error), "the integration could not be marked");
-                    }
-                    self.failed(
-                        ResultCode::GithubAuthInvalid,
-                        LastError::CredentialsRefused(now),
-                    )
-                }
-                Refusal::RateLimited(limit) => {
-                    let began = held.analysis.begun_at;
-                    match self.analyse.worker.resumes_at(limit.until, began) {
-                        Some(at) if at < began + PENDING_FOR => {
-                            Trouble::Limited(at, LastError::RateLimited(limit.until))
-                        }
-                        Some(_) | None => self.failed(
-                            ResultCode::GithubRateLimited,
-                            LastError::RateLimited(limit.until),
-                        ),
-                    }
-                }
-                Refusal::ServerError { status, .. } => {
-                    Trouble::Passing(LastError::GithubStatus(status), None)
-                }
-                Refusal::Malformed => Trouble::Passing(LastError::GithubUnreachable, None),
-                Refusal::Unavailable
-                | Refusal::PermissionMissing
-                | Refusal::AlertsDisabled
-                | Refusal::Gone
-                | Refusal::Unexpected { .. } => self.failed(
-                    ResultCode::GithubTokenUnavailable,
-                    LastError::NoRepositoryToken,
-                ),
-            },
-            GithubError::Credentials { .. } | GithubError::Client { .. } => {
-                Trouble::Passing(LastError::NoCredentials, None)
-            }
-            GithubError::Network { .. } | GithubError::OutOfTime | GithubError::PageElsewhere => {
-                Trouble::Passing(LastError::GithubUnreachable, None)
-            }
-        })
-    }
-
     /// Records the session with the audit event and the command's end.
     async fn record(&self, mut held: Held, cloud: &SessionId, cli: Option<&SessionId>) -> Effected {
         let owner = &self.command.key.owner;
@@ -535,9 +359,8 @@ impl Launching<'_> {
     }
 
     /// What is known of the effect of earlier deliveries: of those that did not hand the command on, nothing.
-    fn so_far(&self) -> Effect {
-        let standing = &self.command.standing;
-        if standing.attempt > standing.stage.0 + 1 {
+    pub(crate) fn so_far(&self) -> Effect {
+        if self.command.standing.follows_another() {
             Effect::Unknown
         } else {
             Effect::None
@@ -553,7 +376,7 @@ impl Launching<'_> {
         }
     }
 
-    fn failed(&self, code: ResultCode, error: LastError) -> Trouble {
+    pub(crate) fn failed(&self, code: ResultCode, error: LastError) -> Trouble {
         Trouble::Lasting(Failure {
             code,
             effect: self.so_far(),
@@ -566,15 +389,15 @@ impl Launching<'_> {
         transient(LastError::StoreUnavailable)
     }
 
-    fn deadline(&self) -> Instant {
+    pub(crate) fn deadline(&self) -> Instant {
         self.invocation.work_until() - Duration::from_secs(2)
     }
 
-    const fn id(&self) -> CommandId {
+    pub(crate) const fn id(&self) -> CommandId {
         self.command.key.id
     }
 
-    fn now(&self) -> Timestamp {
+    pub(crate) fn now(&self) -> Timestamp {
         self.analyse.worker.clock.now()
     }
 }

@@ -116,9 +116,13 @@ pub async fn begin(
         (status = 200, body = ErasureView),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
-pub async fn read(State(app): State<App>, scope: OwnerScope) -> Result<Json<ErasureView>, Problem> {
+pub async fn read(
+    State(app): State<App>,
+    scope: OwnerScope,
+    Now(now): Now,
+) -> Result<Json<ErasureView>, Problem> {
     let owner = scope.owner();
-    let erasure = app.erasures.read(owner).await?;
+    let erasure = app.erasures.read(owner, now).await?;
     let erasure = erasure.ok_or_else(Problem::not_found)?;
     Ok(Json(ErasureView::new(owner, erasure)))
 }

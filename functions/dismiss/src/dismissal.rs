@@ -168,8 +168,7 @@ impl Dismissal<'_> {
 
     /// Whether an earlier delivery may have asked GitHub: one that did not hand the command on, as after a rate limit.
     fn earlier(&self) -> Asked {
-        let standing = &self.command.standing;
-        if standing.attempt > standing.stage.0 + 1 {
+        if self.command.standing.follows_another() {
             Asked::Perhaps
         } else {
             Asked::No

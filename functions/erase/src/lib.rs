@@ -106,7 +106,7 @@ impl Eraser {
         invocation: Invocation,
     ) -> Result<Left, ErasureError> {
         let began = self.clock.now();
-        let standing = self.erasures.read(owner).await?;
+        let standing = self.erasures.read(owner, began).await?;
         let is_this = standing.is_some_and(|erasure| {
             erasure.requested_at == requested_at && erasure.completed_at.is_none()
         });

@@ -34,11 +34,11 @@ impl Reconciler {
     }
 
     async fn resume(&self, run: &Run, due: &DueErasure) -> Result<bool, ErasureError> {
-        let until = self.clock.now() + RESUMED_AFTER;
-        if !self.erasures.postpone(due, until).await? {
+        let now = self.clock.now();
+        if !self.erasures.postpone(due, now + RESUMED_AFTER).await? {
             return Ok(false);
         }
-        let Some(erasure) = self.erasures.read(&due.owner).await? else {
+        let Some(erasure) = self.erasures.read(&due.owner, now).await? else {
             return Ok(false);
         };
         if erasure.completed_at.is_some() {
