@@ -18,6 +18,7 @@ pub use client::{Answer, Caller, is_over};
 pub use functions::{automation, reconciler};
 pub use proxy::{Break, Fault, Proxy};
 pub use queues::TestQueues;
+pub use rows::row;
 pub use samples::{
     ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, actor, command, finding,
     key, key_in_shard, noon, owner, repository, standings, sync_of,

@@ -20,6 +20,7 @@ use crate::{Proxy, credentials};
 /// Queues in memory, behind a proxy.
 #[derive(Clone, Debug)]
 pub struct TestQueues {
+    endpoint: String,
     client: Client,
     /// What stands between the clients and the queues.
     pub proxy: Proxy,
@@ -34,18 +35,18 @@ impl TestQueues {
             .expect("a free port of the loopback");
         let address = listener.local_addr().expect("it is bound");
         tokio::spawn(async move { axum::serve(listener, queues.router()).await });
-        let proxy = Proxy::to(&format!("http://{address}")).await;
-        let config = aws_sdk_sqs::Config::builder()
-            .behavior_version(BehaviorVersion::latest())
-            .region(Region::new("us-east-1"))
-            .credentials_provider(credentials())
-            .endpoint_url(proxy.url())
-            .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
-            .build();
+        let endpoint = format!("http://{address}");
+        let proxy = Proxy::to(&endpoint).await;
         Self {
-            client: Client::from_conf(config),
+            endpoint,
+            client: client(proxy.url()),
             proxy,
         }
+    }
+
+    /// Where the queues are, past the proxy.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
     }
 
     /// A new queue.
@@ -58,6 +59,11 @@ impl TestQueues {
     /// Sends to them.
     pub fn sender(&self) -> Sender {
         Sender::new(self.client.clone())
+    }
+
+    /// Sends to them through another address: a proxy's.
+    pub fn sender_at(&self, endpoint: &str) -> Sender {
+        Sender::new(client(endpoint))
     }
 
     /// Decides when deliveries from these queues come again.
@@ -121,4 +127,15 @@ impl TestQueues {
             .collect();
         serde_json::from_value(json!({ "Records": records })).expect("an event")
     }
+}
+
+fn client(endpoint: &str) -> Client {
+    let config = aws_sdk_sqs::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials())
+        .endpoint_url(endpoint)
+        .retry_config(RetryConfig::standard().with_initial_backoff(Duration::from_millis(5)))
+        .build();
+    Client::from_conf(config)
 }

@@ -8,7 +8,8 @@ use security_agent::{
     table::Item,
 };
 
-pub(crate) fn of_command(command: &Command) -> Item {
+/// The row of a command, as the ledger would have written it.
+pub fn row(command: &Command) -> Item {
     let Command { key, standing, .. } = command;
     let mut row = Item::new();
     let mut put = |name: &str, value| row.insert(name.to_owned(), value);

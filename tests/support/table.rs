@@ -5,6 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig},
+    types::{PutRequest, WriteRequest},
 };
 use dynoxide::Database;
 use local::template::{Place, Table as Definition, Template};
@@ -151,7 +152,7 @@ impl TestTable {
 
     /// Writes a command's row as it is, whatever was there.
     pub async fn put_command(&self, command: &Command) {
-        self.put(rows::of_command(command)).await;
+        self.put(rows::row(command)).await;
     }
 
     /// A command of a new owner in this standing.
@@ -172,6 +173,39 @@ impl TestTable {
             .send()
             .await
             .expect("the endpoint takes the item");
+    }
+
+    /// Where the table is.
+    pub fn endpoint(&self) -> &str {
+        &self.endpoint
+    }
+
+    /// The table, reached at another address: a proxy's.
+    pub fn reached_at(&self, endpoint: &str) -> Table {
+        Table::new(client(endpoint), &self.name)
+    }
+
+    /// Writes any number of items, as quickly as it goes.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests begin from rows that no guarded write makes"
+    )]
+    pub async fn put_all(&self, items: Vec<Item>) {
+        let requests: Vec<WriteRequest> = items
+            .into_iter()
+            .map(|item| {
+                let put = PutRequest::builder().set_item(Some(item)).build();
+                let put = put.expect("it has an item");
+                WriteRequest::builder().put_request(put).build()
+            })
+            .collect();
+        for batch in requests.chunks(25) {
+            let write = self.client.batch_write_item();
+            let written = write.request_items(&self.name, batch.to_vec()).send().await;
+            let written = written.expect("the endpoint takes the items");
+            let left = written.unprocessed_items.unwrap_or_default();
+            assert!(left.is_empty(), "the endpoint took a part of the items");
+        }
     }
 
     /// Every item that the table holds.

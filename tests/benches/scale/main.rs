@@ -1,0 +1,82 @@
+//! What the reconciler's work follows: what is due, and not how much there is.
+//!
+//! `cargo bench --bench scale` prints the tables of docs/scale.md: first what many owners need, computed (all that
+//! `-- --plan` prints), then what the reconciler took, measured. The reconciler runs in this process against an embedded
+//! DynamoDB and SQS, with the stack's own proxy between them that counts requests and capacity. Rows are written as they
+//! stand when they are due; nothing else is simulated. It ends with a message if anything that was due is not done.
+
+#![expect(clippy::print_stdout, reason = "the table is its output")]
+
+mod plan;
+mod rows;
+mod scene;
+#[path = "../costs/table.rs"]
+#[expect(dead_code, reason = "prints one table, spreads no numbers")]
+mod table;
+
+use std::error::Error;
+
+use rows::Due;
+use scene::{Scene, Spent};
+
+type Result<T> = std::result::Result<T, Box<dyn Error>>;
+
+/// How many commands, or owners, are there at most.
+const MANY: usize = 100_000;
+
+#[tokio::main]
+async fn main() -> Result<()> {
+    // `cargo test --all-targets` runs it too, for nothing: it takes minutes.
+    if !std::env::args().any(|argument| argument == "--bench") {
+        return Ok(());
+    }
+    plan::print();
+    if std::env::args().any(|argument| argument == "--plan") {
+        return Ok(());
+    }
+    let mut lines = Vec::new();
+    for (what, due, others) in [
+        (Due::Stalled, 0, 0),
+        (Due::Stalled, 0, MANY),
+        (Due::Stalled, MANY / 100, 0),
+        (Due::Stalled, MANY / 100, MANY),
+        (Due::Stalled, MANY / 10, 0),
+        (Due::Stalled, MANY, MANY),
+        (Due::Unclaimed, MANY / 10, 0),
+        (Due::Unclaimed, MANY, MANY),
+        (Due::Scheduled, MANY / 10, 0),
+        (Due::Scheduled, MANY, MANY),
+    ] {
+        let scene = Scene::set(what, due, others).await?;
+        lines.push(line(what, due, others, &scene.reconcile().await?));
+    }
+    table::print(
+        "The reconciler until nothing is due",
+        [
+            "due", "rows", "others", "runs", "seconds", "Query", "writes", "SQS", "RCU", "WCU",
+            "WCU/row",
+        ],
+        &lines,
+    );
+    Ok(())
+}
+
+fn line(what: Due, due: usize, others: usize, spent: &Spent) -> [String; 11] {
+    let per_row = match due {
+        0 => "–".to_owned(),
+        _ => format!("{:.2}", spent.write_units / due as f64),
+    };
+    [
+        what.name().to_owned(),
+        due.to_string(),
+        others.to_string(),
+        spent.runs.to_string(),
+        format!("{:.1}", spent.seconds),
+        spent.queries.to_string(),
+        spent.writes.to_string(),
+        spent.messages.to_string(),
+        spent.read_units.to_string(),
+        spent.write_units.to_string(),
+        per_row,
+    ]
+}

@@ -1,0 +1,92 @@
+//! Rows that wait for the reconciler, and rows that do not.
+
+use aws_sdk_dynamodb::types::AttributeValue::{N, S};
+use security_agent::{
+    Timestamp,
+    lifecycle::{Standing, Status, Token, admitted},
+    owners::{OwnerRecord, Saved},
+    settings::Settings,
+    table::{DueKind, Item, Writes},
+};
+use tests::{NOON, TIMEOUTS, TestTable, command, noon, owner, row};
+
+use crate::Result;
+
+/// What is due.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Due {
+    /// Commands whose deadline has passed.
+    Stalled,
+    /// Commands whose message nobody has claimed.
+    Unclaimed,
+    /// Owners whose scheduled sync has its turn.
+    Scheduled,
+}
+
+impl Due {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Stalled => "stalled commands",
+            Self::Unclaimed => "unclaimed messages",
+            Self::Scheduled => "scheduled syncs",
+        }
+    }
+
+    /// So many rows that are due at noon.
+    pub(crate) async fn rows(self, table: &TestTable, count: usize) -> Result<Vec<Item>> {
+        match self {
+            Self::Stalled => Ok(commands(count, &accepted(noon(-600)))),
+            Self::Unclaimed => Ok(commands(count, &accepted(noon(-90)))),
+            Self::Scheduled => turns(table, count).await,
+        }
+    }
+}
+
+/// So many rows that are not: commands that have ended, and as many that were just admitted.
+pub(crate) fn others(count: usize) -> Vec<Item> {
+    let ended = Standing {
+        status: Status::Succeeded,
+        queued_at: None,
+        due: None,
+        ..accepted(noon(-90))
+    };
+    let mut rows = commands(count / 2, &ended);
+    rows.extend(commands(count - rows.len(), &accepted(NOON)));
+    rows
+}
+
+fn accepted(at: Timestamp) -> Standing {
+    admitted(Token(1), at, &TIMEOUTS)
+}
+
+fn commands(count: usize, standing: &Standing) -> Vec<Item> {
+    let row = || row(&command(owner(), standing.clone()));
+    std::iter::repeat_with(row).take(count).collect()
+}
+
+/// The settings of so many owners whose turn has come, spread over the shards: copies of one that was saved.
+async fn turns(table: &TestTable, count: usize) -> Result<Vec<Item>> {
+    let enabled = Settings {
+        enabled: true,
+        ..Settings::default()
+    };
+    let (owners, first, seen) = (table.owners(), owner(), OwnerRecord::default());
+    let saved = owners.save(&first, &enabled, &seen, Writes::default(), NOON);
+    let Saved::Saved { .. } = saved.await? else {
+        return Err("the settings of the first owner were not saved".into());
+    };
+    let items = table.items().await;
+    let saved = items
+        .into_iter()
+        .find(|item| item.contains_key("due_shard"))
+        .ok_or("a saved configuration plans no sync")?;
+    let shards = (0..DueKind::Schedule.shards()).cycle();
+    let turn = |shard| {
+        let mut turn = saved.clone();
+        turn.insert("pk".to_owned(), S(format!("owner#{}", owner())));
+        turn.insert("due_shard".to_owned(), S(DueKind::Schedule.shard(shard)));
+        turn.insert("due_at".to_owned(), N(noon(-600).as_millis().to_string()));
+        turn
+    };
+    Ok(shards.take(count).map(turn).collect())
+}
