@@ -8,6 +8,7 @@ use aws_sdk_dynamodb::{
     types::{PutRequest, WriteRequest},
 };
 use dynoxide::Database;
+use futures::{StreamExt, stream};
 use local::template::{Place, Table as Definition, Template};
 use security_agent::{
     analyses::Analyses,
@@ -190,22 +191,23 @@ impl TestTable {
         clippy::disallowed_methods,
         reason = "tests begin from rows that no guarded write makes"
     )]
-    pub async fn put_all(&self, items: Vec<Item>) {
-        let requests: Vec<WriteRequest> = items
-            .into_iter()
-            .map(|item| {
-                let put = PutRequest::builder().set_item(Some(item)).build();
-                let put = put.expect("it has an item");
-                WriteRequest::builder().put_request(put).build()
+    pub async fn put_all(&self, items: &[Item]) {
+        let request = |item: &Item| {
+            let put = PutRequest::builder().set_item(Some(item.clone())).build();
+            let put = put.expect("it has an item");
+            WriteRequest::builder().put_request(put).build()
+        };
+        let batches = stream::iter(items.chunks(25));
+        batches
+            .for_each_concurrent(4, async |batch| {
+                let requests = batch.iter().map(request).collect();
+                let write = self.client.batch_write_item();
+                let written = write.request_items(&self.name, requests).send().await;
+                let left = written.expect("the endpoint takes them").unprocessed_items;
+                let left = left.unwrap_or_default();
+                assert!(left.is_empty(), "the endpoint took a part of the items");
             })
-            .collect();
-        for batch in requests.chunks(25) {
-            let write = self.client.batch_write_item();
-            let written = write.request_items(&self.name, batch.to_vec()).send().await;
-            let written = written.expect("the endpoint takes the items");
-            let left = written.unprocessed_items.unwrap_or_default();
-            assert!(left.is_empty(), "the endpoint took a part of the items");
-        }
+            .await;
     }
 
     /// Every item that the table holds.

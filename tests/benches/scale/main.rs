@@ -34,21 +34,23 @@ async fn main() -> Result<()> {
     if std::env::args().any(|argument| argument == "--plan") {
         return Ok(());
     }
+    let mut scene = Scene::set().await?;
     let mut lines = Vec::new();
-    for (what, due, others) in [
-        (Due::Stalled, 0, 0),
-        (Due::Stalled, 0, MANY),
-        (Due::Stalled, MANY / 100, 0),
-        (Due::Stalled, MANY / 100, MANY),
-        (Due::Stalled, MANY / 10, 0),
-        (Due::Stalled, MANY, MANY),
-        (Due::Unclaimed, MANY / 10, 0),
-        (Due::Unclaimed, MANY, MANY),
-        (Due::Scheduled, MANY / 10, 0),
-        (Due::Scheduled, MANY, MANY),
+    for (others, what, due) in [
+        (0, Due::Stalled, 0),
+        (MANY, Due::Stalled, 0),
+        (0, Due::Stalled, MANY / 100),
+        (0, Due::Stalled, MANY / 10),
+        (0, Due::Stalled, MANY),
+        (0, Due::Unclaimed, MANY / 100),
+        (0, Due::Unclaimed, MANY),
+        (0, Due::Scheduled, MANY / 100),
+        (0, Due::Scheduled, MANY),
     ] {
-        let scene = Scene::set(what, due, others).await?;
-        lines.push(line(what, due, others, &scene.reconcile().await?));
+        scene.add(&rows::others(others)).await;
+        let there = scene.rows();
+        scene.add(&what.rows(due).await?).await;
+        lines.push(line(what, due, there, &scene.reconcile(what, due).await?));
     }
     table::print(
         "The reconciler until nothing is due",

@@ -33,11 +33,11 @@ impl Due {
     }
 
     /// So many rows that are due at noon.
-    pub(crate) async fn rows(self, table: &TestTable, count: usize) -> Result<Vec<Item>> {
+    pub(crate) async fn rows(self, count: usize) -> Result<Vec<Item>> {
         match self {
             Self::Stalled => Ok(commands(count, &accepted(noon(-600)))),
             Self::Unclaimed => Ok(commands(count, &accepted(noon(-90)))),
-            Self::Scheduled => turns(table, count).await,
+            Self::Scheduled => turns(count).await,
         }
     }
 }
@@ -65,11 +65,12 @@ fn commands(count: usize, standing: &Standing) -> Vec<Item> {
 }
 
 /// The settings of so many owners whose turn has come, spread over the shards: copies of one that was saved.
-async fn turns(table: &TestTable, count: usize) -> Result<Vec<Item>> {
+async fn turns(count: usize) -> Result<Vec<Item>> {
     let enabled = Settings {
         enabled: true,
         ..Settings::default()
     };
+    let table = TestTable::create().await;
     let (owners, first, seen) = (table.owners(), owner(), OwnerRecord::default());
     let saved = owners.save(&first, &enabled, &seen, Writes::default(), NOON);
     let Saved::Saved { .. } = saved.await? else {

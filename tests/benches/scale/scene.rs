@@ -1,28 +1,32 @@
 //! A table with rows in it, the reconciler, and the proxy that counts.
 
-use std::{collections::BTreeMap, sync::Arc, time::Instant};
+use std::{
+    collections::BTreeMap,
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use local::{
     aws_proxy::{AwsProxy, Services},
     secrets::Secrets,
 };
-use reconcile::{Reconciler, Report};
-use security_agent::worker::Invocation;
-use tests::{NOON, TestQueues, TestTable, noon, reconciler};
+use reconcile::Reconciler;
+use security_agent::{table::Item, worker::Invocation};
+use tests::{NOON, TestQueues, TestTable, reconciler};
 use tokio::net::TcpListener;
 
-use crate::{
-    Result,
-    rows::{self, Due},
-};
+use crate::{Result, rows::Due};
+
+/// The function's timeout in template.yaml.
+const RUN: Duration = Duration::from_secs(50);
 
 /// More runs than any of this may take.
 const RUNS: u32 = 50;
 
-/// The reconciler before so many rows.
+/// The reconciler before a table that fills.
 pub(crate) struct Scene {
-    what: Due,
-    due: usize,
+    table: TestTable,
+    rows: usize,
     proxy: Arc<AwsProxy>,
     function: Reconciler,
 }
@@ -40,13 +44,10 @@ pub(crate) struct Spent {
 }
 
 impl Scene {
-    pub(crate) async fn set(what: Due, due: usize, others: usize) -> Result<Self> {
-        let table = TestTable::create().await;
-        table.put_all(what.rows(&table, due).await?).await;
-        table.put_all(rows::others(others)).await;
-        let queues = TestQueues::create().await;
+    /// One with no rows.
+    pub(crate) async fn set() -> Result<Self> {
+        let (table, queues) = (TestTable::create().await, TestQueues::create().await);
         let (sync, scheduled) = (queues.queue("sync").await, queues.queue("scheduled").await);
-
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let address = format!("http://{}", listener.local_addr()?);
         let (dynamodb, sqs) = (table.endpoint(), queues.endpoint());
@@ -58,43 +59,48 @@ impl Scene {
             ..reconciler(table.reached_at(&address), &queues, &sync, &scheduled)
         };
         Ok(Self {
-            what,
-            due,
+            table,
+            rows: 0,
             proxy,
             function,
         })
     }
 
-    /// Runs until a run has finished in its time. Each has the minute that the function has.
-    pub(crate) async fn reconcile(self) -> Result<Spent> {
+    /// How many rows there are.
+    pub(crate) const fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Adds rows, which count nothing.
+    pub(crate) async fn add(&mut self, rows: &[Item]) {
+        self.table.put_all(rows).await;
+        self.rows += rows.len();
+    }
+
+    /// Runs until a run has finished in its time: each has as long as the deployed function.
+    pub(crate) async fn reconcile(&self, what: Due, due: usize) -> Result<Spent> {
+        self.proxy.reset_usage();
         let began = Instant::now();
         let mut done = 0;
         for runs in 1..=RUNS {
-            let report = self
-                .function
-                .reconcile(Invocation::until(noon(55), NOON))
-                .await;
-            done += self.done(&report)?;
+            let a_run = Invocation::until(NOON + RUN, NOON);
+            let report = self.function.reconcile(a_run).await;
+            if report.errors > 0 {
+                return Err(format!("a run met errors: {report:?}").into());
+            }
+            done += usize::try_from(match what {
+                Due::Stalled => report.stalled,
+                Due::Unclaimed => report.resent,
+                Due::Scheduled => report.dispatched,
+            })?;
             if !report.out_of_time {
-                if done != self.due {
-                    return Err(format!("{done} of {} were done: {report:?}", self.due).into());
+                if done != due {
+                    return Err(format!("{done} of {due} were done: {report:?}").into());
                 }
                 return Ok(self.spent(runs, began.elapsed().as_secs_f64()));
             }
         }
-        Err(format!("{done} of {} were done in {RUNS} runs", self.due).into())
-    }
-
-    fn done(&self, report: &Report) -> Result<usize> {
-        let done = match self.what {
-            Due::Stalled => report.stalled,
-            Due::Unclaimed => report.resent,
-            Due::Scheduled => report.dispatched,
-        };
-        match report.errors {
-            0 => Ok(usize::try_from(done)?),
-            _ => Err(format!("a run met errors: {report:?}").into()),
-        }
+        Err(format!("{done} of {due} were done in {RUNS} runs").into())
     }
 
     fn spent(&self, runs: u32, seconds: f64) -> Spent {
