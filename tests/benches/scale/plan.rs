@@ -146,7 +146,7 @@ fn steps() -> Vec<Step> {
             ..step("page of 50 findings", 2.0)
         },
         Step {
-            write_units: 4.0,
+            write_units: 6.0,
             ..step("turn of a scheduled sync", 4.0)
         },
         Step {
@@ -281,13 +281,14 @@ fn concurrency(steps: &[Step]) {
             "average",
             "busiest",
             "allowed",
-            "which carries millions a day",
+            "carries, million/day",
         ],
         &lines,
     );
 }
 
-/// Rows that stay: commands for 30 days, findings as long as their owner.
+/// Rows that stay, with their index entries: commands for 30 days, findings as long as their owner. Rounded up from their
+/// write units.
 const COMMAND_KIB: f64 = 1.0;
 const FINDING_KIB: f64 = 3.0;
 const FINDINGS_PER_OWNER: f64 = 100.0;
