@@ -4,7 +4,9 @@ and the agent were asked.
 
 import json
 import time
+import uuid
 from collections import Counter
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -23,7 +25,7 @@ class Stack(Protocol):
 
     def stranger(self, token: str | None) -> Client: ...
 
-    def caller(self, sub: str) -> Client: ...
+    def caller(self, sub: str, orgs: Sequence[str] = ()) -> Client: ...
 
 
 def play(report: Report, stack: Stack, dataset: Path) -> Client:
@@ -37,6 +39,7 @@ def play(report: Report, stack: Stack, dataset: Path) -> Client:
     fail(report, owner)
     look_back(report, owner)
     keep_apart(report, stack, owner)
+    automate(report, owner)
     return owner
 
 
@@ -164,6 +167,37 @@ def keep_apart(report: Report, stack: Stack, owner: Client) -> None:
     other = stack.caller(f"other|{time.time_ns()}")
     id = history(owner)[0]["id"]
     report.equal("another owner's command is 404", other.call("GET", f"/v1/owners/me/commands/{id}").status, 404)
+    ours, theirs = uuid.uuid4(), uuid.uuid4()
+    member = stack.caller(f"member|{time.time_ns()}", [str(ours), str(uuid.uuid4())])
+    found = [member.call("GET", f"/v1/owners/org:{org}/config").status for org in (ours, theirs)]
+    report.equal("the organisations in a token are the caller's, and others are 404", found, [200, 404])
+
+
+def automate(report: Report, owner: Client) -> None:
+    owner.configure({
+        "autoAnalysis": {"enabled": True, "minSeverity": "critical", "includeExisting": True},
+        "autoDismiss": {"enabled": True, "minConfidence": "high"},
+    })
+    # What only developers meet, and is not severe, the simulated agent would dismiss.
+    minor = next(finding for finding in findings(owner)
+                 if finding["status"] == "open" and finding["severity"] in ("low", "medium")
+                 and finding["dependencyScope"] == "development" and finding["analysis"] is None)
+    owner.watch(owner.admit({"type": "start_analysis", "findingId": minor["id"]}))
+    owner.watch(owner.admit({"type": "sync"}))
+
+    def by_itself(origin: str, count: int) -> list[Any]:
+        """The commands of this origin, when so many have ended."""
+        ended = [command for command in history(owner) if command["origin"] == origin and command["completedAt"]]
+        return ended if len(ended) >= count else []
+
+    [dismissal] = eventually("automation dismisses", lambda: by_itself("auto_dismiss", 1))
+    report.equal("what the analysis recommends is dismissed by itself",
+                 (dismissal["resultCode"], dismissal["findingId"]), ("FINDING_DISMISSED", minor["id"]))
+    launches = eventually("automation analyses", lambda: by_itself("auto_analysis", 3))
+    owner.configure({"autoAnalysis": {"enabled": False}, "autoDismiss": {"enabled": False}})
+    analysed = {owner.get(f"/v1/owners/me/findings/{launch['findingId']}")["severity"] for launch in launches}
+    report.equal("and the most severe findings are analysed by themselves, one after the other",
+                 ({launch["resultCode"] for launch in launches}, analysed), ({"ANALYSIS_LAUNCH_STARTED"}, {"critical"}))
 
 
 def erase(report: Report, owner: Client) -> None:
@@ -192,7 +226,7 @@ def audit_events(owner: Client) -> list[Any]:
     return owner.get("/v1/owners/me/audit-events?limit=100")["auditEvents"]
 
 
-def findings(owner: Client) -> Any:
+def findings(owner: Client) -> Iterator[Any]:
     """All, page by page."""
     path = "/v1/owners/me/findings?limit=100"
     page = owner.get(path)

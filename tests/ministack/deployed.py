@@ -2,6 +2,7 @@
 
 import tempfile
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -36,23 +37,26 @@ class DeployedStack:
         host = f"{self.deployed.api}.execute-api.localhost:{emulator.port}"
         return Client(emulator.url, token, host)
 
-    def caller(self, sub: str) -> Client:
+    def caller(self, sub: str, orgs: Sequence[str] = ()) -> Client:
         """Somebody whose `user:` owner is connected to the simulator's installation."""
         self.local.post("/local/owners", {"owner": f"user:{sub}", "table": self.deployed.table})
-        return self.stranger(self.issuer.token(sub=sub, orgs=[]))
+        return self.stranger(self.issuer.token(sub=sub, orgs=list(orgs)))
 
 
 def play(report: Report, workspace: Path, binaries: Path) -> None:
-    """Deploys, plays, deletes. Nothing is left but the build and the virtual environment."""
+    """Deploys, plays, deletes. Nothing is left but the build, the virtual environment and the logs."""
+    logs = workspace / "target" / "ministack-logs"
+    logs.mkdir(exist_ok=True)
+    report.note(f"logs are in {logs}")
     with (
         tempfile.TemporaryDirectory(prefix="ministack-", dir=workspace / "target") as folder,
         issuer.serve(AUDIENCE) as tokens,
-        processes.ministack(Path(folder)) as emulator,
-        processes.simulators(binaries / "simulators", workspace / DATASET, emulator, Path(folder)) as simulators,
+        processes.ministack(folder, logs) as emulator,
+        processes.simulators(binaries / "simulators", workspace / DATASET, emulator, folder, logs) as simulators,
     ):
         refuse_strangers(report, emulator)
         parameters = deployment.parameters(tokens, simulators) | deployment.secrets(emulator, simulators)
-        deployed = deployment.deploy(emulator, workspace, binaries, parameters)
+        deployed = deployment.deploy(emulator, workspace, binaries, Path(folder), parameters)
         report.promise(f"template.yaml is deployed, {len(deployed.resources)} resources", True)
         stack = DeployedStack(deployed, tokens, simulators["url"])
         refuse_bad_tokens(report, stack)

@@ -61,10 +61,11 @@ class Deployment:
             functions.update_event_source_mapping(UUID=self.resources[mapping], Enabled=True)
 
 
-def deploy(emulator: Emulator, workspace: Path, binaries: Path, parameters: dict[str, str]) -> Deployment:
+def deploy(emulator: Emulator, workspace: Path, binaries: Path, folder: Path,
+           parameters: dict[str, str]) -> Deployment:
     """Packages the functions, creates the stack, and opens the API's routes."""
     template = (workspace / "template.yaml").read_text()
-    package(emulator, binaries, CODE.findall(template))
+    package(emulator, binaries, folder, CODE.findall(template))
     template = adapted(template, emulator)
     cloudformation = emulator.client("cloudformation")
     id = cloudformation.create_stack(
@@ -90,17 +91,16 @@ def deploy(emulator: Emulator, workspace: Path, binaries: Path, parameters: dict
     return deployment
 
 
-def package(emulator: Emulator, binaries: Path, names: list[str]) -> None:
+def package(emulator: Emulator, binaries: Path, folder: Path, names: list[str]) -> None:
     """Puts each function's binary as `bootstrap` into a zip in S3, without debug symbols."""
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for name in names:
-        stripped = binaries / f"{name}.bootstrap"
+        stripped = folder / "bootstrap"
         subprocess.run(["strip", "-o", stripped, binaries / name], check=True)
         archive = io.BytesIO()
         with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as code:
             code.write(stripped, "bootstrap")
-        stripped.unlink()
         s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive.getvalue())
 
 

@@ -1,5 +1,7 @@
 """`cargo local` as the acceptance flow sees it."""
 
+from collections.abc import Sequence
+
 from http_client import Client
 
 
@@ -13,6 +15,6 @@ class LocalStack:
         """A caller with whatever token."""
         return Client(self.url, token)
 
-    def caller(self, sub: str) -> Client:
+    def caller(self, sub: str, orgs: Sequence[str] = ()) -> Client:
         """Somebody whose `user:` owner is connected to the simulator's installation."""
-        return self.stranger(self.local.post("/local/tokens", {"sub": sub, "orgs": []})["token"])
+        return self.stranger(self.local.post("/local/tokens", {"sub": sub, "orgs": list(orgs)})["token"])

@@ -39,13 +39,13 @@ class Emulator:
 
 
 @contextmanager
-def ministack(folder: Path) -> Iterator[Emulator]:
-    """Starts ministack with IAM enforced, on a free port of the loopback interface."""
+def ministack(folder: str, logs: Path) -> Iterator[Emulator]:
+    """Starts ministack with IAM enforced, on a free port of the loopback interface. What it stores is in `folder`."""
     emulator = Emulator(free_port())
     environment = ROOT | {
         "PATH": os.environ["PATH"],
-        "HOME": str(folder),
-        "TMPDIR": str(folder),
+        "HOME": folder,
+        "TMPDIR": folder,
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(emulator.port),
         # What the functions call, which inherit this environment.
@@ -55,20 +55,21 @@ def ministack(folder: Path) -> Iterator[Emulator]:
         # This one would listen on every interface.
         "IOT_MTLS_ENABLED": "0",
     }
-    with process([str(Path(sys.executable).with_name("ministack"))], environment, folder / "ministack.log"):
+    with process([str(Path(sys.executable).with_name("ministack"))], environment, logs / "ministack.log"):
         eventually("ministack answers", lambda: answers(f"{emulator.url}/_ministack/health"), 60)
         yield emulator
 
 
 @contextmanager
-def simulators(binary: Path, dataset: Path, emulator: Emulator, folder: Path) -> Iterator[dict[str, Any]]:
+def simulators(binary: Path, dataset: Path, emulator: Emulator, folder: str,
+               logs: Path) -> Iterator[dict[str, Any]]:
     """Starts the simulators of GitHub and of the agent, and gives what they announce."""
-    environment = ROOT | {"AWS_ENDPOINT_URL": emulator.url, "TMPDIR": str(folder)}
+    environment = ROOT | {"AWS_ENDPOINT_URL": emulator.url, "TMPDIR": folder}
     command = [str(binary), "--listen", "127.0.0.1:0", "--github", str(dataset)]
-    with process(command, environment, folder / "simulators.log", subprocess.PIPE) as started:
+    with process(command, environment, logs / "simulators.log", subprocess.PIPE) as started:
         line = started.stdout.readline()
         if not line:
-            raise Broken(f"the simulators have ended: {(folder / 'simulators.log').read_text()}")
+            raise Broken(f"the simulators have ended: {(logs / 'simulators.log').read_text()}")
         yield json.loads(line)
 
 

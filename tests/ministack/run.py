@@ -8,6 +8,7 @@ if all were. docs/emulators.md tells what is checked, and where the emulators di
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 import venv
@@ -60,6 +61,8 @@ def main() -> int:
         folder = binaries(chosen.profile) if chosen.no_build else build(chosen.profile)
     from report import Broken, Report
 
+    # Whoever ends this run ends what it has started, too.
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     report = Report()
     try:
         if chosen.url is None:
@@ -70,7 +73,8 @@ def main() -> int:
             import acceptance
             from local_stack import LocalStack
 
-            acceptance.play(report, LocalStack(chosen.url), WORKSPACE / "tests/data/dependabot")
+            owner = acceptance.play(report, LocalStack(chosen.url), WORKSPACE / "tests/data/dependabot")
+            acceptance.erase(report, owner)
     except Broken as broken:
         report.broken(broken)
     return report.close()
