@@ -144,7 +144,7 @@ def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
 
 
 def open_routes(deployment: Deployment, parameters: dict[str, str]) -> None:
-    """Gives the API the routes and the authorizer of its definition, which SAM has written into the stack's template."""
+    """Gives the API the routes and the authorizer of its definition, which SAM has written into the template."""
     stacks = deployment.emulator.client("cloudformation")
     template = stacks.get_template(StackName=deployment.id, TemplateStage="Processed")["TemplateBody"]
     definition = template["Resources"]["HttpApi"]["Properties"]["Body"]
@@ -169,8 +169,8 @@ def open_routes(deployment: Deployment, parameters: dict[str, str]) -> None:
 
 def open_route(deployment: Deployment, api: Any, key: str, operation: Any, authorizers: dict[str, Any]) -> None:
     integration = operation["x-amazon-apigateway-integration"]
-    function = re.search(r"functions/\$\{(\w+)\.Arn\}/invocations", integration["uri"]["Fn::Sub"])
-    name = deployment.resources[function[1]]
+    [function] = re.findall(r"functions/\$\{(\w+)\.Arn\}/invocations", integration["uri"]["Fn::Sub"])
+    name = deployment.resources[function]
     functions = deployment.emulator.client("lambda")
     created = api.create_integration(
         ApiId=deployment.api,

@@ -9,7 +9,7 @@ import sys
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -67,7 +67,7 @@ def simulators(binary: Path, dataset: Path, emulator: Emulator, folder: str,
     environment = ROOT | {"AWS_ENDPOINT_URL": emulator.url, "TMPDIR": folder}
     command = [str(binary), "--listen", "127.0.0.1:0", "--github", str(dataset)]
     with process(command, environment, logs / "simulators.log", subprocess.PIPE) as started:
-        line = started.stdout.readline()
+        line = started.stdout.readline() if started.stdout else b""
         if not line:
             raise Broken(f"the simulators have ended: {(logs / 'simulators.log').read_text()}")
         yield json.loads(line)
@@ -84,15 +84,11 @@ def process(command: list[str], environment: dict[str, str], log: Path,
         yield started
     finally:
         started.terminate()
-        try:
+        with suppress(subprocess.TimeoutExpired):
             started.wait(10)
-        except subprocess.TimeoutExpired:
-            pass
         # Its process group is its own: the functions are in it, and nothing else.
-        try:
+        with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
         started.wait()
 
 

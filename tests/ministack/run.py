@@ -39,7 +39,7 @@ def enter_environment() -> None:
         venv.create(ENVIRONMENT, with_pip=True, clear=True)
         subprocess.run([python, "-m", "pip", "install", "--quiet", "-r", requirements], check=True)
         installed.write_bytes(requirements.read_bytes())
-    os.execv(python, [python, *sys.argv])
+    os.execv(python, [str(python), *sys.argv])
 
 
 def build(profile: str) -> Path:
