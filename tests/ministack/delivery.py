@@ -66,7 +66,7 @@ def lose(queues: Queues, admit: Callable[[], str]) -> str:
     return id
 
 
-def duplicate(report: Report, queues: Queues, owner: Client, local: Client) -> None:
+def duplicate(report: Report, queues: Queues, owner: Client) -> None:
     """Each message twice at once, and once more when all is over."""
     with queues.deployment.paused("SyncFunctionManual"):
         id = owner.admit({"type": "sync"})
@@ -77,11 +77,12 @@ def duplicate(report: Report, queues: Queues, owner: Client, local: Client) -> N
     queues.drain("SyncQueue")
     report.equal("a message that is delivered twice is worked on once",
                  (ended["resultCode"], owner.command(id), effects(owner, id)), ("SYNC_COMPLETED", ended, 1))
-    asked = len(local.get("/local/github/requests"))
+    repositories = owner.get("/v1/owners/me/repositories")
     queues.send("SyncQueue", message["Body"])
     queues.drain("SyncQueue")
-    report.equal("a message that comes after the end does nothing",
-                 (owner.command(id), effects(owner, id), len(local.get("/local/github/requests"))), (ended, 1, asked))
+    report.equal("a message that comes after the end does nothing, and no repository is attempted",
+                 (owner.command(id), effects(owner, id), owner.get("/v1/owners/me/repositories")),
+                 (ended, 1, repositories))
 
 
 def damage(report: Report, queues: Queues, owner: Client, local: Client) -> None:
