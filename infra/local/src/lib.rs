@@ -14,6 +14,7 @@ pub mod schedule;
 pub mod secrets;
 mod services;
 pub mod shutdown;
+pub mod simulators;
 pub mod stack;
 pub mod tables;
 pub mod template;

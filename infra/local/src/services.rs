@@ -97,7 +97,7 @@ pub(crate) async fn github_simulator(
     data: &DataDirectory,
     keep: Keep,
     tasks: &mut JoinSet<()>,
-) -> Result<Github, StartError> {
+) -> Result<(Github, Simulator), StartError> {
     let embedded = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Embedded {
         service: "the GitHub simulator",
         source,
@@ -115,11 +115,12 @@ pub(crate) async fn github_simulator(
         .map_err(|source| embedded(Box::new(source)))?;
     let (listener, url) = listen("the GitHub simulator").await?;
     serve("the GitHub simulator", listener, simulator.router(), tasks);
-    Ok(Github {
+    let github = Github {
         url,
         private_key: key.private_key_pem().to_owned(),
-        simulator: Some(simulator),
-    })
+        simulator: Some(simulator.clone()),
+    };
+    Ok((github, simulator))
 }
 
 /// The analysis service as the functions see it.
@@ -139,7 +140,7 @@ pub(crate) async fn agent_simulator(
     data: &DataDirectory,
     keep: Keep,
     tasks: &mut JoinSet<()>,
-) -> Result<Agent, StartError> {
+) -> Result<(Agent, agent_simulator::Simulator), StartError> {
     let state: Option<PathBuf> = match keep {
         Keep::InDirectory => Some(data.file("agent.json")),
         Keep::InMemory => None,
@@ -151,11 +152,12 @@ pub(crate) async fn agent_simulator(
     })?;
     let (listener, url) = listen("the agent simulator").await?;
     serve("the agent simulator", listener, simulator.router(), tasks);
-    Ok(Agent {
+    let agent = Agent {
         url,
         token: token.to_owned(),
-        simulator: Some(simulator),
-    })
+        simulator: Some(simulator.clone()),
+    };
+    Ok((agent, simulator))
 }
 
 /// Configuration for the stack's own calls.
@@ -180,7 +182,12 @@ async fn listen(service: &'static str) -> Result<(TcpListener, String), StartErr
         .map_err(|source| StartError::Listen { service, source })
 }
 
-fn serve(service: &'static str, listener: TcpListener, router: Router, tasks: &mut JoinSet<()>) {
+pub(crate) fn serve(
+    service: &'static str,
+    listener: TcpListener,
+    router: Router,
+    tasks: &mut JoinSet<()>,
+) {
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             warn!("{service} ended: {error}");

@@ -39,7 +39,7 @@ const PATIENCE: Duration = Duration::from_secs(3);
 /// The parameter whose secret is the GitHub App's key; other secrets are random texts.
 const GITHUB_KEY: &str = "GithubPrivateKeySecretArn";
 /// The parameter whose secret is the token for the analysis service.
-const AGENT_TOKEN: &str = "AgentTokenSecretArn";
+pub(crate) const AGENT_TOKEN: &str = "AgentTokenSecretArn";
 /// The parameter whose secret holds the keys that sign the right to call back.
 const CALLBACK_KEYS: &str = "CallbackKeysSecretArn";
 /// Names the file with the token for the analysis service when that is not simulated.
@@ -324,7 +324,8 @@ async fn github(
         });
     }
     let dataset = arguments.dataset(&layout.workspace).unwrap_or_default();
-    services::github_simulator(&dataset, data, keep, servers).await
+    let (github, _) = services::github_simulator(&dataset, data, keep, servers).await?;
+    Ok(github)
 }
 
 async fn agent(
@@ -334,7 +335,9 @@ async fn agent(
     servers: &mut JoinSet<()>,
 ) -> Result<Agent, StartError> {
     let Some(url) = &arguments.agent else {
-        return services::agent_simulator(&data.secret(AGENT_TOKEN)?, data, keep, servers).await;
+        let token = data.secret(AGENT_TOKEN)?;
+        let (agent, _) = services::agent_simulator(&token, data, keep, servers).await?;
+        return Ok(agent);
     };
     let token = match std::env::var_os(AGENT_TOKEN_FILE).map(PathBuf::from) {
         Some(path) => std::fs::read_to_string(&path)
@@ -451,7 +454,7 @@ fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
-async fn listen(
+pub(crate) async fn listen(
     service: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), StartError> {

@@ -13,7 +13,7 @@ use security_agent::owner::Owner;
 use serde::Deserialize;
 use serde_json::json;
 
-use super::problem::problem;
+use super::problem::{failed, invalid, problem};
 use super::{Caller, Gateway};
 use crate::aws_proxy::{Fault, Usage};
 use crate::chain;
@@ -167,12 +167,4 @@ fn error_payload(error: &InvokeError) -> Bytes {
 fn json_payload(status: StatusCode, payload: Bytes) -> Response {
     let content_type = [(header::CONTENT_TYPE, "application/json")];
     (status, content_type, payload).into_response()
-}
-
-fn invalid(error: &dyn std::error::Error) -> Response {
-    problem(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &chain(error))
-}
-
-fn failed(code: &str, error: &dyn std::error::Error) -> Response {
-    problem(StatusCode::INTERNAL_SERVER_ERROR, code, &chain(error))
 }

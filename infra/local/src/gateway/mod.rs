@@ -4,7 +4,7 @@ mod answer;
 mod authorizer;
 mod event;
 mod local;
-mod problem;
+pub(crate) mod problem;
 mod routes;
 
 use std::net::SocketAddr;

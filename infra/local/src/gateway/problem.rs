@@ -4,9 +4,21 @@ use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
 use serde_json::{Value, json};
 
+use crate::chain;
+
 /// A problem with a stable code.
-pub(super) fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
+pub(crate) fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     respond(status, &members(status, code, detail))
+}
+
+/// The caller's body cannot be understood.
+pub(crate) fn invalid(error: &dyn std::error::Error) -> Response {
+    problem(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &chain(error))
+}
+
+/// What was asked for could not be done.
+pub(crate) fn failed(code: &str, error: &dyn std::error::Error) -> Response {
+    problem(StatusCode::INTERNAL_SERVER_ERROR, code, &chain(error))
 }
 
 /// The caller has no valid token. Holds API Gateway's own `message` too.

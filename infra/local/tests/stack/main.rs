@@ -5,4 +5,5 @@ mod functions;
 mod gateway;
 mod life;
 mod queues;
+mod simulators;
 mod support;

@@ -1,0 +1,173 @@
+"""The whole system on ministack, from packaging to the stack's deletion."""
+
+import tempfile
+import time
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import acceptance
+import delivery
+import deployment
+import issuer
+import processes
+from botocore.exceptions import ClientError
+from delivery import Queues
+from deployment import Deployment
+from http_client import Client
+from issuer import Issuer
+from processes import Emulator
+from report import Report
+
+AUDIENCE = "security-agent"
+DATASET = "tests/data/dependabot"
+# Seconds: after which a message counts as lost, from one run of the reconciler to the next, and what both may be late.
+LOST_AFTER = 75
+TICK = 60
+SLACK = 15
+
+
+class DeployedStack:
+    """The deployed API as the acceptance flow sees it."""
+
+    def __init__(self, deployed: Deployment, issuer: Issuer, simulators: str) -> None:
+        self.deployed = deployed
+        self.issuer = issuer
+        self.local = Client(simulators)
+
+    def stranger(self, token: str | None) -> Client:
+        """A caller with whatever token."""
+        emulator = self.deployed.emulator
+        host = f"{self.deployed.api}.execute-api.localhost:{emulator.port}"
+        return Client(emulator.url, token, host)
+
+    def caller(self, sub: str, orgs: Sequence[str] = ()) -> Client:
+        """Somebody whose `user:` owner is connected to the simulator's installation."""
+        self.local.post("/local/owners", {"owner": f"user:{sub}", "table": self.deployed.table})
+        return self.stranger(self.issuer.token(sub=sub, orgs=list(orgs)))
+
+
+def play(report: Report, workspace: Path, binaries: Path) -> None:
+    """Deploys, plays, deletes. Nothing is left but the build, the virtual environment and the logs."""
+    logs = workspace / "target" / "ministack-logs"
+    logs.mkdir(exist_ok=True)
+    report.note(f"logs are in {logs}")
+    with (
+        tempfile.TemporaryDirectory(prefix="ministack-", dir=workspace / "target") as folder,
+        issuer.serve(AUDIENCE) as tokens,
+        processes.ministack(folder, logs) as emulator,
+        processes.simulators(binaries / "simulators", workspace / DATASET, emulator, folder, logs) as simulators,
+    ):
+        refuse_strangers(report, emulator)
+        parameters = deployment.parameters(tokens, simulators) | deployment.secrets(emulator, simulators)
+        deployed = deployment.deploy(emulator, workspace, binaries, Path(folder), parameters)
+        report.promise(f"template.yaml is deployed, {len(deployed.resources)} resources", True)
+        stack = DeployedStack(deployed, tokens, simulators["url"])
+        refuse_bad_tokens(report, stack)
+        run(report, stack, workspace / DATASET)
+        read_logs(report, emulator, simulators)
+        delete(report, deployed)
+
+
+def run(report: Report, stack: DeployedStack, dataset: Path) -> None:
+    queues = Queues(stack.deployed)
+    unlucky = stack.caller(f"unlucky|{time.time_ns()}")
+
+    def enable() -> str:
+        return unlucky.configure({"enabled": True})["initialSync"]["command"]["id"]
+
+    lost = delivery.lose(queues, enable)
+    report.note("the message of a sync is lost; the reconciler should send another")
+
+    owner = acceptance.play(report, stack, dataset)
+    delivery.duplicate(report, queues, owner)
+    delivery.damage(report, queues, owner, stack.local)
+    delivery.exhaust(report, queues, owner, stack.local)
+    acceptance.erase(report, owner)
+
+    ended = unlucky.watch(lost)
+    waited = (instant(ended["startedAt"]) - instant(ended["acceptedAt"])).total_seconds()
+    report.promise(f"the reconciler, run by ministack's schedule, sent the lost message again after {waited:.0f} s",
+                   ended["attempts"] == 1 and LOST_AFTER <= waited < LOST_AFTER + TICK + SLACK, ended)
+    report.equal("and the sync of all repositories told which it could not have", ended["resultCode"],
+                 "REPOSITORY_UNAVAILABLE")
+
+
+def instant(text: str) -> datetime:
+    """A time as the API writes it."""
+    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+
+
+def refuse_strangers(report: Report, emulator: Emulator) -> None:
+    """Policies are enforced, or the roles in the template would prove nothing."""
+    iam = emulator.client("iam")
+    iam.create_user(UserName="stranger")
+    key = iam.create_access_key(UserName="stranger")["AccessKey"]
+    stranger = emulator.client("sqs", key["AccessKeyId"], key["SecretAccessKey"])
+    try:
+        stranger.create_queue(QueueName="not-allowed")
+        refused = "nothing"
+    except ClientError as error:
+        refused = error.response["Error"]["Code"]
+    report.promise("ministack refuses calls that no policy allows", "AccessDenied" in refused, refused)
+
+
+def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
+    """The authorizer checks signature, issuer, audience and time."""
+    sub, issuer = "somebody", stack.issuer
+    tokens = {
+        "signed by somebody else": Issuer(issuer.url, AUDIENCE).token(sub=sub),
+        "of another issuer": issuer.token(sub=sub, iss="https://other.invalid/"),
+        "for another audience": issuer.token(sub=sub, aud="other"),
+        "that has expired": issuer.token(sub=sub, exp=int(time.time()) - 60),
+    }
+    for what, token in tokens.items():
+        answer = stack.stranger(token).call("GET", "/v1/owners/me/commands")
+        report.equal(f"a token {what} is refused", answer.status, 401)
+
+
+def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) -> None:
+    """No role lacks a permission, and no log holds a secret."""
+    logs = emulator.client("logs")
+    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
+    lines = [event["message"] for group in groups
+             for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
+             for event in page["events"]]
+    refused = [line for line in lines if "AccessDenied" in line]
+    report.promise(f"{len(groups)} functions have logged {len(lines)} lines, and none that a call was refused",
+                   len(groups) == 8 and not refused, (groups, refused[:3]))
+    key = simulators["githubPrivateKey"].splitlines()[1]
+    leaked = [line for line in lines for secret in (key, simulators["agentToken"]) if secret in line]
+    report.equal("no log holds a secret", leaked, [])
+
+
+def delete(report: Report, deployed: Deployment) -> None:
+    """The stack goes, and the table stays."""
+    emulator = deployed.emulator
+    rows = count_rows(emulator, deployed.table)
+    emulator.client("cloudformation").delete_stack(StackName=deployed.id)
+    report.equal("the stack can be deleted", deployment.settled(emulator, deployed.id)["StackStatus"],
+                 "DELETE_COMPLETE")
+    left = {
+        "functions": emulator.client("lambda").list_functions()["Functions"],
+        "mappings": emulator.client("lambda").list_event_source_mappings()["EventSourceMappings"],
+        "queues": emulator.client("sqs").list_queues().get("QueueUrls", []),
+        "apis": emulator.client("apigatewayv2").get_apis()["Items"],
+        "schedules": emulator.client("scheduler").list_schedules()["Schedules"],
+        "roles": emulator.client("iam").list_roles()["Roles"],
+    }
+    report.equal("nothing of it is left", {what: len(found) for what, found in left.items() if found}, {})
+    report.promise(f"but the table is retained, with its {rows} rows",
+                   rows > 0 and count_rows(emulator, deployed.table) == rows, rows)
+    try:
+        emulator.client("dynamodb").delete_table(TableName=deployed.table)
+        refused = "nothing"
+    except ClientError as error:
+        refused = error.response["Error"]["Code"]
+    report.equal("and protected from deletion", refused, "ValidationException")
+
+
+def count_rows(emulator: Emulator, table: str) -> int:
+    pages = emulator.client("dynamodb").get_paginator("scan").paginate(TableName=table, Select="COUNT")
+    return sum(page["Count"] for page in pages)

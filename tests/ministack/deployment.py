@@ -1,0 +1,193 @@
+"""template.yaml as a stack of ministack's CloudFormation, and what ministack needs done beside it.
+
+The differences are told in docs/emulators.md. They are: where the code is (as `sam package` writes it), two environment
+variables that hold for AWS only, and the routes of the HTTP API, of which ministack reads no definition.
+"""
+
+import io
+import json
+import platform
+import re
+import subprocess
+import time
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import botocore
+from issuer import Issuer
+from processes import Emulator
+from report import Broken
+
+STACK = "security-agent"
+BUCKET = "artifacts"
+CODE = re.compile(r"CodeUri: functions/(\S+)")
+# ministack has no certificates where Amazon Linux has them, and the functions end if there are none.
+CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
+# The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
+CALLBACK = "${HttpApi.ApiEndpoint}/v1/callbacks"
+CALLBACK_BY_PATH = "{url}/_aws/execute-api/${{HttpApi}}/$default/v1/callbacks"
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """A stack that was created."""
+
+    emulator: Emulator
+    id: str
+    # Physical ids by logical ones.
+    resources: dict[str, str]
+    outputs: dict[str, str]
+
+    @property
+    def api(self) -> str:
+        return self.resources["HttpApi"]
+
+    @property
+    def table(self) -> str:
+        return self.resources["Table"]
+
+    @contextmanager
+    def paused(self, mapping: str) -> Iterator[None]:
+        """Meanwhile this event source mapping takes no messages."""
+        functions = self.emulator.client("lambda")
+        functions.update_event_source_mapping(UUID=self.resources[mapping], Enabled=False)
+        try:
+            yield
+        finally:
+            functions.update_event_source_mapping(UUID=self.resources[mapping], Enabled=True)
+
+
+def deploy(emulator: Emulator, workspace: Path, binaries: Path, folder: Path,
+           parameters: dict[str, str]) -> Deployment:
+    """Packages the functions, creates the stack, and opens the API's routes."""
+    template = (workspace / "template.yaml").read_text()
+    package(emulator, binaries, folder, CODE.findall(template))
+    template = adapted(template, emulator)
+    cloudformation = emulator.client("cloudformation")
+    id = cloudformation.create_stack(
+        StackName=STACK,
+        TemplateBody=template,
+        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
+    )["StackId"]
+    stack = settled(emulator, id)
+    if stack["StackStatus"] != "CREATE_COMPLETE":
+        events = cloudformation.describe_stack_events(StackName=id)["StackEvents"]
+        reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in events
+                   if event["ResourceStatus"].endswith("FAILED")]
+        raise Broken(f"the stack is {stack['StackStatus']}: {reasons}")
+    resources = cloudformation.describe_stack_resources(StackName=id)["StackResources"]
+    deployment = Deployment(
+        emulator=emulator,
+        id=id,
+        resources={resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources},
+        outputs={output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]},
+    )
+    open_routes(deployment, parameters)
+    return deployment
+
+
+def package(emulator: Emulator, binaries: Path, folder: Path, names: list[str]) -> None:
+    """Puts each function's binary as `bootstrap` into a zip in S3, without debug symbols."""
+    s3 = emulator.client("s3")
+    s3.create_bucket(Bucket=BUCKET)
+    for name in names:
+        stripped = folder / "bootstrap"
+        subprocess.run(["strip", "-o", stripped, binaries / name], check=True)
+        archive = io.BytesIO()
+        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as code:
+            code.write(stripped, "bootstrap")
+        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive.getvalue())
+
+
+def adapted(template: str, emulator: Emulator) -> str:
+    """The template with what must be different here. Each change has to find its place."""
+    certificates = Path(botocore.__file__).with_name("cacert.pem")
+    changes = {
+        CERTIFICATES: str(certificates),
+        CALLBACK: CALLBACK_BY_PATH.format(url=emulator.url),
+    }
+    for old, new in changes.items():
+        if template.count(old) != 1:
+            raise Broken(f"template.yaml has {old} {template.count(old)} times and not once")
+        template = template.replace(old, new)
+    return CODE.sub(rf"CodeUri: s3://{BUCKET}/\1.zip", template)
+
+
+def secrets(emulator: Emulator, simulators: dict[str, Any]) -> dict[str, str]:
+    """Creates the secrets that the functions read, and gives the parameters that name them."""
+    store = emulator.client("secretsmanager")
+    key = "0123456789abcdef" * 4
+    texts = {
+        "GithubPrivateKeySecretArn": simulators["githubPrivateKey"],
+        "AgentTokenSecretArn": simulators["agentToken"],
+        "CallbackKeysSecretArn": json.dumps({"active": "1", "keys": {"1": key}}),
+        "CursorKeySecretArn": key,
+    }
+    return {name: store.create_secret(Name=name, SecretString=text)["ARN"] for name, text in texts.items()}
+
+
+def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
+    """The parameters of the template but for the secrets."""
+    return {
+        "Architecture": {"aarch64": "arm64"}.get(platform.machine(), platform.machine()),
+        "TokenIssuer": issuer.url,
+        "TokenAudience": issuer.audience,
+        "GithubApiUrl": simulators["githubUrl"],
+        "GithubAppId": str(simulators["githubAppId"]),
+        "AgentUrl": simulators["agentUrl"],
+    }
+
+
+def open_routes(deployment: Deployment, parameters: dict[str, str]) -> None:
+    """Gives the API the routes and the authorizer of its definition, which SAM has written into the template."""
+    stacks = deployment.emulator.client("cloudformation")
+    template = stacks.get_template(StackName=deployment.id, TemplateStage="Processed")["TemplateBody"]
+    definition = template["Resources"]["HttpApi"]["Properties"]["Body"]
+    api = deployment.emulator.client("apigatewayv2")
+    authorizers = {}
+    for name, scheme in definition["components"]["securitySchemes"].items():
+        authorizer = scheme["x-amazon-apigateway-authorizer"]
+        jwt = authorizer["jwtConfiguration"]
+        created = api.create_authorizer(
+            ApiId=deployment.api,
+            AuthorizerType="JWT",
+            Name=name,
+            IdentitySource=[authorizer["identitySource"]],
+            JwtConfiguration={"Audience": [parameters[value["Ref"]] for value in jwt["audience"]],
+                              "Issuer": parameters[jwt["issuer"]["Ref"]]},
+        )
+        authorizers[name] = {"AuthorizationType": "JWT", "AuthorizerId": created["AuthorizerId"]}
+    for path, methods in definition["paths"].items():
+        for method, operation in methods.items():
+            open_route(deployment, api, f"{method.upper()} {path}", operation, authorizers)
+
+
+def open_route(deployment: Deployment, api: Any, key: str, operation: Any, authorizers: dict[str, Any]) -> None:
+    integration = operation["x-amazon-apigateway-integration"]
+    [function] = re.findall(r"functions/\$\{(\w+)\.Arn\}/invocations", integration["uri"]["Fn::Sub"])
+    name = deployment.resources[function]
+    functions = deployment.emulator.client("lambda")
+    created = api.create_integration(
+        ApiId=deployment.api,
+        IntegrationType="AWS_PROXY",
+        IntegrationUri=functions.get_function(FunctionName=name)["Configuration"]["FunctionArn"],
+        PayloadFormatVersion=integration["payloadFormatVersion"],
+    )
+    [security] = operation["security"]
+    [scheme] = security
+    access = {"AuthorizationType": "NONE"} if scheme == "NONE" else authorizers[scheme]
+    api.create_route(ApiId=deployment.api, RouteKey=key, Target=f"integrations/{created['IntegrationId']}", **access)
+
+
+def settled(emulator: Emulator, id: str) -> Any:
+    """The stack when nothing is in progress any more."""
+    while True:
+        [stack] = emulator.client("cloudformation").describe_stacks(StackName=id)["Stacks"]
+        if not stack["StackStatus"].endswith("IN_PROGRESS"):
+            return stack
+        time.sleep(0.2)
