@@ -4,7 +4,9 @@
 //! tried; what breaks a promise is made as small as it can be and printed, so that it can be kept among the known cases.
 
 mod explore;
+mod functions;
 mod json;
+mod messages;
 mod queues;
 mod routes;
 mod scene;

@@ -70,6 +70,7 @@ impl Scene {
 
     /// Asks, and holds the answer to what is promised of every answer. Gives its status.
     async fn ask_and_check(&self, Asked(event): &Asked) -> u64 {
+        self.begin_case().await;
         let sent = self.queues.sent();
         let answer = self.ask(event).await;
         assert!(answer.status < 500, "{answer:?}");
@@ -89,8 +90,8 @@ impl Scene {
             let strangers = changed.iter().filter(|(pk, _)| pk.contains(STRANGER));
             assert_eq!(strangers.count(), 0, "{answer:?}");
             self.check_readable().await;
-            self.restore(&rows).await;
         }
+        self.end_case(&rows).await;
         answer.status
     }
 

@@ -1,7 +1,7 @@
 //! Owners with something of everything, and the API over them. Whatever was accepted is taken back, so that each case
 //! meets the same rows.
 
-use std::collections::BTreeMap;
+use std::{cell::Cell, collections::BTreeMap};
 
 use api::{App, cursor::Cursors};
 use aws_sdk_dynamodb::types::AttributeValue;
@@ -66,6 +66,8 @@ pub(crate) struct Scene {
     pub(crate) router: Router,
     /// The rows that each case meets.
     pub(crate) seeds: Rows,
+    /// Whether a case may have left other rows.
+    dirty: Cell<bool>,
 }
 
 /// This user, as an owner.
@@ -115,13 +117,14 @@ impl Scene {
         let mut scene = Self {
             router: api::router(app.clone()),
             seeds: Rows::new(),
+            dirty: Cell::new(false),
             table,
             queues,
             secrets,
             app,
         };
         scene.seed().await;
-        scene.seeds = scene.rows().await;
+        scene.keep().await;
         scene
     }
 
@@ -220,6 +223,11 @@ impl Scene {
         assert!(written.expect("the table answers"));
     }
 
+    /// Lets the rows be what each case meets as they are now.
+    pub(crate) async fn keep(&mut self) {
+        self.seeds = self.rows().await;
+    }
+
     /// The right to call back about a finding of the caller's, until then.
     pub(crate) async fn capability(&self, number: u32, attempt: CommandId, seconds: i64) -> String {
         let capability = Capability {
@@ -244,8 +252,22 @@ impl Scene {
             .collect()
     }
 
+    /// A case begins.
+    pub(crate) async fn begin_case(&self) {
+        // The one before may have been broken off.
+        if self.dirty.replace(true) {
+            self.restore(&self.rows().await).await;
+        }
+    }
+
+    /// A case ends, and has left these rows.
+    pub(crate) async fn end_case(&self, rows: &Rows) {
+        self.restore(rows).await;
+        self.dirty.set(false);
+    }
+
     /// Makes the rows what each case meets.
-    pub(crate) async fn restore(&self, now: &Rows) {
+    async fn restore(&self, now: &Rows) {
         for (pk, sk) in now.keys().filter(|key| !self.seeds.contains_key(key)) {
             self.table.take_away(pk, sk).await;
         }
