@@ -6,6 +6,7 @@ use std::{
     panic::{self, AssertUnwindSafe},
     pin::pin,
     sync::Once,
+    time::{Duration, Instant},
 };
 
 use futures::{FutureExt as _, StreamExt as _, future::poll_fn, stream};
@@ -14,8 +15,9 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-/// How often a case that breaks a promise is made smaller.
+/// How often, and for how long, a case that breaks a promise is made smaller.
 const MOST_STEPS: usize = 400;
+const LONGEST: Duration = Duration::from_secs(60);
 
 thread_local! {
     /// Whether cases are tried on this thread: then a panic is noted, and not printed.
@@ -94,7 +96,11 @@ pub(crate) async fn explore<S: Strategy>(
         return;
     };
     let (mut smallest, mut breaks) = (tree.current(), true);
+    let until = Instant::now() + LONGEST;
     for _ in 0..MOST_STEPS {
+        if Instant::now() > until {
+            break;
+        }
         let stepped = if breaks {
             tree.simplify()
         } else {

@@ -21,7 +21,9 @@ use crate::{
     scene::{CALLER, GONE, MARK, OPEN, PENDING, RUNNING, STRANGER, Scene, attempt, changed, user},
     secrets::SECRET_TEXTS,
 };
-use request::{Asked, Known, Operation, Request, requests, strays};
+use request::{Asked, Known, Operation, requests, strays};
+
+pub(crate) use request::Request;
 
 /// What a refusal must not tell: the services behind the function, where its code is, and what it keeps secret.
 const INTERNALS: [&str; 12] = [
@@ -41,20 +43,20 @@ const INTERNALS: [&str; 12] = [
 
 /// An answer as API Gateway gets it.
 #[derive(Debug)]
-struct Answer {
-    status: u64,
+pub(crate) struct Answer {
+    pub(crate) status: u64,
     headers: BTreeMap<String, String>,
     text: String,
 }
 
 impl Answer {
-    fn json(&self) -> Value {
+    pub(crate) fn json(&self) -> Value {
         serde_json::from_str(&self.text).expect("an answer is JSON")
     }
 }
 
 impl Scene {
-    async fn ask(&self, event: &Value) -> Answer {
+    pub(crate) async fn ask(&self, event: &Value) -> Answer {
         // What the function cannot read, the platform answers with a 500.
         let event: Event = serde_json::from_value(event.clone()).expect("the event is understood");
         let event = LambdaEvent::new(event, Context::default());
@@ -144,7 +146,7 @@ impl Scene {
     }
 
     /// Whatever there is now, everybody can read all of theirs.
-    async fn check_readable(&self) {
+    pub(crate) async fn check_readable(&self) {
         for sub in [CALLER, GONE] {
             for path in [
                 "commands",
