@@ -303,7 +303,7 @@ async fn check(scene: &Scene, functions: &Functions, function: Function, batch: 
                 unreadable.extend((!comes_again).then(|| delivered.body.clone()));
             }
             Err(Unusable::Newer { .. }) => {
-                assert!(comes_again, "{function:?} drops a newer message")
+                assert!(comes_again, "{function:?} drops a newer message");
             }
             Ok(message) => assert!(
                 comes_again || takes(function, &message),
