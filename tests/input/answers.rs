@@ -212,7 +212,11 @@ impl Stage {
 
     async fn check(&self, command: &Command) {
         let known = self.upstream.known();
-        assert!(known.calls > 0, "nobody was asked");
+        // Where everything is slow, the time may have been over before.
+        assert!(
+            known.calls > 0 || command.ended.is_none(),
+            "nobody was asked"
+        );
         assert_eq!(known.strayed, 0, "another host was asked");
         let done = match self.function {
             Function::Dismiss => known.dismissed,
