@@ -257,7 +257,7 @@ pub(crate) fn bodies(valid: Vec<Value>, words: &[&str]) -> BoxedStrategy<Vec<u8>
     });
     let deep = select(vec!["[", "{\"a\":"]).prop_map(|unit| unit.repeat(5_000).into_bytes());
     prop_oneof![
-        6 => valid,
+        12 => valid,
         8 => changed,
         4 => spoilt,
         2 => value(words).prop_map(bytes),

@@ -323,7 +323,7 @@ fn headers(operation: &Operation, known: &Known) -> BoxedStrategy<Vec<(String, S
     let one = |name: &str, fitting: Vec<String>| {
         let name = name.to_owned();
         let value =
-            prop_oneof![7 => select(fitting), 1 => odd(&["\"1\"", "W/\"1\"", "*", "text/plain"])];
+            prop_oneof![12 => select(fitting), 1 => odd(&["\"2\"", "W/\"1\"", "*", "text/plain"])];
         value
             .prop_map(move |value: String| (name.clone(), value))
             .boxed()
@@ -331,7 +331,7 @@ fn headers(operation: &Operation, known: &Known) -> BoxedStrategy<Vec<(String, S
     let mut each: Vec<BoxedStrategy<Vec<(String, String)>>> = Vec::new();
     for name in &operation.headers {
         let given = one(name, valid::header(name));
-        let given = prop::option::weighted(0.85, given);
+        let given = prop::option::weighted(0.95, given);
         each.push(
             given
                 .prop_map(|header| header.into_iter().collect())
