@@ -22,6 +22,9 @@ pub const VERSION: u64 = 1;
 /// The longest delay that SQS takes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
 
+/// The most that SQS takes, a message's body and attributes together, in bytes.
+const LARGEST: usize = 1 << 20;
+
 /// What a message asks for.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Message {
@@ -342,19 +345,24 @@ impl Sender {
             .map_err(|error| send_error(queue, 1, Box::new(error)))
     }
 
-    /// Keeps a body that nobody can read where an operator finds it.
+    /// Keeps a body that nobody can read where an operator finds it, with the queue it came from if there is room for that.
     pub async fn keep(&self, queue: &QueueUrl, body: &str, from: &str) -> Result<(), SendError> {
         use aws_sdk_sqs::types::MessageAttributeValue;
 
-        let from = MessageAttributeValue::builder()
-            .data_type("String")
+        const NAME: &str = "from";
+        const TYPE: &str = "String";
+        // A body can be as large as a message may be, and SQS takes no empty attribute: better kept without.
+        let fits = body.len() + NAME.len() + TYPE.len() + from.len() <= LARGEST;
+        let attribute = MessageAttributeValue::builder()
+            .data_type(TYPE)
             .string_value(from)
             .build();
+        let attribute = attribute.ok().filter(|_| fits && !from.is_empty());
         self.client
             .send_message()
             .queue_url(queue.as_str())
             .message_body(body)
-            .set_message_attributes(from.ok().map(|from| [("from".to_owned(), from)].into()))
+            .set_message_attributes(attribute.map(|from| [(NAME.to_owned(), from)].into()))
             .send()
             .await
             .map(|_| ())

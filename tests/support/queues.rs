@@ -107,6 +107,18 @@ impl TestQueues {
             .collect()
     }
 
+    /// The bodies of everything that is visible now, which is then no longer there.
+    pub async fn take(&self, queue: &QueueUrl) -> Vec<String> {
+        let mut bodies = Vec::new();
+        for message in self.receive(queue).await {
+            let delete = self.client.delete_message().queue_url(queue.as_str());
+            let delete = delete.set_receipt_handle(message.receipt_handle);
+            delete.send().await.expect("it was just received");
+            bodies.extend(message.body);
+        }
+        bodies
+    }
+
     /// What Lambda would be invoked with: everything visible, as one batch.
     pub async fn batch(&self, queue: &QueueUrl) -> SqsEvent {
         let records: Vec<Value> = self

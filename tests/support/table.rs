@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, time::Duration};
 use aws_sdk_dynamodb::{
     Client,
     config::{BehaviorVersion, Region, retry::RetryConfig},
-    types::{PutRequest, WriteRequest},
+    types::{AttributeValue, PutRequest, WriteRequest},
 };
 use dynoxide::Database;
 use futures::{StreamExt, stream};
@@ -214,8 +214,24 @@ impl TestTable {
     #[expect(clippy::disallowed_methods, reason = "a test's table is small")]
     pub async fn items(&self) -> Vec<Item> {
         let scan = self.client.scan().table_name(&self.name);
-        let page = scan.consistent_read(true).send().await;
-        page.expect("the endpoint scans").items.unwrap_or_default()
+        let mut items = scan.consistent_read(true).into_paginator().items().send();
+        let mut all = Vec::new();
+        while let Some(item) = items.next().await {
+            all.push(item.expect("the endpoint scans"));
+        }
+        all
+    }
+
+    /// Takes an item away, whatever it is.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "tests go back to rows that no guarded write makes"
+    )]
+    pub async fn take_away(&self, pk: &str, sk: &str) {
+        let delete = self.client.delete_item().table_name(&self.name);
+        let delete = delete.key("pk", AttributeValue::S(pk.to_owned()));
+        let delete = delete.key("sk", AttributeValue::S(sk.to_owned()));
+        delete.send().await.expect("the endpoint deletes");
     }
 
     /// How many items the table holds.

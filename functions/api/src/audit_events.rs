@@ -74,7 +74,7 @@ impl From<AuditEvent> for AuditEventView {
 #[utoipa::path(get, path = "/v1/owners/{owner}/audit-events", operation_id = "listAuditEvents",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given"),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
     ),
     responses(

@@ -85,7 +85,7 @@ impl Asked {
         ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium` or `low`"),
         ("repository" = Option<String>, Query, description = "A full name such as `octo/app`"),
         ("analysis" = Option<String>, Query, description = "`none`, `pending`, `running`, `completed` or `failed`"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given"),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
     ),
     responses(

@@ -1,16 +1,18 @@
 //! From an event of API Gateway (HTTP API, payload 2.0) to a request and back.
 //!
 //! The event is put in order before it is parsed: its path is rebuilt from the route that the gateway matched, because
-//! the gateway decodes paths and an owner's id may hold `/`; claims that are not text are made text.
+//! the gateway decodes paths and an owner's id may hold `/`; claims that are not text are made text; and what the adapter
+//! would panic over is taken out or encoded, because a caller could choose it.
 
 use std::convert::Infallible;
 
 use axum::{Router, extract::FromRequestParts, http::request::Parts};
+use base64::{Engine as _, engine::general_purpose::STANDARD};
 use lambda_http::{
     Adapter, LambdaEvent, Request, Service as _, aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     request::LambdaRequest,
 };
-use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
 use security_agent::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
@@ -24,6 +26,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'_')
     .remove(b'~')
     .remove(b':');
+
+/// What may not stand in a query as it is, though clients send it and the gateway passes it on.
+const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
 /// One segment of a path.
 pub fn segment(text: &str) -> String {
@@ -40,6 +45,7 @@ impl<'de> Deserialize<'de> for Event {
         if let Some(path) = path(&event) {
             event["rawPath"] = path.into();
         }
+        tame(&mut event);
         if let Some(claims) = event
             .pointer_mut("/requestContext/authorizer/jwt/claims")
             .and_then(Value::as_object_mut)
@@ -70,6 +76,27 @@ fn path(event: &Value) -> Option<String> {
     segments
         .collect::<Option<Vec<_>>>()
         .map(|segments| segments.join("/"))
+}
+
+/// Leaves nothing that the adapter would panic over: it takes any host for one that a URL may have, any query for one
+/// that a URI may have, and any body for what its flag says.
+fn tame(event: &mut Value) {
+    // Nobody below asks for these: links are relative.
+    for (within, names) in [
+        ("/headers", ["host", "x-forwarded-proto"].as_slice()),
+        ("/requestContext", &["domainName"]),
+    ] {
+        if let Some(members) = event.pointer_mut(within).and_then(Value::as_object_mut) {
+            members.retain(|name, _| !names.iter().any(|taken| name.eq_ignore_ascii_case(taken)));
+        }
+    }
+    if let Some(query) = event["rawQueryString"].as_str() {
+        event["rawQueryString"] = utf8_percent_encode(query, NOT_IN_QUERY).to_string().into();
+    }
+    let not_base64 = |body: &str| STANDARD.decode(body).is_err();
+    if event["isBase64Encoded"] == true && event["body"].as_str().is_some_and(not_base64) {
+        event["isBase64Encoded"] = false.into();
+    }
 }
 
 /// Answers one event.

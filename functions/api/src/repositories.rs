@@ -79,7 +79,7 @@ impl RepositoryView {
 #[utoipa::path(get, path = "/v1/owners/{owner}/repositories", operation_id = "listRepositories",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; all unless given"),
+        ("limit" = Option<u8>, Query, description = "1 to 100; all unless given", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
     ),
     responses(

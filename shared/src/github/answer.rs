@@ -84,7 +84,7 @@ pub enum Refusal {
         /// For how long GitHub asked to be left alone.
         retry_after: Option<Duration>,
     },
-    /// GitHub said yes with a body that is not what it should be, after retries.
+    /// GitHub said yes, but not with the status and the body that it should have, after retries.
     #[error("GitHub's answer is malformed")]
     Malformed,
     /// What was asked for was withdrawn.
@@ -143,6 +143,8 @@ pub(super) fn location(answer: &Answer) -> Option<&str> {
 pub(super) fn refusal(answer: &Answer, now: Timestamp) -> Refusal {
     let status = answer.status;
     match status {
+        // A yes in another form than the one asked for: a change may have been made.
+        200..=299 => Refusal::Malformed,
         401 => Refusal::AuthInvalid,
         404 | 451 => Refusal::Unavailable,
         410 => Refusal::Gone,

@@ -52,7 +52,7 @@ struct Page {
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
         ("state" = Option<String>, Query, description = "`active`: all that have not ended, strongly consistent"),
         ("ids" = Option<String>, Query, description = "Up to 100 ids, separated by commas; unknown ones are absent"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given. Active commands come all at once without it"),
+        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given. Active commands come all at once without it", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
     ),
     responses(

@@ -45,6 +45,8 @@ pub struct ConfigChange {
     pub auto_dismiss: Option<AutoDismissChange>,
     /// For each severity, how many days a finding may stay open.
     pub sla_days: Option<SlaDaysChange>,
+    /// That of `If-Match`, or absent: so a configuration can be sent back as it was shown.
+    pub version: Option<u64>,
 }
 
 /// Whether and which analyses start by themselves.
@@ -119,10 +121,10 @@ impl ConfigChange {
                 medium: days(fields, "medium"),
                 low: days(fields, "low"),
             }),
+            version: fields.take_if("version", "the version of If-Match", |version: &u64| {
+                expected.admits(*version)
+            }),
         };
-        fields.take_if("version", "the version of If-Match", |version: &u64| {
-            expected.admits(*version)
-        });
         fields.finish(Some(change))
     }
 

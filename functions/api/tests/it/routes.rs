@@ -72,6 +72,18 @@ async fn every_schema_that_the_document_names_is_in_it() {
 }
 
 #[tokio::test]
+async fn a_configuration_may_be_sent_back_by_the_document_too() {
+    let stack = Stack::start().await;
+    let document = document(&stack).await.body;
+    let change = &document["components"]["schemas"]["ConfigChange"];
+    assert_eq!(change["additionalProperties"], false);
+    let shown = stack.call(get("/v1/owners/{owner}/config")).await.body;
+    for field in shown.as_object().expect("an object").keys() {
+        assert!(change["properties"][field].is_object(), "{field}");
+    }
+}
+
+#[tokio::test]
 async fn health_and_document_need_no_caller() {
     let stack = Stack::start().await;
     for path in ["/v1/health", "/v1/openapi.json"] {

@@ -200,7 +200,7 @@ fn expected(status: u16, headers: &[(&'static str, &str)], wait: Wait, speaks: S
     let refused = Said::Refused;
     match (status, wait, speaks, location) {
         (200, _, Speaks::List(length), _) => Said::Page(length),
-        (200, ..) => refused(Refusal::Malformed),
+        (200..=299, ..) => refused(Refusal::Malformed),
         (304, ..) => Said::NotModified,
         (301 | 302 | 307 | 308, _, _, Some(location)) => Said::Moved(location),
         (401, ..) => refused(Refusal::AuthInvalid),

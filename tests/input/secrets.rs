@@ -1,0 +1,68 @@
+//! Secrets Manager, with what the functions keep there.
+
+use std::{collections::BTreeMap, sync::OnceLock};
+
+use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
+use axum::{Json, Router};
+use github_simulator::AppKey;
+use security_agent::secrets::{SecretName, Secrets};
+use serde_json::{Value, json};
+use tests::credentials;
+use tokio::net::TcpListener;
+
+/// Seals page cursors.
+pub(crate) const CURSOR_KEY: &str = "cursor-key";
+/// Sign capabilities.
+pub(crate) const CALLBACK_KEYS: &str = "callback-keys";
+/// The GitHub App's own.
+pub(crate) const APP_KEY: &str = "app-key";
+/// Ours at the agent.
+pub(crate) const AGENT_TOKEN: &str = "agent-token";
+
+/// What no answer may show.
+pub(crate) const SECRET_TEXTS: [&str; 3] = [
+    "sealed-with-this-and-nothing-else",
+    "a-key-of-at-least-32-characters!!",
+    "the-agent-knows-us-by-this",
+];
+
+/// Serves them until the test's runtime ends.
+pub(crate) async fn secrets() -> Secrets {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let kept = kept();
+    // The client declares a type of its own, which the extractor for JSON would refuse.
+    let answer = async move |body: String| {
+        let asked: Value = serde_json::from_str(&body).expect("the client sends JSON");
+        let name = asked["SecretId"].as_str().expect("it names a secret");
+        Json(json!({"ARN": "arn", "Name": name, "SecretString": kept[name]}))
+    };
+    let router = Router::new().fallback(answer);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    let config = aws_sdk_secretsmanager::Config::builder()
+        .behavior_version(BehaviorVersion::latest())
+        .region(Region::new("us-east-1"))
+        .credentials_provider(credentials())
+        .endpoint_url(url)
+        .build();
+    Secrets::new(aws_sdk_secretsmanager::Client::from_conf(config))
+}
+
+/// The App's key is made once, since that takes a moment.
+fn kept() -> BTreeMap<&'static str, String> {
+    static KEY: OnceLock<AppKey> = OnceLock::new();
+    let key = KEY.get_or_init(|| AppKey::generate().expect("a key can be made"));
+    let [cursors, callbacks, agent] = SECRET_TEXTS;
+    let callbacks = json!({"active": "k1", "keys": {"k1": callbacks}});
+    BTreeMap::from([
+        (CURSOR_KEY, cursors.to_owned()),
+        (CALLBACK_KEYS, callbacks.to_string()),
+        (APP_KEY, key.private_key_pem().to_owned()),
+        (AGENT_TOKEN, agent.to_owned()),
+    ])
+}
+
+/// Under which name it is kept.
+pub(crate) fn name(secret: &str) -> SecretName {
+    SecretName::new(secret)
+}
