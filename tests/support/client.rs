@@ -50,7 +50,8 @@ pub struct Answer {
 }
 
 impl Caller {
-    pub(crate) fn new(url: &str, token: &str, subject: &str) -> Self {
+    /// Whoever has this token at this address of the API.
+    pub fn new(url: &str, token: &str, subject: &str) -> Self {
         Self {
             http: reqwest::Client::new(),
             url: url.to_owned(),

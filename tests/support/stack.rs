@@ -239,6 +239,11 @@ impl Stack {
             .await;
     }
 
+    /// Where the stack keeps its files.
+    pub fn data(&self) -> &Path {
+        &self.data.directory
+    }
+
     /// What the functions have logged so far, one file after the other.
     pub fn log_files(&self) -> impl Iterator<Item = String> {
         let files = std::fs::read_dir(self.data.directory.join("logs"));

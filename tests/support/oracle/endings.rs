@@ -44,18 +44,23 @@ pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
             unwritten += 1;
         }
     }
-    let lost = evidence.circumstances.killed * IN_HAND;
+    let killed = evidence.circumstances.killed + failed_invocations(evidence).await;
+    let lost = killed * IN_HAND;
     judgement.hold(
         "2: every end is logged, unless its process was killed",
         unwritten <= lost,
-        || {
-            format!(
-                "{unwritten} ends that nobody logged, and {} processes killed",
-                evidence.circumstances.killed
-            )
-        },
+        || format!("{unwritten} ends that nobody logged, and {killed} processes killed"),
     );
     dead_letters_are_settled(evidence, lost, judgement).await;
+}
+
+/// Invocations of this run of the stack that ended with their process, or in an error.
+async fn failed_invocations(evidence: &Evidence<'_>) -> usize {
+    let functions = evidence.stack.functions().await;
+    let errors = functions
+        .iter()
+        .filter_map(|function| function["errors"].as_u64());
+    usize::try_from(errors.sum::<u64>()).unwrap_or(usize::MAX)
 }
 
 async fn dead_letters_are_settled(evidence: &Evidence<'_>, lost: usize, judgement: &mut Judgement) {
