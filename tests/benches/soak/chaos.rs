@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use fastrand::Rng;
-use serde_json::json;
 use tests::Stack;
 use tokio::{
     task::JoinSet,
@@ -12,7 +11,7 @@ use tokio::{
 
 use crate::{
     Result, Soak,
-    faults::{self, Fault},
+    faults::{self, Fault, Lasting, Place},
     host::Host,
     sampler::Sampler,
 };
@@ -25,10 +24,8 @@ const CLEARED_EVERY: Duration = Duration::from_secs(12);
 const KILLED_EVERY_S: std::ops::Range<u64> = 60..240;
 /// A frozen process longer than this has lost its claims.
 const LONG_FREEZE_MS: std::ops::Range<u64> = 36_000..45_000;
-/// A run this long has a silence: messages are lost, and the reconciler's too, until commands stall.
-const SILENT_FROM: Duration = Duration::from_secs(8 * 60);
-/// Longer than an admitted command may wait for a worker.
-const SILENCE: Duration = Duration::from_secs(300);
+/// Only a run this long has troubles that last until commands end by them.
+const LASTING_FROM: Duration = Duration::from_secs(8 * 60);
 
 /// What the chaos has going.
 struct Reign<'a> {
@@ -37,8 +34,8 @@ struct Reign<'a> {
     sampler: &'a Sampler,
     /// Processes that are frozen, and are to go on at their time.
     frozen: JoinSet<()>,
-    /// Until when the reconciler's messages are lost.
-    silent_until: Option<Instant>,
+    /// Troubles that outlive clearings and restarts, and until when.
+    lasting: Vec<(Instant, Fault)>,
 }
 
 /// Lets things go wrong until the run ends. Nothing stays frozen.
@@ -55,29 +52,29 @@ pub(crate) async fn reign(
         host,
         sampler,
         frozen: JoinSet::new(),
-        silent_until: None,
+        lasting: Vec::new(),
     };
     let mut next_clearing = began + CLEARED_EVERY;
     // Also a short run has one.
     let first = Duration::from_secs(rng.u64(KILLED_EVERY_S)).min(length / 2);
     let mut next_kill = began + first;
-    let mut silence = (length >= SILENT_FROM).then_some(began + length / 2);
+    let mut troubles = faults::lasting().into_iter().peekable();
     while Instant::now() < soak.ends {
         let now = Instant::now();
-        if reign.silent_until.is_some_and(|until| until <= now) {
-            reign.silent_until = None;
-            reign.clear().await;
-        }
-        if silence.is_some_and(|at| at <= now) {
-            silence = None;
-            reign.be_silent(now).await;
+        if length >= LASTING_FROM
+            && let Some(trouble) =
+                troubles.next_if(|trouble| began + length.mul_f64(trouble.begins) <= now)
+        {
+            reign.begin(trouble, now).await;
         }
         if now >= next_kill {
             reign.kill_everything().await?;
             next_kill = Instant::now() + Duration::from_secs(rng.u64(KILLED_EVERY_S));
         }
         if now >= next_clearing {
-            reign.clear().await;
+            reign.host.stack().heal().await;
+            reign.lasting.retain(|(until, _)| now < *until);
+            reign.go_on().await;
             next_clearing = now + CLEARED_EVERY;
         }
         reign.do_something(rng).await;
@@ -104,23 +101,32 @@ impl Reign<'_> {
             98 => return self.garbage(rng).await,
             _ => return self.freeze_everything(rng).await,
         };
-        self.set(fault).await;
-    }
-
-    async fn set(&self, fault: Fault) {
-        let stack = self.host.stack();
-        match fault.at {
-            "aws" => stack.fault(&fault.body).await,
-            "github" => stack.github_fault(&fault.body).await,
-            _ => stack.agent_fault(&fault.body).await,
-        }
+        self.set(&fault).await;
         self.soak.tally.fault(fault.kind);
     }
 
-    async fn clear(&self) {
-        self.host.stack().heal().await;
-        if self.silent_until.is_some() {
-            self.lose_messages().await;
+    async fn set(&self, fault: &Fault) {
+        let stack = self.host.stack();
+        match fault.at {
+            Place::Aws => stack.fault(&fault.body).await,
+            Place::Github => stack.github_fault(&fault.body).await,
+            Place::Agent => stack.agent_fault(&fault.body).await,
+        }
+    }
+
+    async fn begin(&mut self, trouble: Lasting, now: Instant) {
+        self.soak.tally.fault(trouble.kind);
+        for fault in &trouble.at_once {
+            self.set(fault).await;
+        }
+        self.lasting.push((now + trouble.lasts, trouble.fault));
+        self.go_on().await;
+    }
+
+    /// Sets what lasts once more, because all faults have been cleared.
+    async fn go_on(&self) {
+        for (_, fault) in &self.lasting {
+            self.set(fault).await;
         }
     }
 
@@ -183,9 +189,7 @@ impl Reign<'_> {
         self.host.kill_and_restart().await?;
         self.sampler.watch(self.host.pid());
         self.soak.tally.fault("SIGKILL of the whole stack");
-        if self.silent_until.is_some() {
-            self.lose_messages().await;
-        }
+        self.go_on().await;
         Ok(())
     }
 
@@ -216,21 +220,5 @@ impl Reign<'_> {
             .send(queue, "nobody can read this")
             .await;
         self.soak.tally.fault("a message that nobody can read");
-    }
-
-    /// From now on a few admissions die between their row and its message, and what the reconciler sends is lost.
-    async fn be_silent(&mut self, now: Instant) {
-        self.silent_until = Some(now + SILENCE);
-        let dies = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "kill_before", "times": 5});
-        self.host.stack().fault(&dies).await;
-        self.lose_messages().await;
-        self.soak
-            .tally
-            .fault("a silence: admissions die before they send, and the reconciler cannot");
-    }
-
-    async fn lose_messages(&self) {
-        let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "reconcile", "effect": "error"});
-        self.host.stack().fault(&lost).await;
     }
 }

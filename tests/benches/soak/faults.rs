@@ -1,5 +1,7 @@
 //! What can go wrong between the functions and the services they call, as the local endpoints take it.
 
+use std::time::Duration;
+
 use fastrand::Rng;
 use serde_json::{Value, json};
 
@@ -72,12 +74,81 @@ const CALLS: [(&str, &[(&str, &str)]); 8] = [
 /// How often functions are chosen: those that do more meet more.
 const WEIGHTS: [u32; 8] = [20, 25, 25, 15, 5, 4, 2, 4];
 
+/// Where a fault is set.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Place {
+    Aws,
+    Github,
+    Agent,
+}
+
 /// A fault, where it is set, and how it is counted.
 #[derive(Debug)]
 pub(crate) struct Fault {
-    pub(crate) at: &'static str,
+    pub(crate) at: Place,
     pub(crate) body: Value,
     pub(crate) kind: String,
+}
+
+/// Trouble that lasts until commands end by it.
+#[derive(Debug)]
+pub(crate) struct Lasting {
+    /// The part of the run that is over when it begins.
+    pub(crate) begins: f64,
+    pub(crate) lasts: Duration,
+    /// What goes on.
+    pub(crate) fault: Fault,
+    /// What happens once, when it begins.
+    pub(crate) at_once: Vec<Fault>,
+    pub(crate) kind: &'static str,
+}
+
+/// One of each, in their order: GitHub is down for one repository until dismissals have used up their deliveries; one
+/// repository's findings kill the worker that reads them until their messages are dead letters; messages are lost, the
+/// reconciler's too, until commands stall.
+pub(crate) fn lasting() -> [Lasting; 3] {
+    let fault = |at, body: Value| Fault {
+        at,
+        body,
+        kind: String::new(),
+    };
+    let trouble = |begins, seconds, fault, kind| Lasting {
+        begins,
+        lasts: Duration::from_secs(seconds),
+        fault,
+        at_once: Vec::new(),
+        kind,
+    };
+    let down =
+        json!({"repository": "acme-appsec/pygoat", "operation": "update_alert", "status": 503});
+    let down = fault(Place::Github, down);
+    // The sort keys of this repository's findings.
+    let poison = json!({"service": "dynamodb", "operation": "BatchGetItem", "function": "dismiss",
+        "contains": "#00000000000700000004#", "effect": "kill_before"});
+    let poison = fault(Place::Aws, poison);
+    let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "reconcile", "effect": "error"});
+    let lost = fault(Place::Aws, lost);
+    let dies = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "kill_before", "times": 5});
+    let dies = fault(Place::Aws, dies);
+    let silence = "minutes in which admissions die before they send, and the reconciler cannot";
+    [
+        trouble(
+            0.15,
+            220,
+            down,
+            "minutes in which GitHub refuses all changes of one repository",
+        ),
+        trouble(
+            0.4,
+            270,
+            poison,
+            "minutes in which one repository's findings kill every dismisser",
+        ),
+        Lasting {
+            at_once: vec![dies],
+            ..trouble(0.7, 320, lost, silence)
+        },
+    ]
 }
 
 /// A fault of some calls of a function to DynamoDB or SQS.
@@ -125,7 +196,7 @@ pub(crate) fn aws(rng: &mut Rng) -> Fault {
         }
     };
     Fault {
-        at: "aws",
+        at: Place::Aws,
         body,
         kind: format!("{service}: {kind}"),
     }
@@ -136,7 +207,7 @@ pub(crate) fn outage(rng: &mut Rng) -> Fault {
     let (function, _) = CALLS[weighted(rng)];
     let service = ["dynamodb", "sqs"][rng.usize(..2)];
     Fault {
-        at: "aws",
+        at: Place::Aws,
         body: json!({"service": service, "operation": "*", "function": function, "effect": "error"}),
         kind: format!("{service}: outage of some seconds for one function"),
     }
@@ -212,7 +283,7 @@ pub(crate) fn github(rng: &mut Rng) -> Fault {
         }
     };
     Fault {
-        at: "github",
+        at: Place::Github,
         body,
         kind: format!("GitHub: {kind}"),
     }
@@ -270,7 +341,7 @@ pub(crate) fn agent(rng: &mut Rng) -> Fault {
         }
     };
     Fault {
-        at: "agent",
+        at: Place::Agent,
         body,
         kind: format!("agent: {kind}"),
     }

@@ -58,17 +58,7 @@ pub(crate) async fn judge(
 ) -> Result<Judged> {
     let began = Instant::now();
     host.stack().heal().await;
-    for party in &soak.parties {
-        // An answer may be lost with a process that was killed just now; another does.
-        while !party
-            .caller
-            .try_configure(&settled())
-            .await
-            .is_ok_and(|saved| saved.status.is_success())
-        {
-            sleep(Duration::from_secs(1)).await;
-        }
-    }
+    settle(soak).await;
     let deadline = began + ALL_ENDED;
     let mut judgement = Judgement::default();
     let left = drain(soak, host, deadline).await;
@@ -84,6 +74,8 @@ pub(crate) async fn judge(
         );
     }
     let drained_in = began.elapsed();
+    // The last clients may have saved what is usual for their owners.
+    settle(soak).await;
 
     soak.tally.counts().killed += sampler.last_look().await;
     host.stop_the_clock();
@@ -125,6 +117,21 @@ pub(crate) async fn judge(
         drained_in,
         judged_in: asked.elapsed(),
     })
+}
+
+/// Has every owner look at the good repositories, and nothing start by itself.
+async fn settle(soak: &Soak) {
+    for party in &soak.parties {
+        // An answer may be lost with a process that was killed just now; another does.
+        while !party
+            .caller
+            .try_configure(&settled())
+            .await
+            .is_ok_and(|saved| saved.status.is_success())
+        {
+            sleep(Duration::from_secs(1)).await;
+        }
+    }
 }
 
 /// Waits until nothing is under way; what is, if it still is at the deadline.

@@ -39,6 +39,13 @@ pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &m
             judgement.hold(what, done, || format!("{function} of {queue}: {answer:?}"));
         }
     }
+    let calls = stack.github_requests().await.len() - asked;
+    let begun = stack.agent_sessions().await.len() - sessions;
+    let what = "3: no late message reaches GitHub or the agent";
+    judgement.hold(what, (calls, begun) == (0, 0), || {
+        format!("{calls} calls, {begun} sessions")
+    });
+    // Whatever they had set going the reconciler would carry on.
     let report = stack.reconcile().await;
     let idle = report["stalled"] == 0 && report["resent"] == 0;
     judgement.hold("2: the reconciler finds nothing to do", idle, || {
@@ -61,12 +68,6 @@ pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &m
             );
         }
     }
-    let calls = stack.github_requests().await.len() - asked;
-    let begun = stack.agent_sessions().await.len() - sessions;
-    let what = "3: no late message reaches GitHub or the agent";
-    judgement.hold(what, (calls, begun) == (0, 0), || {
-        format!("{calls} calls, {begun} sessions")
-    });
 }
 
 /// The function that works on commands of this type, and how the names of their queues begin.
