@@ -206,7 +206,7 @@ pub fn alert_path(repository: &str, number: impl std::fmt::Display) -> String {
     format!("/repos/{repository}/dependabot/alerts/{number}")
 }
 
-/// How many there are, in the words of the API.
-fn count(text: usize) -> u64 {
-    u64::try_from(text).unwrap_or(u64::MAX)
+/// How many there are, as the API counts.
+fn count(number: usize) -> u64 {
+    u64::try_from(number).unwrap_or(u64::MAX)
 }

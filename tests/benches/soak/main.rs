@@ -65,7 +65,7 @@ async fn main() -> Result<ExitCode> {
     let github = github::Github::open(&data).await?;
     let mut host = host::Host::start(&binaries, &data, &github).await?;
     println!("{}.", arguments::TIMEOUTS);
-    let parties = parties::settle_in(&host, &github, &arguments, &mut rng).await?;
+    let parties = parties::settle_in(&host, &arguments, &mut rng).await?;
     let length = Duration::from_secs_f64(arguments.minutes * 60.0);
     let soak = Arc::new(Soak {
         alerts: alerts::Alerts::read(&github).await?,

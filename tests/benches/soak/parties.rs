@@ -7,12 +7,7 @@ use serde_json::{Value, json};
 use tests::{Caller, command_id, is_over};
 use uuid::Uuid;
 
-use crate::{
-    Result,
-    arguments::Arguments,
-    github::{Github, REPOSITORIES},
-    host::Host,
-};
+use crate::{Result, arguments::Arguments, github::REPOSITORIES, host::Host};
 
 /// Owners that are set up at once.
 const AT_ONCE: usize = 4;
@@ -53,7 +48,6 @@ pub(crate) fn settled() -> Value {
 /// Connects everybody, and enables and syncs the good repositories of each.
 pub(crate) async fn settle_in(
     host: &Host,
-    _github: &Github,
     arguments: &Arguments,
     rng: &mut Rng,
 ) -> Result<Vec<Party>> {

@@ -51,11 +51,11 @@ pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &m
     judgement.hold("2: the reconciler finds nothing to do", idle, || {
         report.to_string()
     });
-    let mut callers: Vec<&Caller> = commands.values().map(|command| command.caller).collect();
-    callers.dedup_by_key(|caller| caller.owner());
-    callers.sort_by_key(|caller| caller.owner().to_string());
-    callers.dedup_by_key(|caller| caller.owner());
-    for caller in callers {
+    let callers = commands.values().map(|command| command.caller);
+    let callers: BTreeMap<String, &Caller> = callers
+        .map(|caller| (caller.owner().to_string(), caller))
+        .collect();
+    for caller in callers.values() {
         for view in caller.all("commands").await {
             let before = commands
                 .get(&command_id(&view))
