@@ -103,9 +103,9 @@ pub(crate) struct Lasting {
     pub(crate) kind: &'static str,
 }
 
-/// One of each, in their order: GitHub is down for one repository until dismissals have used up their deliveries; one
-/// repository's findings kill the worker that reads them until their messages are dead letters; messages are lost, the
-/// reconciler's too, until commands stall.
+/// One of each, in their order: messages are lost, the reconciler's too, until commands stall; GitHub is down for one
+/// repository until dismissals have used up their deliveries; one repository's findings kill the worker that reads them
+/// until their messages are dead letters.
 pub(crate) fn lasting() -> [Lasting; 3] {
     let fault = |at, body: Value| Fault {
         at,
@@ -132,22 +132,22 @@ pub(crate) fn lasting() -> [Lasting; 3] {
     let dies = fault(Place::Aws, dies);
     let silence = "minutes in which admissions die before they send, and the reconciler cannot";
     [
+        Lasting {
+            at_once: vec![dies],
+            ..trouble(0.05, 320, lost, silence)
+        },
         trouble(
-            0.15,
+            0.25,
             220,
             down,
             "minutes in which GitHub refuses all changes of one repository",
         ),
         trouble(
-            0.4,
+            0.45,
             270,
             poison,
             "minutes in which one repository's findings kill every dismisser",
         ),
-        Lasting {
-            at_once: vec![dies],
-            ..trouble(0.7, 320, lost, silence)
-        },
     ]
 }
 
