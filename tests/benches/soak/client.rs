@@ -1,5 +1,5 @@
-//! One command as a client sees it: asked for, repeated with its key when the answer is lost, polled to its end, and held
-//! to everything that was said of it.
+//! One command as a client sees it: asked for, repeated with its key when the answer is lost, polled to its end, and
+//! held to everything that was said of it.
 
 use std::time::Duration;
 

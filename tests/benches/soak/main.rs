@@ -1,9 +1,9 @@
 //! The soak: many owners, mixed commands, random faults and kills, and then the oracle over everything.
 //!
-//! `cargo bench --bench soak -- --minutes 30 --seed 7` runs the real `local` binary by its own clock on a data directory,
-//! has clients use it as real ones would, lets everything go wrong that may, heals it, and asks the same oracle as the
-//! fault tests whether every promise was kept. What it prints is Markdown. It fails if a promise is broken, and keeps
-//! the data then.
+//! `cargo bench --bench soak -- --minutes 30 --seed 7` runs the real `local` binary by its own clock on a data
+//! directory, has clients use it as real ones would, lets everything go wrong that may, heals it, and asks the same
+//! oracle as the fault tests whether every promise was kept. What it prints is Markdown. It fails if a promise is
+//! broken, and keeps the data then.
 
 #![expect(clippy::print_stdout, reason = "the summary is its output")]
 
