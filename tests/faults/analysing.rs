@@ -8,7 +8,7 @@ use security_agent::{
 use serde_json::{Value, json};
 use tests::{Caller, eventually};
 
-use crate::{oracle_analyses, scene::Scene};
+use crate::{oracle, scene::Scene};
 
 /// The agent's call backs are held back until everything heals.
 pub(crate) fn held() -> Value {
@@ -69,13 +69,13 @@ impl Scene {
 
     /// How many of the owner's slots are taken.
     pub(crate) async fn slots_taken(&self) -> usize {
-        let (in_flight, _) = oracle_analyses::slots(&self.stack, &self.ada).await;
+        let (in_flight, _) = oracle::slots(&self.stack, &self.ada).await;
         in_flight.len()
     }
 
     /// The actions that a command left in the audit log, oldest first.
     pub(crate) async fn audited(&self, id: CommandId) -> Vec<String> {
-        let events = oracle_analyses::audit_events(&self.ada).await;
+        let events = self.ada.audit_events().await;
         let own = events
             .iter()
             .rev()
@@ -137,9 +137,9 @@ impl Scene {
 
     /// Checks what always holds, and what always holds of analyses.
     pub(crate) async fn analyses_hold(&self) {
-        oracle_analyses::check(&self.stack, &self.ada).await;
+        oracle::check_analyses(&self.stack, &self.ada).await;
         self.holds().await;
-        oracle_analyses::check(&self.stack, &self.ada).await;
+        oracle::check_analyses(&self.stack, &self.ada).await;
     }
 }
 

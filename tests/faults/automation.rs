@@ -10,7 +10,7 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     analysing::{held, word},
-    oracle_analyses::slots,
+    oracle::slots,
     scene::{PYGOAT, Scene},
 };
 

@@ -18,7 +18,7 @@ async fn fault_36_what_belongs_to_another_owner_looks_like_what_does_not_exist()
     let absent = bob.get(&format!("commands/{guessed}")).await;
     assert_eq!(absent.status, StatusCode::NOT_FOUND);
     assert_eq!(absent.body["code"], "NOT_FOUND");
-    let ada = oracle::encoded(&scene.ada);
+    let ada = scene.ada.encoded();
     for path in [
         format!("me/commands/{id}"),
         "me/commands/1".to_owned(),

@@ -16,7 +16,6 @@ mod github;
 mod isolation;
 mod messages;
 mod oracle;
-mod oracle_analyses;
 mod power;
 mod reconciling;
 mod result_codes;

@@ -143,6 +143,21 @@ impl Backstage {
         items
     }
 
+    /// The sort keys of every item of a partition.
+    pub async fn partition(&self, pk: &str) -> Vec<String> {
+        let query = self.dynamodb.query().table_name(&self.table);
+        let query = query.key_condition_expression("pk = :pk");
+        let query = query.expression_attribute_values(":pk", S(pk.to_owned()));
+        let mut pages = query.consistent_read(true).into_paginator().send();
+        let mut keys = Vec::new();
+        while let Some(page) = pages.next().await {
+            let items = page.expect("it reads").items.unwrap_or_default();
+            let items = items.iter().filter_map(|item| item["sk"].as_s().ok());
+            keys.extend(items.cloned());
+        }
+        keys
+    }
+
     /// Sets an attribute of an item, in place of letting the time pass that would.
     #[expect(clippy::disallowed_methods, reason = "moves a row's own clock")]
     async fn set(&self, pk: &str, sk: &str, attribute: &str, value: AttributeValue) {

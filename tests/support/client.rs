@@ -13,16 +13,19 @@ use security_agent::{
 };
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
+use uuid::Uuid;
 
 use crate::{backstage::command_id, stack::PATIENCE};
 
-/// A person with a token, acting for their own `user:` owner.
+/// A person with a token, acting for their own `user:` owner or for an organisation.
 #[derive(Clone, Debug)]
 pub struct Caller {
     http: reqwest::Client,
     url: String,
     token: String,
     owner: Owner,
+    /// The owner in a path.
+    path: String,
     told: Arc<Mutex<Told>>,
 }
 
@@ -47,13 +50,27 @@ pub struct Answer {
 }
 
 impl Caller {
-    pub(crate) fn new(url: &str, token: &str, subject: &str) -> Self {
+    /// Whoever has this token at this address of the API.
+    pub fn new(url: &str, token: &str, subject: &str) -> Self {
         Self {
             http: reqwest::Client::new(),
             url: url.to_owned(),
             token: token.to_owned(),
             owner: Owner::User(UserId::parse(subject).expect("a user's id")),
+            path: "me".to_owned(),
             told: Arc::default(),
+        }
+    }
+
+    /// The same person acting for an organisation, which the token must name.
+    #[must_use]
+    pub fn acting_for(&self, organisation: Uuid) -> Self {
+        let owner = Owner::Org(organisation);
+        Self {
+            path: owner.to_string(),
+            owner,
+            told: Arc::default(),
+            ..self.clone()
         }
     }
 
@@ -69,6 +86,16 @@ impl Caller {
     /// The owner that the person is.
     pub const fn owner(&self) -> &Owner {
         &self.owner
+    }
+
+    /// The owner in a path, as others have to write it.
+    pub fn encoded(&self) -> String {
+        self.owner.to_string().replace('|', "%7C")
+    }
+
+    /// A path under the owner's own.
+    fn under(&self, path: &str) -> String {
+        format!("{}/{path}", self.path)
     }
 
     /// The person's token.
@@ -124,19 +151,53 @@ impl Caller {
 
     /// What a path under the owner's own answers.
     pub async fn get(&self, path: &str) -> Answer {
-        let path = format!("me/{path}");
-        let answer = self.request(Method::GET, &path, &[], None, PATIENCE);
-        answer.await.expect("the API answers")
+        let answer = self.try_get(path, &[]).await;
+        answer.expect("the API answers")
+    }
+
+    /// Likewise; `Err` if it was not answered in time.
+    pub async fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Result<Answer> {
+        let path = self.under(path);
+        self.request(Method::GET, &path, headers, None, PATIENCE)
+            .await
+    }
+
+    /// Saves a change of the configuration, whatever its version; `Err` if it was not answered in time.
+    pub async fn try_configure(&self, change: &Value) -> reqwest::Result<Answer> {
+        let (path, headers) = (self.under("config"), [("if-match", "*")]);
+        self.request(Method::PUT, &path, &headers, Some(change), PATIENCE)
+            .await
+    }
+
+    /// Has the owner erased; `Err` if it was not answered in time.
+    pub async fn try_erase(&self) -> reqwest::Result<Answer> {
+        self.request(Method::DELETE, &self.path, &[], None, PATIENCE)
+            .await
     }
 
     /// Every element of a list, page after page.
     pub async fn all(&self, list: &str) -> Vec<Value> {
+        self.each(list, list).await
+    }
+
+    /// Every repository of the installation.
+    pub async fn all_repositories(&self) -> Vec<Value> {
+        let shown = self.get("repositories").await.body;
+        shown["repositories"].as_array().expect("a list").clone()
+    }
+
+    /// Every audit event, newest first.
+    pub async fn audit_events(&self) -> Vec<Value> {
+        self.each("audit-events", "auditEvents").await
+    }
+
+    async fn each(&self, list: &str, named: &str) -> Vec<Value> {
         let mut elements = Vec::new();
         let mut cursor = String::new();
         loop {
             let page = self.get(&format!("{list}?limit=100{cursor}")).await;
             assert_eq!(page.status, StatusCode::OK, "{list}: {}", page.body);
-            elements.extend(page.body[list].as_array().expect("a list").clone());
+            elements.extend(page.body[named].as_array().expect("a list").clone());
             match page.body["nextCursor"].as_str() {
                 Some(next) => cursor = format!("&cursor={next}"),
                 None => return elements,
@@ -163,7 +224,7 @@ impl Caller {
             .collect();
         self.request(
             Method::POST,
-            "me/commands",
+            &self.under("commands"),
             &headers,
             Some(command),
             patience,
@@ -192,19 +253,28 @@ impl Caller {
     pub async fn command(&self, id: CommandId) -> Value {
         let answer = self.get(&format!("commands/{id}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
-        self.note(&answer.body);
+        let noted = self.note(&answer.body);
+        noted.expect("what has ended stays as it is");
         answer.body
     }
 
-    /// Holds what is shown now against what was told before.
-    pub fn note(&self, view: &Value) {
+    /// Holds what is shown now against what was told before; `Err` says how a command changed after it had ended.
+    pub fn note(&self, view: &Value) -> Result<(), String> {
         let mut told = self.told();
         let id = command_id(view);
         match told.ended.get(&id) {
-            Some(first) => assert_eq!(view, first, "it changed after it had ended"),
-            None if is_over(view) => _ = told.ended.insert(id, view.clone()),
-            None => {}
+            Some(first) if first != view => Err(format!("{first} was told, and then {view}")),
+            None if is_over(view) => {
+                told.ended.insert(id, view.clone());
+                Ok(())
+            }
+            Some(_) | None => Ok(()),
         }
+    }
+
+    /// The commands of which it was told that they had ended.
+    pub fn told_ended(&self) -> Vec<CommandId> {
+        self.told().ended.keys().copied().collect()
     }
 
     /// Forgets how a command ended, because it is to be admitted once more.

@@ -6,6 +6,7 @@
 mod backstage;
 mod client;
 mod functions;
+pub mod oracle;
 mod proxy;
 mod queues;
 mod rows;
@@ -23,7 +24,7 @@ pub use samples::{
     ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, actor, command, finding,
     key, key_in_shard, noon, owner, repository, standings, sync_of,
 };
-pub use stack::{PATIENCE, Stack, binaries, eventually, is_alive};
+pub use stack::{Launch, PATIENCE, Stack, bench_binaries, binaries, eventually, is_alive};
 pub use table::{TestTable, embedded};
 
 use aws_credential_types::Credentials;

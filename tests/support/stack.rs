@@ -1,37 +1,36 @@
 //! The local stack as a process of its own, reached as from outside.
 
+mod launch;
+
 use std::{
-    io::{BufRead, BufReader},
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
-    sync::{Arc, Mutex, PoisonError},
+    process::{Child, Command},
     time::Duration,
 };
 
 use reqwest::{Method, Response, StatusCode};
 use serde_json::Value;
 use tokio::{
-    sync::{OnceCell, Semaphore, SemaphorePermit, oneshot},
-    time::{Instant, sleep, timeout},
+    sync::SemaphorePermit,
+    time::{Instant, sleep},
 };
 
 use crate::{Caller, backstage::Backstage};
 
-/// Stacks that run at once: each is a handful of processes.
-static SLOTS: Semaphore = Semaphore::const_new(4);
-/// The binaries are built once per run of the tests.
-static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-/// How long a stack may take to start beside others.
-const START: Duration = Duration::from_secs(60);
+pub use launch::{Launch, bench_binaries, binaries};
+
 /// How long something that happens by itself may take.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running stack. It ends with this value, and nothing of it stays.
+/// A running stack. It ends with this value, and nothing of it stays but what lies in a directory of the caller's own.
 #[derive(Debug)]
 pub struct Stack {
     process: Child,
     url: String,
+    /// Where the functions reach GitHub.
     github: String,
+    /// Where faults of GitHub are set and its records are read.
+    github_desk: String,
     http: reqwest::Client,
     data: Data,
     /// The services behind the functions, past every injected fault.
@@ -58,82 +57,21 @@ impl Drop for Data {
 impl Stack {
     /// Starts one that keeps nothing, with these further options of `cargo local`.
     pub async fn start(options: &[&str]) -> Self {
-        let mut all = vec!["--ephemeral"];
-        all.extend(options);
-        Self::launch(&all, None).await.expect("the stack starts")
+        let launch = Launch::of_a_test(None, options).await;
+        launch.start().await.expect("the stack starts")
     }
 
     /// Starts one on this directory, which stays.
     pub async fn start_on(data: &Path, options: &[&str]) -> Self {
-        let path = data.to_str().expect("the path is text");
-        let mut all = vec!["--data", path];
-        all.extend(options);
-        let started = Self::launch(&all, Some(data)).await;
-        started.expect("the stack starts")
+        let launch = Launch::of_a_test(Some(data), options).await;
+        launch.start().await.expect("the stack starts")
     }
 
     /// What a stack says that does not start.
     pub async fn refusal(options: &[&str]) -> String {
-        let mut all = vec!["--ephemeral"];
-        all.extend(options);
-        let started = Self::launch(&all, None).await;
+        let launch = Launch::of_a_test(None, options).await;
+        let started = launch.start().await;
         started.expect_err("the stack must not start")
-    }
-
-    async fn launch(options: &[&str], data: Option<&Path>) -> Result<Self, String> {
-        let slot = SLOTS.acquire().await.expect("it is never closed");
-        let mut process = Command::new(binaries().await.join("local"))
-            .args(["--no-build", "--no-schedules", "--listen=127.0.0.1:0"])
-            .args(options)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .stderr(Stdio::piped())
-            .spawn()
-            .expect("the binary is built");
-        let said = Arc::new(Mutex::new(String::new()));
-        let errors = process.stderr.take().expect("it is piped");
-        let ear = listen_to(errors, Arc::clone(&said));
-        let output = process.stdout.take().expect("it is piped");
-        let (tell, ready) = oneshot::channel();
-        std::thread::spawn(move || {
-            let first = BufReader::new(output).lines().next();
-            // Nobody waits any more once the start has taken too long.
-            let _ = tell.send(first.and_then(Result::ok));
-        });
-        let line = timeout(START, ready).await.ok().and_then(Result::ok);
-        let url = line.flatten();
-        let url = url.as_deref().and_then(|line| line.strip_prefix("ready "));
-        let Some(url) = url.map(str::to_owned) else {
-            end(&mut process);
-            // Its last words have been read once the pipe is closed.
-            let _ = ear.join();
-            return Err(text(&said));
-        };
-        let said = text(&said);
-        let after = |label: &str| {
-            let rest = said
-                .split_once(label)
-                .expect("the stack says where it is")
-                .1;
-            rest.split([',', '\n'])
-                .next()
-                .unwrap_or_default()
-                .to_owned()
-        };
-        let logs = PathBuf::from(after("the functions log to "));
-        let directory = logs.parent().expect("logs lie in the data").to_owned();
-        Ok(Self {
-            process,
-            url,
-            github: after("GitHub at "),
-            http: reqwest::Client::new(),
-            data: Data {
-                directory,
-                temporary: data.is_none(),
-            },
-            backstage: Backstage::open(&after("DynamoDB at "), &after("SQS at ")).await,
-            _slot: slot,
-        })
     }
 
     /// The address of the API.
@@ -160,7 +98,12 @@ impl Stack {
     }
 
     async fn send(&self, method: Method, path: &str, body: &Value) -> Response {
-        let mut request = self.http.request(method, format!("{}{path}", self.url));
+        let at = if path.starts_with("/local/github/") {
+            &self.github_desk
+        } else {
+            &self.url
+        };
+        let mut request = self.http.request(method, format!("{at}{path}"));
         if !body.is_null() {
             request = request.json(body);
         }
@@ -214,6 +157,17 @@ impl Stack {
     pub async fn at_github(&self, method: Method, path: &str, body: &Value) -> Value {
         let path = format!("/local/github/{path}");
         self.ask(method, &path, body).await
+    }
+
+    /// What a local endpoint of GitHub's simulator answers.
+    pub async fn github_local(&self, path: &str) -> Value {
+        self.get(&format!("/local/github/{path}")).await
+    }
+
+    /// The alerts of a repository as GitHub has them now.
+    pub async fn alerts(&self, repository: &str) -> Vec<Value> {
+        let alerts = self.github_local(&format!("alerts/{repository}")).await;
+        alerts.as_array().expect("a list").clone()
     }
 
     /// The calls that GitHub received whose path holds this text, with their answers' status.
@@ -285,15 +239,26 @@ impl Stack {
             .await;
     }
 
-    /// What the functions have logged so far.
-    pub fn logs(&self) -> String {
+    /// Where the stack keeps its files.
+    pub fn data(&self) -> &Path {
+        &self.data.directory
+    }
+
+    /// What the functions have logged so far, one file after the other.
+    pub fn log_files(&self) -> impl Iterator<Item = String> {
         let files = std::fs::read_dir(self.data.directory.join("logs"));
         let files = files.expect("the functions log there");
-        let texts = files.map(|file| {
+        files.map(|file| {
             let path = file.expect("it can be listed").path();
-            std::fs::read_to_string(path).expect("a log is text")
-        });
-        texts.collect()
+            let bytes = std::fs::read(path).expect("a log can be read");
+            // A process may be killed in the middle of a character.
+            String::from_utf8_lossy(&bytes).into_owned()
+        })
+    }
+
+    /// What the functions have logged so far.
+    pub fn logs(&self) -> String {
+        self.log_files().collect()
     }
 
     /// The lines that the functions logged with this message.
@@ -323,70 +288,39 @@ impl Stack {
         let functions = self.functions().await;
         let function = functions.iter().find(|found| found["name"] == function);
         for pid in pids(function.expect("it is listed")) {
-            let stopped = Command::new("kill")
-                .args(["-STOP", &pid.to_string()])
-                .status();
-            assert!(
-                stopped.is_ok_and(|status| status.success()),
-                "kill -STOP {pid}"
-            );
+            assert!(Self::signal(pid, "STOP"), "kill -STOP {pid}");
         }
+    }
+
+    /// Sends a signal, by its name without `SIG`, to the stack's own process or to one of its functions'.
+    pub fn signal(pid: u64, signal: &str) -> bool {
+        let sent = Command::new("kill")
+            .args([&format!("-{signal}"), &pid.to_string()])
+            .stderr(std::process::Stdio::null())
+            .status();
+        sent.is_ok_and(|status| status.success())
+    }
+
+    /// The stack's own process.
+    pub fn pid(&self) -> u64 {
+        self.process.id().into()
     }
 
     /// Kills the whole stack without a warning.
     pub fn kill(&mut self) {
-        end(&mut self.process);
+        launch::end(&mut self.process);
     }
 }
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        end(&mut self.process);
+        launch::end(&mut self.process);
     }
 }
 
 fn pids(function: &Value) -> Vec<u64> {
     let pids = function["pids"].as_array().expect("a list").iter();
     pids.filter_map(Value::as_u64).collect()
-}
-
-/// Kills the process, whose functions the kernel then kills, and waits until it is gone.
-fn end(process: &mut Child) {
-    // Both fail only if it has ended and been waited for.
-    let _ = process.kill();
-    let _ = process.wait();
-}
-
-fn listen_to(
-    pipe: impl std::io::Read + Send + 'static,
-    said: Arc<Mutex<String>>,
-) -> std::thread::JoinHandle<()> {
-    std::thread::spawn(move || {
-        for line in BufReader::new(pipe).lines().map_while(Result::ok) {
-            let mut said = said.lock().unwrap_or_else(PoisonError::into_inner);
-            said.push_str(&line);
-            said.push('\n');
-        }
-    })
-}
-
-fn text(said: &Mutex<String>) -> String {
-    said.lock().unwrap_or_else(PoisonError::into_inner).clone()
-}
-
-/// Where the binaries are, built from the sources as they are now, in the profile of the tests.
-pub async fn binaries() -> &'static Path {
-    BUILT
-        .get_or_init(async || {
-            let test = std::env::current_exe().expect("a test has a file");
-            // <target>/<profile>/deps/<test>
-            let binaries = test.ancestors().nth(2).expect("it lies in <profile>/deps");
-            let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-            let built = local::compile::compile(&workspace, binaries).await;
-            built.expect("the workspace builds");
-            binaries.to_owned()
-        })
-        .await
 }
 
 /// Waits until the condition holds.

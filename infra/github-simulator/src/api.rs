@@ -111,6 +111,7 @@ async fn proceed(
         return answer.into_response(id);
     }
 
+    let asked = matches!(call, Some(Call::UpdateAlert(..))).then(|| incoming.body.clone());
     let performing = {
         let simulator = simulator.clone();
         // A change waits for the disk.
@@ -120,6 +121,10 @@ async fn proceed(
         tracing::error!(%error, "performing a call ended early");
         server_error()
     });
+    let change = asked.filter(|_| performed.status == StatusCode::OK);
+    if let Some(change) = change.and_then(|body| serde_json::from_slice(&body).ok()) {
+        simulator.world.requests.changed(sequence, change);
+    }
     let (answer, lost) = match effect {
         Effect::PerformThenAnswer(answer) => (answer, false),
         Effect::LoseAnswer => (performed, true),

@@ -6,11 +6,12 @@ use std::sync::Mutex;
 use axum::http::StatusCode;
 use jiff::Timestamp;
 use serde::Serialize;
+use serde_json::Value;
 
 use crate::locked;
 
 /// The latest so many calls are remembered.
-const KEPT: usize = 100_000;
+const KEPT: usize = 500_000;
 
 /// One call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
@@ -21,6 +22,9 @@ pub(crate) struct Received {
     /// Null until the answer is known.
     status: Option<u16>,
     at: String,
+    /// What was changed as it was asked for, whatever the answer said of it; absent if nothing was.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    changed: Option<Value>,
 }
 
 /// Which call an answer belongs to.
@@ -54,16 +58,26 @@ impl Requests {
             path: path.to_owned(),
             status: None,
             at: format!("{now:.3}"),
+            changed: None,
         });
         Sequence(log.forgotten + log.calls.len() as u64 - 1)
     }
 
     pub(crate) fn answered(&self, call: Sequence, status: StatusCode) {
+        self.amend(call, |call| call.status = Some(status.as_u16()));
+    }
+
+    /// The call made this change. Told apart from its answer, which a fault may replace or lose.
+    pub(crate) fn changed(&self, call: Sequence, change: Value) {
+        self.amend(call, |call| call.changed = Some(change));
+    }
+
+    fn amend(&self, call: Sequence, amend: impl FnOnce(&mut Received)) {
         let mut log = locked(&self.0);
         let index = call.0.checked_sub(log.forgotten);
         let index = index.and_then(|index| usize::try_from(index).ok());
         if let Some(call) = index.and_then(|index| log.calls.get_mut(index)) {
-            call.status = Some(status.as_u16());
+            amend(call);
         }
     }
 

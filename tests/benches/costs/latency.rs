@@ -9,7 +9,7 @@ use crate::{
     owner::Owner,
     process::{cpu_ms, peak_mib},
     stack::Stack,
-    table::{self, quantile, spread},
+    table::{self, quantile},
 };
 
 /// Warm rounds, each with an owner of its own.
@@ -160,4 +160,17 @@ async fn admissions(stack: &Stack) -> Result<()> {
         ]],
     );
     stack.idle().await
+}
+
+/// Numbers as text: the median, and from the least to the most.
+fn spread(numbers: &[f64], digits: usize) -> (String, String) {
+    let mut sorted = numbers.to_vec();
+    sorted.sort_by(f64::total_cmp);
+    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
+        return (String::new(), String::new());
+    };
+    (
+        format!("{:.digits$}", quantile(&sorted, 0.5)),
+        format!("{least:.digits$}–{most:.digits$}"),
+    )
 }

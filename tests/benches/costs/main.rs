@@ -14,12 +14,7 @@ mod stack;
 mod table;
 mod usage;
 
-use std::{
-    env,
-    error::Error,
-    path::{Path, PathBuf},
-    process::Command,
-};
+use std::{env, error::Error};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
@@ -29,28 +24,7 @@ async fn main() -> Result<()> {
     if !env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }
-    let binaries = build()?;
+    let binaries = tests::bench_binaries()?;
     requests::measure(&binaries).await?;
     latency::measure(&binaries).await
-}
-
-/// Builds every binary of the workspace beside this one and says where they are.
-fn build() -> Result<PathBuf> {
-    let benchmark = env::current_exe()?;
-    let folders: Vec<_> = benchmark.ancestors().skip(2).take(2).collect();
-    let [binaries, target] = folders[..] else {
-        return Err(format!("{} is not in a target directory", benchmark.display()).into());
-    };
-    let workspace = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
-    let status = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
-        .args(["build", "--quiet", "--workspace", "--bins"])
-        .args(["--profile", "bench", "--target-dir"])
-        .arg(target)
-        .current_dir(workspace)
-        .status()?;
-    if status.success() {
-        Ok(binaries.to_owned())
-    } else {
-        Err(format!("the binaries do not build ({status})").into())
-    }
 }

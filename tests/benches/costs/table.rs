@@ -20,19 +20,6 @@ pub(crate) fn print<const N: usize>(heading: &str, columns: [&str; N], rows: &[[
     rows.iter().for_each(line);
 }
 
-/// Numbers as text: the median, and from the least to the most.
-pub(crate) fn spread(numbers: &[f64], digits: usize) -> (String, String) {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    let (Some(least), Some(most)) = (sorted.first(), sorted.last()) else {
-        return (String::new(), String::new());
-    };
-    (
-        format!("{:.digits$}", quantile(&sorted, 0.5)),
-        format!("{least:.digits$}–{most:.digits$}"),
-    )
-}
-
 /// The number that this share of the sorted ones does not exceed.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;

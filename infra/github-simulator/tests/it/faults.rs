@@ -157,6 +157,28 @@ async fn a_change_can_be_made_although_the_answer_is_an_error_or_lost() {
 }
 
 #[tokio::test]
+async fn a_record_tells_what_was_changed_whatever_was_answered() {
+    let server = Server::start().await;
+    let path = format!("{PYGOAT}/14");
+    let fault = |status: u16, apply: bool| json!({"operation": "update_alert", "status": status, "apply": apply, "times": 1});
+    server.fault(fault(200, false)).await;
+    server.fault(fault(502, true)).await;
+    let body = json!({"state": "dismissed", "dismissed_reason": "not_used", "dismissed_comment": "By hand."});
+
+    assert_eq!(server.patch(&path, &body).await.status, 200);
+    let pretended = last_request(&server).await;
+    assert_eq!(pretended.get("changed"), None, "{pretended}");
+    assert_eq!(server.patch(&path, &body).await.status, 502);
+    assert_eq!(last_request(&server).await["changed"], body);
+    assert_eq!(server.patch(&path, &body).await.status, 409);
+    let refused = last_request(&server).await;
+    assert_eq!(refused.get("changed"), None, "{refused}");
+    server.get(&path).await;
+    let read = last_request(&server).await;
+    assert_eq!(read.get("changed"), None, "{read}");
+}
+
+#[tokio::test]
 async fn a_bad_fault_names_its_field_and_registers_nothing() {
     let server = Server::start().await;
     let refused = server

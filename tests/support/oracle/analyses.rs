@@ -1,81 +1,124 @@
 //! What holds of analyses after every run, whatever was injected.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
 use security_agent::table::Item;
 use serde_json::{Value, json};
-use tests::{Caller, Stack, eventually, is_over};
 use tokio::time::sleep;
+
+use super::{Circumstances, Judgement};
+use crate::{Caller, Stack, eventually, is_over};
 
 /// How often the rows are looked at until they agree: a call back may be recorded between two reads.
 const LOOKS: usize = 50;
 
 /// Checks that every launch is one session and one audit event, and that slots and counts are those of the findings.
-pub(crate) async fn check(stack: &Stack, caller: &Caller) {
+pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumstances) -> Judgement {
     stack.heal().await;
     eventually("every session has called back", async || {
         let sessions = stack.agent_sessions().await;
         sessions.iter().all(|session| session["settled"] == true)
     })
     .await;
-    launches_are_sessions(stack, caller).await;
-    ends_are_told_once(caller).await;
-    slots_are_of_analyses_in_flight(stack, caller).await;
+    let mut judgement = Judgement::default();
+    let mut sessions: BTreeMap<String, usize> = BTreeMap::new();
+    for session in stack.agent_sessions().await {
+        let key = session["idempotencyKey"].as_str().expect("a key");
+        *sessions.entry(key.to_owned()).or_default() += 1;
+    }
+    for caller in callers {
+        let events = caller.audit_events().await;
+        launches_are_sessions(caller, &events, &mut sessions, &mut judgement).await;
+        ends_are_told_once(&events, &mut judgement);
+        let agree = slots_are_of_analyses_in_flight(stack, caller).await;
+        judgement.hold(
+            "3: slots and counts are those of the findings",
+            agree.is_ok(),
+            || format!("{}: {}", caller.owner(), agree.err().unwrap_or_default()),
+        );
+    }
+    for erased in &circumstances.erased {
+        sessions.remove(&erased.to_string());
+    }
+    let what = "4: every session is some command's";
+    judgement.hold(what, sessions.is_empty(), || format!("{sessions:?}"));
+    judgement
 }
 
 /// One session for each launch that succeeded, none for one without an effect; and an audit event of the first only.
-async fn launches_are_sessions(stack: &Stack, caller: &Caller) {
-    let sessions = stack.agent_sessions().await;
-    let events = audit_events(caller).await;
+async fn launches_are_sessions(
+    caller: &Caller,
+    events: &[Value],
+    sessions: &mut BTreeMap<String, usize>,
+    judgement: &mut Judgement,
+) {
+    let mut started: BTreeMap<&str, usize> = BTreeMap::new();
+    for event in events
+        .iter()
+        .filter(|event| event["action"] == "analysis_started")
+    {
+        *started
+            .entry(event["commandId"].as_str().unwrap_or_default())
+            .or_default() += 1;
+    }
     for view in caller.all("commands").await {
         if view["type"] != "start_analysis" {
             continue;
         }
-        assert!(is_over(&view), "{view}");
-        let id = &view["id"];
-        let begun = sessions
-            .iter()
-            .filter(|session| session["idempotencyKey"] == *id);
-        let begun = begun.count();
-        assert!(begun <= 1, "{begun} sessions of {view}");
+        judgement.hold("1: every launch has ended", is_over(&view), || {
+            view.to_string()
+        });
+        let id = view["id"].as_str().expect("an id");
+        let begun = sessions.remove(id).unwrap_or_default();
         let succeeded = view["status"] == "succeeded";
-        if succeeded {
-            assert_eq!(begun, 1, "no session of {view}");
-        }
-        if view["effect"] == "none" {
-            assert_eq!(begun, 0, "a session of {view}");
-        }
-        let told = events
-            .iter()
-            .filter(|event| event["commandId"] == *id && event["action"] == "analysis_started");
-        assert_eq!(told.count(), usize::from(succeeded), "events of {view}");
+        let (least, most) = match (succeeded, view["effect"].as_str()) {
+            (true, _) => (1, 1),
+            (false, Some("none")) => (0, 0),
+            (false, _) => (0, 1),
+        };
+        judgement.hold(
+            "3: a launch is one session",
+            (least..=most).contains(&begun),
+            || format!("{begun} sessions of {view}"),
+        );
+        let told = started.get(id).copied().unwrap_or_default();
+        judgement.hold(
+            "3: the audit tells of each launch once",
+            told == usize::from(succeeded),
+            || format!("{told} events of {view}"),
+        );
     }
 }
 
 /// An attempt ends at most once.
-async fn ends_are_told_once(caller: &Caller) {
+fn ends_are_told_once(events: &[Value], judgement: &mut Judgement) {
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
-    for event in audit_events(caller).await {
+    for event in events {
         if event["action"] == "analysis_completed" || event["action"] == "analysis_failed" {
             *ends.entry(event["commandId"].to_string()).or_default() += 1;
         }
     }
     for (attempt, ends) in ends {
-        assert_eq!(ends, 1, "attempt {attempt} ended more than once");
+        judgement.hold("3: an analysis ends once", ends == 1, || {
+            format!("attempt {attempt} ended {ends} times")
+        });
     }
 }
 
 /// A slot is held exactly while an analysis is in flight, automation's share by automation's, and the counts are true.
-async fn slots_are_of_analyses_in_flight(stack: &Stack, caller: &Caller) {
-    let mut seen = Ok(());
-    for _ in 0..LOOKS {
-        seen = agree(stack, caller).await;
+async fn slots_are_of_analyses_in_flight(stack: &Stack, caller: &Caller) -> Result<(), String> {
+    let mut seen = agree(stack, caller).await;
+    for _ in 1..LOOKS {
         if seen.is_ok() {
-            return;
+            break;
         }
-        sleep(std::time::Duration::from_millis(100)).await;
+        sleep(Duration::from_millis(100)).await;
+        seen = agree(stack, caller).await;
     }
-    seen.expect("the owner's row agrees with the findings");
+    seen
 }
 
 async fn agree(stack: &Stack, caller: &Caller) -> Result<(), String> {
@@ -116,7 +159,7 @@ async fn agree(stack: &Stack, caller: &Caller) -> Result<(), String> {
 }
 
 /// The findings that hold the owner's slots, and those of them that automation began.
-pub(crate) async fn slots(stack: &Stack, caller: &Caller) -> (BTreeSet<String>, BTreeSet<String>) {
+pub async fn slots(stack: &Stack, caller: &Caller) -> (BTreeSet<String>, BTreeSet<String>) {
     let pk = format!("owner#{}", caller.owner());
     let row = stack.backstage.item(&pk, "analyses").await;
     let row = row.unwrap_or_default();
@@ -126,21 +169,4 @@ pub(crate) async fn slots(stack: &Stack, caller: &Caller) -> (BTreeSet<String>, 
 fn set(row: &Item, name: &str) -> BTreeSet<String> {
     let texts = row.get(name).and_then(|texts| texts.as_ss().ok());
     texts.into_iter().flatten().cloned().collect()
-}
-
-/// All audit events of the owner.
-pub(crate) async fn audit_events(caller: &Caller) -> Vec<Value> {
-    let mut events = Vec::new();
-    let mut cursor = String::new();
-    loop {
-        let page = caller
-            .get(&format!("audit-events?limit=100{cursor}"))
-            .await
-            .body;
-        events.extend(page["auditEvents"].as_array().expect("a list").clone());
-        match page["nextCursor"].as_str() {
-            Some(next) => cursor = format!("&cursor={next}"),
-            None => return events,
-        }
-    }
 }

@@ -1,0 +1,106 @@
+//! Points 5 and 6: nobody sees what is another's, and no secret or personal datum left the place where it belongs.
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+
+use super::{Evidence, Judgement, SECRETS};
+use crate::{Answer, Caller, PATIENCE};
+
+/// Commands that are asked for one by one, at most; all of them are asked for in lists.
+const ONE_BY_ONE: usize = 500;
+
+pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+    nothing_is_shared(evidence, judgement).await;
+    nothing_is_told(evidence, judgement).await;
+}
+
+async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+    let stranger = evidence.stack.caller(&json!({"sub": "stranger"})).await;
+    let absent = stranger
+        .get("commands/01932b3a-5c00-7000-8000-000000000001")
+        .await;
+    let is_absent =
+        |answer: &Answer| (answer.status, &answer.body) == (StatusCode::NOT_FOUND, &absent.body);
+    judgement.hold("5: what is not there is absent", is_absent(&absent), || {
+        absent.body.to_string()
+    });
+    let every = evidence.commands.len().div_ceil(ONE_BY_ONE).max(1);
+    for (id, command) in evidence.commands.iter().step_by(every) {
+        let own = stranger.get(&format!("commands/{id}")).await;
+        let path = format!("{}/commands/{id}", command.caller.encoded());
+        let theirs = stranger
+            .request(Method::GET, &path, &[], None, PATIENCE)
+            .await;
+        let theirs = theirs.expect("the API answers");
+        for answer in [own, theirs] {
+            let what = "5: another's command looks absent";
+            judgement.hold(what, is_absent(&answer), || {
+                format!("{id}: {}", answer.body)
+            });
+        }
+    }
+    let ids: Vec<String> = evidence.commands.keys().map(ToString::to_string).collect();
+    for ids in ids.chunks(100) {
+        let listed = stranger
+            .get(&format!("commands?ids={}", ids.join(",")))
+            .await;
+        let none = listed.body["commands"] == json!([]);
+        judgement.hold("5: another's commands are not listed", none, || {
+            listed.body.to_string()
+        });
+    }
+    for owner in &evidence.owners {
+        for finding in owner.findings.iter().take(2) {
+            let id = finding["id"].as_str().expect("an id");
+            let seen = stranger.get(&format!("findings/{id}")).await;
+            let hidden = seen.status == StatusCode::NOT_FOUND;
+            judgement.hold("5: another's finding looks absent", hidden, || {
+                seen.body.to_string()
+            });
+        }
+        are_ones_own(owner.caller, &owner.audit, judgement);
+    }
+    let findings = stranger.all("findings").await;
+    judgement.hold("5: nobody else has findings", findings.is_empty(), || {
+        format!("{findings:?}")
+    });
+}
+
+/// What an owner's audit names as commands are the owner's.
+fn are_ones_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
+    let owner = caller.owner().to_string();
+    let foreign = audit.iter().find(|event| {
+        event["resourceType"] == "owner" && event["resourceId"] != Value::String(owner.clone())
+    });
+    judgement.hold("5: the audit is the owner's own", foreign.is_none(), || {
+        format!("{owner}: {foreign:?}")
+    });
+}
+
+async fn nothing_is_told(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+    let told = &evidence.logs.told;
+    judgement.hold("6: nothing private in a log", told.is_empty(), || {
+        format!("{told:?}")
+    });
+    let refusals = evidence
+        .owners
+        .iter()
+        .flat_map(|owner| owner.caller.refusals());
+    for refusal in refusals {
+        let told = SECRETS.iter().find(|secret| refusal.contains(**secret));
+        judgement.hold("6: nothing private in a refusal", told.is_none(), || {
+            refusal.clone()
+        });
+    }
+    let mut kept_in = evidence.stack.dead_letter_queues().await;
+    kept_in.push("MalformedQueue".to_owned());
+    for queue in &kept_in {
+        for message in evidence.stack.backstage.peek(queue).await {
+            let body = message.body.unwrap_or_default();
+            let told = SECRETS.iter().find(|secret| body.contains(**secret));
+            judgement.hold("6: nothing private in a message", told.is_none(), || {
+                format!("{queue}: {body}")
+            });
+        }
+    }
+}
