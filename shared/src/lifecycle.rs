@@ -279,7 +279,7 @@ impl Change {
 }
 
 /// A transition with everything that its guard and its changes need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Move {
     /// The message could not be sent: the command ends before anything began.
     FailAdmission {
@@ -364,7 +364,7 @@ pub enum Move {
 }
 
 /// Why a command continues later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Waits {
     /// Nothing holds it up: the delivery was merely full.
     No,

@@ -22,6 +22,13 @@ pub enum Obstacle {
     },
 }
 
+impl Obstacle {
+    /// Whether the message has nothing left to do, ever.
+    pub const fn is_final(self) -> bool {
+        matches!(self, Self::Ended | Self::Superseded)
+    }
+}
+
 impl Standing {
     /// What keeps a message of this stage from moving a row that has just refused it.
     pub fn obstacle(&self, stage: Stage, now: Timestamp) -> Obstacle {
