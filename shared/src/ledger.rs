@@ -15,7 +15,7 @@ use std::time::Duration;
 use crate::{
     Timestamp,
     command::{Command, CommandId, CommandKey, LastError, Progress},
-    lifecycle::{Hold, Move, Stage, Status, Timeouts, Token, Waits},
+    lifecycle::{Glimpse, Hold, Move, Obstacle, Stage, Status, Timeouts, Token, Waits},
     result_code::{Effect, ResultCode},
     table::{Cause, Table, Unreadable, Writes},
 };
@@ -129,12 +129,8 @@ pub struct Nominee {
     pub key: CommandKey,
     /// Its status when the index was written.
     pub status: Status,
-    /// Since when its message is due unclaimed.
-    pub queued_at: Option<Timestamp>,
-    /// How often the message was sent again.
-    pub resends: u32,
-    /// When it fails.
-    pub deadline: Timestamp,
+    /// What the index shows of the row.
+    pub seen: Glimpse,
 }
 
 /// A store's failure.
@@ -207,18 +203,10 @@ impl Ledger {
 
     /// Counts one more sending of a message that nobody claimed; the caller then sends it. Of overlapping
     /// reconcilers one is let through.
-    pub async fn resend(&self, seen: &Nominee, now: Timestamp) -> Result<Outcome, LedgerError> {
-        let Nominee {
-            resends, deadline, ..
-        } = *seen;
-        let queued_at = seen.queued_at.unwrap_or(deadline);
-        let resend = Move::Resend {
-            resends,
-            queued_at,
-            deadline,
-            now,
-        };
-        self.apply(&seen.key, resend, Notes::default(), now).await
+    pub async fn resend(&self, nominee: &Nominee, now: Timestamp) -> Result<Outcome, LedgerError> {
+        let resend = nominee.seen.resend(now);
+        self.apply(&nominee.key, resend, Notes::default(), now)
+            .await
     }
 
     /// Takes the command for one delivery of the message of this stage, until `until`.
@@ -246,16 +234,11 @@ impl Ledger {
             Outcome::Missing => return Ok(Claimed::Missing),
             Outcome::Refused(found) => found,
         };
-        let standing = &found.standing;
-        Ok(if standing.status.is_terminal() {
-            Claimed::Ended(Box::new(found))
-        } else if standing.stage != stage {
-            Claimed::Superseded(Box::new(found))
-        } else if let Some(until) = standing.waiting_until.filter(|until| *until > now) {
-            Claimed::Waiting { until }
-        } else {
-            let until = standing.hold.map_or(now, |hold| hold.until);
-            Claimed::HeldElsewhere { until }
+        Ok(match found.standing.obstacle(stage, now) {
+            Obstacle::Ended => Claimed::Ended(Box::new(found)),
+            Obstacle::Superseded => Claimed::Superseded(Box::new(found)),
+            Obstacle::Waiting { until } => Claimed::Waiting { until },
+            Obstacle::Held { until } => Claimed::HeldElsewhere { until },
         })
     }
 

@@ -16,14 +16,18 @@
 //! that a command that was never queued is readmitted.
 //!
 //! A [`Move`] is data: a [`guard`](Move::guard) in disjunctive form and the [`changes`](Move::changes) it makes. The
-//! ledger renders both as one conditional write, and a model evaluates the very same values. This module knows no
-//! database, no clock and no queue.
+//! ledger renders both as one conditional write, and a model evaluates the very same values. What is concluded from a row
+//! is in `reading`, and the model calls that, too. This module knows no database, no clock and no queue.
+
+mod reading;
 
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
+
+pub use reading::{Glimpse, Need, Obstacle, is_last_delivery};
 
 /// Where a command is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -146,14 +150,6 @@ pub struct Standing {
     pub deadline: Timestamp,
     /// When the reconciler must look at it: a re-send, then the deadline. `None` once terminal.
     pub due: Option<Timestamp>,
-}
-
-impl Standing {
-    /// Whether the last claim follows one that did not hand the command on: of a worker that died, or that gave it back.
-    /// What that one had done by then is not known.
-    pub const fn follows_another(&self) -> bool {
-        self.attempt > self.stage.0 + 1
-    }
 }
 
 /// How long things may take. Parameters of the deployment.
@@ -283,7 +279,7 @@ impl Change {
 }
 
 /// A transition with everything that its guard and its changes need.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Move {
     /// The message could not be sent: the command ends before anything began.
     FailAdmission {
@@ -368,7 +364,7 @@ pub enum Move {
 }
 
 /// Why a command continues later.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Waits {
     /// Nothing holds it up: the delivery was merely full.
     No,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::Terminal;
+use crate::lifecycle::{Standing, Terminal};
 
 macro_rules! result_codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $terminal:ident, $sentence:expr;)*) => {
@@ -134,6 +134,17 @@ pub enum Effect {
     Applied,
     /// It cannot be told: the command ended after the effect may have begun.
     Unknown,
+}
+
+impl Effect {
+    /// What is known of the effect of a command that no worker has ended: never claimed means that nothing can have begun.
+    pub const fn of_cut_off(row: &Standing) -> Self {
+        if row.attempt == 0 {
+            Self::None
+        } else {
+            Self::Unknown
+        }
+    }
 }
 
 impl Effect {

@@ -12,7 +12,7 @@ use crate::{
     clock::Clock,
     command::{Command, CommandKey, LastError, Progress},
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
-    lifecycle::{Stage, Waits},
+    lifecycle::{Stage, Waits, is_last_delivery},
     queue::{MAX_DELAY, Message, QueueUrl, Recovered, Sender, Unusable},
     result_code::ResultCode,
     sqs::{Delivery, Inbox, Verdict},
@@ -289,7 +289,9 @@ impl Worker {
             Effected::Settled { code, written } => {
                 self.ended(delivery, claim, code, Ok(*written)).await
             }
-            Effected::Transient { error, .. } if delivery.receives >= self.max_receives => {
+            Effected::Transient { error, .. }
+                if is_last_delivery(delivery.receives, self.max_receives) =>
+            {
                 let code = ResultCode::QueueRetriesExhausted;
                 let exhausted = self
                     .ledger

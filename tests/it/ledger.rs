@@ -11,7 +11,7 @@ mod transitions;
 use security_agent::{
     command::Command,
     ledger::{Claim, Claimed, Ending, Nominee},
-    lifecycle::{Stage, Token},
+    lifecycle::{Glimpse, Stage, Token},
     result_code::{Effect, ResultCode},
 };
 use tests::{Holder, NOON, TestTable, noon, standings};
@@ -40,9 +40,7 @@ fn nominee(row: &Command) -> Nominee {
     Nominee {
         key: row.key.clone(),
         status: row.standing.status,
-        queued_at: row.standing.queued_at,
-        resends: row.standing.resends,
-        deadline: row.standing.deadline,
+        seen: Glimpse::of(&row.standing),
     }
 }
 

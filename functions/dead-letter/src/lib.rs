@@ -23,7 +23,7 @@ use security_agent::{
     findings::Findings,
     giving_up,
     ledger::{Ledger, Outcome},
-    lifecycle::{Stage, Status},
+    lifecycle::{Obstacle, Stage, Status},
     queue::{Message, QueueUrl, Sender, Unusable},
     result_code::ResultCode,
     sqs::{self, Delivery, Inbox, Verdict},
@@ -177,20 +177,23 @@ impl DeadLetters {
         now: Timestamp,
     ) -> Dealt {
         let (id, standing) = (found.key.id, &found.standing);
-        if standing.status.is_terminal() {
-            info!(command.id = %id, command.status = standing.status.as_str(), "a dead letter of a command that has ended");
-            Dealt::Late
-        } else if standing.stage != stage {
-            info!(command.id = %id, message.stage = stage.0, command.stage = standing.stage.0, "a later message carries the command");
-            Dealt::Superseded
-        } else {
-            // The worker may yet settle. If it died, nothing else would come for this command before its deadline.
-            let until = standing.hold.map_or(now, |hold| hold.until);
-            info!(command.id = %id, "a worker holds the command; its dead letter comes again");
-            self.inbox
-                .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
-                .await;
-            Dealt::Held
+        match standing.obstacle(stage, now) {
+            Obstacle::Ended => {
+                info!(command.id = %id, command.status = standing.status.as_str(), "a dead letter of a command that has ended");
+                Dealt::Late
+            }
+            Obstacle::Superseded => {
+                info!(command.id = %id, message.stage = stage.0, command.stage = standing.stage.0, "a later message carries the command");
+                Dealt::Superseded
+            }
+            Obstacle::Waiting { until } | Obstacle::Held { until } => {
+                // The worker may yet settle. If it died, nothing else would come for this command before its deadline.
+                info!(command.id = %id, "a worker holds the command; its dead letter comes again");
+                self.inbox
+                    .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
+                    .await;
+                Dealt::Held
+            }
         }
     }
 

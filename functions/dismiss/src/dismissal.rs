@@ -19,7 +19,10 @@ use security_agent::{
 };
 use tracing::{info, warn};
 
-use crate::Dismiss;
+use crate::{
+    Dismiss,
+    asked::{Asked, Judgement, judge},
+};
 
 /// How often the finding may change between our read and our write.
 const TRIES: usize = 5;
@@ -39,29 +42,6 @@ pub(crate) struct Dismissal<'a> {
     pub(crate) undone: Cell<bool>,
 }
 
-/// What GitHub knows of our request.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Asked {
-    /// It was not asked, or the alert shows that it has not done it.
-    No,
-    /// It accepted.
-    Accepted,
-    /// It refused, with this status.
-    Refused(u16),
-    /// It may have been asked, now or by an earlier delivery, and its answer was lost.
-    Perhaps,
-}
-
-impl Asked {
-    /// What is known of the effect if the alert does not show one.
-    const fn effect(self) -> Effect {
-        match self {
-            Self::No | Self::Refused(_) => Effect::None,
-            Self::Accepted | Self::Perhaps => Effect::Unknown,
-        }
-    }
-}
-
 /// Whether the owner has dismissals made.
 #[derive(Clone, Copy, Debug)]
 struct Wanted(bool);
@@ -70,6 +50,16 @@ struct Wanted(bool);
 enum Shown {
     Alert(Box<Alert>),
     Withdrawn,
+}
+
+impl Shown {
+    /// `None` once it is withdrawn.
+    const fn state(&self) -> Option<AlertState> {
+        match self {
+            Self::Alert(alert) => Some(alert.state),
+            Self::Withdrawn => None,
+        }
+    }
 }
 
 /// How the command is to end, and what that changes here.
@@ -126,7 +116,7 @@ impl Dismissal<'_> {
             }
             Err(error) => return Err(self.unavailable(&error)),
         };
-        let asked = self.earlier();
+        let asked = Asked::earlier(&self.command.standing);
         let Some(seen) = seen else {
             return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
         };
@@ -166,15 +156,6 @@ impl Dismissal<'_> {
         }
     }
 
-    /// Whether an earlier delivery may have asked GitHub: one that did not hand the command on, as after a rate limit.
-    fn earlier(&self) -> Asked {
-        if self.command.standing.follows_another() {
-            Asked::Perhaps
-        } else {
-            Asked::No
-        }
-    }
-
     /// Has GitHub dismiss the alert, unless it is found otherwise; gives the alert as it stands after that.
     async fn ask(
         &self,
@@ -182,7 +163,7 @@ impl Dismissal<'_> {
         wanted: Wanted,
         integration: &Integration,
     ) -> Result<(Shown, Asked), Effected> {
-        let earlier = self.earlier();
+        let earlier = Asked::earlier(&self.command.standing);
         let mut asked = earlier;
         if asked == Asked::Perhaps {
             // First find out what became of that.
@@ -235,12 +216,8 @@ impl Dismissal<'_> {
             | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
         }
         let shown = self.look(seen, integration, asked).await?;
-        // Refused because it is dismissed by now: it may be the earlier request that came late.
-        let late = matches!(&shown, Shown::Alert(alert) if alert.state == AlertState::Dismissed);
-        match asked {
-            Asked::Refused(_) if late => Ok((shown, earlier)),
-            asked => Ok((shown, asked)),
-        }
+        let asked = asked.having_looked(shown.state(), earlier);
+        Ok((shown, asked))
     }
 
     /// The alert as it stands.
@@ -302,8 +279,7 @@ impl Dismissal<'_> {
                 let error = Some(LastError::RateLimited(limit.until));
                 let began = self.command.accepted_at;
                 return Err(match self.dismiss.worker.resumes_at(limit.until, began) {
-                    // Handing on says that GitHub did not get to it: so only where that is so.
-                    Some(at) if asked == Asked::No => Effected::Continues {
+                    Some(at) if asked.may_hand_on() => Effected::Continues {
                         at,
                         waits: Waits::UntilThen,
                         progress: None,
@@ -334,54 +310,36 @@ impl Dismissal<'_> {
         shown: Shown,
         asked: Asked,
     ) -> Result<Verdict, Effected> {
-        let Shown::Alert(alert) = shown else {
-            return Ok(Verdict {
-                code: ResultCode::AlertWithdrawn,
-                effect: asked.effect(),
-                error: None,
-                finding: Some(closed(&seen.finding)),
-                dismissed_at: None,
-            });
+        let state = shown.state();
+        if state == Some(AlertState::Other) {
+            warn!(finding.id = %self.finding, "the alert is in a state that this version does not know");
+        }
+        let ours = match &shown {
+            Shown::Alert(alert) => self.is_ours(alert, asked),
+            Shown::Withdrawn => false,
         };
-        let mut error = None;
-        let (code, effect) = match alert.state {
-            AlertState::Dismissed if self.is_ours(&alert, asked) => {
-                (ResultCode::FindingDismissed, Effect::Applied)
-            }
-            AlertState::Dismissed | AlertState::AutoDismissed => {
-                (ResultCode::AlreadyIgnored, not_ours(asked))
-            }
-            AlertState::Fixed => (ResultCode::AlreadyFixed, not_ours(asked)),
-            AlertState::Open => match asked {
-                Asked::Accepted => {
-                    error = Some(LastError::StillOpen);
-                    (ResultCode::DismissalPendingReview, Effect::Unknown)
-                }
-                Asked::Refused(status) => {
-                    error = Some(LastError::DismissalRefused(status));
-                    (ResultCode::DismissalRejected, Effect::None)
-                }
-                Asked::Perhaps | Asked::No => {
-                    return Err(transient(LastError::GithubUnreachable));
-                }
-            },
-            AlertState::Other => {
-                warn!(finding.id = %self.finding, "the alert is in a state that this version does not know");
-                return Err(transient(LastError::GithubUnreachable));
-            }
+        let judgement = judge(state, ours, asked);
+        let Judgement {
+            code,
+            effect,
+            error,
+        } = judgement.ok_or_else(|| transient(LastError::GithubUnreachable))?;
+        let (finding, dismissed_at) = match shown {
+            Shown::Alert(alert) => (self.shown(seen, &alert), alert.dismissed_at),
+            Shown::Withdrawn => (closed(&seen.finding), None),
         };
         Ok(Verdict {
             code,
             effect,
             error,
-            finding: Some(self.shown(seen, &alert)),
-            dismissed_at: alert.dismissed_at,
+            finding: Some(finding),
+            dismissed_at,
         })
     }
 
-    /// Whether this command did the dismissal that the alert shows. One that GitHub refused did not.
+    /// Whether this command did the dismissal that the alert shows.
     fn is_ours(&self, alert: &Alert, asked: Asked) -> bool {
-        if matches!(asked, Asked::No | Asked::Refused(_)) {
+        if !asked.can_be_ours() {
             return false;
         }
         // GitHub may keep a comment without the white space around it, or with other ends of lines.
@@ -532,15 +490,6 @@ impl Dismissal<'_> {
 
     fn now(&self) -> Timestamp {
         self.dismiss.worker.clock.now()
-    }
-}
-
-/// What is known of our effect on an alert that shows somebody else's.
-const fn not_ours(asked: Asked) -> Effect {
-    match asked {
-        // GitHub accepted, and shows what was there before: nothing was changed.
-        Asked::Accepted => Effect::None,
-        asked => asked.effect(),
     }
 }
 

@@ -13,6 +13,7 @@
 //! | open because GitHub refused | `DISMISSAL_REJECTED` |
 //! | open, and it is not known whether GitHub got the request | tried again |
 
+pub mod asked;
 mod config;
 mod dismissal;
 

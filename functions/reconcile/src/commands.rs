@@ -4,12 +4,11 @@
 use std::time::Duration;
 
 use security_agent::{
-    Timestamp,
     automation::Automation,
     command::Command,
     giving_up,
     ledger::{Nominee, Outcome},
-    lifecycle::{RESEND_AFTER, Status},
+    lifecycle::{Need, Status},
     queue::Message,
     result_code::ResultCode,
     telemetry::chain,
@@ -17,25 +16,6 @@ use security_agent::{
 use tracing::{error, info, warn};
 
 use crate::{PAGE, Reconciler, Run, each_page};
-
-/// What a nominee seems to need. Its row decides.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Need {
-    Resend,
-    Stall,
-    /// Nothing yet: the index shows it earlier than it should.
-    Nothing,
-}
-
-fn need(seen: &Nominee, now: Timestamp) -> Need {
-    if seen.deadline <= now {
-        Need::Stall
-    } else if seen.queued_at.is_some() && (seen.resends as usize) < RESEND_AFTER.len() {
-        Need::Resend
-    } else {
-        Need::Nothing
-    }
-}
 
 impl Reconciler {
     /// Goes through the commands of one shard that are due, oldest first.
@@ -60,7 +40,7 @@ impl Reconciler {
 
     async fn attend(&self, run: &Run, nominee: &Nominee) {
         let now = self.clock.now();
-        let need = need(nominee, now);
+        let need = nominee.seen.need(now);
         let written = match need {
             Need::Resend => self.ledger.resend(nominee, now).await,
             Need::Stall => self.ledger.stall(&nominee.key, now).await,

@@ -158,16 +158,21 @@ impl Ledger {
                 lost = Some(first);
                 continue;
             };
-            if !found.standing.never_queued {
-                return Ok(Admission::Replayed(found));
-            }
-            return self.readmit(&key, now).await;
+            let admission = new_token();
+            return match found.standing.readmission(admission, now) {
+                None => Ok(Admission::Replayed(found)),
+                Some(made) => self.readmit(&key, made, admission, now).await,
+            };
         }
     }
 
-    async fn readmit(&self, key: &CommandKey, now: Timestamp) -> Result<Admission, LedgerError> {
-        let admission = new_token();
-        let made = Move::Readmit { admission, now };
+    async fn readmit(
+        &self,
+        key: &CommandKey,
+        made: Move,
+        admission: Token,
+        now: Timestamp,
+    ) -> Result<Admission, LedgerError> {
         match self.apply(key, made, Notes::default(), now).await? {
             Outcome::Applied(command) | Outcome::AlreadyApplied(command) => {
                 Ok(Admission::Admitted(command, admission))

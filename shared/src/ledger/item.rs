@@ -10,7 +10,7 @@ use crate::{
     },
     finding::RepositoryName,
     ledger::{LedgerError, Nominee},
-    lifecycle::{Change, Guard, Hold, Stage, Standing, Status, Term},
+    lifecycle::{Change, Glimpse, Guard, Hold, Stage, Standing, Status, Term},
     result_code::{Effect, ResultCode},
     table::{Attributes, DueKind, Expression, Item, Partition, Unreadable, ms, n, s, token},
 };
@@ -164,12 +164,7 @@ fn read(item: &Item) -> Result<Command, Unreadable> {
         let effect = item.maybe("effect", |item, name| item.parsed(name, Effect::parse))?;
         Some(Ended {
             code,
-            // Ended from outside: never claimed means that nothing can have begun.
-            effect: effect.unwrap_or(if standing.attempt == 0 {
-                Effect::None
-            } else {
-                Effect::Unknown
-            }),
+            effect: effect.unwrap_or_else(|| Effect::of_cut_off(&standing)),
             completed_at: item.time("completed_at")?,
             expires_at: Timestamp::from_seconds(item.number("expires_at")?),
         })
@@ -227,9 +222,11 @@ pub(super) fn nominee(item: &Item) -> Result<Nominee, LedgerError> {
         Ok(Nominee {
             key: item_key(item)?,
             status: item.parsed("status", Status::parse)?,
-            queued_at: item.maybe("queued_at", Attributes::time)?,
-            resends: item.number("resends")?,
-            deadline: item.time("deadline")?,
+            seen: Glimpse {
+                queued_at: item.maybe("queued_at", Attributes::time)?,
+                resends: item.number("resends")?,
+                deadline: item.time("deadline")?,
+            },
         })
     };
     read().map_err(|source| unreadable(item, source))

@@ -27,7 +27,7 @@ impl Ledger {
     /// Renders the guard and the changes of a move. Its writer is named here, before the first try: the client library
     /// may repeat the call by itself.
     fn render(&self, id: CommandId, made: &Move, notes: Notes, now: Timestamp) -> Rendered {
-        let writer = writer(made);
+        let writer = made.own_token().unwrap_or_else(new_token);
         let mut expression = Expression::default();
         let condition = item::condition(&made.guard(), &mut expression);
         for change in made.changes(&self.timeouts) {
@@ -173,23 +173,6 @@ impl Ledger {
     }
 }
 
-/// A claim's and a readmission's own token names the write; any other write gets a new one.
-fn writer(made: &Move) -> Token {
-    match made {
-        Move::Claim { hold, .. } => hold.token,
-        Move::Readmit { admission, .. } => *admission,
-        _ => new_token(),
-    }
-}
-
-/// Whether the row still shows this write although somebody has written since: a claim or an admission stays on it.
-fn stands(made: &Move, row: &Item) -> bool {
-    match made {
-        Move::Readmit { admission, .. } => row.get("admission") == Some(&token(*admission)),
-        _ => false,
-    }
-}
-
 fn refused(
     row: Option<Item>,
     made: &Move,
@@ -199,9 +182,10 @@ fn refused(
     let Some(row) = row else {
         return Ok(Outcome::Missing);
     };
-    let own = row.get("writer") == Some(&token(writer));
+    let wrote_last = row.get("writer") == Some(&token(writer));
     let found = item::command(&row)?;
-    Ok(answer(found, own || stands(made, &row), now))
+    let own = made.is_shown_by(&found.standing, wrote_last);
+    Ok(answer(found, own, now))
 }
 
 fn unwritten(id: CommandId, made: &Move, source: Cause) -> LedgerError {

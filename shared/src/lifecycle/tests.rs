@@ -292,3 +292,105 @@ fn moves_have_names_of_their_own() {
     let names: HashSet<&str> = tries(&row, NOON).iter().map(Move::name).collect();
     assert_eq!(names.len(), 10);
 }
+
+#[test]
+fn each_term_holds_where_its_words_say_and_nowhere_else() {
+    let at = |seconds: i64| Timestamp::from_millis(NOON.as_millis() + seconds * 1_000);
+    let token = claim_token(1);
+    let row = Standing {
+        status: Status::Running,
+        never_queued: false,
+        hold: Some(Hold {
+            token,
+            until: at(90),
+        }),
+        stage: Stage(1),
+        resends: 1,
+        queued_at: Some(at(1)),
+        waiting_until: Some(at(50)),
+        deadline: at(300),
+        due: Some(at(70)),
+        ..admitted(Token(7), NOON, &TIMEOUTS)
+    };
+    for (term, holds) in [
+        (Term::StatusIs(Status::Running), true),
+        (Term::StatusIs(Status::Accepted), false),
+        (Term::NeverQueued, false),
+        (Term::AdmissionIs(Token(7)), true),
+        (Term::AdmissionIs(Token(8)), false),
+        (Term::HeldBy(token), true),
+        (Term::HeldBy(claim_token(2)), false),
+        (Term::HoldLapsed(at(89)), false),
+        (Term::HoldLapsed(at(90)), true),
+        (Term::HoldLapsed(at(91)), true),
+        (Term::StageIs(Stage(1)), true),
+        (Term::StageIs(Stage(0)), false),
+        (Term::WaitOver(at(49)), false),
+        (Term::WaitOver(at(50)), true),
+        (Term::WaitOver(at(51)), true),
+        (Term::Unclaimed, true),
+        (Term::ResendsAre(1), true),
+        (Term::ResendsAre(0), false),
+        (Term::DueBy(at(69)), false),
+        (Term::DueBy(at(70)), true),
+        (Term::DueBy(at(71)), true),
+        (Term::DeadlinePassed(at(299)), false),
+        (Term::DeadlinePassed(at(300)), true),
+        (Term::DeadlinePassed(at(301)), true),
+    ] {
+        assert_eq!(term.holds(&row), holds, "{term:?}");
+    }
+    let bare = Standing {
+        never_queued: true,
+        hold: None,
+        queued_at: None,
+        waiting_until: None,
+        due: None,
+        ..row
+    };
+    for (term, holds) in [
+        (Term::NeverQueued, true),
+        (Term::HeldBy(token), false),
+        (Term::HoldLapsed(at(1_000)), false),
+        (Term::WaitOver(at(0)), true),
+        (Term::Unclaimed, false),
+        (Term::DueBy(at(1_000)), false),
+    ] {
+        assert_eq!(term.holds(&bare), holds, "{term:?}");
+    }
+}
+
+#[test]
+fn what_is_admitted_is_looked_at_for_both_sendings_and_then_at_its_deadline() {
+    let timeouts = Timeouts {
+        accepted: Duration::from_secs(300),
+        ..TIMEOUTS
+    };
+    let mut row = admitted(Token(0), NOON, &timeouts);
+    assert_eq!(row.deadline, NOON + Duration::from_secs(300));
+    let mut looks = vec![row.due.expect("it is looked at")];
+    for resends in 0..2 {
+        let (queued_at, deadline) = (NOON, row.deadline);
+        let now = looks[looks.len() - 1];
+        let resend = Move::Resend {
+            resends,
+            queued_at,
+            deadline,
+            now,
+        };
+        assert!(resend.guard().holds(&row), "{row:?}");
+        for change in resend.changes(&timeouts) {
+            change.make(&mut row);
+        }
+        looks.push(row.due.expect("it is looked at"));
+    }
+    let seconds = [75, 180, 300].map(Duration::from_secs);
+    assert_eq!(looks, seconds.map(|after| NOON + after));
+    // A deadline that comes before them is looked at in their place.
+    let short = Timeouts {
+        accepted: Duration::from_secs(60),
+        ..TIMEOUTS
+    };
+    let row = admitted(Token(0), NOON, &short);
+    assert_eq!(row.due, Some(NOON + Duration::from_secs(60)));
+}

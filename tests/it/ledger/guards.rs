@@ -13,7 +13,7 @@ use security_agent::{
     Timestamp,
     command::{Command, LastError, Progress},
     ledger::{Claim, Claimed, Ledger, Nominee, Outcome},
-    lifecycle::{Hold, Move, Stage, Standing, Status, Token, Waits},
+    lifecycle::{Glimpse, Hold, Move, Stage, Standing, Status, Token, Waits},
     result_code::ResultCode,
 };
 use tests::{NOON, TIMEOUTS, TestTable, command, noon};
@@ -179,9 +179,11 @@ impl Call {
                 let nominee = Nominee {
                     key: key.clone(),
                     status: row.status(),
-                    queued_at: Some(queued_at),
-                    resends,
-                    deadline,
+                    seen: Glimpse {
+                        queued_at: Some(queued_at),
+                        resends,
+                        deadline,
+                    },
                 };
                 ledger.resend(&nominee, now).await
             }

@@ -199,7 +199,7 @@ async fn a_message_is_sent_again_when_it_is_due_unclaimed_and_was_not_sent_again
     let resent = async |already: u32| {
         made_from(ANOTHERS, async |ledger, _, row| {
             let mut nominee = nominee(row);
-            nominee.resends += already;
+            nominee.seen.resends += already;
             ledger.resend(&nominee, NOON).await
         })
         .await

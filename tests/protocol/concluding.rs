@@ -1,0 +1,117 @@
+//! How a worker concludes: settle, exhaust, release or continue, then acknowledge or not.
+
+use std::time::Duration;
+
+use security_agent::{
+    lifecycle::{Hold, Move, Waits, is_last_delivery},
+    result_code::ResultCode,
+};
+
+use crate::{
+    canonical::NOW,
+    ledger::{Ending, Heard, first},
+    protocol::{Luck, Protocol},
+    worker::go_on,
+    world::{Delivery, Doing, Worker, World},
+};
+
+/// How long a rate limit lasts.
+const LIMIT: Duration = Duration::from_secs(60);
+
+/// A worker writes down what became of it, or sends the next message.
+pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luck: Luck) {
+    luck.spend(world);
+    let Worker::Works {
+        delivery,
+        hold,
+        doing,
+        again,
+        ..
+    } = world.workers[which]
+    else {
+        return;
+    };
+    if let Doing::SendOn(stage) = doing {
+        if luck != Luck::Fails {
+            world.send(stage);
+        }
+        // Sent or not: the row brings another.
+        return leave(world, which, luck, true);
+    }
+    let (made, ending) = decided(protocol, hold, delivery, doing);
+    if luck == Luck::Fails {
+        return match doing {
+            Doing::GiveUp if matches!(made, Move::Release { .. }) => {
+                leave(world, which, luck, false);
+            }
+            _ => go_on(world, which, Doing::GiveBack),
+        };
+    }
+    let tried = again.unwrap_or_else(|| first(world, made));
+    let heard = protocol.write(world, tried, ending, protocol.by(hold, delivery));
+    if luck.loses(heard, world) {
+        if let Worker::Works { again, .. } = &mut world.workers[which] {
+            *again = Some(tried);
+        }
+        return;
+    }
+    let row = world.row.as_ref().expect("it was claimed");
+    let (stage, has_ended) = (row.standing.stage, row.standing.status.is_terminal());
+    match (tried.made, heard) {
+        (Move::Continue { .. }, Heard::Made) if luck != Luck::Dies => {
+            go_on(world, which, Doing::SendOn(stage));
+        }
+        (Move::Settle { .. } | Move::Exhaust { .. }, Heard::Made) => {
+            leave(world, which, luck, true);
+        }
+        // Fenced: if the command has ended otherwise, the message is done with; if another worker has it, it is that one's.
+        (Move::Settle { .. } | Move::Exhaust { .. }, Heard::Refused) => {
+            leave(world, which, luck, has_ended);
+        }
+        _ => leave(world, which, luck, false),
+    }
+}
+
+/// The write that a worker concludes with.
+fn decided(protocol: &Protocol, hold: Hold, delivery: Delivery, doing: Doing) -> (Move, Ending) {
+    let (holder, now) = (hold.token, NOW);
+    let (receives, most) = (delivery.receives, protocol.scene.max_receives);
+    match doing {
+        Doing::End(code, effect) => {
+            let terminal = code.terminal();
+            (
+                Move::Settle { holder, terminal },
+                Some((code, Some(effect))),
+            )
+        }
+        Doing::GiveUp if is_last_delivery(receives.into(), most.into()) => {
+            let exhaust = Move::Exhaust {
+                holder: Some(holder),
+                stage: delivery.stage,
+                now,
+            };
+            (exhaust, Some((ResultCode::QueueRetriesExhausted, None)))
+        }
+        Doing::HandOn => {
+            let hand_on = Move::Continue {
+                holder,
+                stage: delivery.stage,
+                at: now + LIMIT,
+                waits: Waits::UntilThen,
+                now,
+            };
+            (hand_on, None)
+        }
+        _ => (Move::Release { holder, now }, None),
+    }
+}
+
+/// The delivery is over. Nobody acknowledges it if the worker dies over that.
+fn leave(world: &mut World, which: usize, luck: Luck, done: bool) {
+    if let (Worker::Works { delivery, .. }, true) =
+        (&world.workers[which], done && luck != Luck::Dies)
+    {
+        world.acknowledge(delivery.letter);
+    }
+    world.workers[which] = Worker::Idle;
+}

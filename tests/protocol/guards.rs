@@ -1,0 +1,158 @@
+//! Every term of every alternative of every move's guard, and which of them ever decide.
+
+use std::{
+    collections::BTreeSet,
+    fmt,
+    sync::{Mutex, PoisonError},
+    time::Duration,
+};
+
+use security_agent::{
+    Timestamp,
+    lifecycle::{Guard, Hold, Move, Stage, Standing, Terminal, Token, Waits},
+};
+
+/// One term's place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) struct Spot {
+    pub(crate) made: &'static str,
+    pub(crate) alternative: usize,
+    pub(crate) term: usize,
+}
+
+impl Spot {
+    /// Every place there is.
+    pub(crate) fn all() -> Vec<Self> {
+        let mut spots = Vec::new();
+        for made in samples() {
+            for (alternative, terms) in made.guard().0.iter().enumerate() {
+                spots.extend((0..terms.len()).map(|term| Self {
+                    made: made.name(),
+                    alternative,
+                    term,
+                }));
+            }
+        }
+        spots
+    }
+
+    /// Takes the term away, if this is the move's guard.
+    pub(crate) fn weaken(self, made: &Move, guard: &mut Guard) {
+        if made.name() == self.made
+            && let Some(terms) = guard.0.get_mut(self.alternative)
+        {
+            terms.remove(self.term);
+        }
+    }
+}
+
+impl fmt::Display for Spot {
+    /// As in `claim 2: HoldLapsed`: the second alternative of the guard of `claim`.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut samples = samples().into_iter();
+        let made = samples.find(|made| made.name() == self.made);
+        let guard = made.expect("a move of this name").guard();
+        let term = format!("{:?}", guard.0[self.alternative][self.term]);
+        // Moments and tokens are the sample's own.
+        let term = match term.split_once('(') {
+            Some(("StatusIs", _)) | None => term.as_str(),
+            Some((name, _)) => name,
+        };
+        let Self {
+            made, alternative, ..
+        } = self;
+        write!(f, "{made} {}: {term}", alternative + 1)
+    }
+}
+
+/// One of each move, with as many alternatives as it can have.
+fn samples() -> [Move; 10] {
+    let (now, token, stage) = (Timestamp::from_seconds(0), Token(0), Stage(0));
+    let hold = Hold { token, until: now };
+    [
+        Move::FailAdmission { admission: token },
+        Move::Readmit {
+            admission: token,
+            now,
+        },
+        Move::Resend {
+            resends: 0,
+            queued_at: now,
+            deadline: now,
+            now,
+        },
+        Move::Claim { hold, stage, now },
+        Move::Report { hold, now },
+        Move::Continue {
+            holder: token,
+            stage,
+            at: now + Duration::from_secs(60),
+            waits: Waits::No,
+            now,
+        },
+        Move::Release { holder: token, now },
+        Move::Settle {
+            holder: token,
+            terminal: Terminal::Succeeded,
+        },
+        Move::Exhaust {
+            holder: Some(token),
+            stage,
+            now,
+        },
+        Move::Stall { now },
+    ]
+}
+
+/// One alternative's place: the move's name, and which of its alternatives.
+pub(crate) type Alternative = (&'static str, usize);
+
+/// What has ever decided by itself.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deciding {
+    /// Terms without which a write would have been let through.
+    pub(crate) terms: BTreeSet<Spot>,
+    /// Alternatives without which a write would have been refused.
+    pub(crate) alternatives: BTreeSet<Alternative>,
+}
+
+/// Takes note of that, on however many threads.
+#[derive(Debug, Default)]
+pub(crate) struct Decided {
+    seen: Mutex<Deciding>,
+}
+
+impl Decided {
+    /// Takes note of a write that is tried on this row.
+    pub(crate) fn note(&self, made: &Move, row: &Standing) {
+        let guard = made.guard();
+        let open: Vec<usize> = (0..guard.0.len())
+            .filter(|alternative| guard.0[*alternative].iter().all(|term| term.holds(row)))
+            .collect();
+        let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        match open[..] {
+            [] => {
+                for (alternative, terms) in guard.0.iter().enumerate() {
+                    let mut closed = (0..terms.len()).filter(|term| !terms[*term].holds(row));
+                    if let (Some(term), None) = (closed.next(), closed.next()) {
+                        seen.terms.insert(Spot {
+                            made: made.name(),
+                            alternative,
+                            term,
+                        });
+                    }
+                }
+            }
+            [alternative] => {
+                seen.alternatives.insert((made.name(), alternative));
+            }
+            _ => {}
+        }
+    }
+
+    /// What has decided so far.
+    pub(crate) fn all(&self) -> Deciding {
+        let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
+        seen.clone()
+    }
+}

@@ -1,0 +1,119 @@
+//! The ledger of the model: one row. What a guard lets through, what a move changes, and whether a refused write was our
+//! own, is `lifecycle`'s to say.
+
+use security_agent::{
+    lifecycle::{Move, Token, admitted},
+    result_code::{Effect, ResultCode},
+};
+
+use crate::{
+    canonical::NOW,
+    promises::{self, By},
+    protocol::Protocol,
+    scene::Lack,
+    world::{Row, Try, Witnessed, World},
+};
+
+/// What a writer hears.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Heard {
+    /// The move was made, now or by an earlier try.
+    Made,
+    /// The row does not allow it.
+    Refused,
+}
+
+/// How a command ends. Without an effect, the row tells it.
+pub(crate) type Ending = Option<(ResultCode, Option<Effect>)>;
+
+/// A write before its first try: it is named now.
+pub(crate) fn first(world: &World, made: Move) -> Try {
+    let writer = made.own_token().unwrap_or_else(|| world.new_token());
+    Try { made, writer }
+}
+
+impl Protocol {
+    /// Writes the row and its key's record, or neither: a record that names another command stands in the way.
+    pub(crate) fn admit(&self, world: &mut World, id: Token) -> Heard {
+        if let Some(row) = &world.row {
+            return if row.id == id && self.lack != Lack::OwnWrites {
+                Heard::Made
+            } else {
+                Heard::Refused
+            };
+        }
+        let now = NOW;
+        world.row = Some(Row {
+            standing: admitted(id, now, &self.scene.timeouts),
+            id,
+            writer: Some(id),
+            ended: None,
+            witnessed: Witnessed::queued(now),
+        });
+        Heard::Made
+    }
+
+    /// Tries a write, the first time or again.
+    pub(crate) fn write(&self, world: &mut World, tried: Try, ending: Ending, by: By) -> Heard {
+        let Try { made, writer } = tried;
+        let now = NOW;
+        let row = world.row.as_mut().expect("who writes has heard of the row");
+        self.decided.note(&made, &row.standing);
+        let wrote_last = row.writer == Some(writer);
+        if !self.lack.guard(&made).holds(&row.standing) {
+            let own = made.is_shown_by(&row.standing, wrote_last);
+            return if own && self.lack != Lack::OwnWrites {
+                Heard::Made
+            } else {
+                Heard::Refused
+            };
+        }
+        let before = row.clone();
+        for change in made.changes(&self.scene.timeouts) {
+            change.make(&mut row.standing);
+        }
+        row.writer = Some(writer);
+        row.ended = match ending {
+            Some((code, effect)) => {
+                let effect = effect.unwrap_or_else(|| self.of_cut_off(row));
+                Some((code, effect))
+            }
+            None => row.ended.filter(|_| row.standing.status.is_terminal()),
+        };
+        witness(&mut row.witnessed, &made);
+        let broken = promises::of_write(&before, &made, by, wrote_last, row, now);
+        world.broken = world.broken.or(broken);
+        Heard::Made
+    }
+
+    fn of_cut_off(&self, row: &Row) -> Effect {
+        match self.lack {
+            Lack::Doubt => Effect::None,
+            _ => Effect::of_cut_off(&row.standing),
+        }
+    }
+}
+
+/// A write that is repeated bears the moment of its first try.
+fn witness(seen: &mut Witnessed, made: &Move) {
+    match *made {
+        Move::Readmit { now, .. } => *seen = Witnessed::queued(now),
+        Move::Claim { hold, now, .. } => {
+            seen.claim = Some(hold);
+            seen.claimed = true;
+            seen.progressed = now;
+        }
+        Move::Report { now, .. } => seen.progressed = now,
+        Move::Continue { at, .. } => {
+            *seen = Witnessed {
+                sent: seen.sent,
+                ..Witnessed::queued(at)
+            };
+        }
+        Move::Resend { .. } => seen.resent += 1,
+        Move::Release { .. } | Move::Settle { .. } | Move::Exhaust { .. } | Move::Stall { .. } => {
+            seen.claim = None;
+        }
+        Move::FailAdmission { .. } => {}
+    }
+}

@@ -1,0 +1,150 @@
+//! What the protocol promises, beside what stateright is asked for by name in `protocol`.
+
+use security_agent::{
+    Timestamp,
+    lifecycle::{Move, RESEND_AFTER, Stage, Status, Timeouts, Token},
+    result_code::{Effect, ResultCode},
+};
+
+use crate::world::{Row, World};
+
+/// A promise, as a counterexample names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub(crate) enum Promise {
+    /// No claim is given while another is live.
+    OneLiveClaim,
+    /// Nobody moves a command under another worker's live claim, nor with a claim that another has taken over.
+    ClaimsFence,
+    /// A terminal outcome never changes; readmission of what was never queued excepted.
+    OutcomeStays,
+    /// Nothing else is written to a row that has ended: it has left the reconciler's index for good.
+    EndedIsLeft,
+    /// The effect happens at most once.
+    OneEffect,
+    /// It happened exactly once if the command `succeeded`, and what the command says of it is not wrong.
+    EffectAsTold,
+    /// A message of an earlier stage moves nothing.
+    StagesInOrder,
+    /// A command that waits for a rate limit is not claimed before that.
+    WaitsAreKept,
+    /// A message is sent again at most twice.
+    FewResends,
+    /// And not before about 75 s have passed since it was due.
+    ResendsAreLate,
+    /// And only while nobody has claimed it.
+    ResendsAreUnclaimed,
+    /// A command fails as stalled only if nothing got on for its whole timeout.
+    StallsAreLate,
+    /// A command whose message is known to be queued does not fail as never queued.
+    QueuedIsQueued,
+    /// A write that is repeated counts once.
+    WritesCountOnce,
+    /// Every accepted command ends.
+    EveryCommandEnds,
+    /// Answers that are lost and asked for again do no harm by themselves: the command succeeds.
+    LostAnswersCostNothing,
+}
+
+/// Who writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct By {
+    /// The claim of the worker that writes; `None` if it is none, or has none yet.
+    pub(crate) claim: Option<Token>,
+    /// The stage of the message that brings it.
+    pub(crate) stage: Option<Stage>,
+    pub(crate) timeouts: Timeouts,
+}
+
+/// The promise that a write breaks which the guard has let through.
+pub(crate) fn of_write(
+    before: &Row,
+    made: &Move,
+    by: By,
+    wrote_last: bool,
+    after: &Row,
+    now: Timestamp,
+) -> Option<Promise> {
+    let (seen, was) = (&before.witnessed, &before.standing);
+    let live = seen.claim.filter(|claim| claim.until > now);
+    let others = live.filter(|claim| Some(claim.token) != by.claim);
+    // With a claim that is another's by now nothing moves; without any, who has the message may still exhaust.
+    let is_anothers = |own| seen.claim.is_some_and(|claim| claim.token != own);
+    let fenced = by.claim.is_some_and(is_anothers) && !matches!(made, Move::Exhaust { .. });
+    let queued = match made {
+        Move::Claim { .. } | Move::Exhaust { .. } => by.stage,
+        _ => None,
+    };
+    let timeout = match was.status {
+        Status::Accepted => by.timeouts.accepted,
+        _ => by.timeouts.running,
+    };
+    let resend = matches!(made, Move::Resend { .. });
+    let broken = [
+        (
+            was.status.is_terminal() && before.ended != after.ended && !readmits(before, made),
+            Promise::OutcomeStays,
+        ),
+        (
+            was.status.is_terminal() && !readmits(before, made),
+            Promise::EndedIsLeft,
+        ),
+        (
+            matches!(made, Move::Claim { .. }) && live.is_some(),
+            Promise::OneLiveClaim,
+        ),
+        (others.is_some() || fenced, Promise::ClaimsFence),
+        (
+            queued.is_some_and(|stage| stage < was.stage) && by.claim.is_none(),
+            Promise::StagesInOrder,
+        ),
+        (
+            matches!(made, Move::Claim { .. })
+                && was.waiting_until.is_some_and(|until| until > now),
+            Promise::WaitsAreKept,
+        ),
+        (
+            resend && usize::from(seen.resent) >= RESEND_AFTER.len(),
+            Promise::FewResends,
+        ),
+        (
+            resend && now < seen.queued + RESEND_AFTER[0],
+            Promise::ResendsAreLate,
+        ),
+        (resend && seen.claimed, Promise::ResendsAreUnclaimed),
+        (
+            matches!(made, Move::Stall { .. }) && now < seen.progressed + timeout,
+            Promise::StallsAreLate,
+        ),
+        (
+            matches!(made, Move::FailAdmission { .. }) && seen.sent,
+            Promise::QueuedIsQueued,
+        ),
+        (
+            wrote_last && before.standing != after.standing,
+            Promise::WritesCountOnce,
+        ),
+    ];
+    let broken = broken.into_iter().find(|(broken, _)| *broken);
+    broken.map(|(_, promise)| promise)
+}
+
+fn readmits(before: &Row, made: &Move) -> bool {
+    let never_queued = |(code, _)| code == ResultCode::QueueAdmissionFailed;
+    matches!(made, Move::Readmit { .. }) && before.ended.is_some_and(never_queued)
+}
+
+/// The promise that a state breaks.
+pub(crate) fn of_state(world: &World) -> Option<Promise> {
+    if world.effects > 1 {
+        return Some(Promise::OneEffect);
+    }
+    let (code, effect) = world.ended()?;
+    let once = world.effects == 1;
+    let told = match effect {
+        Effect::None => !once,
+        Effect::Applied => once,
+        Effect::Unknown => true,
+    };
+    let succeeded = code == ResultCode::FindingDismissed;
+    (!told || succeeded && !once).then_some(Promise::EffectAsTold)
+}
