@@ -183,8 +183,8 @@ pub enum Term {
     StageIs(Stage),
     /// No wait is on, or it is over.
     WaitOver(Timestamp),
-    /// A message is due in the queue that nobody has claimed.
-    Unclaimed,
+    /// A message is due in the queue since then that nobody has claimed.
+    QueuedSince(Timestamp),
     /// The message was sent again exactly so often.
     ResendsAre(u32),
     /// The reconciler's moment has come.
@@ -204,7 +204,7 @@ impl Term {
             Self::HoldLapsed(now) => row.hold.is_some_and(|hold| hold.until <= now),
             Self::StageIs(stage) => row.stage == stage,
             Self::WaitOver(now) => row.waiting_until.is_none_or(|until| until <= now),
-            Self::Unclaimed => row.queued_at.is_some(),
+            Self::QueuedSince(at) => row.queued_at == Some(at),
             Self::ResendsAre(count) => row.resends == count,
             Self::DueBy(now) => row.due.is_some_and(|due| due <= now),
             Self::DeadlinePassed(now) => row.deadline <= now,
@@ -383,17 +383,23 @@ impl Move {
                 vec![vec![StatusIs(Accepted), AdmissionIs(admission)]]
             }
             Self::Readmit { .. } => vec![vec![StatusIs(Failed), NeverQueued]],
-            // `ResendsAre` lets one of two overlapping reconcilers through.
-            Self::Resend { resends, now, .. } => vec![
+            // `ResendsAre` lets one of two overlapping reconcilers through. An index that lags may have shown a message
+            // before the one that waits now: `QueuedSince`.
+            Self::Resend {
+                resends,
+                queued_at,
+                now,
+                ..
+            } => vec![
                 vec![
                     StatusIs(Accepted),
-                    Unclaimed,
+                    QueuedSince(queued_at),
                     ResendsAre(resends),
                     DueBy(now),
                 ],
                 vec![
                     StatusIs(Running),
-                    Unclaimed,
+                    QueuedSince(queued_at),
                     HoldLapsed(now),
                     ResendsAre(resends),
                     DueBy(now),

@@ -27,12 +27,13 @@ use scene::{Lack, Scene};
 const PAGE: &str = include_str!("../../docs/model.md");
 
 /// Terms that never decide: others of the guard imply them. docs/model.md says why.
-const IMPLIED: [&str; 7] = [
+const IMPLIED: [&str; 8] = [
     "readmit 1: StatusIs(Failed)",
     "resend 1: StatusIs(Accepted)",
-    "resend 1: Unclaimed",
+    "resend 1: DueBy",
     "resend 2: StatusIs(Running)",
     "resend 2: HoldLapsed",
+    "resend 2: DueBy",
     "claim 1: StageIs",
     "exhaust 1: StageIs",
 ];

@@ -29,7 +29,7 @@ pub(crate) enum Promise {
     WaitsAreKept,
     /// A message is sent again at most twice.
     FewResends,
-    /// And not before about 75 s have passed since it was due.
+    /// And not before 75 s and 180 s have passed since it was due.
     ResendsAreLate,
     /// And only while nobody has claimed it.
     ResendsAreUnclaimed,
@@ -79,6 +79,7 @@ pub(crate) fn of_write(
         _ => by.timeouts.running,
     };
     let resend = matches!(made, Move::Resend { .. });
+    let due_again = RESEND_AFTER.get(usize::from(seen.resent));
     let broken = [
         (
             was.status.is_terminal() && before.ended != after.ended && !readmits(before, made),
@@ -102,12 +103,9 @@ pub(crate) fn of_write(
                 && was.waiting_until.is_some_and(|until| until > now),
             Promise::WaitsAreKept,
         ),
+        (resend && due_again.is_none(), Promise::FewResends),
         (
-            resend && usize::from(seen.resent) >= RESEND_AFTER.len(),
-            Promise::FewResends,
-        ),
-        (
-            resend && now < seen.queued + RESEND_AFTER[0],
+            resend && due_again.is_some_and(|after| now < seen.queued + *after),
             Promise::ResendsAreLate,
         ),
         (resend && seen.claimed, Promise::ResendsAreUnclaimed),

@@ -260,7 +260,7 @@ fn render(term: Term, e: &mut Expression) -> String {
                 e.compare("waiting_until", "<=", ms(now))
             )
         }
-        Term::Unclaimed => format!("attribute_exists({})", e.name("queued_at")),
+        Term::QueuedSince(at) => e.compare("queued_at", "=", ms(at)),
         Term::ResendsAre(count) => e.compare("resends", "=", n(count)),
         Term::DueBy(now) => e.compare("due_at", "<=", ms(now)),
         Term::DeadlinePassed(now) => e.compare("deadline", "<=", ms(now)),

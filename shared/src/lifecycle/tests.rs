@@ -328,7 +328,8 @@ fn each_term_holds_where_its_words_say_and_nowhere_else() {
         (Term::WaitOver(at(49)), false),
         (Term::WaitOver(at(50)), true),
         (Term::WaitOver(at(51)), true),
-        (Term::Unclaimed, true),
+        (Term::QueuedSince(at(1)), true),
+        (Term::QueuedSince(at(2)), false),
         (Term::ResendsAre(1), true),
         (Term::ResendsAre(0), false),
         (Term::DueBy(at(69)), false),
@@ -353,7 +354,7 @@ fn each_term_holds_where_its_words_say_and_nowhere_else() {
         (Term::HeldBy(token), false),
         (Term::HoldLapsed(at(1_000)), false),
         (Term::WaitOver(at(0)), true),
-        (Term::Unclaimed, false),
+        (Term::QueuedSince(at(1)), false),
         (Term::DueBy(at(1_000)), false),
     ] {
         assert_eq!(term.holds(&bare), holds, "{term:?}");

@@ -1,5 +1,7 @@
 //! Each move from each standing: made where the specification says so, and refused, with the row untouched, elsewhere.
 
+use std::time::Duration;
+
 use security_agent::{
     command::{Command, LastError, Progress},
     ledger::{Claim, Claimed, Ledger, LedgerError, Outcome},
@@ -196,16 +198,25 @@ async fn a_command_stalls_past_its_deadline_unless_a_worker_is_at_it() {
 
 #[tokio::test]
 async fn a_message_is_sent_again_when_it_is_due_unclaimed_and_was_not_sent_again_since() {
-    let resent = async |already: u32| {
+    let resent = async |already: u32, earlier: Duration| {
         made_from(ANOTHERS, async |ledger, _, row| {
             let mut nominee = nominee(row);
             nominee.seen.resends += already;
+            nominee.seen.queued_at = nominee.seen.queued_at.map(|at| at - earlier);
             ledger.resend(&nominee, NOON).await
         })
         .await
     };
-    assert_eq!(resent(0).await, [&ACCEPTED[..], &HANDED_ON[..1]].concat());
-    assert_eq!(resent(1).await, [""; 0], "another reconciler was quicker");
+    let now = Duration::ZERO;
+    let sent = [&ACCEPTED[..], &HANDED_ON[..1]].concat();
+    assert_eq!(resent(0, now).await, sent);
+    assert_eq!(
+        resent(1, now).await,
+        [""; 0],
+        "another reconciler was quicker"
+    );
+    let earlier = Duration::from_secs(75);
+    assert_eq!(resent(0, earlier).await, [""; 0], "another message is due");
 }
 
 #[tokio::test]
