@@ -178,3 +178,11 @@ fn the_last_delivery_is_the_one_that_the_queue_permits_last() {
     assert!(is_last_delivery(5, 5));
     assert!(is_last_delivery(6, 5));
 }
+
+#[test]
+fn a_token_is_shown_as_rows_spell_it() {
+    assert_eq!(
+        format!("{:?}", Token(0xa07e4)),
+        "000000000000000000000000000a07e4"
+    );
+}
