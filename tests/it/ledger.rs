@@ -2,6 +2,7 @@
 
 mod admission;
 mod guards;
+mod notes;
 mod raced;
 mod reading;
 mod repeated;

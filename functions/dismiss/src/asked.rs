@@ -121,3 +121,6 @@ const fn ends(code: ResultCode, effect: Effect, error: Option<LastError>) -> Jud
         error,
     }
 }
+
+#[cfg(test)]
+mod tests;
