@@ -75,6 +75,12 @@ async fn fault_02_a_command_whose_api_died_before_sending_is_sent_again_or_stall
     assert_eq!(scene.stack.reconcile().await["stalled"], 1);
     let stalled = scene.ada.ends_as(key.id, "COMMAND_STALLED").await;
     assert_eq!(stalled["effect"], "none");
+    let told = scene
+        .stack
+        .logged("the command's deadline has passed; it has failed");
+    assert_eq!(told[0]["command.type_name"], "sync", "{told:?}");
+    assert_eq!(told[0]["previous_status"], "accepted", "{told:?}");
+    assert!(told[0]["age_ms"].is_u64() && told[0]["owner"].is_string());
     scene.holds().await;
 }
 

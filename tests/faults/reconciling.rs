@@ -57,6 +57,7 @@ async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
     let unsent = scene.stack.backstage.admit(scene.ada.owner()).await;
     let stalled = scene.stack.backstage.admit(scene.ada.owner()).await;
     scene.stack.backstage.let_pass(&unsent, &["due_at"]).await;
+    scene.stack.backstage.claim_and_die(&stalled).await;
     scene
         .stack
         .backstage
@@ -86,6 +87,10 @@ async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
     scene.stack.heal().await;
     scene.ada.ends_as(unsent.id, "SYNC_COMPLETED").await;
     scene.ada.ends_as(stalled.id, "COMMAND_STALLED").await;
+    let told = scene
+        .stack
+        .logged("the command's deadline has passed; it has failed");
+    assert_eq!(told[0]["previous_status"], "running", "{told:?}");
     eventually("the scheduled sync ends", async || {
         scene.stack.logged("a scheduled sync has ended").len() == 1
     })
@@ -115,6 +120,10 @@ async fn fault_22_a_message_that_no_worker_ever_takes_up_fails_its_command_witho
         scene.stack.depth("SyncDeadLetterQueue").await == 0
     })
     .await;
+    let told = scene
+        .stack
+        .logged("no delivery is left; the command has failed");
+    assert_eq!(told[0]["previous_status"], "accepted", "{told:?}");
     scene.holds().await;
 }
 

@@ -286,3 +286,36 @@ fn log_settled(command: &Command) {
         "no delivery is left; the command has failed"
     );
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_way_is_counted_apart() {
+        let all = [
+            Dealt::Settled,
+            Dealt::Late,
+            Dealt::Superseded,
+            Dealt::Held,
+            Dealt::Recurring,
+            Dealt::Malformed,
+            Dealt::Failed,
+        ];
+        for (place, dealt) in all.into_iter().enumerate() {
+            let counts = Counts::default().and(dealt).and(dealt);
+            let counts = [
+                counts.settled,
+                counts.late,
+                counts.superseded,
+                counts.held,
+                counts.recurring,
+                counts.malformed,
+                counts.failed,
+            ];
+            let mut expected = [0; 7];
+            expected[place] = 2;
+            assert_eq!(counts, expected, "{dealt:?}");
+        }
+    }
+}
