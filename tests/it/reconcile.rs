@@ -153,6 +153,26 @@ async fn each_standing_gets_what_it_needs() {
 }
 
 #[tokio::test]
+async fn what_the_index_shows_too_early_is_left_alone_and_counted() {
+    let scene = Scene::set(|| NOON).await;
+    let early = Standing {
+        resends: 2,
+        due: Some(noon(-1)),
+        ..standing("accepted")
+    };
+    let row = scene.table.seed(early).await;
+    let report = scene.run().await;
+    let expected = Report {
+        nominated: 1,
+        raced: 1,
+        ..Report::default()
+    };
+    assert_eq!(report, expected);
+    assert_eq!(scene.stored(&row.key).await, row);
+    assert_eq!(scene.queues.bodies(&scene.sync).await, [""; 0]);
+}
+
+#[tokio::test]
 async fn a_message_is_sent_again_twice_and_then_the_command_fails() {
     let scene = Scene::set(|| noon(0)).await;
     let at = |seconds: i64| Reconciler {
