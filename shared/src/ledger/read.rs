@@ -23,6 +23,9 @@ pub struct HistoryPage {
     pub next: Option<HistoryPosition>,
 }
 
+/// How many active commands are listed at most.
+const ACTIVE: i32 = 1_000;
+
 impl Ledger {
     /// One command, strongly consistent. One read.
     pub async fn read(
@@ -77,7 +80,7 @@ impl Ledger {
         Ok(asked.iter().filter_map(|id| found.remove(id)).collect())
     }
 
-    /// The owner's commands that have not ended, newest first, at most 1,000. Strongly consistent; costs as much as
+    /// The owner's commands that have not ended, newest first, the newest 1,000 at most. Strongly consistent; costs as much as
     /// there are active commands, however long the history.
     pub async fn active(&self, owner: &Owner, now: Timestamp) -> Result<Vec<Command>, LedgerError> {
         let mut ids: Vec<CommandId> = Vec::new();
@@ -93,6 +96,7 @@ impl Ledger {
                 .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", Partition::Commands.of(owner))
                 .scan_index_forward(false)
+                .limit(ACTIVE - ids.len() as i32)
                 .set_exclusive_start_key(from)
                 .send()
                 .await
@@ -103,7 +107,7 @@ impl Ledger {
                     .filter_map(|item| item.text("sk").ok()?.parse::<CommandId>().ok()),
             );
             from = page.last_evaluated_key;
-            if from.is_none() || ids.len() >= 1_000 {
+            if from.is_none() || ids.len() >= ACTIVE as usize {
                 break;
             }
         }

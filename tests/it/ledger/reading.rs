@@ -9,7 +9,7 @@ use security_agent::{
     table::DueKind,
 };
 use tests::{
-    Fault, Holder, NOON, TIMEOUTS, TestTable, command, key_in_shard, noon, owner, standings,
+    Fault, Holder, NOON, TIMEOUTS, TestTable, command, key_in_shard, noon, owner, row, standings,
     sync_of,
 };
 
@@ -125,6 +125,27 @@ async fn nobody_reads_what_is_anothers() {
     assert!(read.expect("the table answers").is_empty());
     let history = ledger.history(&stranger, 10, None, NOON).await;
     assert!(history.expect("the table answers").commands.is_empty());
+}
+
+#[tokio::test]
+async fn of_very_many_active_commands_the_newest_thousand_are_listed() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let (_, accepted) = standings(Holder::Another).swap_remove(0);
+    let commands: Vec<Command> = (0..1_010)
+        .map(|place| Command {
+            key: CommandKey {
+                owner: owner.clone(),
+                id: CommandId::new(noon(place)),
+            },
+            ..command(owner.clone(), accepted.clone())
+        })
+        .collect();
+    let rows: Vec<_> = commands.iter().map(row).collect();
+    table.put_all(&rows).await;
+    let active = table.ledger().active(&owner, NOON).await;
+    let active = active.expect("the table answers");
+    assert_eq!(ids(&active), ids(commands[10..].iter().rev()));
 }
 
 #[tokio::test]
