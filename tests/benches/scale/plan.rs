@@ -323,7 +323,8 @@ fn dollars(steps: &[Step]) {
             month(&gib_seconds),
             13.3334,
         ),
-        ("Logs, GB", month(&|step| invocations(step) * 1.0), 0.50),
+        // One KB an invocation.
+        ("Logs, GB", month(&invocations), 0.50),
     ];
     let mut total = 0.0;
     let mut lines: Vec<[String; 4]> = lines

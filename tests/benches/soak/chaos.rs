@@ -148,14 +148,8 @@ impl Reign<'_> {
         let long = rng.u32(..4) == 0;
         let still = Duration::from_millis(rng.u64(if long { LONG_FREEZE_MS } else { 500..8_000 }));
         if Stack::signal(pid, "STOP") {
-            let kind = if long {
-                "for longer than a claim"
-            } else {
-                "for some seconds"
-            };
-            self.soak
-                .tally
-                .fault(format!("SIGSTOP of a function's process {kind}"));
+            let kind = format!("SIGSTOP of a function's process {}", told(long));
+            self.soak.tally.fault(kind);
             self.frozen.spawn(async move {
                 sleep(still).await;
                 // It may have been killed meanwhile.
@@ -170,14 +164,8 @@ impl Reign<'_> {
         let still = Duration::from_millis(rng.u64(if long { LONG_FREEZE_MS } else { 500..5_000 }));
         let pid = self.host.pid();
         if Stack::signal(pid, "STOP") {
-            let kind = if long {
-                "for longer than a claim"
-            } else {
-                "for some seconds"
-            };
-            self.soak
-                .tally
-                .fault(format!("SIGSTOP of the stack {kind}"));
+            let kind = format!("SIGSTOP of the stack {}", told(long));
+            self.soak.tally.fault(kind);
             sleep(still).await;
             let _ = Stack::signal(pid, "CONT");
         }
@@ -220,5 +208,14 @@ impl Reign<'_> {
             .send(queue, "nobody can read this")
             .await;
         self.soak.tally.fault("a message that nobody can read");
+    }
+}
+
+/// For how long something stands still, in words.
+const fn told(long: bool) -> &'static str {
+    if long {
+        "for longer than a claim"
+    } else {
+        "for some seconds"
     }
 }
