@@ -12,7 +12,7 @@ use crate::{
     Timestamp,
     analyses::{Analyses, AnalysesError, Beginning, Begun},
     analysis::BegunBy,
-    command::{Action, Actor, AnalysisOptions, Command, Origin},
+    command::{Action, Actor, AnalysisOptions, Command, CommandType, Origin, PausedCommands},
     finding::{FindingId, FindingStatus, Severity},
     findings::{Findings, FindingsError},
     ledger::{Ledger, NewCommand},
@@ -44,6 +44,8 @@ pub struct Automation {
     pub sender: Sender,
     /// Where launches of analyses are queued.
     pub queue: QueueUrl,
+    /// What must not start by itself for now, either.
+    pub paused: PausedCommands,
 }
 
 /// Automation stopped half-way. Repeating the call is safe.
@@ -63,6 +65,10 @@ pub enum AutomationError {
 impl Automation {
     /// Begins as many analyses as there are findings that wait and slots that are free. Gives how many that were.
     pub async fn advance(&self, owner: &Owner, now: Timestamp) -> Result<usize, AutomationError> {
+        // A note that there is more to do stays until analyses may start again.
+        if self.paused.contain(CommandType::StartAnalysis) {
+            return Ok(0);
+        }
         let record = self.owners.read(owner).await?;
         let begun = self.begin_all(owner, &record, now).await?;
         if begun > 0 {

@@ -1,6 +1,6 @@
 //! A command: what was asked, by whom for what, and what became of it.
 
-use std::{fmt, str::FromStr};
+use std::{collections::BTreeSet, fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -117,14 +117,79 @@ pub struct AnalysisOptions {
     pub restart_active: bool,
 }
 
+/// What kind of thing a command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum CommandType {
+    /// Refresh findings.
+    Sync,
+    /// Dismiss a finding's alert.
+    DismissFinding,
+    /// Launch an analysis.
+    StartAnalysis,
+}
+
+impl CommandType {
+    /// Every type there is.
+    pub const ALL: [Self; 3] = [Self::Sync, Self::DismissFinding, Self::StartAnalysis];
+
+    /// The stable name.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Sync => "sync",
+            Self::DismissFinding => "dismiss_finding",
+            Self::StartAnalysis => "start_analysis",
+        }
+    }
+}
+
+/// The types of which no command is admitted for now. What was admitted before is still done.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PausedCommands(BTreeSet<CommandType>);
+
+impl PausedCommands {
+    /// Whether commands of this type must wait.
+    pub fn contain(&self, command: CommandType) -> bool {
+        self.0.contains(&command)
+    }
+}
+
+/// Not a list of command types.
+#[derive(Debug, thiserror::Error)]
+#[error(
+    "{0:?} is no command type: sync, dismiss_finding and start_analysis are, separated by commas"
+)]
+pub struct NoCommandType(String);
+
+impl FromStr for PausedCommands {
+    type Err = NoCommandType;
+
+    /// Names separated by commas; nothing is paused by an empty text.
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        let names = text.split(',').filter(|_| !text.is_empty());
+        names
+            .map(|name| {
+                let mut all = CommandType::ALL.into_iter();
+                all.find(|one| one.as_str() == name)
+                    .ok_or_else(|| NoCommandType(name.to_owned()))
+            })
+            .collect::<Result<_, _>>()
+            .map(Self)
+    }
+}
+
 impl Action {
+    /// The command's type.
+    pub const fn command_type(&self) -> CommandType {
+        match self {
+            Self::Sync { .. } => CommandType::Sync,
+            Self::DismissFinding { .. } => CommandType::DismissFinding,
+            Self::StartAnalysis { .. } => CommandType::StartAnalysis,
+        }
+    }
+
     /// The stable name of the command's type.
     pub const fn type_name(&self) -> &'static str {
-        match self {
-            Self::Sync { .. } => "sync",
-            Self::DismissFinding { .. } => "dismiss_finding",
-            Self::StartAnalysis { .. } => "start_analysis",
-        }
+        self.command_type().as_str()
     }
 
     /// The finding that it is about.

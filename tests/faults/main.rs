@@ -15,6 +15,7 @@ mod erasure;
 mod github;
 mod isolation;
 mod messages;
+mod operating;
 mod oracle;
 mod power;
 mod reconciling;

@@ -11,7 +11,7 @@ use security_agent::{
     analysis::BegunBy,
     audit::{Audit, AuditAction, AuditEvent},
     capability::{Capabilities, Capability},
-    command::CommandId,
+    command::{CommandId, PausedCommands},
     erasure::Erasures,
     finding::{FindingId, FindingStatus, Severity},
     findings::Arrival,
@@ -112,6 +112,7 @@ impl Scene {
             callback_queue: queues.callback.clone(),
             erase_queue: queues.erase.clone(),
             capabilities: Capabilities::new(secrets.clone(), name(CALLBACK_KEYS)),
+            paused: PausedCommands::default(),
             cursors: Cursors::new(secrets.clone(), name(CURSOR_KEY)),
         };
         let mut scene = Self {

@@ -55,7 +55,7 @@ def play(report: Report, workspace: Path, binaries: Path) -> None:
     report.note(f"logs are in {logs}")
     with (
         tempfile.TemporaryDirectory(prefix="ministack-", dir=workspace / "target") as folder,
-        issuer.serve(AUDIENCE) as tokens,
+        issuer.serve(AUDIENCE, f"{deployment.READ} {deployment.WRITE}") as tokens,
         processes.ministack(folder, logs) as emulator,
         processes.simulators(binaries / "simulators", workspace / DATASET, emulator, folder, logs) as simulators,
     ):
@@ -117,7 +117,7 @@ def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
     """The authorizer checks signature, issuer, audience and time."""
     sub, issuer = "somebody", stack.issuer
     tokens = {
-        "signed by somebody else": Issuer(issuer.url, AUDIENCE).token(sub=sub),
+        "signed by somebody else": Issuer(issuer.url, AUDIENCE, issuer.scope).token(sub=sub),
         "of another issuer": issuer.token(sub=sub, iss="https://other.invalid/"),
         "for another audience": issuer.token(sub=sub, aud="other"),
         "that has expired": issuer.token(sub=sub, exp=int(time.time()) - 60),
@@ -125,6 +125,9 @@ def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
     for what, token in tokens.items():
         answer = stack.stranger(token).call("GET", "/v1/owners/me/commands")
         report.equal(f"a token {what} is refused", answer.status, 401)
+    reader = stack.stranger(issuer.token(sub=sub, scope=deployment.READ))
+    looked, changed = reader.call("GET", "/v1/owners/me/commands"), reader.call("DELETE", "/v1/owners/me")
+    report.equal("a token that may only read sees, and changes nothing", (looked.status, changed.status), (200, 403))
 
 
 def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) -> None:

@@ -24,6 +24,8 @@ from report import Broken
 
 STACK = "security-agent"
 BUCKET = "artifacts"
+# The scopes of tokens.
+READ, WRITE = "security-agent:read", "security-agent:write"
 CODE = re.compile(r"CodeUri: functions/(\S+)")
 # ministack has no certificates where Amazon Linux has them, and the functions end if there are none.
 CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
@@ -137,6 +139,8 @@ def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
         "Architecture": {"aarch64": "arm64"}.get(platform.machine(), platform.machine()),
         "TokenIssuer": issuer.url,
         "TokenAudience": issuer.audience,
+        "TokenReadScope": READ,
+        "TokenWriteScope": WRITE,
         "GithubApiUrl": simulators["githubUrl"],
         "GithubAppId": str(simulators["githubAppId"]),
         "AgentUrl": simulators["agentUrl"],
@@ -164,10 +168,11 @@ def open_routes(deployment: Deployment, parameters: dict[str, str]) -> None:
         authorizers[name] = {"AuthorizationType": "JWT", "AuthorizerId": created["AuthorizerId"]}
     for path, methods in definition["paths"].items():
         for method, operation in methods.items():
-            open_route(deployment, api, f"{method.upper()} {path}", operation, authorizers)
+            open_route(deployment, api, f"{method.upper()} {path}", operation, authorizers, parameters)
 
 
-def open_route(deployment: Deployment, api: Any, key: str, operation: Any, authorizers: dict[str, Any]) -> None:
+def open_route(deployment: Deployment, api: Any, key: str, operation: Any, authorizers: dict[str, Any],
+               parameters: dict[str, str]) -> None:
     integration = operation["x-amazon-apigateway-integration"]
     [function] = re.findall(r"functions/\$\{(\w+)\.Arn\}/invocations", integration["uri"]["Fn::Sub"])
     name = deployment.resources[function]
@@ -179,8 +184,10 @@ def open_route(deployment: Deployment, api: Any, key: str, operation: Any, autho
         PayloadFormatVersion=integration["payloadFormatVersion"],
     )
     [security] = operation["security"]
-    [scheme] = security
-    access = {"AuthorizationType": "NONE"} if scheme == "NONE" else authorizers[scheme]
+    [(scheme, scopes)] = security.items()
+    access = {"AuthorizationType": "NONE"}
+    if scheme != "NONE":
+        access = authorizers[scheme] | {"AuthorizationScopes": [parameters[scope["Ref"]] for scope in scopes]}
     api.create_route(ApiId=deployment.api, RouteKey=key, Target=f"integrations/{created['IntegrationId']}", **access)
 
 

@@ -17,17 +17,19 @@ KEY_ID = "1"
 
 
 class Issuer:
-    """Signs for `audience`. Found at `url`, which is the issuer's name, too."""
+    """Signs for `audience`, with all scopes. Found at `url`, which is the issuer's name, too."""
 
-    def __init__(self, url: str, audience: str) -> None:
+    def __init__(self, url: str, audience: str, scope: str) -> None:
         self.url = url
+        self.scope = scope
         self.audience = audience
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def token(self, **claims: Any) -> str:
         """A token with these claims, over those that every token has."""
         now = int(time.time())
-        common = {"iss": self.url, "aud": self.audience, "iat": now, "nbf": now, "exp": now + LIFETIME}
+        common = {"iss": self.url, "aud": self.audience, "scope": self.scope, "iat": now, "nbf": now,
+                  "exp": now + LIFETIME}
         header = {"alg": "RS256", "typ": "JWT", "kid": KEY_ID}
         signed = ".".join(encoded(json.dumps(part).encode()) for part in (header, common | claims))
         signature = self._key.sign(signed.encode(), padding.PKCS1v15(), hashes.SHA256())
@@ -47,7 +49,7 @@ class Issuer:
 
 
 @contextmanager
-def serve(audience: str) -> Iterator[Issuer]:
+def serve(audience: str, scope: str) -> Iterator[Issuer]:
     """An issuer on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
@@ -64,7 +66,7 @@ def serve(audience: str) -> Iterator[Issuer]:
             pass
 
     with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        issuer = Issuer(f"http://127.0.0.1:{server.server_port}/", audience)
+        issuer = Issuer(f"http://127.0.0.1:{server.server_port}/", audience, scope)
         documents = issuer.documents()
         threading.Thread(target=server.serve_forever, daemon=True).start()
         try:

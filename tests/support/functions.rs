@@ -7,6 +7,7 @@ use security_agent::{
     audit::Audit,
     automation::Automation,
     clock::Clock,
+    command::PausedCommands,
     erasure::Erasures,
     findings::Findings,
     ledger::Ledger,
@@ -26,6 +27,7 @@ pub fn automation(table: &Table, queues: &TestQueues, queue: &QueueUrl) -> Autom
         analyses: Analyses::new(table.clone()),
         sender: queues.sender(),
         queue: queue.clone(),
+        paused: PausedCommands::default(),
     }
 }
 

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use security_agent::{
     Timestamp,
-    command::Command,
+    command::{Command, CommandType},
     ledger::{self, LedgerError, NewCommand, Outcome},
     lifecycle::Token,
     queue::{Message, SendError},
@@ -24,6 +24,8 @@ pub enum Admission {
     Replayed(Command),
     /// The idempotency key was used for another request.
     KeyReused,
+    /// Commands of this type are not admitted for now. Nothing was read or written.
+    Paused(CommandType),
     /// The command could not be queued. It has failed, unless even that could not be written: then the reconciler
     /// sends it again.
     NotQueued(Command),
@@ -31,6 +33,10 @@ pub enum Admission {
 
 /// Admits a command: one write, one message.
 pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admission, LedgerError> {
+    let kind = new.action.command_type();
+    if app.paused.contain(kind) {
+        return Ok(Admission::Paused(kind));
+    }
     let (command, token) = match app.ledger.admit(new, now).await? {
         ledger::Admission::Admitted(command, token) => (command, token),
         ledger::Admission::Replayed(command) => {

@@ -46,7 +46,8 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
             ("Retry-After" = u64, description = "When to look, in seconds"),
             ("Idempotent-Replayed" = bool, description = "`true` if the key had been used for this request")
         )),
-        (status = 503, description = "The command could not be queued; it is in the body", body = ProblemBody,
+        (status = 503, description = "The command could not be queued, and is in the body; or commands of its type are \
+            paused, and there is none", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
@@ -85,6 +86,14 @@ pub async fn admit(
         Admission::KeyReused => Err(Problem::new(
             Code::IdempotencyKeyReused,
             "This key names another request. Use a new key for a new request.",
+        )),
+        Admission::Paused(kind) => Err(Problem::new(
+            Code::CommandPaused,
+            format!(
+                "Commands of the type {} are not admitted for now, and nothing was written. Try again later; what was \
+                 admitted before is still done.",
+                kind.as_str()
+            ),
         )),
         Admission::NotQueued(command) => Err(not_queued(command)),
     }

@@ -1,6 +1,7 @@
 //! What the function reads from its environment.
 
 use security_agent::{
+    command::PausedCommands,
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
     queue::{CommandQueues, QueueUrl},
@@ -24,6 +25,8 @@ pub struct Config {
     pub callback_keys: SecretName,
     /// `CURSOR_KEY_SECRET`: the secret whose text seals page cursors.
     pub cursor_key: SecretName,
+    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    pub paused: PausedCommands,
 }
 
 impl Config {
@@ -37,6 +40,7 @@ impl Config {
             erase_queue: environment::read("ERASE_QUEUE_URL")?,
             callback_keys: environment::secret("CALLBACK_KEYS_SECRET")?,
             cursor_key: environment::secret("CURSOR_KEY_SECRET")?,
+            paused: environment::read("PAUSED_COMMANDS")?,
         })
     }
 }

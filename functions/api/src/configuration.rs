@@ -76,7 +76,7 @@ pub enum InitialSync {
     NotAdmitted {
         /// Always false.
         admitted: bool,
-        /// Always `QUEUE_ADMISSION_FAILED`.
+        /// `QUEUE_ADMISSION_FAILED`, or `COMMAND_PAUSED` while syncs are not admitted.
         code: &'static str,
     },
 }
@@ -273,21 +273,24 @@ async fn initial_sync(app: &App, scope: &OwnerScope, now: Timestamp) -> InitialS
             admitted: true,
             command: Box::new(command.into()),
         },
-        Ok(Admission::NotQueued(_) | Admission::KeyReused) => not_admitted(),
+        Ok(Admission::Paused(_)) => not_admitted(Code::CommandPaused),
+        Ok(Admission::NotQueued(_) | Admission::KeyReused) => {
+            not_admitted(Code::QueueAdmissionFailed)
+        }
         Err(error) => {
             tracing::warn!(
                 owner = %owner.hashed(),
                 error = %chain(&error),
                 "the initial sync could not be admitted; the configuration stays saved"
             );
-            not_admitted()
+            not_admitted(Code::QueueAdmissionFailed)
         }
     }
 }
 
-const fn not_admitted() -> InitialSync {
+const fn not_admitted(code: Code) -> InitialSync {
     InitialSync::NotAdmitted {
         admitted: false,
-        code: Code::QueueAdmissionFailed.as_str(),
+        code: code.as_str(),
     }
 }

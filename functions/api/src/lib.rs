@@ -40,6 +40,7 @@ use security_agent::{
     analyses::Analyses,
     audit::Audit,
     capability::Capabilities,
+    command::PausedCommands,
     erasure::Erasures,
     findings::Findings,
     ledger::Ledger,
@@ -78,6 +79,8 @@ pub struct App {
     pub erase_queue: QueueUrl,
     /// Verifies the right to call back.
     pub capabilities: Capabilities,
+    /// What is not admitted for now.
+    pub paused: PausedCommands,
     /// Seals and opens page cursors.
     pub cursors: Cursors,
 }

@@ -54,6 +54,7 @@ async fn main() -> Result<(), Error> {
         callback_queue: config.callback_queue,
         erase_queue: config.erase_queue,
         capabilities: Capabilities::new(secrets.clone(), config.callback_keys),
+        paused: config.paused,
         cursors: Cursors::new(secrets, config.cursor_key),
     });
 

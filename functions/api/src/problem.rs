@@ -80,6 +80,8 @@ codes! {
     CallbackNotQueued = "CALLBACK_NOT_QUEUED", SERVICE_UNAVAILABLE, "The call back could not be queued";
     /// The command could not be queued.
     QueueAdmissionFailed = "QUEUE_ADMISSION_FAILED", SERVICE_UNAVAILABLE, "The command could not be queued";
+    /// Commands of this type are not admitted for now.
+    CommandPaused = "COMMAND_PAUSED", SERVICE_UNAVAILABLE, "Commands of this type are paused";
     /// A data service could not be reached.
     StoreUnavailable = "STORE_UNAVAILABLE", SERVICE_UNAVAILABLE, "The data store is not available";
 }
@@ -207,7 +209,13 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(header::RETRY_AFTER, HeaderValue::from_static("1"));
+            // Whoever pauses commands does so for more than a moment.
+            let seconds = if self.code == Code::CommandPaused {
+                60
+            } else {
+                1
+            };
+            headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
         }
         response.extensions_mut().insert(self.code);
         response

@@ -1,6 +1,7 @@
 //! What the function reads from its environment.
 
 use security_agent::{
+    command::PausedCommands,
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
     queue::{CommandQueues, QueueUrl},
@@ -21,6 +22,8 @@ pub struct Config {
     pub erase_queue: QueueUrl,
     /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
     pub scheduled_sync_queue: QueueUrl,
+    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    pub paused: PausedCommands,
 }
 
 impl Config {
@@ -33,6 +36,7 @@ impl Config {
             callback_queue: environment::read("CALLBACK_QUEUE_URL")?,
             erase_queue: environment::read("ERASE_QUEUE_URL")?,
             scheduled_sync_queue: environment::read("SCHEDULED_SYNC_QUEUE_URL")?,
+            paused: environment::read("PAUSED_COMMANDS")?,
         })
     }
 }

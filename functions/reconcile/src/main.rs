@@ -44,6 +44,7 @@ async fn main() -> Result<(), Error> {
             analyses: Analyses::new(table.clone()),
             sender: sender.clone(),
             queue: config.queues.analyse.clone(),
+            paused: config.paused,
         },
         ledger,
         owners,

@@ -1,6 +1,7 @@
 //! What the function reads from its environment.
 
 use security_agent::{
+    command::PausedCommands,
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
     queue::QueueUrl,
@@ -21,6 +22,8 @@ pub struct Config {
     pub analyse_queue: QueueUrl,
     /// `MALFORMED_QUEUE_URL`: what nobody can read.
     pub malformed_queue: QueueUrl,
+    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    pub paused: PausedCommands,
 }
 
 impl Config {
@@ -33,6 +36,7 @@ impl Config {
             dismiss_queue: environment::read("DISMISS_QUEUE_URL")?,
             analyse_queue: environment::read("ANALYSE_QUEUE_URL")?,
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+            paused: environment::read("PAUSED_COMMANDS")?,
         })
     }
 }

@@ -16,7 +16,7 @@ use security_agent::{
     audit::Audit,
     automation::{self, Automation},
     clock::Clock,
-    command::{Action, Actor, Command, CommandId, DismissComment, Origin},
+    command::{Action, Actor, Command, CommandId, CommandType, DismissComment, Origin},
     finding::{DismissReason, FindingId, FindingStatus},
     findings::FindingRecord,
     giving_up::analysis_event,
@@ -162,7 +162,9 @@ impl Recorder {
         let AnalysisOutcome::Completed(result) = outcome else {
             return (None, Writes::default());
         };
-        let wanted = settings.enabled
+        // What is recommended meanwhile is left to people.
+        let wanted = !self.automation.paused.contain(CommandType::DismissFinding)
+            && settings.enabled
             && settings.auto_dismiss.enabled
             && record.finding.status == FindingStatus::Open
             && result.suggested_action == SuggestedAction::Dismiss

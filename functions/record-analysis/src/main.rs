@@ -40,6 +40,7 @@ async fn main() -> Result<(), Error> {
             analyses: Analyses::new(table.clone()),
             sender: Sender::new(queues.clone()),
             queue: config.analyse_queue,
+            paused: config.paused,
         },
         audit: Audit::new(table),
         inbox: Inbox::new(queues, vec![config.queue]),

@@ -1,6 +1,7 @@
 //! What the function reads from its environment.
 
 use security_agent::{
+    command::PausedCommands,
     environment::{self, InvalidEnvironment},
     github::GithubConfig,
     lifecycle::Timeouts,
@@ -26,6 +27,8 @@ pub struct Config {
     pub max_receives: u32,
     /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
     pub github: GithubConfig,
+    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    pub paused: PausedCommands,
 }
 
 impl Config {
@@ -40,6 +43,7 @@ impl Config {
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
             max_receives: environment::positive("MAX_RECEIVES")?.get(),
             github: environment::github()?,
+            paused: environment::read("PAUSED_COMMANDS")?,
         })
     }
 }

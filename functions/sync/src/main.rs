@@ -50,6 +50,7 @@ async fn main() -> Result<(), Error> {
             analyses: Analyses::new(table.clone()),
             sender: sender.clone(),
             queue: config.analyse_queue,
+            paused: config.paused,
         },
         worker: Worker {
             ledger,

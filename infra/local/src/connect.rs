@@ -1,21 +1,19 @@
 //! Connecting owners to an installation of the GitHub App, as an onboarding service would.
 
-use std::time::Duration;
+use std::sync::Arc;
 
+use bytes::Bytes;
 use github_simulator::Simulator;
 use security_agent::Timestamp;
 use security_agent::finding::{InvalidIdentity, Repository, RepositoryId};
-use security_agent::github::{
-    AlertsAccess, Budget, Github, GithubError, InstallationId, InstallationRepository,
-};
+use security_agent::github::{InstallationId, InstallationRepository};
 use security_agent::owner::Owner;
 use security_agent::owners::{Owners, OwnersError};
 use security_agent::repositories::{Listing, Repositories, RepositoriesError};
 use security_agent::table::Table;
-use tokio::time::Instant;
+use serde_json::json;
 
-/// How long GitHub may take to describe an installation.
-const PATIENCE: Duration = Duration::from_secs(30);
+use crate::functions::{Functions, InvokeError};
 
 /// Writes what a connected owner has.
 #[derive(Debug)]
@@ -30,8 +28,8 @@ pub struct Connector {
 enum Source {
     /// The simulator, in this process: nobody's requests are counted for it.
     Simulator(Connection),
-    /// GitHub itself.
-    Github(Box<Github>),
+    /// GitHub itself, asked by the function that connects owners.
+    Function(Arc<Functions>),
 }
 
 /// What there is to write.
@@ -51,15 +49,9 @@ pub enum ConnectError {
     /// The repositories could not be written.
     #[error(transparent)]
     Repositories(#[from] RepositoriesError),
-    /// GitHub does not describe the installation.
-    #[error("GitHub does not say what installation {installation} is")]
-    Github {
-        /// Which one.
-        installation: InstallationId,
-        /// Why.
-        #[source]
-        source: GithubError,
-    },
+    /// The function that asks GitHub failed.
+    #[error(transparent)]
+    Function(#[from] InvokeError),
     /// The simulator has one installation.
     #[error("the GitHub simulator has no installation {0}")]
     NoSuchInstallation(InstallationId),
@@ -82,8 +74,8 @@ impl Connector {
     }
 
     /// Connects to any installation that GitHub knows.
-    pub fn real(github: Github, table: Table) -> Self {
-        Self::new(Source::Github(Box::new(github)), table)
+    pub fn real(functions: Arc<Functions>, table: Table) -> Self {
+        Self::new(Source::Function(functions), table)
     }
 
     fn new(source: Source, table: Table) -> Self {
@@ -104,7 +96,7 @@ impl Connector {
     ) -> Result<(), ConnectError> {
         let default = match &self.source {
             Source::Simulator(connection) => Some(connection.installation),
-            Source::Github(_) => None,
+            Source::Function(_) => None,
         };
         let Some(installation) = installation.or(default) else {
             return Ok(());
@@ -120,13 +112,11 @@ impl Connector {
                 connection.clone()
             }
             Source::Simulator(_) => return Err(ConnectError::NoSuchInstallation(installation)),
-            Source::Github(github) => {
-                ask(github, installation, now)
-                    .await
-                    .map_err(|source| ConnectError::Github {
-                        installation,
-                        source,
-                    })?
+            Source::Function(functions) => {
+                let request = json!({"owner": owner.to_string(), "installationId": installation});
+                let payload = Bytes::from(request.to_string());
+                functions.invoke("connect", payload).await?;
+                return Ok(());
             }
         };
         // Repositories are recorded of a connected owner only.
@@ -143,26 +133,6 @@ impl Connector {
             .await?;
         Ok(())
     }
-}
-
-async fn ask(
-    github: &Github,
-    installation: InstallationId,
-    now: Timestamp,
-) -> Result<Connection, GithubError> {
-    let budget = Budget {
-        now,
-        deadline: Instant::now() + PATIENCE,
-    };
-    let described = github.installation(installation, budget).await?;
-    let listed = github
-        .installation_repositories(installation, budget)
-        .await?;
-    Ok(Connection {
-        installation,
-        can_read_alerts: described.alerts != AlertsAccess::None && described.suspended_at.is_none(),
-        listings: listed.repositories.into_iter().map(listing).collect(),
-    })
 }
 
 fn simulated(found: github_simulator::Repository) -> Result<Listing, InvalidIdentity> {

@@ -8,8 +8,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use security_agent::github::GithubConfig;
-use security_agent::secrets::SecretName;
 use security_agent::table::Table;
 use serde_json::json;
 use tokio::net::TcpListener;
@@ -23,7 +21,7 @@ use crate::compile::{CompileError, compile};
 use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
 use crate::functions::{Functions, InvokeError, Surroundings};
-use crate::gateway::{Authorizer, Gateway, Parts};
+use crate::gateway::{Authorizers, Gateway, Parts};
 use crate::mapping::Poller;
 use crate::queues::{QueueError, Queues};
 use crate::schedule::Schedules;
@@ -56,9 +54,6 @@ pub enum StartError {
     /// The template cannot be run.
     #[error(transparent)]
     Template(#[from] TemplateError),
-    /// The template has no JWT authorizer to issue tokens for.
-    #[error("the template's HTTP API has no default authorizer")]
-    NoAuthorizer,
     /// The template has no table.
     #[error("the template has no table")]
     NoTable,
@@ -172,10 +167,6 @@ impl Stack {
         let known = overrides(&template, arguments, &github, &agent);
         let parameters = template.parameters(&known)?;
         let topology = template.topology(&parameters, &place)?;
-        let settings = topology
-            .authorizer
-            .clone()
-            .ok_or(StartError::NoAuthorizer)?;
 
         progress(&format!(
             "DynamoDB at {dynamodb}, SQS at {sqs}, GitHub at {}, the agent at {}",
@@ -216,12 +207,12 @@ impl Stack {
             proxy,
             queues,
             schedules: Arc::clone(&schedules),
-            connector: connector(&github, &parameters, &surroundings.aws, table)?,
+            connector: connector(&github, Arc::clone(&functions), table)?,
         };
-        let authorizer = Authorizer::new(settings, &data.secret("token-key")?);
+        let authorizers = Authorizers::new(&topology.authorizers, &data.secret("token-key")?);
         let gateway = Gateway::new(
             topology.routes.clone(),
-            authorizer,
+            authorizers,
             ACCOUNT.to_owned(),
             address,
             parts,
@@ -402,31 +393,18 @@ fn secrets(
 
 fn connector(
     github: &Github,
-    parameters: &BTreeMap<String, String>,
-    aws: &str,
+    functions: Arc<Functions>,
     table: Table,
 ) -> Result<Connector, StartError> {
-    let embedded = |source: Box<dyn Error + Send + Sync>| StartError::Embedded {
-        service: "the connection to GitHub",
-        source,
-    };
-    if let Some(simulator) = &github.simulator {
-        return Connector::simulated(simulator, table).map_err(|error| embedded(Box::new(error)));
+    match &github.simulator {
+        Some(simulator) => {
+            Connector::simulated(simulator, table).map_err(|source| StartError::Embedded {
+                service: "the connection to the GitHub simulator",
+                source: Box::new(source),
+            })
+        }
+        None => Ok(Connector::real(functions, table)),
     }
-    let parameter = |name: &str| parameters.get(name).map(String::as_str).unwrap_or_default();
-    let config = || -> Result<GithubConfig, Box<dyn Error + Send + Sync>> {
-        Ok(GithubConfig {
-            base_url: parameter("GithubApiUrl").parse()?,
-            api_version: parameter("GithubApiVersion").parse()?,
-            app_id: parameter("GithubAppId").parse()?,
-            private_key: SecretName::new(parameter(GITHUB_KEY)),
-        })
-    };
-    let secrets = aws_sdk_secretsmanager::Client::new(&services::sdk(REGION, aws));
-    let secrets = security_agent::secrets::Secrets::new(secrets);
-    let github = security_agent::github::Github::new(&config().map_err(embedded)?, secrets)
-        .map_err(|error| embedded(Box::new(error)))?;
-    Ok(Connector::real(github, table))
 }
 
 fn pollers(

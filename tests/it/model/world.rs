@@ -17,7 +17,7 @@ use security_agent::{
     automation::Automation,
     capability::Capabilities,
     clock::Clock,
-    command::{Action, AnalysisOptions, CommandId, Origin},
+    command::{Action, AnalysisOptions, CommandId, Origin, PausedCommands},
     erasure::Erasures,
     finding::{AlertNumber, DismissReason, FindingId},
     findings::{Arrival, Findings, FindingsError},
@@ -462,6 +462,7 @@ impl Functions {
             analyses: Analyses::new(self.table.clone()),
             sender: self.sender(),
             queue: self.queue("analyse"),
+            paused: PausedCommands::default(),
         }
     }
 

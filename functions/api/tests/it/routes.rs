@@ -32,6 +32,17 @@ async fn the_document_describes_exactly_the_routes_of_the_template() {
 }
 
 #[tokio::test]
+async fn the_document_that_is_kept_is_the_one_that_is_served() {
+    let kept = include_str!("../../../../docs/openapi.json");
+    let kept: Value = serde_json::from_str(kept).expect("it is JSON");
+    let served = document(&Stack::start().await).await.body;
+    assert!(
+        kept == served,
+        "the API has changed: cargo run -p api --example openapi > docs/openapi.json"
+    );
+}
+
+#[tokio::test]
 async fn every_documented_operation_is_routed_and_no_other_method_is() {
     let stack = Stack::start().await;
     let documented = documented(&document(&stack).await.body);

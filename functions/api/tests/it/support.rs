@@ -15,6 +15,7 @@ use security_agent::{
     analyses::Analyses,
     audit::Audit,
     capability::Capabilities,
+    command::PausedCommands,
     erasure::Erasures,
     findings::Findings,
     github::InstallationId,
@@ -110,6 +111,7 @@ impl Stack {
             callback_queue: queue("callback"),
             erase_queue: queue("erase"),
             capabilities: Capabilities::new(secrets.clone(), SecretName::new("callback-keys")),
+            paused: PausedCommands::default(),
             cursors: Cursors::new(secrets, SecretName::new("cursor-key")),
         };
         Self {

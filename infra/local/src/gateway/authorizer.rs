@@ -1,5 +1,7 @@
 //! Tokens: the stack issues them, and its authorizer checks them as API Gateway's would.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use http::HeaderMap;
 use http::header::AUTHORIZATION;
 use jiff::{SignedDuration, Timestamp};
@@ -9,11 +11,58 @@ use serde_json::{Map, Value};
 
 use crate::template::JwtAuthorizer;
 
+/// A token that is not let through.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Refusal {
+    /// There is none, or none of this issuer for this audience at this time.
+    Unauthorized,
+    /// It has none of the scopes that the route needs.
+    Forbidden,
+}
+
 /// How long an issued token is valid.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
+/// The API's authorizers, by name. They trust one key: the issuer's.
+#[derive(Debug)]
+pub struct Authorizers(BTreeMap<String, Authorizer>);
+
+impl Authorizers {
+    /// Authorizers that trust what is signed with this key.
+    pub fn new(settings: &BTreeMap<String, JwtAuthorizer>, key: &str) -> Self {
+        let authorizers = settings
+            .iter()
+            .map(|(name, settings)| (name.clone(), Authorizer::new(settings.clone(), key)));
+        Self(authorizers.collect())
+    }
+
+    /// A token for this caller, with these scopes, or all that any route needs. `None` if there is no authorizer.
+    pub(super) fn issue(
+        &self,
+        caller: &Caller,
+        scope: Option<&str>,
+        now: Timestamp,
+    ) -> Option<Result<String, jsonwebtoken::errors::Error>> {
+        let scopes = self.0.values().flat_map(|one| &one.settings.scopes);
+        let scopes = scopes.map(String::as_str).collect::<BTreeSet<_>>();
+        let all = scopes.into_iter().collect::<Vec<_>>().join(" ");
+        let (_, any) = self.0.first_key_value()?;
+        Some(any.issue(caller, scope.unwrap_or(&all), now))
+    }
+
+    /// The claims of the request's token, if this authorizer lets it through.
+    pub(super) fn claims(
+        &self,
+        authorizer: &str,
+        headers: &HeaderMap,
+    ) -> Result<Map<String, Value>, Refusal> {
+        let authorizer = self.0.get(authorizer).ok_or(Refusal::Unauthorized)?;
+        authorizer.claims(headers)
+    }
+}
+
 /// Issues and checks tokens with one secret key.
-pub struct Authorizer {
+struct Authorizer {
     settings: JwtAuthorizer,
     encoding: EncodingKey,
     decoding: DecodingKey,
@@ -50,6 +99,7 @@ struct Claims<'a> {
     caller: &'a Caller,
     iss: &'a str,
     aud: &'a [String],
+    scope: &'a str,
     iat: i64,
     nbf: i64,
     exp: i64,
@@ -57,7 +107,7 @@ struct Claims<'a> {
 
 impl Authorizer {
     /// An authorizer that trusts what is signed with this key.
-    pub fn new(settings: JwtAuthorizer, key: &str) -> Self {
+    fn new(settings: JwtAuthorizer, key: &str) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[&settings.issuer]);
         validation.set_audience(&settings.audience);
@@ -72,16 +122,18 @@ impl Authorizer {
         }
     }
 
-    /// A token for this caller.
-    pub fn issue(
+    /// A token for this caller with these scopes, separated by spaces.
+    fn issue(
         &self,
         caller: &Caller,
+        scope: &str,
         now: Timestamp,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let claims = Claims {
             caller,
             iss: &self.settings.issuer,
             aud: &self.settings.audience,
+            scope,
             iat: now.as_second(),
             nbf: now.as_second(),
             exp: now.as_second() + LIFETIME.as_secs(),
@@ -89,8 +141,25 @@ impl Authorizer {
         encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
     }
 
-    /// The claims of the request's token; `None` if it has no valid one.
-    pub(super) fn claims(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
+    /// The claims of the request's token.
+    fn claims(&self, headers: &HeaderMap) -> Result<Map<String, Value>, Refusal> {
+        let claims = self.verified(headers).ok_or(Refusal::Unauthorized)?;
+        // As API Gateway reads them: `scope` or `scp`, a text or a list.
+        let scopes = claims.get("scope").or_else(|| claims.get("scp"));
+        let has = |wanted: &String| match scopes {
+            Some(Value::String(text)) => text.split(' ').any(|one| one == wanted),
+            Some(Value::Array(list)) => list.iter().any(|one| one == wanted.as_str()),
+            Some(_) | None => false,
+        };
+        let enough = self.settings.scopes.is_empty() || self.settings.scopes.iter().any(has);
+        if enough {
+            Ok(claims)
+        } else {
+            Err(Refusal::Forbidden)
+        }
+    }
+
+    fn verified(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
         let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
         // As API Gateway, with or without the scheme.
         let token = match header.split_once(' ') {
@@ -108,10 +177,13 @@ impl Authorizer {
 mod tests {
     use super::*;
 
+    const WRITE: &str = "security-agent:write";
+
     fn authorizer(key: &str, issuer: &str, audience: &str) -> Authorizer {
         let settings = JwtAuthorizer {
             issuer: issuer.to_owned(),
             audience: vec![audience.to_owned()],
+            scopes: vec!["security-agent:admin".to_owned(), WRITE.to_owned()],
         };
         Authorizer::new(settings, key)
     }
@@ -134,7 +206,7 @@ mod tests {
     fn its_own_tokens_are_accepted_with_their_claims() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let token = authorizer
-            .issue(&caller(), Timestamp::now())
+            .issue(&caller(), WRITE, Timestamp::now())
             .expect("a token");
         let claims = authorizer.claims(&bearing(&token)).expect("it is valid");
         assert_eq!(claims["sub"], "auth0|5f7c");
@@ -147,19 +219,37 @@ mod tests {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let now = Timestamp::now();
         let yesterday = now - SignedDuration::from_hours(25);
+        let other = |key, issuer, audience| {
+            self::authorizer(key, issuer, audience).issue(&caller(), WRITE, now)
+        };
         let tokens = [
-            authorizer.issue(&caller(), yesterday),
-            self::authorizer("other", "https://issuer.invalid/", "security-agent")
-                .issue(&caller(), now),
-            self::authorizer("key", "https://other.invalid/", "security-agent")
-                .issue(&caller(), now),
-            self::authorizer("key", "https://issuer.invalid/", "other").issue(&caller(), now),
+            authorizer.issue(&caller(), WRITE, yesterday),
+            other("other", "https://issuer.invalid/", "security-agent"),
+            other("key", "https://other.invalid/", "security-agent"),
+            other("key", "https://issuer.invalid/", "other"),
             Ok("not.a.token".to_owned()),
         ];
         for token in tokens {
             let token = token.expect("a token");
-            assert!(authorizer.claims(&bearing(&token)).is_none(), "{token}");
+            let claims = authorizer.claims(&bearing(&token));
+            assert_eq!(claims, Err(Refusal::Unauthorized), "{token}");
         }
-        assert!(authorizer.claims(&HeaderMap::new()).is_none());
+        let claims = authorizer.claims(&HeaderMap::new());
+        assert_eq!(claims, Err(Refusal::Unauthorized));
+    }
+
+    #[test]
+    fn a_token_needs_one_of_the_scopes() {
+        let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
+        let claims = |scope: &str| {
+            let token = authorizer.issue(&caller(), scope, Timestamp::now());
+            authorizer.claims(&bearing(&token.expect("a token")))
+        };
+        for enough in [WRITE, "openid security-agent:write", "security-agent:admin"] {
+            assert!(claims(enough).is_ok(), "{enough}");
+        }
+        for not_enough in ["", "openid", "security-agent:writer", "security-agent"] {
+            assert_eq!(claims(not_enough), Err(Refusal::Forbidden), "{not_enough}");
+        }
     }
 }

@@ -199,7 +199,7 @@ mod tests {
             method: Some(Method::POST),
             path: path.to_owned(),
             function: "api".to_owned(),
-            access: Access::Token,
+            access: Access::Token("Readers".to_owned()),
         };
         let parameters = parameters
             .iter()

@@ -32,6 +32,8 @@ struct TokenRequest {
     orgs: Vec<String>,
     connect: Option<bool>,
     installation: Option<InstallationId>,
+    /// All that any route needs, unless it says otherwise.
+    scope: Option<String>,
 }
 
 pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response {
@@ -70,9 +72,15 @@ pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response 
         name: request.name,
         orgs: request.orgs,
     };
-    match gateway.authorizer.issue(&caller, Timestamp::now()) {
-        Ok(token) => Json(json!({ "token": token })).into_response(),
-        Err(error) => failed("TOKEN_FAILED", &error),
+    let scope = request.scope.as_deref();
+    match gateway.authorizers.issue(&caller, scope, Timestamp::now()) {
+        Some(Ok(token)) => Json(json!({ "token": token })).into_response(),
+        Some(Err(error)) => failed("TOKEN_FAILED", &error),
+        None => problem(
+            StatusCode::NOT_FOUND,
+            "NO_AUTHORIZER",
+            "the template's HTTP API has no authorizer",
+        ),
     }
 }
 

@@ -24,7 +24,7 @@ use tokio::time::timeout;
 use tracing::{error, warn};
 use uuid::Uuid;
 
-pub use authorizer::{Authorizer, Caller};
+pub use authorizer::{Authorizers, Caller};
 
 use crate::aws_proxy::AwsProxy;
 use crate::connect::Connector;
@@ -32,6 +32,7 @@ use crate::functions::Functions;
 use crate::queues::Queues;
 use crate::schedule::Schedules;
 use crate::template::{Access, Route};
+use authorizer::Refusal;
 use routes::Routes;
 
 /// The longest that an HTTP API waits for a function.
@@ -43,7 +44,7 @@ const LARGEST_BODY: usize = 10 * 1024 * 1024;
 #[derive(Debug)]
 pub struct Gateway {
     routes: Routes,
-    authorizer: Authorizer,
+    authorizers: Authorizers,
     account: String,
     address: SocketAddr,
     parts: Parts,
@@ -68,14 +69,14 @@ impl Gateway {
     /// A gateway for these routes at this address.
     pub fn new(
         routes: Vec<Route>,
-        authorizer: Authorizer,
+        authorizers: Authorizers,
         account: String,
         address: SocketAddr,
         parts: Parts,
     ) -> Self {
         Self {
             routes: Routes::new(routes),
-            authorizer,
+            authorizers,
             account,
             address,
             parts,
@@ -126,12 +127,15 @@ impl Gateway {
         let Some(matched) = self.routes.find(&parts.method, parts.uri.path()) else {
             return message(StatusCode::NOT_FOUND, "Not Found");
         };
-        let claims = match matched.route.access {
+        let claims = match &matched.route.access {
             Access::Open => None,
-            Access::Token => match self.authorizer.claims(&parts.headers) {
-                Some(claims) => Some(claims),
-                None => return problem::unauthorized(),
-            },
+            Access::Token(authorizer) => {
+                match self.authorizers.claims(authorizer, &parts.headers) {
+                    Ok(claims) => Some(claims),
+                    Err(Refusal::Unauthorized) => return problem::unauthorized(),
+                    Err(Refusal::Forbidden) => return message(StatusCode::FORBIDDEN, "Forbidden"),
+                }
+            }
         };
         let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
             return message(StatusCode::PAYLOAD_TOO_LARGE, "Request Entity Too Large");

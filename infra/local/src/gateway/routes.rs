@@ -88,7 +88,7 @@ mod tests {
                     method: Some(Method::GET),
                     path: (*path).to_owned(),
                     function: "api".to_owned(),
-                    access: Access::Token,
+                    access: Access::Token("Readers".to_owned()),
                 })
                 .collect(),
         )

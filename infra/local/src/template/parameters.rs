@@ -16,9 +16,34 @@ pub(super) struct Declaration {
     min_value: Option<f64>,
     max_value: Option<f64>,
     allowed_values: Option<Vec<Value>>,
+    allowed_pattern: Option<String>,
+    min_length: Option<usize>,
 }
 
-/// The value of every parameter: the overrides over the defaults.
+/// Values of parameters that have no default because each account must choose them.
+const ON_THIS_MACHINE: [(&str, &str); 7] = [
+    ("TokenIssuer", "https://issuer.invalid/"),
+    ("GithubAppId", "1"),
+    (
+        "GithubPrivateKeySecretArn",
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:github-private-key",
+    ),
+    ("AgentUrl", "https://agent.invalid"),
+    (
+        "AgentTokenSecretArn",
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:agent-token",
+    ),
+    (
+        "CallbackKeysSecretArn",
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:callback-keys",
+    ),
+    (
+        "CursorKeySecretArn",
+        "arn:aws:secretsmanager:us-east-1:000000000000:secret:cursor-key",
+    ),
+];
+
+/// The value of every parameter: the overrides over the defaults, and over what this machine is.
 pub(super) fn values(
     declared: &BTreeMap<String, Declaration>,
     overrides: &BTreeMap<String, String>,
@@ -33,10 +58,14 @@ pub(super) fn values(
     declared
         .iter()
         .map(|(name, declaration)| {
-            let value = match (overrides.get(name), &declaration.default) {
-                (Some(value), _) => value.clone(),
-                (None, Some(default)) => text(default),
-                (None, None) => return Err(declaration.refused(name, "", "it has no default")),
+            let here = ON_THIS_MACHINE.iter().find(|(known, _)| known == name);
+            let value = match (overrides.get(name), &declaration.default, here) {
+                (Some(value), _, _) => value.clone(),
+                (None, Some(default), _) => text(default),
+                (None, None, Some((_, here))) => (*here).to_owned(),
+                (None, None, None) => {
+                    return Err(declaration.refused(name, "", "it has no default"));
+                }
             };
             declaration.check(name, &value)?;
             Ok((name.clone(), value))
@@ -45,6 +74,16 @@ pub(super) fn values(
 }
 
 impl Declaration {
+    /// What a reference to the parameter stands for.
+    pub(super) fn value(&self, text: &str) -> Value {
+        match self.r#type.as_str() {
+            "Number" => {
+                serde_json::from_str(text).unwrap_or_else(|_| Value::String(text.to_owned()))
+            }
+            _ => Value::String(text.to_owned()),
+        }
+    }
+
     fn check(&self, name: &str, value: &str) -> Result<(), TemplateError> {
         if self.r#type == "Number" {
             let Ok(number) = value.parse::<f64>() else {
@@ -55,6 +94,21 @@ impl Declaration {
             }
             if let Some(most) = self.max_value.filter(|most| number > *most) {
                 return Err(self.refused(name, value, &format!("it must be at most {most}")));
+            }
+        }
+        if let Some(least) = self
+            .min_length
+            .filter(|least| value.chars().count() < *least)
+        {
+            let rule = format!("it must have at least {least} characters");
+            return Err(self.refused(name, value, &rule));
+        }
+        if let Some(pattern) = &self.allowed_pattern {
+            // CloudFormation matches the whole value.
+            let matches = regex_lite::Regex::new(&format!("^(?:{pattern})$"))
+                .map_err(|error| self.refused(name, value, &error.to_string()))?;
+            if !matches.is_match(value) {
+                return Err(self.refused(name, value, &format!("it must match {pattern}")));
             }
         }
         match &self.allowed_values {

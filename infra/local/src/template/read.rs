@@ -24,6 +24,7 @@ pub(super) fn topology(
     let reader = Reader {
         resolver: Resolver {
             parameters,
+            declared: &template.parameters,
             resources: &template.resources,
             place,
         },
@@ -37,19 +38,25 @@ pub(super) fn topology(
         routes: Vec::new(),
         schedules: Vec::new(),
         tables: Vec::new(),
-        authorizer: None,
+        default_authorizer: None,
+        authorizers: BTreeMap::new(),
         secrets: parameters
             .iter()
             .filter(|(name, _)| name.ends_with("SecretArn"))
             .map(|(name, arn)| (arn.clone(), name.clone()))
             .collect(),
     };
+    // Routes need to know the API's authorizers.
+    for (id, resource) in &template.resources {
+        if resource.r#type == "AWS::Serverless::HttpApi" {
+            reader.authorizers(id, resource, &mut topology)?;
+        }
+    }
     for (id, resource) in &template.resources {
         match resource.r#type.as_str() {
             "AWS::Serverless::Function" => reader.function(id, resource, &mut topology)?,
             "AWS::SQS::Queue" => topology.queues.push(reader.queue(id, resource)?),
             "AWS::DynamoDB::Table" => topology.tables.push(reader.table(id, resource)?),
-            "AWS::Serverless::HttpApi" => topology.authorizer = reader.authorizer(id, resource)?,
             _ => {}
         }
     }
@@ -128,12 +135,20 @@ impl Reader<'_> {
         resource: &RawResource,
         topology: &mut Topology,
     ) -> Result<(), TemplateError> {
-        let property = |name: &str| match resource.properties.get(name) {
-            Some(value) => self.resolver.resolve(value).map(Some),
-            None => match self.template.function_defaults.get(name) {
-                Some(value) => self.resolver.resolve(value).map(Some),
-                None => Ok(None),
-            },
+        // As SAM does it, maps are merged with those of the defaults.
+        let property = |name: &str| {
+            let default = self.template.function_defaults.get(name);
+            let merged = match (default, resource.properties.get(name)) {
+                (Some(Value::Object(default)), Some(Value::Object(own))) => {
+                    let mut merged = default.clone();
+                    merged.extend(own.clone());
+                    Some(Value::Object(merged))
+                }
+                (default, own) => own.or(default).cloned(),
+            };
+            merged
+                .map(|value| self.resolver.resolve(&value))
+                .transpose()
         };
         let required = |name: &str| {
             property(name)?.ok_or_else(|| TemplateError::Unsupported {
@@ -193,7 +208,8 @@ impl Reader<'_> {
         match event.r#type.as_str() {
             "HttpApi" => {
                 let read: HttpEvent = shaped(place, event.properties)?;
-                topology.routes.push(route(place, function, read)?);
+                let default = topology.default_authorizer.as_deref();
+                topology.routes.push(route(place, function, read, default)?);
             }
             "SQS" => {
                 let read: QueueEvent = shaped(place, event.properties)?;
@@ -274,11 +290,12 @@ impl Reader<'_> {
         Ok(table)
     }
 
-    fn authorizer(
+    fn authorizers(
         &self,
         id: &str,
         resource: &RawResource,
-    ) -> Result<Option<JwtAuthorizer>, TemplateError> {
+        topology: &mut Topology,
+    ) -> Result<(), TemplateError> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Auth {
@@ -288,6 +305,8 @@ impl Reader<'_> {
         #[derive(Deserialize)]
         #[serde(rename_all = "PascalCase")]
         struct Authorizer {
+            #[serde(default)]
+            authorization_scopes: Vec<String>,
             jwt_configuration: JwtConfiguration,
         }
         #[derive(Deserialize)]
@@ -296,23 +315,34 @@ impl Reader<'_> {
             audience: Vec<String>,
         }
         let Some(auth) = resource.properties.get("Auth") else {
-            return Ok(None);
+            return Ok(());
         };
-        let place = format!("{id}.Auth");
-        let mut auth: Auth = shaped(&place, self.resolver.resolve(auth)?)?;
-        match auth.authorizers.remove(&auth.default_authorizer) {
-            Some(Authorizer {
-                jwt_configuration: JwtConfiguration { issuer, audience },
-            }) => Ok(Some(JwtAuthorizer { issuer, audience })),
-            None => Err(TemplateError::Unsupported {
-                place,
-                reason: format!("there is no authorizer {}", auth.default_authorizer),
-            }),
-        }
+        let auth: Auth = shaped(&format!("{id}.Auth"), self.resolver.resolve(auth)?)?;
+        topology.default_authorizer = Some(auth.default_authorizer);
+        topology.authorizers = auth
+            .authorizers
+            .into_iter()
+            .map(|(name, authorizer)| {
+                let JwtConfiguration { issuer, audience } = authorizer.jwt_configuration;
+                let authorizer = JwtAuthorizer {
+                    issuer,
+                    audience,
+                    scopes: authorizer.authorization_scopes,
+                };
+                (name, authorizer)
+            })
+            .collect();
+        Ok(())
     }
 }
 
-fn route(place: &str, function: &str, event: HttpEvent) -> Result<Route, TemplateError> {
+/// The route as it is written; without an authorizer of its own it has the API's.
+fn route(
+    place: &str,
+    function: &str,
+    event: HttpEvent,
+    default: Option<&str>,
+) -> Result<Route, TemplateError> {
     let unsupported = |reason: String| TemplateError::Unsupported {
         place: place.to_owned(),
         reason,
@@ -324,14 +354,11 @@ fn route(place: &str, function: &str, event: HttpEvent) -> Result<Route, Templat
                 .map_err(|_| unsupported(format!("{method} is no HTTP method")))?,
         ),
     };
-    let access = match event.auth.as_ref().map(|auth| auth.authorizer.as_str()) {
-        None => Access::Token,
+    let named = event.auth.map(|auth| auth.authorizer);
+    let access = match named.as_deref().or(default) {
         Some("NONE") => Access::Open,
-        Some(other) => {
-            return Err(unsupported(format!(
-                "only the default authorizer, not {other}"
-            )));
-        }
+        Some(authorizer) => Access::Token(authorizer.to_owned()),
+        None => return Err(unsupported("it has no authorizer".to_owned())),
     };
     Ok(Route {
         method,

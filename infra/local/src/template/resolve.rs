@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
-use super::parameters::text;
+use super::parameters::{Declaration, text};
 use super::{Place, RawResource, TemplateError};
 
 /// Knows every name that a template may refer to.
 pub(super) struct Resolver<'a> {
     pub(super) parameters: &'a BTreeMap<String, String>,
+    pub(super) declared: &'a BTreeMap<String, Declaration>,
     pub(super) resources: &'a BTreeMap<String, RawResource>,
     pub(super) place: &'a Place,
 }
@@ -20,7 +21,7 @@ impl Resolver<'_> {
         match value {
             Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
             Value::Object(map) => match only_entry(map) {
-                Some(("Ref", Value::String(name))) => self.reference(name).map(Value::String),
+                Some(("Ref", Value::String(name))) => self.value(name),
                 Some(("Fn::GetAtt", Value::Array(path))) => match path.as_slice() {
                     [Value::String(resource), Value::String(attribute)] => {
                         self.attribute(resource, attribute).map(Value::String)
@@ -41,6 +42,14 @@ impl Resolver<'_> {
             },
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(value.clone()),
         }
+    }
+
+    fn value(&self, name: &str) -> Result<Value, TemplateError> {
+        let text = self.reference(name)?;
+        Ok(match self.declared.get(name) {
+            Some(declaration) => declaration.value(&text),
+            None => Value::String(text),
+        })
     }
 
     fn reference(&self, name: &str) -> Result<String, TemplateError> {
@@ -79,6 +88,7 @@ impl Resolver<'_> {
             ("AWS::Serverless::Function", "Arn") => {
                 Ok(self.place.arn("lambda", &format!("function:{physical}")))
             }
+            ("AWS::IAM::Role", "Arn") => Ok(self.place.arn("iam", &format!("role/{physical}"))),
             _ => Err(unresolved(&format!("{name}.{attribute}"))),
         }
     }

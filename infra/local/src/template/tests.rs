@@ -109,24 +109,24 @@ fn every_mapping_and_every_dead_letter_queue_names_a_queue_of_the_template() {
 }
 
 #[test]
-fn only_the_routes_that_say_so_are_open() {
+fn the_api_is_open_to_readers_and_writers_of_this_audience_only() {
     let topology = topology(&[]).expect("the template reads");
     for route in &topology.routes {
-        let open = route.access == Access::Open;
-        assert_eq!(
-            open,
-            !route.path.starts_with("/v1/owners/"),
-            "{}",
-            route.path
+        let Access::Token(authorizer) = &route.access else {
+            assert!(!route.path.starts_with("/v1/owners/"), "{}", route.path);
+            continue;
+        };
+        let authorizer = &topology.authorizers[authorizer];
+        assert_eq!(authorizer.audience, ["security-agent"]);
+        let reads = route.method == Some(http::Method::GET);
+        let read = "security-agent:read".to_owned();
+        assert_eq!(authorizer.scopes.contains(&read), reads, "{}", route.path);
+        assert!(
+            authorizer
+                .scopes
+                .contains(&"security-agent:write".to_owned())
         );
     }
-    assert_eq!(
-        topology
-            .authorizer
-            .expect("the API has an authorizer")
-            .audience,
-        ["security-agent"]
-    );
 }
 
 #[test]

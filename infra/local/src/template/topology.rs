@@ -23,8 +23,10 @@ pub struct Topology {
     pub schedules: Vec<Schedule>,
     /// The tables.
     pub tables: Vec<Table>,
-    /// Whose tokens the HTTP API accepts.
-    pub authorizer: Option<JwtAuthorizer>,
+    /// The authorizer of routes that name none.
+    pub default_authorizer: Option<String>,
+    /// Whose tokens the HTTP API accepts, and with which scopes, by name.
+    pub authorizers: BTreeMap<String, JwtAuthorizer>,
     /// Secret id to the parameter that names it.
     pub secrets: BTreeMap<String, String>,
 }
@@ -105,10 +107,10 @@ pub struct Route {
 }
 
 /// Who may call a route.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Access {
-    /// Callers with a valid token.
-    Token,
+    /// Callers with a token that this authorizer accepts.
+    Token(String),
     /// Everyone.
     Open,
 }
@@ -133,6 +135,8 @@ pub struct JwtAuthorizer {
     pub issuer: String,
     /// The audiences of which tokens must name one.
     pub audience: Vec<String>,
+    /// The scopes of which tokens must have one; every token will do if there are none.
+    pub scopes: Vec<String>,
 }
 
 impl Topology {

@@ -1,0 +1,25 @@
+//! What the function reads from its environment.
+
+use security_agent::{
+    environment::{self, InvalidEnvironment},
+    github::GithubConfig,
+};
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TABLE`: the table of everything.
+    pub table: String,
+    /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
+    pub github: GithubConfig,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            table: environment::read("TABLE")?,
+            github: environment::github()?,
+        })
+    }
+}

@@ -1,0 +1,149 @@
+//! What operators do: pausing commands, giving tokens scopes, connecting owners.
+
+use std::time::Duration;
+
+use reqwest::{Method, StatusCode};
+use serde_json::{Value, json};
+use tests::{Caller, Stack, command_id};
+
+use crate::{
+    oracle,
+    scene::{PYGOAT, Scene},
+};
+
+#[tokio::test]
+async fn a_paused_command_type_is_not_admitted_and_the_others_are() {
+    let scene = Scene::with(&["--parameter", "PausedCommands=sync"], &[PYGOAT.0]).await;
+    let refused = scene.ada.post(&json!({"type": "sync"}), Some("once")).await;
+    assert_eq!(
+        (refused.status, &refused.body["code"]),
+        (StatusCode::SERVICE_UNAVAILABLE, &json!("COMMAND_PAUSED"))
+    );
+    assert_eq!(refused.headers["retry-after"], "60");
+    assert_eq!(scene.ada.all("commands").await, Vec::<Value>::new());
+
+    let saved = scene
+        .ada
+        .try_configure(&json!({"repositorySelection": "all"}));
+    let saved = saved.await.expect("the API answers");
+    assert_eq!(
+        (saved.status, &saved.body["initialSync"]),
+        (
+            StatusCode::OK,
+            &json!({"admitted": false, "code": "COMMAND_PAUSED"})
+        )
+    );
+    let finding = json!({"type": "start_analysis", "findingId": "dependabot:1:1"});
+    let other = scene.ada.post(&finding, None).await;
+    assert_ne!(other.body["code"], "COMMAND_PAUSED", "{}", other.body);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn a_command_that_was_admitted_before_its_type_was_paused_is_still_done() {
+    let scene = Scene::with(
+        &["--parameter", "PausedCommands=sync,start_analysis"],
+        &[PYGOAT.0],
+    )
+    .await;
+    let key = scene.stack.backstage.admit(scene.ada.owner()).await;
+    scene
+        .stack
+        .backstage
+        .let_pass(&key, &["due_at"])
+        .await;
+    let run = scene.stack.reconcile().await;
+    assert_eq!(run["resent"], 1, "{run}");
+    scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn what_is_no_command_type_cannot_be_paused() {
+    let said = Stack::refusal(&["--parameter", "PausedCommands=syncs"]).await;
+    assert!(said.contains("PausedCommands"), "{said}");
+}
+
+#[tokio::test]
+async fn a_token_that_may_only_read_changes_nothing() {
+    let scene = Scene::set().await;
+    let reader = json!({"sub": oracle::SUBJECT, "scope": "openid security-agent:read"});
+    let reader = scene.stack.caller(&reader).await;
+    let nobody = json!({"sub": oracle::SUBJECT, "scope": "openid"});
+    let nobody = scene.stack.caller(&nobody).await;
+    let seen = reader.get("commands").await;
+    assert_eq!(
+        (seen.status, &seen.body["commands"]),
+        (StatusCode::OK, &json!([]))
+    );
+    assert_eq!(nobody.get("commands").await.status, StatusCode::FORBIDDEN);
+
+    let refused = |caller: Caller, method, path: &'static str| async move {
+        let body = json!({"type": "sync"});
+        let patience = Duration::from_secs(5);
+        let headers = [("if-match", "*")];
+        let answer = caller.request(method, path, &headers, Some(&body), patience);
+        answer.await.expect("the API answers").status
+    };
+    for (method, path) in [
+        (Method::POST, "me/commands"),
+        (Method::PUT, "me/config"),
+        (Method::DELETE, "me"),
+    ] {
+        let status = refused(reader.clone(), method.clone(), path).await;
+        assert_eq!(status, StatusCode::FORBIDDEN, "{method} {path}");
+    }
+    assert_eq!(scene.ada.all("commands").await, Vec::<Value>::new());
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn an_operator_connects_an_owner_and_learns_what_the_app_may_do_there() {
+    let scene = Scene::set().await;
+    let claims = json!({"sub": "new", "connect": false});
+    let new = scene.stack.caller(&claims).await;
+    let enable = json!({"enabled": true});
+    let early = new.try_configure(&enable).await.expect("the API answers");
+    assert_eq!(early.body["code"], "INTEGRATION_REQUIRED");
+
+    let known = scene.ada.get("integration").await.body;
+    let installation = &known["installationId"];
+    let request = json!({"owner": "user:new", "installationId": installation});
+    let connected = scene
+        .stack
+        .invoke("connect", &request)
+        .await
+        .expect("connected");
+    let repositories = new.all_repositories().await.len();
+    assert_eq!(
+        connected,
+        json!({"installationId": installation, "canReadAlerts": true, "repositories": repositories})
+    );
+    assert!(repositories > 0);
+    assert_eq!(new.get("integration").await.body, known);
+    let enabled = new.try_configure(&enable).await.expect("the API answers");
+    let id = command_id(&enabled.body["initialSync"]["command"]);
+    let again = scene.stack.invoke("connect", &request).await;
+    assert_eq!(again, Ok(connected), "again is safe");
+    new.ended(id).await;
+
+    for (request, said) in [
+        (json!({"owner": "nobody", "installationId": 1}), "nobody"),
+        (
+            json!({"owner": "user:new", "installationId": 1}),
+            "installation 1",
+        ),
+        (json!({"owner": "user:new"}), "installationId"),
+    ] {
+        let refused = scene.stack.invoke("connect", &request).await;
+        let refused = refused.expect_err("it must not connect");
+        let message = refused["errorMessage"].as_str().expect("an error");
+        assert!(message.contains(said), "{message}");
+    }
+    assert_eq!(
+        new.get("integration").await.body,
+        known,
+        "a refusal changes nothing"
+    );
+    scene.holds().await;
+}
