@@ -22,9 +22,8 @@ async fn a_paused_command_type_is_not_admitted_and_the_others_are() {
     assert_eq!(refused.headers["retry-after"], "60");
     assert_eq!(scene.ada.all("commands").await, Vec::<Value>::new());
 
-    let saved = scene
-        .ada
-        .try_configure(&json!({"repositorySelection": "all"}));
+    let change = json!({"repositorySelection": "all"});
+    let saved = scene.ada.try_configure(&change);
     let saved = saved.await.expect("the API answers");
     assert_eq!(
         (saved.status, &saved.body["initialSync"]),
@@ -47,11 +46,7 @@ async fn a_command_that_was_admitted_before_its_type_was_paused_is_still_done() 
     )
     .await;
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
-    scene
-        .stack
-        .backstage
-        .let_pass(&key, &["due_at"])
-        .await;
+    scene.stack.backstage.let_pass(&key, &["due_at"]).await;
     let run = scene.stack.reconcile().await;
     assert_eq!(run["resent"], 1, "{run}");
     scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
