@@ -46,6 +46,10 @@ pub struct Arguments {
     #[arg(long)]
     pub no_build: bool,
 
+    /// Run the functions' binaries of this folder, each named as its function, as they are
+    #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
+    pub binaries: Option<PathBuf>,
+
     /// Show the main job, then stop
     #[arg(long)]
     pub demo: bool,

@@ -140,7 +140,8 @@ impl Stack {
             .collect::<BTreeMap<_, _>>();
         template.parameters(&chosen)?;
         let (gateway_listener, address) = listen("the gateway", arguments.listen).await?;
-        if !arguments.no_build {
+        let binaries = arguments.binaries.as_ref().unwrap_or(&layout.binaries);
+        if !arguments.no_build && arguments.binaries.is_none() {
             progress("building the functions");
             compile(&layout.workspace, &layout.binaries).await?;
         }
@@ -183,7 +184,7 @@ impl Stack {
         let logs = data.directory("logs")?;
         progress(&format!("the functions log to {}", logs.display()));
         let surroundings = Surroundings {
-            binaries: layout.binaries.clone(),
+            binaries: binaries.clone(),
             logs,
             region: REGION.to_owned(),
             aws: format!("http://{proxy_address}"),

@@ -77,6 +77,9 @@ pub struct Status {
     pub name: String,
     /// Its running processes.
     pub pids: Vec<u32>,
+    /// How long each of them took from its start to its first request for work, in milliseconds: Lambda's Init Duration.
+    #[serde(rename = "initMs")]
+    pub init_ms: Vec<f64>,
     /// Invocations so far.
     pub invocations: u64,
     /// Those that failed, timeouts included.
@@ -247,14 +250,15 @@ impl Pool {
     }
 
     pub(crate) fn status(&self) -> Status {
-        let pids = lock(&self.running)
+        let (pids, init_ms) = lock(&self.running)
             .values()
             .filter(|life| life.is_running())
-            .map(|life| life.pid)
-            .collect();
+            .map(|life| (life.pid, life.initialised_in.as_secs_f64() * 1000.0))
+            .unzip();
         Status {
             name: self.blueprint.name.clone(),
             pids,
+            init_ms,
             invocations: self.invocations.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             timeouts: self.timeouts.load(Ordering::Relaxed),

@@ -43,6 +43,8 @@ pub(crate) struct Process {
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     pub(crate) pid: u32,
+    /// From its start to its first request for work.
+    pub(crate) initialised_in: Duration,
     kill: Arc<Notify>,
     exit: watch::Receiver<Option<Exit>>,
 }
@@ -121,6 +123,7 @@ impl Process {
         let api = RuntimeApi::listen().await.map_err(spawn_error)?;
         let (log, log_start) = open_log(&blueprint.log).map_err(spawn_error)?;
         let errors = log.try_clone().map_err(spawn_error)?;
+        let began = Instant::now();
         let child = launcher
             .launch(&blueprint.binary, |command| {
                 command
@@ -157,7 +160,10 @@ impl Process {
             }
         };
         match timeout(INITIALISATION, ready).await {
-            Ok(Ok(())) => Ok(process),
+            Ok(Ok(())) => {
+                process.life.initialised_in = began.elapsed();
+                Ok(process)
+            }
             Ok(Err(error)) => {
                 process.life.kill_and_wait().await;
                 Err(error)
@@ -240,7 +246,12 @@ impl Life {
             };
             let _ = sender.send(Some(Exit(status)));
         });
-        Self { pid, kill, exit }
+        Self {
+            pid,
+            initialised_in: Duration::ZERO,
+            kill,
+            exit,
+        }
     }
 
     /// Whether the process still runs.

@@ -1,0 +1,142 @@
+#!/usr/bin/env python3
+"""Packages every function as Lambda takes it, a zip with `bootstrap`, and runs what is in the zips.
+
+Builds for the architecture of this machine, writes target/package/<function>.zip, unpacks each into a folder of its
+own, and has `cargo local` run these under its Runtime API: the demo has to pass. Then each function is started over and
+over, and the table of sizes and start-up times is printed. Needs a Rust toolchain, a C compiler and Python 3.10.
+"""
+
+import argparse
+import json
+import os
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+WORKSPACE = Path(__file__).resolve().parent.parent.parent
+FUNCTIONS = sorted(path.parent.name for path in (WORKSPACE / "functions").glob("*/Cargo.toml"))
+# A zip holds a time for each file. This one makes equal binaries equal zips.
+EPOCH = (1980, 1, 1, 0, 0, 0)
+# Lambda's limit for a zip and its layers, unpacked.
+LARGEST = 250 * 1024 * 1024
+
+
+def arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--profile", default="release", help="cargo's profile (default: %(default)s)")
+    parser.add_argument("--starts", type=int, default=20, help="starts of each function (default: %(default)s)")
+    return parser.parse_args()
+
+
+def build(profile: str) -> Path:
+    """Builds the functions and the local stack, and tells where they are."""
+    command = ["cargo", "build", "--quiet", "--workspace", "--bins", "--profile", profile]
+    subprocess.run(command, cwd=WORKSPACE, check=True)
+    target = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target"))
+    return target / {"dev": "debug", "bench": "release"}.get(profile, profile)
+
+
+def package(binaries: Path, zips: Path) -> None:
+    """Writes the zips, without debug symbols."""
+    shutil.rmtree(zips, ignore_errors=True)
+    zips.mkdir(parents=True)
+    for name in FUNCTIONS:
+        bootstrap = zips / "bootstrap"
+        subprocess.run(["strip", "-o", bootstrap, binaries / name], check=True)
+        entry = zipfile.ZipInfo("bootstrap", EPOCH)
+        entry.external_attr = 0o755 << 16
+        entry.compress_type = zipfile.ZIP_DEFLATED
+        with zipfile.ZipFile(zips / f"{name}.zip", "w") as archive:
+            archive.writestr(entry, bootstrap.read_bytes(), compresslevel=9)
+        bootstrap.unlink()
+
+
+def unpack(zips: Path, folder: Path) -> None:
+    """Puts what each zip holds where `cargo local` looks for a function of its name."""
+    for name in FUNCTIONS:
+        with zipfile.ZipFile(zips / f"{name}.zip") as archive:
+            if archive.namelist() != ["bootstrap"]:
+                sys.exit(f"{name}.zip holds {archive.namelist()} and not bootstrap alone")
+            (folder / name).write_bytes(archive.read("bootstrap"))
+        (folder / name).chmod(0o755)
+
+
+def demo(local: Path, folder: Path) -> None:
+    """The main job, by the packaged functions."""
+    command = [local, "--ephemeral", "--listen", "127.0.0.1:0", "--binaries", folder, "--demo"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    if done.returncode != 0:
+        sys.exit(f"the demo failed\n{done.stdout}\n{done.stderr}")
+    print(f"the demo passes on the packaged functions: {done.stdout.splitlines()[-1]}")
+
+
+@contextmanager
+def stack(local: Path, folder: Path) -> Iterator[str]:
+    """A running stack that runs nothing by itself: its address."""
+    command = [local, "--ephemeral", "--listen", "127.0.0.1:0", "--binaries", folder, "--no-schedules"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        try:
+            ready = process.stdout.readline()
+            if not ready.startswith("ready "):
+                sys.exit(f"the stack does not start\n{process.stderr.read()}")
+            yield ready.split()[1]
+        finally:
+            process.send_signal(signal.SIGTERM)
+
+
+def ask(url: str, body: bytes | None = None) -> Any:
+    with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+        return json.loads(answer.read() or "null")
+
+
+def status(url: str, name: str) -> Any:
+    return next(one for one in ask(f"{url}/local/functions") if one["name"] == name)
+
+
+def starts(url: str, name: str, count: int) -> list[float]:
+    """How long the function took to start, each time, in milliseconds."""
+    found = []
+    for _ in range(count):
+        for pid in status(url, name)["pids"]:
+            os.kill(pid, signal.SIGKILL)
+        while status(url, name)["pids"]:
+            pass
+        # An event that none of them can use: what counts is that a process was started for it.
+        ask(f"{url}/2015-03-31/functions/{name}/invocations", b"{}")
+        found += status(url, name)["initMs"]
+    return found
+
+
+def main() -> int:
+    chosen = arguments()
+    binaries = build(chosen.profile)
+    zips = WORKSPACE / "target" / "package"
+    folder = zips / "unpacked"
+    package(binaries, zips)
+    folder.mkdir()
+    unpack(zips, folder)
+    demo(binaries / "local", folder)
+    print(f"\n| function | zip, MB | unpacked, MB | start, ms: median of {chosen.starts} | slowest |")
+    print("| --- | --- | --- | --- | --- |")
+    with stack(binaries / "local", folder) as url:
+        for name in FUNCTIONS:
+            size = (folder / name).stat().st_size
+            if size > LARGEST:
+                sys.exit(f"{name} is larger than Lambda takes: {size} bytes")
+            took = starts(url, name, chosen.starts)
+            print(f"| {name} | {(zips / f'{name}.zip').stat().st_size / 1e6:.1f} | {size / 1e6:.1f} "
+                  f"| {statistics.median(took):.1f} | {max(took):.1f} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
