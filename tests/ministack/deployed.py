@@ -1,5 +1,6 @@
 """The whole system on ministack, from packaging to the stack's deletion."""
 
+import json
 import tempfile
 import time
 from collections.abc import Sequence
@@ -63,6 +64,7 @@ def play(report: Report, workspace: Path, binaries: Path) -> None:
         parameters = deployment.parameters(tokens, simulators) | deployment.secrets(emulator, simulators)
         deployed = deployment.deploy(emulator, workspace, binaries, Path(folder), parameters)
         report.promise(f"template.yaml is deployed, {len(deployed.resources)} resources", True)
+        demand_tls(report, deployed)
         stack = DeployedStack(deployed, tokens, simulators["url"])
         refuse_bad_tokens(report, stack)
         run(report, stack, workspace / DATASET)
@@ -113,6 +115,31 @@ def refuse_strangers(report: Report, emulator: Emulator) -> None:
     report.promise("ministack refuses calls that no policy allows", "AccessDenied" in refused, refused)
 
 
+def demand_tls(report: Report, deployed: Deployment) -> None:
+    """Whoever may do anything with queues does nothing without TLS, which ministack does not have."""
+    emulator = deployed.emulator
+    iam = emulator.client("iam")
+    allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]}
+    queues = [id for name, id in deployed.resources.items() if name.endswith("Queue")]
+    refused = {}
+    for user in ("somebody", deployment.WITHOUT_TLS):
+        iam.create_user(UserName=user)
+        iam.put_user_policy(UserName=user, PolicyName="queues", PolicyDocument=json.dumps(allow))
+        key = iam.create_access_key(UserName=user)["AccessKey"]
+        sqs = emulator.client("sqs", key["AccessKeyId"], key["SecretAccessKey"])
+        refused[user] = [queue for queue in queues if refuses(sqs, queue)]
+    report.equal(f"none of {len(queues)} queues can be reached without TLS", refused,
+                 {"somebody": [], deployment.WITHOUT_TLS: queues})
+
+
+def refuses(sqs: Any, queue: str) -> bool:
+    try:
+        sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])
+    except ClientError as error:
+        return "AccessDenied" in error.response["Error"]["Code"]
+    return False
+
+
 def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
     """The authorizer checks signature, issuer, audience and time."""
     sub, issuer = "somebody", stack.issuer
@@ -138,8 +165,9 @@ def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) ->
              for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
              for event in page["events"]]
     refused = [line for line in lines if "AccessDenied" in line]
-    report.promise(f"{len(groups)} functions have logged {len(lines)} lines, and none that a call was refused",
-                   len(groups) == 8 and not refused, (groups, refused[:3]))
+    named = [group for group in groups if not group.startswith("/aws/lambda/")]
+    report.promise(f"{len(named)} log groups of the template hold {len(lines)} lines, and none that a call was refused",
+                   len(named) >= 9 and named == groups and not refused, (groups, refused[:3]))
     key = simulators["githubPrivateKey"].splitlines()[1]
     leaked = [line for line in lines for secret in (key, simulators["agentToken"]) if secret in line]
     report.equal("no log holds a secret", leaked, [])

@@ -1,7 +1,8 @@
 """template.yaml as a stack of ministack's CloudFormation, and what ministack needs done beside it.
 
 The differences are told in docs/emulators.md. They are: where the code is (as `sam package` writes it), two environment
-variables that hold for AWS only, and the routes of the HTTP API, of which ministack reads no definition.
+variables that hold for AWS only, whom the demand for TLS is for, and the routes of the HTTP API, of which ministack
+reads no definition.
 """
 
 import io
@@ -30,6 +31,11 @@ CODE = re.compile(r"CodeUri: functions/(\S+)")
 # ministack has no certificates where Amazon Linux has them, and the functions end if there are none.
 CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
 # The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
+# ministack has no TLS, so that the policy that demands it would let nobody through. Here it is for one user.
+TLS_ONLY = 'Condition: { Bool: { "aws:SecureTransport": false } }'
+WITHOUT_TLS = "without-tls"
+TLS_ONLY_FOR_ONE = ('Condition: { Bool: { "aws:SecureTransport": false }, '
+                    f'ArnLike: {{ "aws:PrincipalArn": "arn:aws:iam::*:user/{WITHOUT_TLS}" }} }}')
 CALLBACK = "${HttpApi.ApiEndpoint}/v1/callbacks"
 CALLBACK_BY_PATH = "{url}/_aws/execute-api/${{HttpApi}}/$default/v1/callbacks"
 
@@ -112,6 +118,7 @@ def adapted(template: str, emulator: Emulator) -> str:
     changes = {
         CERTIFICATES: str(certificates),
         CALLBACK: CALLBACK_BY_PATH.format(url=emulator.url),
+        TLS_ONLY: TLS_ONLY_FOR_ONE,
     }
     for old, new in changes.items():
         if template.count(old) != 1:
