@@ -36,6 +36,15 @@ impl CommandId {
         )))
     }
 
+    /// When the command was admitted first, as its id tells.
+    pub fn admitted_at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        let millis = seconds
+            .saturating_mul(1000)
+            .saturating_add(u64::from(nanos / 1_000_000));
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
+    }
+
     /// The id as 128 bits.
     pub const fn as_u128(self) -> u128 {
         self.0.as_u128()
@@ -117,14 +126,36 @@ pub struct AnalysisOptions {
     pub restart_active: bool,
 }
 
+words!(CommandType, "a command's type", {
+    Sync => "sync",
+    DismissFinding => "dismiss_finding",
+    StartAnalysis => "start_analysis",
+});
+
+/// What kind of thing a command asks for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum CommandType {
+    /// Refreshing findings.
+    Sync,
+    /// Dismissing one.
+    DismissFinding,
+    /// Having one analysed.
+    StartAnalysis,
+}
+
 impl Action {
+    /// The command's type.
+    pub const fn command_type(&self) -> CommandType {
+        match self {
+            Self::Sync { .. } => CommandType::Sync,
+            Self::DismissFinding { .. } => CommandType::DismissFinding,
+            Self::StartAnalysis { .. } => CommandType::StartAnalysis,
+        }
+    }
+
     /// The stable name of the command's type.
     pub const fn type_name(&self) -> &'static str {
-        match self {
-            Self::Sync { .. } => "sync",
-            Self::DismissFinding { .. } => "dismiss_finding",
-            Self::StartAnalysis { .. } => "start_analysis",
-        }
+        self.command_type().as_str()
     }
 
     /// The finding that it is about.
@@ -404,6 +435,17 @@ impl Command {
         self.standing.status
     }
 
+    /// Whether the last claim was never given back, nor handed on: its worker may be at work, or be gone. Whoever claims
+    /// such a command takes it over.
+    pub(crate) fn was_left_claimed(&self) -> bool {
+        // Giving back and handing on end the claim in the write that says so.
+        self.status() == Status::Running
+            && self
+                .standing
+                .hold
+                .is_some_and(|hold| hold.until > self.updated_at)
+    }
+
     /// Whether the row has expired and must be treated as absent, though not deleted yet.
     pub fn expired(&self, now: Timestamp) -> bool {
         self.ended.is_some_and(|ended| ended.expires_at <= now)
@@ -462,6 +504,7 @@ mod tests {
         let first = CommandId::new(Timestamp::from_millis(1_795_435_200_000));
         let second = CommandId::new(Timestamp::from_millis(1_795_435_200_001));
         assert!(first < second && first.to_string() < second.to_string());
+        assert_eq!(second.admitted_at().as_millis(), 1_795_435_200_001);
         assert_eq!(first.to_string().parse(), Ok(first));
         assert_eq!(
             first.to_string().to_uppercase().parse::<CommandId>(),

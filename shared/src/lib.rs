@@ -18,6 +18,7 @@ pub mod github;
 pub mod giving_up;
 pub mod ledger;
 pub mod lifecycle;
+pub mod metrics;
 pub mod outbound;
 pub mod owner;
 pub mod owners;

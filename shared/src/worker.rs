@@ -13,6 +13,7 @@ use crate::{
     command::{Command, CommandKey, LastError, Progress},
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
     lifecycle::{Stage, Waits, is_last_delivery},
+    metrics::{self, Metric},
     queue::{MAX_DELAY, Message, QueueUrl, Recovered, Sender, Unusable},
     result_code::ResultCode,
     sqs::{Delivery, Inbox, Verdict},
@@ -451,6 +452,7 @@ pub async fn keep_malformed(
         return Verdict::Again;
     }
     error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a malformed message was kept for inspection");
+    metrics::record(Metric::MalformedMessageKept);
     let Some(Recovered { key, stage }) = unusable.command() else {
         return Verdict::Done;
     };

@@ -8,6 +8,7 @@ use security_agent::{
     command::Command,
     ledger::{self, LedgerError, NewCommand, Outcome},
     lifecycle::Token,
+    metrics::{self, Metric},
     queue::{Message, SendError},
     telemetry::chain,
 };
@@ -50,7 +51,12 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
                 error = %chain(&error),
                 "the command's message could not be sent"
             );
-            Ok(compensate(app, command, token, now).await)
+            let kind = command.action.command_type();
+            let compensated = compensate(app, command, token, now).await;
+            if let Admission::NotQueued(_) = compensated {
+                metrics::record(Metric::AdmissionFailed(kind));
+            }
+            Ok(compensated)
         }
     }
 }

@@ -24,6 +24,7 @@ use security_agent::{
     giving_up,
     ledger::{Ledger, Outcome},
     lifecycle::{Obstacle, Stage, Status},
+    metrics::{self, Metric},
     queue::{Message, QueueUrl, Sender, Unusable},
     result_code::ResultCode,
     sqs::{self, Delivery, Inbox, Verdict},
@@ -148,6 +149,7 @@ impl DeadLetters {
         match exhausted {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
                 log_settled(&command);
+                metrics::record(Metric::DeadLetterSettled);
                 let Self {
                     findings,
                     analyses,
@@ -218,6 +220,7 @@ impl DeadLetters {
                     error = %chain(unusable),
                     "a newer message was kept for inspection"
                 );
+                metrics::record(Metric::MalformedMessageKept);
                 Dealt::Malformed
             }
             Err(error) => {

@@ -9,6 +9,7 @@ use security_agent::{
     giving_up,
     ledger::{Nominee, Outcome},
     lifecycle::{Need, Status},
+    metrics::{self, Metric},
     queue::Message,
     result_code::ResultCode,
     telemetry::chain,
@@ -40,6 +41,13 @@ impl Reconciler {
 
     async fn attend(&self, run: &Run, nominee: &Nominee) {
         let now = self.clock.now();
+        let age = now.since(nominee.key.id.admitted_at());
+        match nominee.status {
+            Status::Accepted => metrics::record(Metric::OldestAcceptedAge(age)),
+            Status::Running => metrics::record(Metric::OldestRunningAge(age)),
+            // The index lags: the row has left it.
+            Status::Succeeded | Status::Failed | Status::NoOp => {}
+        }
         let need = nominee.seen.need(now);
         let written = match need {
             Need::Resend => self.ledger.resend(nominee, now).await,
@@ -50,6 +58,7 @@ impl Reconciler {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => match need {
                 Need::Stall => {
                     log_stalled(&command);
+                    metrics::record(Metric::CommandStalled);
                     run.count(|report| report.stalled += 1);
                     let Automation {
                         findings, analyses, ..
@@ -76,6 +85,7 @@ impl Reconciler {
         match self.sender.send(queue, &message, Duration::ZERO).await {
             Ok(()) => {
                 info!(command.id = %id, command.resends = resends, "nobody claimed the command; its message was sent again");
+                metrics::record(Metric::CommandResent);
                 run.count(|report| report.resent += 1);
             }
             Err(error) => {
