@@ -35,8 +35,8 @@ pub enum Metric {
     /// `Takeovers`: claims of commands whose earlier claim had lapsed without being given back: that worker had died, or
     /// was too slow.
     Takeover,
-    /// `FencedWrites`: writes of workers that were refused because their claim was lost.
-    FencedWrite,
+    /// `WorkersFenced`: deliveries that came to nothing because the worker's claim was lost: its writes were refused.
+    WorkerFenced,
     /// `DeadLettersSettled`: commands that ended because their message had become a dead letter.
     DeadLetterSettled,
     /// `MalformedMessagesKept`: messages that nobody could read and that wait for an operator.
@@ -130,7 +130,7 @@ impl Metric {
             Self::CommandStalled => ("CommandsStalled", Count, Sum),
             Self::CommandResent => ("CommandsResent", Count, Sum),
             Self::Takeover => ("Takeovers", Count, Sum),
-            Self::FencedWrite => ("FencedWrites", Count, Sum),
+            Self::WorkerFenced => ("WorkersFenced", Count, Sum),
             Self::DeadLetterSettled => ("DeadLettersSettled", Count, Sum),
             Self::MalformedMessageKept => ("MalformedMessagesKept", Count, Sum),
             Self::AnalysisLost => ("AnalysesLost", Count, Sum),
@@ -161,7 +161,7 @@ impl Metric {
             Self::CommandStalled
             | Self::CommandResent
             | Self::Takeover
-            | Self::FencedWrite
+            | Self::WorkerFenced
             | Self::DeadLetterSettled
             | Self::MalformedMessageKept
             | Self::AnalysisLost

@@ -330,7 +330,7 @@ impl Worker {
                 }
             }
             Effected::Fenced => {
-                warn!(command.id = %key.id, "fenced: another worker has taken the command over");
+                fenced(key, "another worker has taken the command over");
                 // The message is the other worker's now: acknowledging it could delete it under its hands.
                 Verdict::Again
             }
@@ -345,7 +345,7 @@ impl Worker {
         now: Timestamp,
     ) -> Verdict {
         let Some(command) = outcome.made() else {
-            warn!(command.id = %claim.key().id, "fenced while handing on");
+            fenced(claim.key(), "the command could not be handed on");
             return Verdict::Again;
         };
         let stage = command.standing.stage;
@@ -378,11 +378,11 @@ impl Worker {
                 Verdict::Done
             }
             Ok(Outcome::Refused(found)) if found.status().is_terminal() => {
-                warn!(command.id = %id, command.status = found.status().as_str(), "fenced: the command had ended otherwise");
+                fenced(claim.key(), "the command had ended otherwise");
                 Verdict::Done
             }
             Ok(Outcome::Refused(_)) => {
-                warn!(command.id = %id, "fenced: another worker has taken the command over");
+                fenced(claim.key(), "another worker has taken the command over");
                 Verdict::Again
             }
             Ok(Outcome::Missing) => {
@@ -415,6 +415,11 @@ impl Worker {
             .await;
         Verdict::Again
     }
+}
+
+fn fenced(key: &CommandKey, why: &'static str) {
+    metrics::record(Metric::WorkerFenced);
+    warn!(command.id = %key.id, "fenced: {why}");
 }
 
 /// Deals with a message that this version cannot use: hands a newer one back, keeps what nobody can read.

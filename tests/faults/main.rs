@@ -14,6 +14,7 @@ mod dismissal;
 mod erasure;
 mod github;
 mod isolation;
+mod measuring;
 mod messages;
 mod oracle;
 mod power;

@@ -194,33 +194,23 @@ impl Ledger {
     }
 }
 
-/// Counts what a move did: every end of a command passes here, whoever brings it about.
+/// Counts a command that has ended: every end passes here, whoever brings it about.
 fn measure(made: &Move, outcome: &Outcome) {
-    match (made, outcome) {
-        (
-            Move::FailAdmission { .. }
-            | Move::Settle { .. }
-            | Move::Exhaust { .. }
-            | Move::Stall { .. },
-            Outcome::Applied(command) | Outcome::AlreadyApplied(command),
-        ) => {
-            let Some(ended) = command.ended else { return };
-            let kind = command.action.command_type();
-            let time = ended.completed_at.since(command.accepted_at);
-            metrics::record(Metric::CommandSettled(kind, ended.code));
-            metrics::record(Metric::TimeToTerminal(kind, time));
-        }
-        // A refused release says little: the settlement before it may have landed although its answer was lost.
-        (
-            Move::Report { .. }
-            | Move::Continue { .. }
-            | Move::Settle { .. }
-            | Move::Exhaust {
-                holder: Some(_), ..
-            },
-            Outcome::Refused(_),
-        ) => metrics::record(Metric::FencedWrite),
-        _ => {}
+    let (
+        Move::FailAdmission { .. }
+        | Move::Settle { .. }
+        | Move::Exhaust { .. }
+        | Move::Stall { .. },
+        Outcome::Applied(command) | Outcome::AlreadyApplied(command),
+    ) = (made, outcome)
+    else {
+        return;
+    };
+    if let Some(ended) = command.ended {
+        let kind = command.action.command_type();
+        let time = ended.completed_at.since(command.accepted_at);
+        metrics::record(Metric::CommandSettled(kind, ended.code));
+        metrics::record(Metric::TimeToTerminal(kind, time));
     }
 }
 

@@ -29,7 +29,7 @@ fn all() -> Vec<Metric> {
         CommandStalled,
         CommandResent,
         Takeover,
-        FencedWrite,
+        WorkerFenced,
         DeadLetterSettled,
         MalformedMessageKept,
         AnalysisLost,
