@@ -32,6 +32,7 @@ pub mod table;
 pub mod telemetry;
 mod text;
 pub mod timestamp;
+pub mod trace;
 pub mod worker;
 
 pub use timestamp::Timestamp;
