@@ -22,7 +22,8 @@ use tracing_subscriber::{
 
 use crate::{
     command::{Command, CommandKey},
-    trace::TraceId,
+    owner::Owner,
+    trace::{TraceId, TraceParent},
 };
 
 /// Starts logging as the Lambda logging configuration says (`AWS_LAMBDA_LOG_LEVEL`; INFO otherwise).
@@ -42,10 +43,10 @@ pub fn init() {
 
 /// The work for something of an owner's: what is logged in it says so. Of level ERROR, or lines of that level would lack
 /// what it says wherever less is not logged.
-pub fn work(owner: &str, trace: TraceId) -> Span {
+pub fn work(owner: &Owner, trace: TraceId) -> Span {
     tracing::error_span!(
         "work",
-        owner,
+        owner = owner.hashed(),
         trace.id = %trace,
         command.id = Empty,
         command.type_name = Empty,
@@ -53,15 +54,18 @@ pub fn work(owner: &str, trace: TraceId) -> Span {
     )
 }
 
-/// Says in the span under way which command it is about.
+/// Says in the span under way which command it is about. Work that is part of no trace begins the command's.
 pub fn about(key: &CommandKey) {
     let span = Span::current();
     span.record("command.id", display(key.id));
     span.record("owner", key.owner.hashed());
+    if TraceParent::next_of_current().is_none() {
+        span.record("trace.id", display(TraceId::from(key.id)));
+    }
 }
 
-/// Says in the span under way what is known of its command from its row.
-pub fn about_claimed(command: &Command) {
+/// Says in the span under way what the command's row tells.
+pub fn about_row(command: &Command) {
     let span = Span::current();
     span.record("command.type_name", command.action.type_name());
     span.record("command.attempt", command.standing.attempt);
@@ -177,6 +181,7 @@ mod tests {
     fn a_line_is_flat_and_has_what_its_spans_say() {
         let written = Written::default();
         let writer = written.clone();
+        let owner: Owner = "user:jo".parse().expect("valid");
         let subscriber = tracing_subscriber::fmt()
             .fmt_fields(JsonFields::new())
             .event_format(FlatLine)
@@ -185,7 +190,7 @@ mod tests {
         tracing::subscriber::with_default(subscriber, || {
             let outer = tracing::info_span!("outer", request = 7, shared = "outer");
             let _outer = outer.enter();
-            let _inner = work("0123", TraceId::from(1)).entered();
+            let _inner = work(&owner, TraceId::from(1)).entered();
             Span::current().record("command.attempt", 2);
             tracing::warn!(shared = "own", slow = true, "a \"line\"");
         });
@@ -200,7 +205,7 @@ mod tests {
                 "target": "security_agent::telemetry::tests",
                 "message": "a \"line\"",
                 "request": 7,
-                "owner": "0123",
+                "owner": owner.hashed(),
                 "trace.id": "00000000000000000000000000000001",
                 "command.attempt": 2,
                 "shared": "own",

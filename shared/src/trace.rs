@@ -11,6 +11,8 @@ use std::{
     str::FromStr,
 };
 
+use crate::command::CommandId;
+
 /// The name of the header and of the message attribute.
 pub const TRACEPARENT: &str = "traceparent";
 
@@ -34,6 +36,12 @@ pub struct InvalidTraceParent;
 impl From<u128> for TraceId {
     fn from(id: u128) -> Self {
         Self(NonZeroU128::new(id).unwrap_or(NonZeroU128::MIN))
+    }
+}
+
+impl From<CommandId> for TraceId {
+    fn from(id: CommandId) -> Self {
+        id.as_u128().into()
     }
 }
 

@@ -10,7 +10,7 @@ use security_agent::{
     lifecycle::Token,
     metrics::{self, Metric},
     queue::{Message, SendError},
-    telemetry::chain,
+    telemetry::{self, chain},
 };
 
 use crate::App;
@@ -35,11 +35,13 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
     let (command, token) = match app.ledger.admit(new, now).await? {
         ledger::Admission::Admitted(command, token) => (command, token),
         ledger::Admission::Replayed(command) => {
+            about(&command);
             log(&command, "the command was admitted before");
             return Ok(Admission::Replayed(command));
         }
         ledger::Admission::KeyReused => return Ok(Admission::KeyReused),
     };
+    about(&command);
     match send(app, &command).await {
         Ok(()) => {
             log(&command, "the command was admitted");
@@ -47,7 +49,6 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
         }
         Err(error) => {
             tracing::warn!(
-                command.id = %command.key.id,
                 error = %chain(&error),
                 "the command's message could not be sent"
             );
@@ -81,12 +82,11 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
             Admission::Accepted(found)
         }
         Ok(Outcome::Missing) => {
-            tracing::warn!(command.id = %command.key.id, "the command vanished while it was admitted");
+            tracing::warn!("the command vanished while it was admitted");
             Admission::NotQueued(command)
         }
         Err(error) => {
             tracing::error!(
-                command.id = %command.key.id,
                 error = %chain(&error),
                 "the command could neither be queued nor failed; the reconciler will send it"
             );
@@ -95,13 +95,16 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
     }
 }
 
+/// Says in the request's lines which command it is about.
+fn about(command: &Command) {
+    telemetry::about(&command.key);
+    telemetry::about_row(command);
+}
+
 fn log(command: &Command, decision: &'static str) {
     tracing::info!(
-        command.id = %command.key.id,
-        command.r#type = command.action.type_name(),
         command.origin = command.origin.as_str(),
         command.status = command.status().as_str(),
-        owner = %command.key.owner.hashed(),
         "{decision}"
     );
 }

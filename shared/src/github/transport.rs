@@ -174,6 +174,7 @@ impl Transport {
         let network = |error: reqwest::Error| GithubError::Network {
             source: error.without_url(),
         };
+        let request = outbound::traced(request);
         let mut response = request.send().await.map_err(network)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
