@@ -466,8 +466,16 @@ pub async fn keep_malformed(
     let code = ResultCode::MalformedMessage;
     match ledger.exhaust(key, None, *stage, code, None, now).await {
         Ok(outcome) => {
-            let ended = outcome.made().is_some();
-            info!(command.id = %key.id, ended, "the command of a malformed message");
+            let ended = outcome.made();
+            info!(
+                command.id = %key.id,
+                owner = key.owner.hashed(),
+                ended = ended.is_some(),
+                command.type_name = ended.as_ref().map(|it| it.action.type_name()),
+                command.status = ended.as_ref().map(|it| it.status().as_str()),
+                command.code = ended.as_ref().map(|_| code.as_str()),
+                "the command of a malformed message"
+            );
             Verdict::Done
         }
         Err(error) => {

@@ -22,4 +22,5 @@ mod reconciling;
 mod result_codes;
 mod scene;
 mod storage;
+mod tracing;
 mod workers;

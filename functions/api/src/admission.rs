@@ -105,6 +105,7 @@ fn log(command: &Command, decision: &'static str) {
     tracing::info!(
         command.origin = command.origin.as_str(),
         command.status = command.status().as_str(),
+        command.code = command.ended.map(|ended| ended.code.as_str()),
         "{decision}"
     );
 }

@@ -302,6 +302,7 @@ fn log_settled(command: &Command) {
     };
     warn!(
         previous_status = previous.as_str(),
+        command.status = command.status().as_str(),
         command.code = ResultCode::QueueRetriesExhausted.as_str(),
         "no delivery is left; the command has failed"
     );

@@ -117,6 +117,7 @@ fn log_stalled(command: &Command) {
     let age = command.updated_at.since(command.accepted_at);
     warn!(
         previous_status = previous.as_str(),
+        command.status = command.status().as_str(),
         command.code = ResultCode::CommandStalled.as_str(),
         age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
         "the command's deadline has passed; it has failed"
