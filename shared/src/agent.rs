@@ -357,6 +357,7 @@ impl Agent {
         let network = |error: reqwest::Error| AgentError::Network {
             source: error.without_url(),
         };
+        let request = outbound::traced(request);
         let mut response = request.send().await.map_err(network)?;
         let body = outbound::body(&mut response, LARGEST_BODY)
             .await

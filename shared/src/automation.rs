@@ -16,6 +16,7 @@ use crate::{
     finding::{FindingId, FindingStatus, Severity},
     findings::{Findings, FindingsError},
     ledger::{Ledger, NewCommand},
+    metrics::{self, Metric},
     owner::Owner,
     owners::{OwnerRecord, Owners, OwnersError},
     queue::{Message, QueueUrl, Sender},
@@ -187,6 +188,8 @@ impl Automation {
 /// Sends the message of a command that was admitted with what led to it. Should that fail, the reconciler sends it.
 pub async fn send(sender: &Sender, queue: &QueueUrl, command: &Command) {
     let (id, origin) = (command.key.id, command.origin.as_str());
+    let kind = command.action.command_type();
+    metrics::record(Metric::CommandAdmitted(kind));
     match sender
         .send(queue, &Message::of(command), Duration::ZERO)
         .await

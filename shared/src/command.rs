@@ -12,7 +12,7 @@ use crate::{
     lifecycle::{Standing, Status},
     owner::{InvalidOwner, Owner, UserId},
     result_code::{Effect, ResultCode},
-    text::words,
+    text::{UnknownWord, words},
 };
 
 /// A command's id: a UUID of version 7, so ids sort by admission.
@@ -34,6 +34,15 @@ impl CommandId {
             seconds,
             nanos,
         )))
+    }
+
+    /// When the command was admitted first, as its id tells.
+    pub fn admitted_at(self) -> Timestamp {
+        let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
+        let millis = seconds
+            .saturating_mul(1000)
+            .saturating_add(u64::from(nanos / 1_000_000));
+        Timestamp::from_millis(i64::try_from(millis).unwrap_or(i64::MAX))
     }
 
     /// The id as 128 bits.
@@ -117,29 +126,21 @@ pub struct AnalysisOptions {
     pub restart_active: bool,
 }
 
+words!(CommandType, "a command's type", {
+    Sync => "sync",
+    DismissFinding => "dismiss_finding",
+    StartAnalysis => "start_analysis",
+});
+
 /// What kind of thing a command asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CommandType {
-    /// Refresh findings.
+    /// Refreshing findings.
     Sync,
-    /// Dismiss a finding's alert.
+    /// Dismissing one.
     DismissFinding,
-    /// Launch an analysis.
+    /// Having one analysed.
     StartAnalysis,
-}
-
-impl CommandType {
-    /// Every type there is.
-    pub const ALL: [Self; 3] = [Self::Sync, Self::DismissFinding, Self::StartAnalysis];
-
-    /// The stable name.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Sync => "sync",
-            Self::DismissFinding => "dismiss_finding",
-            Self::StartAnalysis => "start_analysis",
-        }
-    }
 }
 
 /// The types of which no command is admitted for now. What was admitted before is still done.
@@ -153,27 +154,13 @@ impl PausedCommands {
     }
 }
 
-/// Not a list of command types.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "{0:?} is no command type: sync, dismiss_finding and start_analysis are, separated by commas"
-)]
-pub struct NoCommandType(String);
-
 impl FromStr for PausedCommands {
-    type Err = NoCommandType;
+    type Err = UnknownWord;
 
     /// Names separated by commas; nothing is paused by an empty text.
-    fn from_str(text: &str) -> Result<Self, Self::Err> {
+    fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let names = text.split(',').filter(|_| !text.is_empty());
-        names
-            .map(|name| {
-                let mut all = CommandType::ALL.into_iter();
-                all.find(|one| one.as_str() == name)
-                    .ok_or_else(|| NoCommandType(name.to_owned()))
-            })
-            .collect::<Result<_, _>>()
-            .map(Self)
+        names.map(str::parse).collect::<Result<_, _>>().map(Self)
     }
 }
 
@@ -469,6 +456,17 @@ impl Command {
         self.standing.status
     }
 
+    /// Whether the last claim was never given back, nor handed on: its worker may be at work, or be gone. Whoever claims
+    /// such a command takes it over.
+    pub(crate) fn was_left_claimed(&self) -> bool {
+        // Giving back and handing on end the claim in the write that says so.
+        self.status() == Status::Running
+            && self
+                .standing
+                .hold
+                .is_some_and(|hold| hold.until > self.updated_at)
+    }
+
     /// Whether the row has expired and must be treated as absent, though not deleted yet.
     pub fn expired(&self, now: Timestamp) -> bool {
         self.ended.is_some_and(|ended| ended.expires_at <= now)
@@ -527,6 +525,7 @@ mod tests {
         let first = CommandId::new(Timestamp::from_millis(1_795_435_200_000));
         let second = CommandId::new(Timestamp::from_millis(1_795_435_200_001));
         assert!(first < second && first.to_string() < second.to_string());
+        assert_eq!(second.admitted_at().as_millis(), 1_795_435_200_001);
         assert_eq!(first.to_string().parse(), Ok(first));
         assert_eq!(
             first.to_string().to_uppercase().parse::<CommandId>(),

@@ -9,7 +9,10 @@ use std::{
     time::Duration,
 };
 
-use crate::{github::GithubConfig, lifecycle::Timeouts, queue::CommandQueues, secrets::SecretName};
+use crate::{
+    github::GithubConfig, lifecycle::Timeouts, metrics::StackName, queue::CommandQueues,
+    secrets::SecretName,
+};
 
 /// A variable that cannot be used.
 #[derive(thiserror::Error)]
@@ -98,4 +101,9 @@ pub fn command_queues() -> Result<CommandQueues, InvalidEnvironment> {
         dismiss: read("DISMISS_QUEUE_URL")?,
         analyse: read("ANALYSE_QUEUE_URL")?,
     })
+}
+
+/// Reads the name of the stack that the function belongs to.
+pub fn stack() -> Result<StackName, InvalidEnvironment> {
+    read("STACK")
 }

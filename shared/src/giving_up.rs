@@ -34,7 +34,7 @@ pub async fn free_slot(
         Ok(Some(record)) => record,
         Ok(None) => return,
         Err(error) => {
-            warn!(command.id = %command.key.id, error = %chain(&error), "the command's slot could not be looked at; the reconciler will");
+            warn!(error = %chain(&error), "the command's slot could not be looked at; the reconciler will");
             return;
         }
     };
@@ -53,10 +53,10 @@ pub async fn free_slot(
         .await
     {
         Ok(freed) => {
-            info!(command.id = %command.key.id, finding.id = %finding, freed, "the slot of a command that has ended");
+            info!(finding.id = %finding, freed, "the slot of a command that has ended");
         }
         Err(error) => {
-            warn!(command.id = %command.key.id, error = %chain(&error), "the command's slot could not be freed; the reconciler will");
+            warn!(error = %chain(&error), "the command's slot could not be freed; the reconciler will");
         }
     }
 }

@@ -18,6 +18,7 @@ pub mod github;
 pub mod giving_up;
 pub mod ledger;
 pub mod lifecycle;
+pub mod metrics;
 pub mod outbound;
 pub mod owner;
 pub mod owners;
@@ -31,6 +32,7 @@ pub mod table;
 pub mod telemetry;
 mod text;
 pub mod timestamp;
+pub mod trace;
 pub mod worker;
 
 pub use timestamp::Timestamp;

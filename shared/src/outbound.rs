@@ -2,7 +2,9 @@
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
-use reqwest::{Client, Response, Url, header::HeaderMap};
+use reqwest::{Client, RequestBuilder, Response, Url, header::HeaderMap};
+
+use crate::trace::{TRACEPARENT, TraceParent};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -103,6 +105,14 @@ pub(crate) fn client(
         builder.tls_certs_only([])
     };
     builder.build()
+}
+
+/// The request as the next step of the trace that the work under way is part of.
+pub(crate) fn traced(request: RequestBuilder) -> RequestBuilder {
+    match TraceParent::next_of_current() {
+        Some(trace) => request.header(TRACEPARENT, trace.to_string()),
+        None => request,
+    }
 }
 
 /// The body of an answer, or nothing if it is longer than `largest`: cut short, it could not be read as what it should be.

@@ -1,8 +1,8 @@
 //! The messages between the functions, and sending them. A message names rows; it never carries what they hold.
 
-use std::{str::FromStr, time::Duration};
+use std::{collections::HashMap, str::FromStr, time::Duration};
 
-use aws_sdk_sqs::types::SendMessageBatchRequestEntry;
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -14,6 +14,7 @@ use crate::{
     lifecycle::Stage,
     owner::Owner,
     table::Cause,
+    trace::{TRACEPARENT, TraceId, TraceParent},
 };
 
 /// The version of the messages that this code writes. It reads this one and the one before.
@@ -233,13 +234,53 @@ impl Message {
         value.to_string()
     }
 
-    /// The group that fair queueing goes by: one noisy owner must not delay the others.
-    fn group(&self) -> String {
+    /// Whose it is.
+    pub const fn owner(&self) -> &Owner {
         match self {
-            Self::Command { key, .. } => key.owner.hashed(),
-            Self::ScheduledSync(sync) => sync.owner.hashed(),
-            Self::CallBack { owner, .. } | Self::Erase { owner, .. } => owner.hashed(),
+            Self::Command { key, .. } => &key.owner,
+            Self::ScheduledSync(sync) => &sync.owner,
+            Self::CallBack { owner, .. } | Self::Erase { owner, .. } => owner,
         }
+    }
+
+    /// The command that it is about.
+    pub const fn command(&self) -> Option<CommandId> {
+        match self {
+            Self::Command { key, .. } => Some(key.id),
+            Self::CallBack { attempt, .. } => Some(*attempt),
+            Self::ScheduledSync(_) | Self::Erase { .. } => None,
+        }
+    }
+
+    /// The trace of the work for it, if it comes without one: the same for every message about the same thing.
+    pub fn trace(&self) -> TraceId {
+        match self {
+            Self::Command { key, .. } => key.id.into(),
+            Self::CallBack { attempt, .. } => (*attempt).into(),
+            Self::ScheduledSync(sync) => sync.pass.as_u128().into(),
+            Self::Erase {
+                owner,
+                requested_at,
+            } => Uuid::new_v5(
+                &Uuid::NAMESPACE_OID,
+                format!("{owner} {requested_at}").as_bytes(),
+            )
+            .as_u128()
+            .into(),
+        }
+    }
+
+    /// The group that fair queueing goes by: one noisy owner must not delay the others. SQS takes 128 characters of
+    /// visible ASCII, which a hash is and an owner is not, and gives standard queues no order by it.
+    fn group(&self) -> String {
+        self.owner().hashed()
+    }
+
+    /// The attributes to send it with: the next step of the trace that led to it.
+    fn attributes(&self) -> HashMap<String, MessageAttributeValue> {
+        let trace = TraceParent::next_of_current();
+        let trace = trace.unwrap_or_else(|| TraceParent::start(self.trace()));
+        HashMap::from([(TRACEPARENT.to_owned(), text(&trace.to_string()))])
     }
 }
 
@@ -338,6 +379,7 @@ impl Sender {
             .queue_url(queue.as_str())
             .message_body(message.body())
             .message_group_id(message.group())
+            .set_message_attributes(Some(message.attributes()))
             .set_delay_seconds(seconds(delay))
             .send()
             .await
@@ -347,17 +389,10 @@ impl Sender {
 
     /// Keeps a body that nobody can read where an operator finds it, with the queue it came from if there is room for that.
     pub async fn keep(&self, queue: &QueueUrl, body: &str, from: &str) -> Result<(), SendError> {
-        use aws_sdk_sqs::types::MessageAttributeValue;
-
         const NAME: &str = "from";
-        const TYPE: &str = "String";
         // A body can be as large as a message may be, and SQS takes no empty attribute: better kept without.
-        let fits = body.len() + NAME.len() + TYPE.len() + from.len() <= LARGEST;
-        let attribute = MessageAttributeValue::builder()
-            .data_type(TYPE)
-            .string_value(from)
-            .build();
-        let attribute = attribute.ok().filter(|_| fits && !from.is_empty());
+        let fits = body.len() + NAME.len() + TEXT.len() + from.len() <= LARGEST;
+        let attribute = (fits && !from.is_empty()).then(|| text(from));
         self.client
             .send_message()
             .queue_url(queue.as_str())
@@ -386,6 +421,7 @@ impl Sender {
                         .id(place.to_string())
                         .message_body(messages[place].body())
                         .message_group_id(messages[place].group())
+                        .set_message_attributes(Some(messages[place].attributes()))
                         .build()
                 })
                 .collect::<Result<_, _>>()
@@ -417,6 +453,17 @@ impl Sender {
             pause *= 2;
         }
     }
+}
+
+/// The type of an attribute that is a text.
+const TEXT: &str = "String";
+
+fn text(value: &str) -> MessageAttributeValue {
+    MessageAttributeValue::builder()
+        .data_type(TEXT)
+        .string_value(value)
+        .build()
+        .expect("a type is all that it demands")
 }
 
 fn seconds(delay: Duration) -> Option<i32> {

@@ -4,9 +4,13 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use aws_lambda_events::event::sqs::{BatchItemFailure, SqsBatchResponse, SqsEvent, SqsMessage};
 use futures::{FutureExt, future::join_all};
-use tracing::{error, warn};
+use tracing::{Instrument, error, warn};
 
-use crate::{queue::QueueUrl, telemetry::chain};
+use crate::{
+    queue::{Message, QueueUrl},
+    telemetry::{self, chain},
+    trace::{TRACEPARENT, TraceParent},
+};
 
 /// What is to become of a delivery.
 #[must_use]
@@ -29,6 +33,8 @@ pub struct Delivery {
     pub queue: String,
     /// The message's id at SQS.
     pub message_id: String,
+    /// The trace that it was sent in.
+    pub trace: Option<TraceParent>,
     receipt_handle: String,
 }
 
@@ -46,8 +52,27 @@ impl Delivery {
             receives,
             queue: arn.rsplit(':').next().unwrap_or_default().to_owned(),
             message_id: record.message_id.clone().unwrap_or_default(),
+            trace: record
+                .message_attributes
+                .get(TRACEPARENT)
+                .and_then(|trace| trace.string_value.as_deref()?.parse().ok()),
             receipt_handle: record.receipt_handle.clone().unwrap_or_default(),
         }
+    }
+}
+
+impl Delivery {
+    /// Does the work for the message that this delivery brought: what is logged meanwhile says what it is about, and what is
+    /// sent or asked goes on in its trace.
+    pub async fn follow<T>(&self, message: &Message, work: impl Future<Output = T>) -> T {
+        let trace = self
+            .trace
+            .unwrap_or_else(|| TraceParent::start(message.trace()));
+        let span = telemetry::work(message.owner(), trace.id());
+        if let Some(id) = message.command() {
+            span.record("command.id", tracing::field::display(id));
+        }
+        trace.follow(work.instrument(span)).await
     }
 }
 

@@ -5,7 +5,7 @@ use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
 use tokio::time::Instant;
-use tracing::{Instrument, error, info, warn};
+use tracing::{error, info, warn};
 
 use crate::{
     Timestamp,
@@ -13,11 +13,12 @@ use crate::{
     command::{Command, CommandKey, LastError, Progress},
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
     lifecycle::{Stage, Waits, is_last_delivery},
+    metrics::{self, Metric},
     queue::{MAX_DELAY, Message, QueueUrl, Recovered, Sender, Unusable},
     result_code::ResultCode,
     sqs::{Delivery, Inbox, Verdict},
     table::Writes,
-    telemetry::chain,
+    telemetry::{self, chain},
 };
 
 /// A worker's surroundings.
@@ -160,14 +161,11 @@ impl Worker {
         delivery: &Delivery,
         invocation: Invocation,
     ) -> Verdict {
-        match Message::parse(&delivery.body) {
-            Ok(Message::Command { key, stage }) => {
-                self.command(work, delivery, invocation, &key, stage).await
-            }
-            Ok(message) => work.other(delivery, message, invocation).await,
+        let message = match Message::parse(&delivery.body) {
+            Ok(message) => message,
             Err(unusable) => {
                 let (now, kept_in) = (self.clock.now(), &self.malformed);
-                unused(
+                return unused(
                     &self.ledger,
                     &self.sender,
                     kept_in,
@@ -175,9 +173,19 @@ impl Worker {
                     &unusable,
                     now,
                 )
-                .await
+                .await;
             }
-        }
+        };
+        let about = message.clone();
+        let work = async {
+            match message {
+                Message::Command { key, stage } => {
+                    self.command(work, delivery, invocation, &key, stage).await
+                }
+                message => work.other(delivery, message, invocation).await,
+            }
+        };
+        delivery.follow(&about, work).await
     }
 
     /// Ends a command together with what it changed, and says whether it could. `None` if another row is not as `beside`
@@ -200,7 +208,7 @@ impl Worker {
             Ok(Together::Unsettled) => None,
             Err(error) => {
                 // If the settlement has landed after all, the release is refused, and nothing is lost.
-                error!(command.id = %claim.key().id, error = %chain(&error), "the command could not be settled");
+                error!(error = %chain(&error), "the command could not be settled");
                 Some(transient(LastError::StoreUnavailable))
             }
         }
@@ -222,53 +230,47 @@ impl Worker {
         let (claim, command) = match self.ledger.claim(key, stage, until, now).await {
             Ok(Claimed::Held(claim, command)) => (claim, command),
             Ok(Claimed::HeldElsewhere { until } | Claimed::Waiting { until }) => {
-                info!(command.id = %key.id, "the command is held or waits; its message comes again");
+                info!("the command is held or waits; its message comes again");
                 self.inbox
                     .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
                     .await;
                 return Verdict::Again;
             }
             Ok(Claimed::Ended(found)) => {
-                info!(command.id = %key.id, command.status = found.status().as_str(), "late delivery of a command that has ended");
+                info!(
+                    command.status = found.status().as_str(),
+                    "late delivery of a command that has ended"
+                );
                 return Verdict::Done;
             }
             Ok(Claimed::Superseded(found)) => {
-                info!(command.id = %key.id, message.stage = stage.0, command.stage = found.standing.stage.0, "a later message carries the command");
+                info!(
+                    message.stage = stage.0,
+                    command.stage = found.standing.stage.0,
+                    "a later message carries the command"
+                );
                 return Verdict::Done;
             }
             Ok(Claimed::Missing) => {
-                info!(command.id = %key.id, "no such command: erased or expired");
+                info!("no such command: erased or expired");
                 return Verdict::Done;
             }
             Err(error) => return self.unwritten(delivery, &error).await,
         };
-        let span = tracing::info_span!(
-            "command",
-            command.id = %key.id,
-            owner = key.owner.hashed(),
-            command.type_name = command.action.type_name(),
-            command.attempt = command.standing.attempt,
-        );
-        let effected = async {
-            let effect = AssertUnwindSafe(work.effect(&claim, &command, invocation)).catch_unwind();
-            match tokio::time::timeout_at(invocation.work_until(), effect).await {
-                Ok(Ok(effected)) => effected,
-                Ok(Err(_)) => {
-                    error!(command.id = %key.id, "the effect panicked");
-                    transient(LastError::Unexpected)
-                }
-                Err(_) => {
-                    warn!(command.id = %key.id, "the effect did not end in time");
-                    transient(LastError::OutOfTime)
-                }
+        telemetry::about_row(&command);
+        let effect = AssertUnwindSafe(work.effect(&claim, &command, invocation)).catch_unwind();
+        let effected = match tokio::time::timeout_at(invocation.work_until(), effect).await {
+            Ok(Ok(effected)) => effected,
+            Ok(Err(_)) => {
+                error!("the effect panicked");
+                transient(LastError::Unexpected)
+            }
+            Err(_) => {
+                warn!("the effect did not end in time");
+                transient(LastError::OutOfTime)
             }
         };
-        async {
-            let effected = effected.await;
-            self.conclude(work, delivery, &claim, stage, effected).await
-        }
-        .instrument(span)
-        .await
+        self.conclude(work, delivery, &claim, stage, effected).await
     }
 
     async fn conclude(
@@ -306,7 +308,7 @@ impl Worker {
             Effected::Transient { error, after, .. } => {
                 self.release(claim, error).await;
                 let pause = after.unwrap_or_else(|| backoff(delivery.receives));
-                warn!(command.id = %key.id, receives = delivery.receives, error = %error, "the command is given back and comes again");
+                warn!(receives = delivery.receives, error = %error, "the command is given back and comes again");
                 self.inbox.come_again_after(delivery, pause).await;
                 Verdict::Again
             }
@@ -321,7 +323,7 @@ impl Worker {
                     .continue_later(claim, at, waits, progress, error, now)
                     .await
                 {
-                    Ok(outcome) => self.hand_on(claim, outcome, at, now).await,
+                    Ok(outcome) => self.hand_on(outcome, at, now).await,
                     Err(error) => {
                         self.release(claim, LastError::StoreUnavailable).await;
                         self.unwritten(delivery, &error).await
@@ -329,22 +331,16 @@ impl Worker {
                 }
             }
             Effected::Fenced => {
-                warn!(command.id = %key.id, "fenced: another worker has taken the command over");
+                fenced("another worker has taken the command over");
                 // The message is the other worker's now: acknowledging it could delete it under its hands.
                 Verdict::Again
             }
         }
     }
 
-    async fn hand_on(
-        &self,
-        claim: &Claim,
-        outcome: Outcome,
-        at: Timestamp,
-        now: Timestamp,
-    ) -> Verdict {
+    async fn hand_on(&self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Verdict {
         let Some(command) = outcome.made() else {
-            warn!(command.id = %claim.key().id, "fenced while handing on");
+            fenced("the command could not be handed on");
             return Verdict::Again;
         };
         let stage = command.standing.stage;
@@ -352,11 +348,14 @@ impl Worker {
         let delay = at.since(now).min(MAX_DELAY);
         match self.sender.send(&self.queue, &message, delay).await {
             Ok(()) => {
-                info!(command.id = %claim.key().id, command.stage = stage.0, "the command continues in a later delivery");
+                info!(
+                    command.stage = stage.0,
+                    "the command continues in a later delivery"
+                );
             }
             // The row is the outbox: the reconciler sends what nobody claims.
             Err(error) => {
-                error!(command.id = %claim.key().id, error = %chain(&error), "the continuation was not sent; the reconciler will");
+                error!(error = %chain(&error), "the continuation was not sent; the reconciler will");
             }
         }
         Verdict::Done
@@ -369,23 +368,27 @@ impl Worker {
         code: ResultCode,
         written: Result<Outcome, LedgerError>,
     ) -> Verdict {
-        let id = claim.key().id;
         match written {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
                 let age = command.updated_at.since(command.accepted_at);
-                info!(command.id = %id, command.status = command.status().as_str(), command.code = code.as_str(), age_ms = age.as_millis() as u64, "the command has ended");
+                info!(
+                    command.status = command.status().as_str(),
+                    command.code = code.as_str(),
+                    age_ms = age.as_millis() as u64,
+                    "the command has ended"
+                );
                 Verdict::Done
             }
             Ok(Outcome::Refused(found)) if found.status().is_terminal() => {
-                warn!(command.id = %id, command.status = found.status().as_str(), "fenced: the command had ended otherwise");
+                fenced("the command had ended otherwise");
                 Verdict::Done
             }
             Ok(Outcome::Refused(_)) => {
-                warn!(command.id = %id, "fenced: another worker has taken the command over");
+                fenced("another worker has taken the command over");
                 Verdict::Again
             }
             Ok(Outcome::Missing) => {
-                info!(command.id = %id, "the command was erased meanwhile");
+                info!("the command was erased meanwhile");
                 Verdict::Done
             }
             Err(error) => {
@@ -403,7 +406,7 @@ impl Worker {
             .await
             .map(Outcome::made)
         {
-            warn!(command.id = %claim.key().id, error = %chain(&error), "the claim could not be released and will lapse");
+            warn!(error = %chain(&error), "the claim could not be released and will lapse");
         }
     }
 
@@ -414,6 +417,11 @@ impl Worker {
             .await;
         Verdict::Again
     }
+}
+
+fn fenced(why: &'static str) {
+    metrics::record(Metric::WorkerFenced);
+    warn!("fenced: {why}");
 }
 
 /// Deals with a message that this version cannot use: hands a newer one back, keeps what nobody can read.
@@ -451,14 +459,23 @@ pub async fn keep_malformed(
         return Verdict::Again;
     }
     error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a malformed message was kept for inspection");
+    metrics::record(Metric::MalformedMessageKept);
     let Some(Recovered { key, stage }) = unusable.command() else {
         return Verdict::Done;
     };
     let code = ResultCode::MalformedMessage;
     match ledger.exhaust(key, None, *stage, code, None, now).await {
         Ok(outcome) => {
-            let ended = outcome.made().is_some();
-            info!(command.id = %key.id, ended, "the command of a malformed message");
+            let ended = outcome.made();
+            info!(
+                command.id = %key.id,
+                owner = key.owner.hashed(),
+                ended = ended.is_some(),
+                command.type_name = ended.as_ref().map(|it| it.action.type_name()),
+                command.status = ended.as_ref().map(|it| it.status().as_str()),
+                command.code = ended.as_ref().map(|_| code.as_str()),
+                "the command of a malformed message"
+            );
             Verdict::Done
         }
         Err(error) => {

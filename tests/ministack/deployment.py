@@ -28,6 +28,8 @@ BUCKET = "artifacts"
 # The scopes of tokens.
 READ, WRITE = "security-agent:read", "security-agent:write"
 CODE = re.compile(r"CodeUri: functions/(\S+)")
+# ministack leaves a parameter here the text that it is, where CloudFormation makes it a number.
+CONCURRENCY = re.compile(r"MaximumConcurrency: !Ref (\w+)")
 # ministack has no certificates where Amazon Linux has them, and the functions end if there are none.
 CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
 # The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
@@ -124,7 +126,13 @@ def adapted(template: str, emulator: Emulator) -> str:
         if template.count(old) != 1:
             raise Broken(f"template.yaml has {old} {template.count(old)} times and not once")
         template = template.replace(old, new)
+    template = CONCURRENCY.sub(lambda found: f"MaximumConcurrency: {default(template, found[1])}", template)
     return CODE.sub(rf"CodeUri: s3://{BUCKET}/\1.zip", template)
+
+
+def default(template: str, parameter: str) -> str:
+    [value] = re.findall(rf"^  {parameter}:\n    Type: Number\n    Default: (\d+)$", template, re.MULTILINE)
+    return value
 
 
 def secrets(emulator: Emulator, simulators: dict[str, Any]) -> dict[str, str]:

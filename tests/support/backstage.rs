@@ -199,11 +199,12 @@ impl Backstage {
             .expect("the table takes it");
     }
 
-    /// Lets moments of a command's row be past: `due_at`, `deadline`, `claim_until`, `waiting_until`.
+    /// Lets moments of a command's row be past, each a millisecond after the one before: `due_at`, `deadline`,
+    /// `updated_at`, `claim_until`, `waiting_until`.
     pub async fn let_pass(&self, key: &CommandKey, moments: &[&str]) {
         let past = now().as_millis() - 1_000;
         let pk = format!("command#{}", key.owner);
-        for moment in moments {
+        for (moment, past) in moments.iter().zip(past..) {
             self.set(&pk, &key.id.to_string(), moment, N(past.to_string()))
                 .await;
         }

@@ -1,6 +1,7 @@
 //! The local stack as a process of its own, reached as from outside.
 
 mod launch;
+mod measured;
 
 use std::{
     path::{Path, PathBuf},

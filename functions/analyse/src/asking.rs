@@ -77,7 +77,7 @@ impl Launching<'_> {
         };
         let callback_token = self.analyse.capabilities.sign(&capability, now).await;
         let callback_token = callback_token.map_err(|error| {
-            warn!(command.id = %self.id(), error = %chain(&error), "the right to call back could not be signed");
+            warn!(error = %chain(&error), "the right to call back could not be signed");
             Trouble::Passing(LastError::Unexpected, None)
         })?;
         let manner = Manner::of(self.options, &owner.settings);
@@ -95,7 +95,7 @@ impl Launching<'_> {
         };
         let launched = self.analyse.agent.launch(&launch, now, self.deadline());
         launched.await.map_err(|failed| {
-            warn!(command.id = %self.id(), error = %chain(&failed.error), "the agent did not begin");
+            warn!(error = %chain(&failed.error), "the agent did not begin");
             let effect = if failed.may_have_begun {
                 Effect::Unknown
             } else {
@@ -110,9 +110,7 @@ impl Launching<'_> {
             };
             match failed.error {
                 AgentError::NoCredits => lasting(ResultCode::InsufficientCredits, 402),
-                AgentError::Refused { status } => {
-                    lasting(ResultCode::AnalysisLaunchFailed, status)
-                }
+                AgentError::Refused { status } => lasting(ResultCode::AnalysisLaunchFailed, status),
                 AgentError::Busy {
                     status,
                     retry_after,
@@ -145,14 +143,14 @@ impl Launching<'_> {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        warn!(command.id = %self.id(), error = %chain(&error), "GitHub gave no token for the repository");
+        warn!(error = %chain(&error), "GitHub gave no token for the repository");
         Err(match error {
             GithubError::Refused { refusal, .. } => match refusal {
                 Refusal::AuthInvalid => {
                     let now = self.now();
                     let owner = &self.command.key.owner;
                     if let Err(error) = self.analyse.owners.mark_auth_invalid(owner, now).await {
-                        warn!(owner = owner.hashed(), error = %chain(&error), "the integration could not be marked");
+                        warn!(error = %chain(&error), "the integration could not be marked");
                     }
                     self.failed(
                         ResultCode::GithubAuthInvalid,

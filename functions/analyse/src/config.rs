@@ -6,6 +6,7 @@ use security_agent::{
     environment::{self, InvalidEnvironment},
     github::GithubConfig,
     lifecycle::Timeouts,
+    metrics::StackName,
     queue::QueueUrl,
     secrets::SecretName,
 };
@@ -13,6 +14,8 @@ use security_agent::{
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `STACK`: the name of the stack, which metrics are told apart by.
+    pub stack: StackName,
     /// `TABLE`: the table of everything.
     pub table: String,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
@@ -37,6 +40,7 @@ impl Config {
     /// Reads the environment; the error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
+            stack: environment::stack()?,
             table: environment::read("TABLE")?,
             timeouts: environment::timeouts()?,
             queue: environment::read("ANALYSE_QUEUE_URL")?,

@@ -343,9 +343,9 @@ impl Launching<'_> {
             .interrupt(session, self.now(), self.deadline())
             .await;
         match interrupted {
-            Ok(()) => info!(command.id = %self.id(), "a session that was replaced is interrupted"),
+            Ok(()) => info!("a session that was replaced is interrupted"),
             Err(error) => {
-                warn!(command.id = %self.id(), error = %chain(&error), "a session that was replaced could not be interrupted");
+                warn!(error = %chain(&error), "a session that was replaced could not be interrupted");
             }
         }
     }
@@ -385,7 +385,7 @@ impl Launching<'_> {
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(command.id = %self.id(), error = %chain(error), "the data store failed");
+        warn!(error = %chain(error), "the data store failed");
         transient(LastError::StoreUnavailable)
     }
 

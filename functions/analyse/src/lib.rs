@@ -53,7 +53,7 @@ pub struct Analyse {
 impl Work for Analyse {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
         let Action::StartAnalysis { finding, options } = &command.action else {
-            error!(command.id = %command.key.id, command.type_name = command.action.type_name(), "a command of another worker's type");
+            error!("a command of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
                 after: None,

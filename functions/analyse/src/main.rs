@@ -13,6 +13,7 @@ use security_agent::{
     findings::Findings,
     github::Github,
     ledger::Ledger,
+    metrics::Meter,
     owners::Owners,
     queue::Sender,
     sqs::{self, Inbox},
@@ -29,6 +30,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -58,10 +60,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let invocation = Invocation::of(event.context.deadline, machine());
         let answer = sqs::each_message(&event.payload, async |delivery| {
-            analyse
-                .worker
-                .deliver(&analyse, &delivery, invocation)
-                .await
+            let work = analyse.worker.deliver(&analyse, &delivery, invocation);
+            meter.measure(work).await
         });
         Ok::<_, Error>(answer.await)
     }))

@@ -8,8 +8,9 @@ use security_agent::{
     command::{Command, CommandType},
     ledger::{self, LedgerError, NewCommand, Outcome},
     lifecycle::Token,
+    metrics::{self, Metric},
     queue::{Message, SendError},
-    telemetry::chain,
+    telemetry::{self, chain},
 };
 
 use crate::App;
@@ -40,11 +41,13 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
     let (command, token) = match app.ledger.admit(new, now).await? {
         ledger::Admission::Admitted(command, token) => (command, token),
         ledger::Admission::Replayed(command) => {
+            about(&command);
             log(&command, "the command was admitted before");
             return Ok(Admission::Replayed(command));
         }
         ledger::Admission::KeyReused => return Ok(Admission::KeyReused),
     };
+    about(&command);
     match send(app, &command).await {
         Ok(()) => {
             log(&command, "the command was admitted");
@@ -52,11 +55,15 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
         }
         Err(error) => {
             tracing::warn!(
-                command.id = %command.key.id,
                 error = %chain(&error),
                 "the command's message could not be sent"
             );
-            Ok(compensate(app, command, token, now).await)
+            let kind = command.action.command_type();
+            let compensated = compensate(app, command, token, now).await;
+            if let Admission::NotQueued(_) = compensated {
+                metrics::record(Metric::AdmissionFailed(kind));
+            }
+            Ok(compensated)
         }
     }
 }
@@ -81,12 +88,11 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
             Admission::Accepted(found)
         }
         Ok(Outcome::Missing) => {
-            tracing::warn!(command.id = %command.key.id, "the command vanished while it was admitted");
+            tracing::warn!("the command vanished while it was admitted");
             Admission::NotQueued(command)
         }
         Err(error) => {
             tracing::error!(
-                command.id = %command.key.id,
                 error = %chain(&error),
                 "the command could neither be queued nor failed; the reconciler will send it"
             );
@@ -95,13 +101,17 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
     }
 }
 
+/// Says in the request's lines which command it is about.
+fn about(command: &Command) {
+    telemetry::about(&command.key);
+    telemetry::about_row(command);
+}
+
 fn log(command: &Command, decision: &'static str) {
     tracing::info!(
-        command.id = %command.key.id,
-        command.r#type = command.action.type_name(),
         command.origin = command.origin.as_str(),
         command.status = command.status().as_str(),
-        owner = %command.key.owner.hashed(),
+        command.code = command.ended.map(|ended| ended.code.as_str()),
         "{decision}"
     );
 }

@@ -11,8 +11,9 @@ use security_agent::{
     analyses::Received,
     analysis::{AnalysisOutcome, AnalysisResult, CallBack, FailureCode, SessionId},
     capability::Capability,
+    command::CommandKey,
     queue::Message,
-    telemetry::chain,
+    telemetry::{self, chain},
 };
 use serde::Deserialize;
 use serde_json::Value;
@@ -120,12 +121,16 @@ pub async fn receive(
         attempt,
         ..
     } = capability;
+    telemetry::about(&CommandKey {
+        owner: owner.clone(),
+        id: attempt,
+    });
     let received = app
         .analyses
         .receive(&owner, finding, attempt, &call_back, now)
         .await?;
     if received == Received::Stale {
-        tracing::info!(owner = %owner.hashed(), finding.id = %finding, command.id = %attempt, "a call back that is stale or comes again");
+        tracing::info!(finding.id = %finding, "a call back that is stale or comes again");
         return Ok(StatusCode::ACCEPTED);
     }
     let message = Message::CallBack {
@@ -139,11 +144,11 @@ pub async fn receive(
         .await
     {
         Ok(()) => {
-            tracing::info!(finding.id = %finding, command.id = %attempt, "a call back is kept and queued");
+            tracing::info!(finding.id = %finding, "a call back is kept and queued");
             Ok(StatusCode::ACCEPTED)
         }
         Err(error) => {
-            tracing::warn!(finding.id = %finding, command.id = %attempt, error = %chain(&error), "a call back could not be queued");
+            tracing::warn!(finding.id = %finding, error = %chain(&error), "a call back could not be queued");
             Err(Problem::new(
                 Code::CallbackNotQueued,
                 "The call back could not be queued. Call back again; repeating it is safe.",

@@ -4,6 +4,7 @@ use security_agent::{
     command::PausedCommands,
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
+    metrics::StackName,
     queue::{CommandQueues, QueueUrl},
     secrets::SecretName,
 };
@@ -11,6 +12,8 @@ use security_agent::{
 /// The function's environment.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `STACK`: the name of the stack, which metrics are told apart by.
+    pub stack: StackName,
     /// `TABLE`: the one table.
     pub table: String,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: what commands are written with.
@@ -33,6 +36,7 @@ impl Config {
     /// Reads it. A failure names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
+            stack: environment::stack()?,
             table: environment::read("TABLE")?,
             timeouts: environment::timeouts()?,
             queues: environment::command_queues()?,

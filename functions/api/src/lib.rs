@@ -31,7 +31,7 @@ pub mod summary;
 use axum::{
     Router,
     extract::MatchedPath,
-    http::{HeaderValue, header},
+    http::{HeaderMap, HeaderValue, header},
     middleware,
     response::Response,
     routing::{delete, get, post},
@@ -47,6 +47,11 @@ use security_agent::{
     owners::Owners,
     queue::{CommandQueues, QueueUrl, Sender},
     repositories::Repositories,
+    trace::{TRACEPARENT, TraceParent},
+};
+use tracing::{
+    Instrument,
+    field::{Empty, display},
 };
 
 use cursor::Cursors;
@@ -116,23 +121,48 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-/// What every answer has in common: headers, and a line in the log if it is a refusal.
+/// The trace that a request says it is part of: what is no such thing, or two of them, says nothing.
+fn trace_of(headers: &HeaderMap) -> Option<TraceParent> {
+    let mut given = headers.get_all(TRACEPARENT).iter();
+    let trace = given.next()?.to_str().ok()?.parse().ok()?;
+    given.next().is_none().then_some(trace)
+}
+
+/// What every request has in common: its trace, what its lines in the log say, one of them if it is refused; and headers.
 async fn finish(
     route: Option<MatchedPath>,
     request: axum::extract::Request,
     next: middleware::Next,
 ) -> Response {
-    let method = request.method().clone();
-    let mut response = next.run(request).await;
-    if let Some(code) = response.extensions().get::<Code>() {
-        tracing::info!(
-            http.method = %method,
-            http.route = route.as_ref().map_or("none", MatchedPath::as_str),
-            http.status = response.status().as_u16(),
-            problem.code = code.as_str(),
-            "the request was refused"
-        );
+    let given = trace_of(request.headers());
+    let span = tracing::error_span!(
+        "request",
+        http.method = %request.method(),
+        http.route = route.as_ref().map_or("none", MatchedPath::as_str),
+        owner = Empty,
+        trace.id = Empty,
+        command.id = Empty,
+        command.type_name = Empty,
+    );
+    if let Some(trace) = given {
+        span.record("trace.id", display(trace.id()));
     }
+    let answered = async {
+        let response = next.run(request).await;
+        if let Some(code) = response.extensions().get::<Code>() {
+            tracing::info!(
+                http.status = response.status().as_u16(),
+                problem.code = code.as_str(),
+                "the request was refused"
+            );
+        }
+        response
+    };
+    let answered = answered.instrument(span);
+    let mut response = match given {
+        Some(trace) => trace.follow(answered).await,
+        None => answered.await,
+    };
     let headers = response.headers_mut();
     headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
     headers.insert(

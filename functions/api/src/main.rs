@@ -13,6 +13,7 @@ use security_agent::{
     erasure::Erasures,
     findings::Findings,
     ledger::Ledger,
+    metrics::Meter,
     owners::Owners,
     queue::Sender,
     repositories::Repositories,
@@ -35,6 +36,7 @@ async fn main() -> Result<(), Error> {
         reason = "the clock is read here and nowhere below"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -58,6 +60,9 @@ async fn main() -> Result<(), Error> {
         cursors: Cursors::new(secrets, config.cursor_key),
     });
 
-    let handler = service_fn(move |event| gateway::answer(router.clone(), event, clock.now()));
-    lambda_runtime::run(handler).await
+    lambda_runtime::run(service_fn(async |event| {
+        let answer = gateway::answer(router.clone(), event, clock.now());
+        meter.measure(answer).await
+    }))
+    .await
 }

@@ -24,10 +24,11 @@ use security_agent::{
     giving_up,
     ledger::{Ledger, Outcome},
     lifecycle::{Obstacle, Stage, Status},
+    metrics::{self, Metric},
     queue::{Message, QueueUrl, Sender, Unusable},
     result_code::ResultCode,
     sqs::{self, Delivery, Inbox, Verdict},
-    telemetry::chain,
+    telemetry::{self, chain},
     worker::keep_malformed,
 };
 use tracing::{error, info, warn};
@@ -114,28 +115,34 @@ impl DeadLetters {
 
     async fn settle(&self, delivery: &Delivery) -> Dealt {
         match Message::parse(&delivery.body) {
-            Ok(Message::Command { key, stage }) => self.exhaust(delivery, &key, stage).await,
-            Ok(Message::ScheduledSync(sync)) => {
-                warn!(
-                    owner = sync.owner.hashed(),
-                    "a scheduled sync failed on every delivery; the next cycle brings another"
-                );
-                Dealt::Recurring
-            }
-            Ok(Message::CallBack { owner, attempt, .. }) => {
-                warn!(owner = owner.hashed(), command.id = %attempt, "a call back was not recorded on any delivery; the reconciler sends it again");
-                Dealt::Recurring
-            }
-            Ok(Message::Erase { owner, .. }) => {
-                warn!(
-                    owner = owner.hashed(),
-                    "an erasure failed on every delivery; the reconciler resumes it"
-                );
-                Dealt::Recurring
+            Ok(message) => {
+                delivery
+                    .follow(&message, self.give_up(delivery, &message))
+                    .await
             }
             Err(unusable @ Unusable::Newer { .. }) => self.newer(delivery, &unusable).await,
             Err(unusable @ Unusable::Malformed { .. }) => {
                 self.keep_malformed(delivery, &unusable).await
+            }
+        }
+    }
+
+    async fn give_up(&self, delivery: &Delivery, message: &Message) -> Dealt {
+        match message {
+            Message::Command { key, stage } => self.exhaust(delivery, key, *stage).await,
+            Message::ScheduledSync(_) => {
+                warn!("a scheduled sync failed on every delivery; the next cycle brings another");
+                Dealt::Recurring
+            }
+            Message::CallBack { .. } => {
+                warn!(
+                    "a call back was not recorded on any delivery; the reconciler sends it again"
+                );
+                Dealt::Recurring
+            }
+            Message::Erase { .. } => {
+                warn!("an erasure failed on every delivery; the reconciler resumes it");
+                Dealt::Recurring
             }
         }
     }
@@ -147,7 +154,9 @@ impl DeadLetters {
         let exhausted = self.ledger.exhaust(key, None, stage, code, None, now).await;
         match exhausted {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
+                telemetry::about_row(&command);
                 log_settled(&command);
+                metrics::record(Metric::DeadLetterSettled);
                 let Self {
                     findings,
                     analyses,
@@ -159,11 +168,11 @@ impl DeadLetters {
             }
             Ok(Outcome::Refused(found)) => self.refused(delivery, &found, stage, now).await,
             Ok(Outcome::Missing) => {
-                info!(command.id = %key.id, "no such command: erased or expired");
+                info!("no such command: erased or expired");
                 Dealt::Late
             }
             Err(error) => {
-                error!(command.id = %key.id, error = %chain(&error), "a dead letter could not be settled and comes again");
+                error!(error = %chain(&error), "a dead letter could not be settled and comes again");
                 Dealt::Failed
             }
         }
@@ -176,19 +185,26 @@ impl DeadLetters {
         stage: Stage,
         now: Timestamp,
     ) -> Dealt {
-        let (id, standing) = (found.key.id, &found.standing);
+        let standing = &found.standing;
         match standing.obstacle(stage, now) {
             Obstacle::Ended => {
-                info!(command.id = %id, command.status = standing.status.as_str(), "a dead letter of a command that has ended");
+                info!(
+                    command.status = standing.status.as_str(),
+                    "a dead letter of a command that has ended"
+                );
                 Dealt::Late
             }
             Obstacle::Superseded => {
-                info!(command.id = %id, message.stage = stage.0, command.stage = standing.stage.0, "a later message carries the command");
+                info!(
+                    message.stage = stage.0,
+                    command.stage = standing.stage.0,
+                    "a later message carries the command"
+                );
                 Dealt::Superseded
             }
             Obstacle::Waiting { until } | Obstacle::Held { until } => {
                 // The worker may yet settle. If it died, nothing else would come for this command before its deadline.
-                info!(command.id = %id, "a worker holds the command; its dead letter comes again");
+                info!("a worker holds the command; its dead letter comes again");
                 self.inbox
                     .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
                     .await;
@@ -201,7 +217,13 @@ impl DeadLetters {
     /// anything else. The body stays for an operator, who can send it again once that version is back.
     async fn newer(&self, delivery: &Delivery, unusable: &Unusable) -> Dealt {
         if let Some(about) = unusable.command() {
-            let dealt = self.exhaust(delivery, &about.key, about.stage).await;
+            let message = Message::Command {
+                key: about.key.clone(),
+                stage: about.stage,
+            };
+            let dealt = delivery
+                .follow(&message, self.give_up(delivery, &message))
+                .await;
             if dealt.verdict() == Verdict::Again {
                 return dealt;
             }
@@ -218,6 +240,7 @@ impl DeadLetters {
                     error = %chain(unusable),
                     "a newer message was kept for inspection"
                 );
+                metrics::record(Metric::MalformedMessageKept);
                 Dealt::Malformed
             }
             Err(error) => {
@@ -278,10 +301,8 @@ fn log_settled(command: &Command) {
         _ => Status::Running,
     };
     warn!(
-        command.id = %command.key.id,
-        owner = command.key.owner.hashed(),
-        command.type_name = command.action.type_name(),
         previous_status = previous.as_str(),
+        command.status = command.status().as_str(),
         command.code = ResultCode::QueueRetriesExhausted.as_str(),
         "no delivery is left; the command has failed"
     );

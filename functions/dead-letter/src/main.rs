@@ -10,6 +10,7 @@ use security_agent::{
     aws::{Patience, Services},
     findings::Findings,
     ledger::Ledger,
+    metrics::Meter,
     queue::Sender,
     sqs::Inbox,
     telemetry,
@@ -24,6 +25,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -50,7 +52,8 @@ async fn main() -> Result<(), Error> {
     };
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        Ok::<_, Error>(dead_letters.settle_each(&event.payload).await)
+        let settled = dead_letters.settle_each(&event.payload);
+        Ok::<_, Error>(meter.measure(settled).await)
     }))
     .await
 }

@@ -197,7 +197,7 @@ impl Dismissal<'_> {
             }
             Err(error) => error,
         };
-        info!(command.id = %self.command.key.id, error = %chain(&error), "GitHub did not dismiss the alert");
+        info!(error = %chain(&error), "GitHub did not dismiss the alert");
         match &error {
             GithubError::Refused { refusal, .. } => match refusal {
                 // The alert shows why.
@@ -250,7 +250,7 @@ impl Dismissal<'_> {
                 Err(transient(LastError::NoCredentials))
             }
             Err(error) => {
-                warn!(command.id = %self.command.key.id, error = %chain(&error), "the alert cannot be looked at");
+                warn!(error = %chain(&error), "the alert cannot be looked at");
                 Err(transient(LastError::GithubUnreachable))
             }
         }
@@ -459,7 +459,7 @@ impl Dismissal<'_> {
         };
         let owner = &self.command.key.owner;
         if let Err(error) = self.dismiss.owners.clear_auth_invalid(owner, marked).await {
-            warn!(owner = owner.hashed(), error = %chain(&error), "the integration's mark could not be taken back");
+            warn!(error = %chain(&error), "the integration's mark could not be taken back");
         }
     }
 
@@ -480,7 +480,7 @@ impl Dismissal<'_> {
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(command.id = %self.id(), error = %chain(error), "the data store failed");
+        warn!(error = %chain(error), "the data store failed");
         transient(LastError::StoreUnavailable)
     }
 

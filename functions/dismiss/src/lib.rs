@@ -57,7 +57,7 @@ impl Work for Dismiss {
             comment,
         } = &command.action
         else {
-            error!(command.id = %command.key.id, command.type_name = command.action.type_name(), "a command of another worker's type");
+            error!("a command of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
                 after: None,

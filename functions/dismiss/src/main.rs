@@ -10,6 +10,7 @@ use security_agent::{
     findings::Findings,
     github::Github,
     ledger::Ledger,
+    metrics::Meter,
     owners::Owners,
     queue::Sender,
     sqs::{self, Inbox},
@@ -26,6 +27,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -51,10 +53,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let invocation = Invocation::of(event.context.deadline, machine());
         let answer = sqs::each_message(&event.payload, async |delivery| {
-            dismiss
-                .worker
-                .deliver(&dismiss, &delivery, invocation)
-                .await
+            let work = dismiss.worker.deliver(&dismiss, &delivery, invocation);
+            meter.measure(work).await
         });
         Ok::<_, Error>(answer.await)
     }))

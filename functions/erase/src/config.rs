@@ -3,12 +3,15 @@
 use security_agent::{
     environment::{self, InvalidEnvironment},
     lifecycle::Timeouts,
+    metrics::StackName,
     queue::QueueUrl,
 };
 
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]
 pub struct Config {
+    /// `STACK`: the name of the stack, which metrics are told apart by.
+    pub stack: StackName,
     /// `TABLE`: the table of everything.
     pub table: String,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
@@ -23,6 +26,7 @@ impl Config {
     /// Reads the environment; the error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
+            stack: environment::stack()?,
             table: environment::read("TABLE")?,
             timeouts: environment::timeouts()?,
             queue: environment::read("ERASE_QUEUE_URL")?,

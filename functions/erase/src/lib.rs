@@ -69,10 +69,20 @@ impl Eraser {
                 .await;
             }
         };
+        let work = self.deliver_message(delivery, &message, invocation);
+        delivery.follow(&message, work).await
+    }
+
+    async fn deliver_message(
+        &self,
+        delivery: &Delivery,
+        message: &Message,
+        invocation: Invocation,
+    ) -> Verdict {
         let Message::Erase {
             owner,
             requested_at,
-        } = &message
+        } = message
         else {
             error!(
                 sqs.message_id = delivery.message_id,
@@ -84,16 +94,16 @@ impl Eraser {
             Ok(Left::Nothing) => return Verdict::Done,
             Ok(Left::More(after)) => after,
             Err(error) => {
-                warn!(owner = owner.hashed(), error = %chain(&error), "an erasure was interrupted; its message comes again");
+                warn!(error = %chain(&error), "an erasure was interrupted; its message comes again");
                 let pause = backoff(delivery.receives);
                 self.inbox.come_again_after(delivery, pause).await;
                 return Verdict::Again;
             }
         };
-        match self.sender.send(&self.queue, &message, after).await {
+        match self.sender.send(&self.queue, message, after).await {
             Ok(()) => Verdict::Done,
             Err(error) => {
-                error!(owner = owner.hashed(), error = %chain(&error), "the rest of an erasure was not sent on; this message comes again");
+                error!(error = %chain(&error), "the rest of an erasure was not sent on; this message comes again");
                 Verdict::Again
             }
         }
@@ -111,35 +121,26 @@ impl Eraser {
             erasure.requested_at == requested_at && erasure.completed_at.is_none()
         });
         if !is_this {
-            info!(
-                owner = owner.hashed(),
-                "an erasure that is done, or another by now"
-            );
+            info!("an erasure that is done, or another by now");
             return Ok(Left::Nothing);
         }
         let settled = requested_at + SETTLES_AFTER;
         match self.erasures.sweep(owner, invocation.work_until()).await? {
             Swept::OutOfTime { deleted } => {
-                info!(
-                    owner = owner.hashed(),
-                    deleted, "an erasure goes on in a later delivery"
-                );
+                info!(deleted, "an erasure goes on in a later delivery");
                 Ok(Left::More(Duration::ZERO))
             }
             Swept::Everything { deleted } if began < settled => {
                 info!(
-                    owner = owner.hashed(),
-                    deleted, "an owner's rows are gone; once more, when all admissions have ended"
+                    deleted,
+                    "an owner's rows are gone; once more, when all admissions have ended"
                 );
                 Ok(Left::More(settled.since(self.clock.now())))
             }
             Swept::Everything { deleted } => {
                 let now = self.clock.now();
                 let completed = self.erasures.complete(owner, requested_at, now).await?;
-                info!(
-                    owner = owner.hashed(),
-                    deleted, completed, "an owner is erased"
-                );
+                info!(deleted, completed, "an owner is erased");
                 Ok(Left::Nothing)
             }
         }

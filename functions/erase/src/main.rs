@@ -8,6 +8,7 @@ use security_agent::{
     aws::{Patience, Services},
     erasure::Erasures,
     ledger::Ledger,
+    metrics::Meter,
     queue::Sender,
     sqs::{self, Inbox},
     telemetry,
@@ -23,6 +24,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -42,7 +44,7 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let invocation = Invocation::of(event.context.deadline, machine());
         let answer = sqs::each_message(&event.payload, async |delivery| {
-            eraser.deliver(&delivery, invocation).await
+            meter.measure(eraser.deliver(&delivery, invocation)).await
         });
         Ok::<_, Error>(answer.await)
     }))

@@ -10,6 +10,7 @@ use security_agent::{
     automation::log_failure,
     findings::FindingRecord,
     giving_up,
+    metrics::{self, Metric},
     queue::Message,
     telemetry::chain,
 };
@@ -137,6 +138,7 @@ impl Reconciler {
                 age_ms = u64::try_from(now.since(seen.begun_at).as_millis()).unwrap_or(u64::MAX),
                 "nothing was heard of the analysis in time; it has failed"
             );
+            metrics::record(Metric::AnalysisLost);
             run.count(|report| report.lost += 1);
         }
         Ok(lost)

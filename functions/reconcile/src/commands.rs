@@ -9,11 +9,13 @@ use security_agent::{
     giving_up,
     ledger::{Nominee, Outcome},
     lifecycle::{Need, Status},
+    metrics::{self, Metric},
     queue::Message,
     result_code::ResultCode,
-    telemetry::chain,
+    telemetry::{self, chain},
+    trace::TraceParent,
 };
-use tracing::{error, info, warn};
+use tracing::{Instrument, error, info, warn};
 
 use crate::{PAGE, Reconciler, Run, each_page};
 
@@ -27,7 +29,15 @@ impl Reconciler {
                     return;
                 }
                 match nominee {
-                    Ok(nominee) => self.attend(run, &nominee).await,
+                    Ok(nominee) => {
+                        let trace = TraceParent::start(nominee.key.id.into());
+                        let span = telemetry::work(&nominee.key.owner, trace.id());
+                        let attended = async {
+                            telemetry::about(&nominee.key);
+                            self.attend(run, &nominee).await;
+                        };
+                        trace.follow(attended.instrument(span)).await;
+                    }
                     Err(error) => {
                         error!(error = %chain(&error), "a due command cannot be read");
                         run.count(|report| report.errors += 1);
@@ -40,6 +50,13 @@ impl Reconciler {
 
     async fn attend(&self, run: &Run, nominee: &Nominee) {
         let now = self.clock.now();
+        let age = now.since(nominee.key.id.admitted_at());
+        match nominee.status {
+            Status::Accepted => metrics::record(Metric::OldestAcceptedAge(age)),
+            Status::Running => metrics::record(Metric::OldestRunningAge(age)),
+            // The index lags: the row has left it.
+            Status::Succeeded | Status::Failed | Status::NoOp => {}
+        }
         let need = nominee.seen.need(now);
         let written = match need {
             Need::Resend => self.ledger.resend(nominee, now).await,
@@ -49,7 +66,9 @@ impl Reconciler {
         match written {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => match need {
                 Need::Stall => {
+                    telemetry::about_row(&command);
                     log_stalled(&command);
+                    metrics::record(Metric::CommandStalled);
                     run.count(|report| report.stalled += 1);
                     let Automation {
                         findings, analyses, ..
@@ -61,7 +80,7 @@ impl Reconciler {
             // Claimed, settled, attended to by an overlapping run, or erased since the index was written.
             Ok(Outcome::Refused(_) | Outcome::Missing) => run.count(|report| report.raced += 1),
             Err(error) => {
-                error!(command.id = %nominee.key.id, error = %chain(&error), "a due command could not be attended to");
+                error!(error = %chain(&error), "a due command could not be attended to");
                 run.count(|report| report.errors += 1);
             }
         }
@@ -69,17 +88,20 @@ impl Reconciler {
 
     /// Sends the message that carries the command now. Should that fail, the row's next look is already planned.
     async fn send_again(&self, run: &Run, command: Command) {
-        let id = command.key.id;
         let resends = command.standing.resends;
         let queue = self.queues.of(&command.action);
         let message = Message::of(&command);
         match self.sender.send(queue, &message, Duration::ZERO).await {
             Ok(()) => {
-                info!(command.id = %id, command.resends = resends, "nobody claimed the command; its message was sent again");
+                info!(
+                    command.resends = resends,
+                    "nobody claimed the command; its message was sent again"
+                );
+                metrics::record(Metric::CommandResent);
                 run.count(|report| report.resent += 1);
             }
             Err(error) => {
-                error!(command.id = %id, command.resends = resends, error = %chain(&error), "a command's message could not be sent again");
+                error!(command.resends = resends, error = %chain(&error), "a command's message could not be sent again");
                 run.count(|report| report.unsent += 1);
             }
         }
@@ -94,10 +116,8 @@ fn log_stalled(command: &Command) {
     };
     let age = command.updated_at.since(command.accepted_at);
     warn!(
-        command.id = %command.key.id,
-        owner = command.key.owner.hashed(),
-        command.type_name = command.action.type_name(),
         previous_status = previous.as_str(),
+        command.status = command.status().as_str(),
         command.code = ResultCode::CommandStalled.as_str(),
         age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
         "the command's deadline has passed; it has failed"

@@ -23,6 +23,7 @@ use security_agent::{
     clock::Clock,
     erasure::Erasures,
     ledger::Ledger,
+    metrics::{self, Metric},
     owners::Owners,
     queue::{CommandQueues, QueueUrl, Sender},
     table::{DueKind, Item},
@@ -102,6 +103,7 @@ impl Reconciler {
                 .await),
         );
         let report = run.report.into_inner();
+        measure(&report);
         info!(
             nominated = report.nominated,
             resent = report.resent,
@@ -119,6 +121,19 @@ impl Reconciler {
             "reconciled"
         );
         report
+    }
+}
+
+/// What a run says of itself. The ages are those of what it found due: of nothing, none.
+fn measure(report: &Report) {
+    metrics::record(Metric::OldestAcceptedAge(Duration::ZERO));
+    metrics::record(Metric::OldestRunningAge(Duration::ZERO));
+    metrics::record(Metric::ReconcilerCompleted);
+    for _ in 0..report.errors {
+        metrics::record(Metric::ReconcilerError);
+    }
+    if report.out_of_time {
+        metrics::record(Metric::WorkLeftOver);
     }
 }
 
@@ -168,6 +183,8 @@ async fn each_page<T, E: std::error::Error>(
         let nominated = u32::try_from(due.len()).unwrap_or(u32::MAX);
         run.count(|report| report.nominated += nominated);
         attend(due).await;
+        // A run that dies must not take with it what it counted.
+        metrics::write_now();
         after = next;
         if after.is_none() {
             return;

@@ -11,6 +11,7 @@ use security_agent::{
     erasure::Erasures,
     findings::Findings,
     ledger::Ledger,
+    metrics::Meter,
     owners::Owners,
     queue::Sender,
     telemetry,
@@ -27,6 +28,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -60,7 +62,7 @@ async fn main() -> Result<(), Error> {
 
     lambda_runtime::run(service_fn(async |tick: LambdaEvent<Value>| {
         let invocation = Invocation::of(tick.context.deadline, machine());
-        Ok::<_, Error>(reconciler.reconcile(invocation).await)
+        Ok::<_, Error>(meter.measure(reconciler.reconcile(invocation)).await)
     }))
     .await
 }

@@ -75,6 +75,12 @@ impl Recorder {
                 return unused(ledger, sender, kept_in, delivery, &unusable, now).await;
             }
         };
+        delivery
+            .follow(&message, self.deliver_message(delivery, &message))
+            .await
+    }
+
+    async fn deliver_message(&self, delivery: &Delivery, message: &Message) -> Verdict {
         let Message::CallBack {
             owner,
             finding,
@@ -87,23 +93,24 @@ impl Recorder {
             );
             return Verdict::Again;
         };
-        match self.record(&owner, finding, attempt).await {
+        let (finding, attempt) = (*finding, *attempt);
+        match self.record(owner, finding, attempt).await {
             Ok(Recorded::Now(dismissal)) => {
                 if let Some(dismissal) = dismissal {
                     let sender = &self.automation.sender;
                     automation::send(sender, &self.dismiss_queue, &dismissal).await;
                 }
-                if let Err(error) = self.automation.advance(&owner, self.clock.now()).await {
-                    automation::log_failure(&owner, &error);
+                if let Err(error) = self.automation.advance(owner, self.clock.now()).await {
+                    automation::log_failure(owner, &error);
                 }
                 Verdict::Done
             }
             Ok(Recorded::Stale) => {
-                info!(owner = owner.hashed(), finding.id = %finding, command.id = %attempt, "a call back that is stale, or recorded already");
+                info!(finding.id = %finding, "a call back that is stale, or recorded already");
                 Verdict::Done
             }
-            Ok(Recorded::Contended) => self.again(delivery, attempt, None).await,
-            Err(error) => self.again(delivery, attempt, Some(error.as_ref())).await,
+            Ok(Recorded::Contended) => self.again(delivery, None).await,
+            Err(error) => self.again(delivery, Some(error.as_ref())).await,
         }
     }
 
@@ -138,7 +145,6 @@ impl Recorder {
                 .and(admission);
             if analyses.write(finding, "a call back", writes).await? {
                 info!(
-                    owner = owner.hashed(),
                     finding.id = %finding,
                     command.id = %attempt,
                     analysis.status = event.action.as_str(),
@@ -192,11 +198,13 @@ impl Recorder {
     async fn again(
         &self,
         delivery: &Delivery,
-        attempt: CommandId,
         error: Option<&(dyn std::error::Error + 'static)>,
     ) -> Verdict {
         let error = error.map_or_else(|| "the finding keeps changing".to_owned(), chain);
-        warn!(command.id = %attempt, receives = delivery.receives, error, "a call back could not be recorded; its message comes again");
+        warn!(
+            receives = delivery.receives,
+            error, "a call back could not be recorded; its message comes again"
+        );
         let pause = backoff(delivery.receives);
         self.inbox.come_again_after(delivery, pause).await;
         Verdict::Again

@@ -11,6 +11,7 @@ use security_agent::{
     aws::{Patience, Services},
     findings::Findings,
     ledger::Ledger,
+    metrics::Meter,
     owners::Owners,
     queue::Sender,
     sqs::{self, Inbox},
@@ -26,6 +27,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -51,7 +53,7 @@ async fn main() -> Result<(), Error> {
 
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let answer = sqs::each_message(&event.payload, async |delivery| {
-            recorder.deliver(&delivery).await
+            meter.measure(recorder.deliver(&delivery)).await
         });
         Ok::<_, Error>(answer.await)
     }))

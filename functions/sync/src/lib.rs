@@ -57,7 +57,7 @@ pub struct Sync {
 impl Work for Sync {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
         let Action::Sync { repository } = &command.action else {
-            error!(command.id = %command.key.id, command.type_name = command.action.type_name(), "a command of another worker's type");
+            error!("a command of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
                 after: None,
@@ -107,11 +107,10 @@ impl Work for Sync {
             invocation,
             reporter: Reporter::Nobody,
         };
-        let hashed = owner.hashed();
         let effected = tokio::time::timeout_at(invocation.work_until(), run.run())
             .await
             .unwrap_or_else(|_| {
-                warn!(owner = hashed, "the scheduled sync did not end in time");
+                warn!("the scheduled sync did not end in time");
                 Effected::Continues {
                     at: self.worker.clock.now(),
                     waits: security_agent::lifecycle::Waits::No,
@@ -122,7 +121,6 @@ impl Work for Sync {
         match effected {
             Effected::Ended(ending) => {
                 info!(
-                    owner = hashed,
                     command.code = ending.code.as_str(),
                     "a scheduled sync has ended"
                 );
@@ -130,7 +128,7 @@ impl Work for Sync {
             }
             Effected::Continues { at, .. } => self.continue_scheduled(delivery, sync, at).await,
             Effected::Transient { error, .. } => {
-                warn!(owner = hashed, error = %error, "a scheduled sync failed and comes again");
+                warn!(error = %error, "a scheduled sync failed and comes again");
                 let pause = Duration::from_secs(60 * u64::from(delivery.receives));
                 self.worker.inbox.come_again_after(delivery, pause).await;
                 Verdict::Again

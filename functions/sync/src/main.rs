@@ -11,6 +11,7 @@ use security_agent::{
     findings::Findings,
     github::Github,
     ledger::Ledger,
+    metrics::Meter,
     owners::Owners,
     queue::Sender,
     repositories::Repositories,
@@ -29,6 +30,7 @@ async fn main() -> Result<(), Error> {
         reason = "main reads the clock for everything below it"
     )]
     let machine: fn() -> Timestamp = Timestamp::now;
+    let meter = Meter::new(config.stack, machine);
     let Services {
         table,
         queues,
@@ -72,7 +74,8 @@ async fn main() -> Result<(), Error> {
     lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
         let invocation = Invocation::of(event.context.deadline, machine());
         let answer = sqs::each_message(&event.payload, async |delivery| {
-            sync.worker.deliver(&sync, &delivery, invocation).await
+            let work = sync.worker.deliver(&sync, &delivery, invocation);
+            meter.measure(work).await
         });
         Ok::<_, Error>(answer.await)
     }))

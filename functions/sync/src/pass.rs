@@ -207,7 +207,7 @@ impl Pass<'_> {
     }
 
     async fn not_listed(&self, error: &GithubError) -> Effected {
-        warn!(owner = self.owner.hashed(), error = %chain(error), "the installation's repositories could not be listed");
+        warn!(error = %chain(error), "the installation's repositories could not be listed");
         let transient = |error, after| Effected::Transient { error, after };
         match error {
             GithubError::Refused { refusal, .. } => match refusal {
@@ -478,7 +478,7 @@ impl Pass<'_> {
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(owner = self.owner.hashed(), error = %chain(error), "the data store failed");
+        warn!(error = %chain(error), "the data store failed");
         Effected::Transient {
             error: LastError::StoreUnavailable,
             after: None,

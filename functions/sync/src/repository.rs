@@ -125,7 +125,7 @@ impl Pass<'_> {
         let ended = match &outcome {
             RepositoryOutcome::Succeeded { .. } => Ended::Succeeded,
             RepositoryOutcome::Failed(failure) => {
-                info!(owner = self.owner.hashed(), repository.id = %id, repository.failure = failure.as_str(), "a repository could not be refreshed");
+                info!(repository.id = %id, repository.failure = failure.as_str(), "a repository could not be refreshed");
                 Ended::Failed(*failure)
             }
         };

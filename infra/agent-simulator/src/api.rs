@@ -13,6 +13,7 @@ use sha2::{Digest as _, Sha256};
 use uuid::Uuid;
 
 use crate::answer::{Answer, lose_answer};
+use crate::caller::TRACEPARENT;
 use crate::faults::{Effect, Operation};
 use crate::request::{Launch, is_key};
 use crate::sessions::Interruption;
@@ -118,7 +119,9 @@ impl Simulator {
         if let Some(session) = sessions.replay(key).map_err(not_stored)? {
             return Ok(Answer::json(StatusCode::CREATED, &session.ids()));
         }
-        let launch = parse(body)?;
+        let mut launch = parse(body)?;
+        let trace = headers.get(TRACEPARENT).and_then(|it| it.to_str().ok());
+        launch.callback.traceparent = trace.map(str::to_owned);
         let session = sessions
             .launch(key, launch, Timestamp::now())
             .map_err(not_stored)?;

@@ -11,6 +11,9 @@ use crate::session::CallbackTarget;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The header that names the trace that a call is part of.
+pub(crate) const TRACEPARENT: &str = "traceparent";
+
 #[derive(Debug)]
 pub(crate) struct Caller {
     http: Client,
@@ -44,6 +47,10 @@ impl Caller {
             .header(AUTHORIZATION, authorization)
             .header(CONTENT_TYPE, "application/json")
             .body(body);
+        let request = match &target.traceparent {
+            Some(trace) => request.header(TRACEPARENT, trace),
+            None => request,
+        };
         match request.send().await {
             Ok(response) => Some(response.status().as_u16()),
             Err(error) => {

@@ -67,6 +67,7 @@ fn callback(fields: &Fields<'_>) -> Result<CallbackTarget, FieldError> {
         url: url.into(),
         token,
         expires_at,
+        traceparent: None,
     })
 }
 

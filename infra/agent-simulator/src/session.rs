@@ -108,6 +108,9 @@ pub(crate) struct CallbackTarget {
     pub(crate) token: CallbackToken,
     #[serde(with = "time")]
     pub(crate) expires_at: Timestamp,
+    /// The trace that the launch was part of, as it was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) traceparent: Option<String>,
 }
 
 /// One call to the target.
@@ -189,6 +192,7 @@ impl Session {
             "requests": self.requests,
             "callbacks": self.callbacks,
             "githubTokenGiven": self.github_token_given,
+            "traceparent": self.callback.traceparent,
         })
     }
 

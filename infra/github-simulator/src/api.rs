@@ -63,10 +63,12 @@ pub(crate) async fn receive(
         .uri
         .path_and_query()
         .map_or("/", |target| target.as_str());
+    let trace = parts.headers.get("traceparent");
+    let trace = trace.and_then(|trace| trace.to_str().ok());
     let call = simulator
         .world
         .requests
-        .received(parts.method.as_str(), target, now);
+        .received(parts.method.as_str(), target, trace, now);
     let Ok(body) = to_bytes(body, LARGEST_BODY).await else {
         simulator
             .world

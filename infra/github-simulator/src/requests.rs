@@ -22,6 +22,9 @@ pub(crate) struct Received {
     /// Null until the answer is known.
     status: Option<u16>,
     at: String,
+    /// The trace that the call says it is part of; absent if it says none.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    traceparent: Option<String>,
     /// What was changed as it was asked for, whatever the answer said of it; absent if nothing was.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Value>,
@@ -47,7 +50,13 @@ struct Log {
 }
 
 impl Requests {
-    pub(crate) fn received(&self, method: &str, path: &str, now: Timestamp) -> Sequence {
+    pub(crate) fn received(
+        &self,
+        method: &str,
+        path: &str,
+        traceparent: Option<&str>,
+        now: Timestamp,
+    ) -> Sequence {
         let mut log = locked(&self.0);
         if log.calls.len() == KEPT {
             log.calls.pop_front();
@@ -58,6 +67,7 @@ impl Requests {
             path: path.to_owned(),
             status: None,
             at: format!("{now:.3}"),
+            traceparent: traceparent.map(str::to_owned),
             changed: None,
         });
         Sequence(log.forgotten + log.calls.len() as u64 - 1)
@@ -94,10 +104,10 @@ mod tests {
     fn the_oldest_calls_are_forgotten_and_answers_still_find_their_call() {
         let requests = Requests::default();
         let now = Timestamp::UNIX_EPOCH;
-        let first = requests.received("GET", "/first", now);
-        let second = requests.received("GET", "/second", now);
+        let first = requests.received("GET", "/first", None, now);
+        let second = requests.received("GET", "/second", None, now);
         for _ in 0..KEPT - 1 {
-            requests.received("GET", "/later", now);
+            requests.received("GET", "/later", None, now);
         }
         requests.answered(first, StatusCode::OK);
         requests.answered(second, StatusCode::NOT_FOUND);

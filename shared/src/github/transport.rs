@@ -15,6 +15,7 @@ use super::{
 };
 use crate::{
     finding::RepositoryId,
+    metrics::{self, GithubAnswer, Metric},
     outbound::{self, BaseUrl},
     secrets::SecretText,
 };
@@ -119,10 +120,19 @@ impl Transport {
         loop {
             tries += 1;
             let result = match timeout_at(deadline, self.once(call, bearer)).await {
-                Ok(Ok(answer)) => Ok(read(&answer)),
+                Ok(Ok(answer)) => {
+                    if let Some(left) = budget_left(&answer) {
+                        metrics::record(Metric::GithubBudgetLeft(left));
+                    }
+                    Ok(read(&answer))
+                }
                 Ok(Err(error)) => Err(error),
-                Err(_) => return Err(GithubError::OutOfTime),
+                Err(_) => {
+                    metrics::record(Metric::GithubAnswered(GithubAnswer::None));
+                    return Err(GithubError::OutOfTime);
+                }
             };
+            metrics::record(Metric::GithubAnswered(answered(&result)));
             let asked_wait = match &result {
                 Ok(Reading::Refused(Refusal::ServerError { retry_after, .. })) => {
                     retry_after.unwrap_or_default()
@@ -164,6 +174,7 @@ impl Transport {
         let network = |error: reqwest::Error| GithubError::Network {
             source: error.without_url(),
         };
+        let request = outbound::traced(request);
         let mut response = request.send().await.map_err(network)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
@@ -176,5 +187,23 @@ impl Transport {
             headers,
             body,
         })
+    }
+}
+
+/// How many requests are left, as an answer says.
+fn budget_left(answer: &Answer) -> Option<u64> {
+    let left = answer.headers.get("x-ratelimit-remaining")?;
+    left.to_str().ok()?.parse().ok()
+}
+
+const fn answered<T>(result: &Result<Reading<T>, GithubError>) -> GithubAnswer {
+    match result {
+        Ok(Reading::Done(_) | Reading::Moved { .. }) => GithubAnswer::Read,
+        Ok(Reading::Refused(Refusal::RateLimited(_))) => GithubAnswer::RateLimited,
+        Ok(Reading::Refused(Refusal::ServerError { .. } | Refusal::Malformed)) => {
+            GithubAnswer::Failed
+        }
+        Ok(Reading::Refused(_)) => GithubAnswer::Refused,
+        Err(_) => GithubAnswer::None,
     }
 }

@@ -7,6 +7,7 @@ use crate::{
     Timestamp,
     command::{Action, Actor, Command, CommandId, CommandKey, IdempotencyKey, Origin, fingerprint},
     lifecycle::{Move, Token, admitted},
+    metrics::{self, Metric},
     owner::Owner,
     table::{
         Attributes, Cause, Expression, Item, Partition, Refusal, Transacted, Writes, n,
@@ -55,10 +56,15 @@ impl Ledger {
     /// told to send.
     pub async fn admit(&self, new: NewCommand, now: Timestamp) -> Result<Admission, LedgerError> {
         let command = self.accepted(&new, now);
-        match &new.key {
+        let admission = match &new.key {
             None => self.put(command).await,
             Some(key) => self.put_with_key(command, key, now).await,
+        }?;
+        if let Admission::Admitted(command, _) = &admission {
+            let kind = command.action.command_type();
+            metrics::record(Metric::CommandAdmitted(kind));
         }
+        Ok(admission)
     }
 
     /// A command that automation has admitted together with what led to it: the row, and the write that stores it. Once

@@ -10,6 +10,7 @@ use crate::{
     Timestamp,
     command::{Command, CommandId, CommandKey, Ended},
     lifecycle::{Move, Token},
+    metrics::{self, Metric},
     result_code::Effect,
     table::{
         Cause, Expression, Item, Refusal, Transacted, Writes, ms, n, retry_conflicts, s, token,
@@ -66,25 +67,47 @@ impl Ledger {
                 .condition_expression(&condition)
                 .set_expression_attribute_names(Some(expression.names.clone()))
                 .set_expression_attribute_values(Some(expression.values.clone()))
-                .return_values(ReturnValue::AllNew)
+                .return_values(match made {
+                    Move::Claim { .. } => ReturnValue::AllOld,
+                    _ => ReturnValue::AllNew,
+                })
                 .return_values_on_condition_check_failure(
                     ReturnValuesOnConditionCheckFailure::AllOld,
                 )
                 .send()
         };
         let conflicts = |error: &UpdateItemError| error.is_transaction_conflict_exception();
-        match retry_conflicts(write, conflicts).await {
+        let outcome = match retry_conflicts(write, conflicts).await {
             Ok(written) => {
-                let row = written.attributes.unwrap_or_default();
-                Ok(Outcome::Applied(item::command(&row)?))
+                let row = item::command(&written.attributes.unwrap_or_default())?;
+                Outcome::Applied(match made {
+                    Move::Claim { .. } => self.as_claimed(row, &made, now),
+                    _ => row,
+                })
             }
             Err(error) => match error.into_service_error() {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => {
-                    refused(refusal.item, &made, writer, now)
+                    refused(refusal.item, &made, writer, now)?
                 }
-                other => Err(unwritten(key.id, &made, Box::new(other))),
+                other => return Err(unwritten(key.id, &made, Box::new(other))),
             },
+        };
+        measure(&made, &outcome);
+        Ok(outcome)
+    }
+
+    /// The row after a claim, of which the write brings back what it was before: only that shows a takeover.
+    fn as_claimed(&self, before: Command, made: &Move, now: Timestamp) -> Command {
+        if before.was_left_claimed() {
+            metrics::record(Metric::Takeover);
         }
+        let mut command = before;
+        for change in made.changes(&self.timeouts) {
+            change.make(&mut command.standing);
+        }
+        command.started_at = command.started_at.or(Some(now));
+        command.updated_at = now;
+        command
     }
 
     /// Makes a move together with other writes, all or nothing. `claimed` is the row as this worker claimed it: no other
@@ -107,17 +130,15 @@ impl Ledger {
             .table
             .update(item::key(key), expression, Some(condition));
         let transacted = self.table.transact(&row.and(beside)).await;
-        match transacted.map_err(|source| unwritten(key.id, &made, source))? {
-            Transacted::Written => {
-                let command = self.as_ended(claimed, &made, notes, now);
-                Ok(Together::Command(Box::new(Outcome::Applied(command))))
-            }
+        let outcome = match transacted.map_err(|source| unwritten(key.id, &made, source))? {
+            Transacted::Written => Outcome::Applied(self.as_ended(claimed, &made, notes, now)),
             Transacted::Refused(refusals) => match refusals.into_iter().next() {
-                Some(Refusal::Condition(row)) => refused(row, &made, writer, now)
-                    .map(|outcome| Together::Command(Box::new(outcome))),
-                Some(Refusal::None) | None => Ok(Together::Unsettled),
+                Some(Refusal::Condition(row)) => refused(row, &made, writer, now)?,
+                Some(Refusal::None) | None => return Ok(Together::Unsettled),
             },
-        }
+        };
+        measure(&made, &outcome);
+        Ok(Together::Command(Box::new(outcome)))
     }
 
     /// The row after a move that ended it: a transaction does not bring it back.
@@ -170,6 +191,26 @@ impl Ledger {
                 n((now + self.timeouts.retention).as_seconds()),
             );
         }
+    }
+}
+
+/// Counts a command that has ended: every end passes here, whoever brings it about.
+fn measure(made: &Move, outcome: &Outcome) {
+    let (
+        Move::FailAdmission { .. }
+        | Move::Settle { .. }
+        | Move::Exhaust { .. }
+        | Move::Stall { .. },
+        Outcome::Applied(command) | Outcome::AlreadyApplied(command),
+    ) = (made, outcome)
+    else {
+        return;
+    };
+    if let Some(ended) = command.ended {
+        let kind = command.action.command_type();
+        let time = ended.completed_at.since(command.accepted_at);
+        metrics::record(Metric::CommandSettled(kind, ended.code));
+        metrics::record(Metric::TimeToTerminal(kind, time));
     }
 }
 
