@@ -1,6 +1,6 @@
 //! What operators do: pausing commands, giving tokens scopes, connecting owners.
 
-use std::time::Duration;
+use std::{collections::BTreeSet, process::Stdio, time::Duration};
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -141,4 +141,48 @@ async fn an_operator_connects_an_owner_and_learns_what_the_app_may_do_there() {
         "a refusal changes nothing"
     );
     scene.holds().await;
+}
+
+#[tokio::test]
+async fn the_example_client_follows_a_command_to_its_end() {
+    let scene = Scene::set().await;
+    let run = async |command: &'static str| {
+        let script = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/operating/client.sh");
+        let client = tokio::process::Command::new("sh")
+            .args([script, scene.stack.url(), scene.ada.token(), command])
+            .stdin(Stdio::null())
+            .output()
+            .await;
+        let client = client.expect("there is a shell");
+        let said = String::from_utf8_lossy(&client.stdout).into_owned();
+        (client.status.code(), said)
+    };
+    let (code, said) = run(r#"{"type":"sync"}"#).await;
+    assert_eq!(code, Some(0), "{said}");
+    let ended: Value = serde_json::from_str(&said).expect("the command as it ended");
+    assert_eq!(ended["resultCode"], "SYNC_COMPLETED");
+
+    let (code, said) = run(r#"{"type":"sync","repository":"acme-appsec/unheard-of"}"#).await;
+    assert_eq!(code, Some(1), "{said}");
+    let ended: Value = serde_json::from_str(&said).expect("the command as it ended");
+    assert_eq!(ended["resultCode"], "REPOSITORY_UNAVAILABLE");
+
+    assert_eq!(run(r#"{"type":"unheard of"}"#).await.0, Some(2));
+    assert_eq!(scene.ada.all("commands").await.len(), 2);
+    scene.holds().await;
+}
+
+#[test]
+fn the_runbook_tells_of_each_alarm_and_of_no_other() {
+    let lines = |text: &'static str, prefix: &'static str, suffix: &'static str| {
+        let names = text
+            .lines()
+            .filter_map(move |line| line.strip_prefix(prefix)?.strip_suffix(suffix));
+        names.map(str::to_owned).collect::<BTreeSet<_>>()
+    };
+    let template = include_str!("../../template.yaml");
+    let alarms = lines(template, "  ", "Alarm:");
+    assert!(alarms.len() > 20, "{alarms:?}");
+    let runbook = include_str!("../../docs/operating/runbook.md");
+    assert_eq!(lines(runbook, "### ", ""), alarms);
 }
