@@ -466,7 +466,7 @@ impl Dismissal<'_> {
     fn budget(&self) -> Budget {
         Budget {
             now: self.now(),
-            deadline: self.invocation.work_until() - Duration::from_secs(2),
+            deadline: self.invocation.ask_until(),
         }
     }
 
