@@ -113,27 +113,7 @@ impl Finding {
             .severity
             .known()
             .ok_or(unknown("a severity"))?;
-        let (status, ignored_reason, ignored_by) = match alert.state {
-            AlertState::Open => (FindingStatus::Open, None, None),
-            AlertState::Fixed => (FindingStatus::Fixed, None, None),
-            AlertState::Dismissed => {
-                let reason = alert
-                    .dismissed_reason
-                    .as_deref()
-                    .map(IgnoredReason::of_dismissal);
-                (
-                    FindingStatus::Ignored,
-                    reason,
-                    alert.dismissed_by.as_ref().map(|user| user.login.clone()),
-                )
-            }
-            AlertState::AutoDismissed => (
-                FindingStatus::Ignored,
-                Some(IgnoredReason::AutoDismissed),
-                Some(GITHUB.to_owned()),
-            ),
-            AlertState::Other => return Err(unknown("a state")),
-        };
+        let (status, ignored_reason, ignored_by) = standing(alert).ok_or(unknown("a state"))?;
         let mut cwe_ids: Vec<String> = advisory.cwes.iter().map(|cwe| cwe.cwe_id.clone()).collect();
         cwe_ids.sort_unstable();
         cwe_ids.dedup();
@@ -177,6 +157,23 @@ impl Finding {
         })
     }
 
+    /// This finding, standing as the alert stands, whatever else the alert shows. As it is if the alert's state is one that
+    /// this version does not know.
+    #[must_use]
+    pub fn standing_as(&self, alert: &Alert) -> Self {
+        let Some((status, ignored_reason, ignored_by)) = standing(alert) else {
+            return self.clone();
+        };
+        Self {
+            status,
+            ignored_reason,
+            ignored_by,
+            fixed_at: alert.fixed_at,
+            source_updated_at: alert.updated_at,
+            ..self.clone()
+        }
+    }
+
     /// Tells whether two findings would be stored alike.
     ///
     /// The leading word is the version of what is hashed: whatever changes the text of an unchanged finding changes
@@ -194,6 +191,29 @@ impl Finding {
                 .expect("SHA-256 is longer than 8 bytes"),
         )
     }
+}
+
+/// Where a finding of this alert stands, and if it is ignored, why and by whom. `None` if the alert's state is one that this
+/// version does not know.
+fn standing(alert: &Alert) -> Option<(FindingStatus, Option<IgnoredReason>, Option<String>)> {
+    Some(match alert.state {
+        AlertState::Open => (FindingStatus::Open, None, None),
+        AlertState::Fixed => (FindingStatus::Fixed, None, None),
+        AlertState::Dismissed => {
+            let reason = alert.dismissed_reason.as_deref();
+            (
+                FindingStatus::Ignored,
+                reason.map(IgnoredReason::of_dismissal),
+                alert.dismissed_by.as_ref().map(|user| user.login.clone()),
+            )
+        }
+        AlertState::AutoDismissed => (
+            FindingStatus::Ignored,
+            Some(IgnoredReason::AutoDismissed),
+            Some(GITHUB.to_owned()),
+        ),
+        AlertState::Other => return None,
+    })
 }
 
 /// A short hash over all of a finding. Written as 16 hexadecimal digits.

@@ -1,10 +1,11 @@
 //! What every worker does with a delivery, around the effect that is its own: read the message, claim the command, do
 //! the effect, and settle, hand on or give back. Every way out of here does one of those.
 
+mod invocation;
+
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
-use tokio::time::Instant;
 use tracing::{error, info, warn};
 
 use crate::{
@@ -20,6 +21,8 @@ use crate::{
     table::Writes,
     telemetry::{self, chain},
 };
+
+pub use invocation::Invocation;
 
 /// A worker's surroundings.
 #[derive(Clone, Debug)]
@@ -38,41 +41,6 @@ pub struct Worker {
     pub max_receives: u32,
     /// The time.
     pub clock: Clock,
-}
-
-/// One invocation's time.
-#[derive(Clone, Copy, Debug)]
-pub struct Invocation {
-    /// When the platform kills it.
-    pub killed: Instant,
-}
-
-impl Invocation {
-    /// How long before its end the invocation stops working, to write down what became of the work.
-    const WIND_UP: Duration = Duration::from_secs(3);
-
-    /// The invocation that the platform kills at `killed_at`, by the machine's clock, which shows `now`.
-    pub fn until(killed_at: Timestamp, now: Timestamp) -> Self {
-        Self {
-            killed: Instant::now() + killed_at.since(now),
-        }
-    }
-
-    /// The invocation of this deadline, in milliseconds since the Unix epoch by the machine's clock, which shows `now`.
-    pub fn of(deadline: u64, now: Timestamp) -> Self {
-        let killed_at = Timestamp::from_millis(i64::try_from(deadline).unwrap_or(i64::MAX));
-        Self::until(killed_at, now)
-    }
-
-    /// How long it has.
-    fn left(&self) -> Duration {
-        self.killed.saturating_duration_since(Instant::now())
-    }
-
-    /// When work must have ended.
-    pub fn work_until(&self) -> Instant {
-        self.killed - Self::WIND_UP
-    }
 }
 
 /// What became of an effect.

@@ -1,7 +1,5 @@
 //! One launch: what can be refused, the slot, the agent, what is recorded.
 
-use std::time::Duration;
-
 use security_agent::{
     Timestamp,
     analyses::{Beginning, Begun},
@@ -390,7 +388,7 @@ impl Launching<'_> {
     }
 
     pub(crate) fn deadline(&self) -> Instant {
-        self.invocation.work_until() - Duration::from_secs(2)
+        self.invocation.ask_until()
     }
 
     pub(crate) const fn id(&self) -> CommandId {

@@ -1,19 +1,18 @@
 //! One dismissal: what can be refused, what GitHub says, what is recorded.
 
-use std::{cell::Cell, time::Duration};
+use std::cell::Cell;
 
 use security_agent::{
     Timestamp,
     audit::{AuditAction, AuditEvent, ResourceType},
-    command::{Command, CommandId, DismissComment, LastError},
-    finding::{DismissReason, Finding, FindingId, FindingStatus, IgnoredReason},
+    command::{Command, CommandId, LastError},
+    finding::{Finding, FindingId, FindingStatus},
     findings::{FindingRecord, FindingsError},
-    github::{Alert, AlertState, Budget, GithubError, Refusal},
+    github::{AlertState, Budget, GithubError, Refusal},
     ledger::{Claim, Ending},
     lifecycle::Waits,
     owners::Integration,
     result_code::{Effect, ResultCode},
-    table::Writes,
     telemetry::chain,
     worker::{Effected, Invocation},
 };
@@ -21,22 +20,20 @@ use tracing::{info, warn};
 
 use crate::{
     Dismiss,
-    asked::{Asked, Judgement, judge},
+    asked::{Asked, judge},
+    request::{Request, is_of_another},
+    shown::Shown,
 };
 
 /// How often the finding may change between our read and our write.
 const TRIES: usize = 5;
-/// GitHub's clock may be behind ours, and it dates dismissals in whole seconds.
-const CLOCKS_DIFFER: Duration = Duration::from_secs(121);
-
 /// One delivery's part of a dismissal.
 pub(crate) struct Dismissal<'a> {
     pub(crate) dismiss: &'a Dismiss,
     pub(crate) claim: &'a Claim,
     pub(crate) command: &'a Command,
     pub(crate) finding: FindingId,
-    pub(crate) reason: DismissReason,
-    pub(crate) comment: Option<&'a DismissComment>,
+    pub(crate) request: Request<'a>,
     pub(crate) invocation: Invocation,
     /// Whether an earlier delivery may have dismissed the alert, and somebody reopened it.
     pub(crate) undone: Cell<bool>,
@@ -46,40 +43,15 @@ pub(crate) struct Dismissal<'a> {
 #[derive(Clone, Copy, Debug)]
 struct Wanted(bool);
 
-/// The alert as GitHub shows it.
-enum Shown {
-    Alert(Box<Alert>),
-    Withdrawn,
-}
-
-impl Shown {
-    /// `None` once it is withdrawn.
-    const fn state(&self) -> Option<AlertState> {
-        match self {
-            Self::Alert(alert) => Some(alert.state),
-            Self::Withdrawn => None,
-        }
-    }
-}
-
 /// How the command is to end, and what that changes here.
 struct Verdict {
     code: ResultCode,
     effect: Effect,
     error: Option<LastError>,
-    /// What the finding has become, if GitHub said.
-    finding: Option<Finding>,
+    /// What the finding has become.
+    finding: Finding,
     /// When the alert was dismissed, if it shows that.
     dismissed_at: Option<Timestamp>,
-}
-
-impl Verdict {
-    /// Whether the alert shows the dismissal that the finding, as it is `seen`, names another command for. One that came
-    /// after what was seen is another: somebody has reopened the alert in between.
-    fn is_of_another(&self, seen: &FindingRecord, than: CommandId) -> bool {
-        let later = |at: Timestamp| at > seen.finding.source_updated_at;
-        seen.dismissal.is_some_and(|by| by != than) && !self.dismissed_at.is_some_and(later)
-    }
 }
 
 impl Dismissal<'_> {
@@ -92,7 +64,7 @@ impl Dismissal<'_> {
             Ok(answered) => answered,
             Err(effected) => return effected,
         };
-        match self.verdict(&seen, shown, asked) {
+        match self.verdict(&seen, &shown, asked) {
             Ok(verdict) => self.record(seen, verdict, asked).await,
             Err(effected) => effected,
         }
@@ -171,7 +143,7 @@ impl Dismissal<'_> {
             match &shown {
                 Shown::Alert(alert) if alert.state == AlertState::Open => {
                     // An alert that has not changed since was not dismissed either.
-                    self.undone.set(self.is_since(alert.updated_at));
+                    self.undone.set(self.request.is_since(alert.updated_at));
                     asked = Asked::No;
                 }
                 Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
@@ -185,8 +157,8 @@ impl Dismissal<'_> {
                 integration.installation,
                 &seen.repository,
                 self.finding.number,
-                self.reason,
-                self.comment.map(DismissComment::as_str),
+                self.request.reason,
+                self.request.text(),
                 self.budget(),
             )
             .await;
@@ -307,65 +279,25 @@ impl Dismissal<'_> {
     fn verdict(
         &self,
         seen: &FindingRecord,
-        shown: Shown,
+        shown: &Shown,
         asked: Asked,
     ) -> Result<Verdict, Effected> {
-        let state = shown.state();
-        if state == Some(AlertState::Other) {
-            warn!(finding.id = %self.finding, "the alert is in a state that this version does not know");
-        }
-        let ours = match &shown {
-            Shown::Alert(alert) => self.is_ours(alert, asked),
+        let ours = match shown {
+            Shown::Alert(alert) => self.request.did(alert, asked),
             Shown::Withdrawn => false,
         };
-        let judgement = judge(state, ours, asked);
-        let Judgement {
-            code,
-            effect,
-            error,
-        } = judgement.ok_or_else(|| transient(LastError::GithubUnreachable))?;
-        let (finding, dismissed_at) = match shown {
-            Shown::Alert(alert) => (self.shown(seen, &alert), alert.dismissed_at),
-            Shown::Withdrawn => (closed(&seen.finding), None),
+        let state = shown.state();
+        let Some(judgement) = judge(state, ours, asked) else {
+            warn!(command.id = %self.id(), alert.state = ?state, "the alert's state decides nothing yet");
+            return Err(transient(LastError::GithubUnreachable));
         };
         Ok(Verdict {
-            code,
-            effect,
-            error,
-            finding: Some(finding),
-            dismissed_at,
+            code: judgement.code,
+            effect: judgement.effect,
+            error: judgement.error,
+            finding: shown.kept(&seen.finding, &seen.repository),
+            dismissed_at: shown.dismissed_at(),
         })
-    }
-
-    /// Whether this command did the dismissal that the alert shows.
-    fn is_ours(&self, alert: &Alert, asked: Asked) -> bool {
-        if !asked.can_be_ours() {
-            return false;
-        }
-        // GitHub may keep a comment without the white space around it, or with other ends of lines.
-        let words = self
-            .comment
-            .map_or("", DismissComment::as_str)
-            .split_whitespace();
-        let by_an_app = |login: &str| login.ends_with("[bot]");
-        alert.dismissed_at.is_none_or(|at| self.is_since(at))
-            && alert.dismissed_reason.as_deref() == Some(self.reason.as_str())
-            && alert
-                .dismissed_comment
-                .as_deref()
-                .unwrap_or_default()
-                .split_whitespace()
-                .eq(words)
-            && alert
-                .dismissed_by
-                .as_ref()
-                .is_none_or(|user| by_an_app(&user.login))
-    }
-
-    /// Whether that may have been while this command ran.
-    fn is_since(&self, at: Timestamp) -> bool {
-        let began = self.command.started_at.unwrap_or(self.command.accepted_at);
-        at + CLOCKS_DIFFER >= began
     }
 
     /// What is known of the effect of all deliveries, if it is this one's as far as that goes.
@@ -374,27 +306,6 @@ impl Dismissal<'_> {
             Effect::None if self.undone.get() => Effect::Unknown,
             effect => effect,
         }
-    }
-
-    /// The finding that the alert is kept as.
-    fn shown(&self, seen: &FindingRecord, alert: &Alert) -> Finding {
-        Finding::from_alert(&seen.repository, alert).unwrap_or_else(|error| {
-            // Something beside its state has changed to what this version does not know: the state still counts.
-            warn!(finding.id = %self.finding, error = %chain(&error), "only the alert's state can be kept");
-            let mut finding = seen.finding.clone();
-            (finding.status, finding.ignored_reason) = match alert.state {
-                AlertState::Dismissed => (
-                    FindingStatus::Ignored,
-                    Some(IgnoredReason::Dismissed(self.reason)),
-                ),
-                AlertState::AutoDismissed => {
-                    (FindingStatus::Ignored, Some(IgnoredReason::AutoDismissed))
-                }
-                AlertState::Fixed => (FindingStatus::Fixed, None),
-                AlertState::Open | AlertState::Other => (finding.status, finding.ignored_reason),
-            };
-            finding
-        })
     }
 
     /// Records the verdict: finding, counts, audit event and the command's end together. Whoever has written the finding
@@ -409,20 +320,21 @@ impl Dismissal<'_> {
                 last_error: verdict.error,
                 progress: None,
             };
-            let others = verdict.is_of_another(&seen, self.id());
-            if verdict.code == ResultCode::FindingDismissed && others {
+            let of_another = is_of_another(
+                seen.dismissal,
+                self.id(),
+                seen.finding.source_updated_at,
+                verdict.dismissed_at,
+            );
+            if verdict.code == ResultCode::FindingDismissed && of_another {
                 // Two commands dismissed it, and the other one was quicker to say so.
                 ending.code = ResultCode::AlreadyIgnored;
                 ending.effect = self.with_earlier(asked.effect());
             }
             let applied = ending.code == ResultCode::FindingDismissed;
-            let mut writes = match &verdict.finding {
-                Some(changed) => {
-                    let by = applied.then(|| self.id());
-                    self.dismiss.findings.change(owner, &seen, changed, by, now)
-                }
-                None => Writes::default(),
-            };
+            let by = applied.then(|| self.id());
+            let findings = &self.dismiss.findings;
+            let mut writes = findings.change(owner, &seen, &verdict.finding, by, now);
             if applied {
                 writes = writes.and(self.dismiss.audit.record(owner, &self.event(now)));
             }
@@ -448,7 +360,7 @@ impl Dismissal<'_> {
         let actor = self.command.actor.clone();
         let of = (ResourceType::Finding, self.finding);
         AuditEvent::of_command(self.id(), action, actor, of, now)
-            .with("reason", self.reason)
+            .with("reason", self.request.reason)
             .with("origin", self.command.origin)
     }
 
@@ -466,7 +378,7 @@ impl Dismissal<'_> {
     fn budget(&self) -> Budget {
         Budget {
             now: self.now(),
-            deadline: self.invocation.work_until() - Duration::from_secs(2),
+            deadline: self.invocation.ask_until(),
         }
     }
 
@@ -490,16 +402,6 @@ impl Dismissal<'_> {
 
     fn now(&self) -> Timestamp {
         self.dismiss.worker.clock.now()
-    }
-}
-
-/// A finding whose alert GitHub has withdrawn.
-fn closed(finding: &Finding) -> Finding {
-    Finding {
-        status: FindingStatus::Closed,
-        ignored_reason: None,
-        ignored_by: None,
-        ..finding.clone()
     }
 }
 

@@ -16,6 +16,10 @@
 pub mod asked;
 mod config;
 mod dismissal;
+mod request;
+#[cfg(test)]
+mod samples;
+mod shown;
 
 pub use config::Config;
 
@@ -33,6 +37,7 @@ use security_agent::{
 use tracing::error;
 
 use dismissal::Dismissal;
+use request::Request;
 
 /// The function's surroundings.
 #[derive(Clone, Debug)]
@@ -68,8 +73,11 @@ impl Work for Dismiss {
             claim,
             command,
             finding: *finding,
-            reason: *reason,
-            comment: comment.as_ref(),
+            request: Request {
+                reason: *reason,
+                comment: comment.as_ref(),
+                began: command.started_at.unwrap_or(command.accepted_at),
+            },
             invocation,
             undone: Cell::new(false),
         };

@@ -259,7 +259,7 @@ impl Pass<'_> {
     pub(crate) fn github_budget(&self) -> Budget {
         Budget {
             now: self.sync.worker.clock.now(),
-            deadline: self.invocation.work_until() - Duration::from_secs(2),
+            deadline: self.invocation.ask_until(),
         }
     }
 

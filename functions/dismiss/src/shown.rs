@@ -1,0 +1,53 @@
+//! The alert as GitHub shows it, and the finding that it is kept as. Pure.
+
+use security_agent::{
+    Timestamp,
+    finding::{Finding, FindingStatus, Repository},
+    github::{Alert, AlertState},
+    telemetry::chain,
+};
+use tracing::warn;
+
+/// The alert as GitHub shows it.
+pub(crate) enum Shown {
+    Alert(Box<Alert>),
+    Withdrawn,
+}
+
+impl Shown {
+    /// `None` once it is withdrawn.
+    pub(crate) const fn state(&self) -> Option<AlertState> {
+        match self {
+            Self::Alert(alert) => Some(alert.state),
+            Self::Withdrawn => None,
+        }
+    }
+
+    /// When the alert was dismissed, if it shows that.
+    pub(crate) const fn dismissed_at(&self) -> Option<Timestamp> {
+        match self {
+            Self::Alert(alert) => alert.dismissed_at,
+            Self::Withdrawn => None,
+        }
+    }
+
+    /// What the finding of this repository becomes.
+    pub(crate) fn kept(&self, seen: &Finding, repository: &Repository) -> Finding {
+        match self {
+            Self::Alert(alert) => Finding::from_alert(repository, alert).unwrap_or_else(|error| {
+                // Something beside its state has changed to what this version does not know: the state still counts.
+                warn!(finding.id = %seen.id, error = %chain(&error), "only the alert's state can be kept");
+                seen.standing_as(alert)
+            }),
+            Self::Withdrawn => Finding {
+                status: FindingStatus::Closed,
+                ignored_reason: None,
+                ignored_by: None,
+                ..seen.clone()
+            },
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
