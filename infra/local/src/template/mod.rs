@@ -1,12 +1,14 @@
 //! `template.yaml`, read into the topology that the local stack runs.
 //!
-//! Only what the stack runs is read: functions, queues, tables, the HTTP API and schedules. Roles, alarms and the
-//! like are left alone. What is read and not understood is an error, never ignored.
+//! Only what the stack runs is read: functions and their roles, queues, tables, the HTTP API and schedules. Alarms and
+//! the like are left alone. What is read and not understood is an error, never ignored.
 
 mod error;
+mod events;
 mod parameters;
 mod read;
 mod resolve;
+mod role;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,6 +22,7 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use error::TemplateError;
+pub use role::{Permission, Role};
 pub use table::{CreateTable, Table};
 pub use topology::{
     Access, Answers, Function, JwtAuthorizer, Mapping, Queue, Route, Schedule, Topology,
