@@ -29,12 +29,10 @@ use crate::schedule::Schedules;
 use crate::secrets::Secrets;
 use crate::services::{self, Agent, Github, Keep};
 use crate::tables;
-use crate::template::{Place, Template, Topology};
+use crate::template::{ACCOUNT, Place, REGION, Template, Topology};
 
 pub use error::StartError;
 
-const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "000000000000";
 /// How long invocations under way may go on when the stack is asked to stop.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The parameter whose secret is the GitHub App's key; other secrets are random texts.
@@ -107,12 +105,10 @@ impl Stack {
         let github = github(arguments, layout, &data, keep, &mut servers).await?;
         let (proxy_listener, proxy_address) = listen("the AWS proxy", loopback()).await?;
 
-        let place = Place {
-            region: REGION.to_owned(),
-            account: ACCOUNT.to_owned(),
-            queues: format!("http://{proxy_address}"),
-            api: format!("http://{address}"),
-        };
+        let place = Place::local(
+            format!("http://{proxy_address}"),
+            format!("http://{address}"),
+        );
         let agent = agent(arguments, &data, keep, &mut servers).await?;
         let known = overrides(&template, arguments, &github, &agent);
         let parameters = template.parameters(&known)?;

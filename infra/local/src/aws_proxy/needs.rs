@@ -117,12 +117,7 @@ mod tests {
     use super::*;
 
     fn needed(target: &str, body: &Value) -> Vec<(String, String)> {
-        let place = Place {
-            region: "r".to_owned(),
-            account: "1".to_owned(),
-            queues: "http://q".to_owned(),
-            api: "http://a".to_owned(),
-        };
+        let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
         let request = http::Request::builder().header("x-amz-target", target);
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         let call = Call::read(parts, body.to_string().into()).expect("a known service");
@@ -141,7 +136,7 @@ mod tests {
         (action.to_owned(), resource.to_owned())
     }
 
-    const TABLE: &str = "arn:aws:dynamodb:r:1:table/T";
+    const TABLE: &str = "arn:aws:dynamodb:us-east-1:000000000000:table/T";
 
     #[test]
     fn a_single_call_needs_its_action_on_the_table_or_on_the_index() {
@@ -159,7 +154,10 @@ mod tests {
         let batch = json!({"RequestItems": {"T": [], "U": []}});
         let expected = [
             on("dynamodb:BatchWriteItem", TABLE),
-            on("dynamodb:BatchWriteItem", "arn:aws:dynamodb:r:1:table/U"),
+            on(
+                "dynamodb:BatchWriteItem",
+                "arn:aws:dynamodb:us-east-1:000000000000:table/U",
+            ),
         ];
         assert_eq!(of_dynamodb("BatchWriteItem", &batch), expected);
     }
@@ -185,10 +183,19 @@ mod tests {
         let url = json!({"QueueUrl": "http://127.0.0.1:9/1/Q"});
         for operation in ["SendMessage", "SendMessageBatch"] {
             let needed = needed(&format!("AmazonSQS.{operation}"), &url);
-            assert_eq!(needed, [on("sqs:SendMessage", "arn:aws:sqs:r:1:Q")]);
+            assert_eq!(
+                needed,
+                [on(
+                    "sqs:SendMessage",
+                    "arn:aws:sqs:us-east-1:000000000000:Q"
+                )]
+            );
         }
         let hidden = needed("AmazonSQS.ChangeMessageVisibilityBatch", &url);
-        let expected = on("sqs:ChangeMessageVisibility", "arn:aws:sqs:r:1:Q");
+        let expected = on(
+            "sqs:ChangeMessageVisibility",
+            "arn:aws:sqs:us-east-1:000000000000:Q",
+        );
         assert_eq!(hidden, [expected]);
     }
 
@@ -209,12 +216,7 @@ mod tests {
             .expect("a request");
         let body = br#"{"TransactItems":[{"Merge":{"TableName":"T"}}]}"#;
         let call = Call::read(request.into_parts().0, body.as_slice().into()).expect("known");
-        let place = Place {
-            region: String::new(),
-            account: String::new(),
-            queues: String::new(),
-            api: String::new(),
-        };
+        let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
         assert!(needs(&call, &place).is_err());
     }
 }

@@ -191,12 +191,7 @@ mod tests {
     const TEMPLATE: &str = include_str!("../../tests/probe/template.yaml");
 
     fn permissions(file: Option<File>) -> Permissions {
-        let place = Place {
-            region: "r".to_owned(),
-            account: "1".to_owned(),
-            queues: "http://q".to_owned(),
-            api: "http://a".to_owned(),
-        };
+        let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
         let template = Template::parse(TEMPLATE).expect("it is YAML");
         let parameters = template.parameters(&BTreeMap::new()).expect("defaults");
         let topology = template.topology(&parameters, &place).expect("it is whole");
@@ -252,7 +247,7 @@ mod tests {
         }
         let kept = std::fs::read_to_string(&path).expect("it is there");
         std::fs::remove_file(&path).expect("it is ours");
-        let resource = "arn:aws:dynamodb:r:1:table/Table";
+        let resource = "arn:aws:dynamodb:us-east-1:000000000000:table/Table";
         let line = json!({"function": "probe", "action": "dynamodb:Query", "resource": resource});
         assert_eq!(kept, format!("{line}\n"));
     }

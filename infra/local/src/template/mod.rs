@@ -28,6 +28,11 @@ pub use topology::{
     Access, Answers, Function, JwtAuthorizer, Mapping, Queue, Route, Schedule, Topology,
 };
 
+/// The region that this machine is.
+pub const REGION: &str = "us-east-1";
+/// The account that this machine is.
+pub const ACCOUNT: &str = "000000000000";
+
 /// A template, parsed and not yet resolved.
 #[derive(Debug)]
 pub struct Template {
@@ -77,6 +82,16 @@ pub struct Place {
 }
 
 impl Place {
+    /// This machine, whose functions reach SQS and the HTTP API there.
+    pub fn local(queues: impl Into<String>, api: impl Into<String>) -> Self {
+        Self {
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            queues: queues.into(),
+            api: api.into(),
+        }
+    }
+
     /// The queue's URL as functions know it.
     pub fn queue_url(&self, name: &str) -> String {
         format!("{}/{}/{name}", self.queues, self.account)
