@@ -1,4 +1,5 @@
-//! What holds after every run, whatever was injected: the seven points, of any number of owners and commands.
+//! What holds after every run, whatever was injected: the seven points, of any number of owners and commands. And the
+//! functions' roles suffice.
 //!
 //! [`judge`] has late messages delivered of everything that has ended, then reads all records once (the API's, the
 //! rows, the logs, GitHub's and the agent's own) and compares them in one pass. It reports every breach, not the first.
@@ -152,6 +153,12 @@ pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumsta
     effects::judge(&evidence, &mut judgement).await;
     dismissals::judge(&evidence, &mut judgement).await;
     privacy::judge(&evidence, &mut judgement).await;
+    // Nothing that a function does needs what its role in the template does not grant.
+    for (function, refused) in stack.refused_permissions().await {
+        judgement.hold("roles suffice", refused.is_empty(), || {
+            format!("{function}: {refused:?}")
+        });
+    }
     judgement
 }
 

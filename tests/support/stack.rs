@@ -4,6 +4,7 @@ mod launch;
 mod measured;
 
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     process::{Child, Command},
     time::Duration,
@@ -188,6 +189,18 @@ impl Stack {
     pub async fn github_requests(&self) -> Vec<Value> {
         let calls = self.get("/local/github/requests").await;
         calls.as_array().expect("a list").clone()
+    }
+
+    /// What each function was refused because its role does not grant it.
+    pub async fn refused_permissions(&self) -> BTreeMap<String, Vec<Value>> {
+        let permissions = self.get("/local/aws/permissions").await;
+        let permissions = permissions.as_object().expect("a map").iter();
+        permissions
+            .map(|(function, noted)| {
+                let refused = noted["refused"].as_array().expect("a list");
+                (function.clone(), refused.clone())
+            })
+            .collect()
     }
 
     /// Invokes a function with a payload of the test's own; `Err` holds the error it reported.

@@ -275,12 +275,7 @@ fn definition() -> Definition {
     let parameters = template
         .parameters(&BTreeMap::new())
         .expect("every parameter has a default");
-    let place = Place {
-        region: "us-east-1".to_owned(),
-        account: "000000000000".to_owned(),
-        queues: "http://127.0.0.1".to_owned(),
-        api: "http://127.0.0.1:3".to_owned(),
-    };
+    let place = Place::local("http://127.0.0.1", "http://127.0.0.1:3");
     let topology = template.topology(&parameters, &place).expect("it is whole");
     topology.tables.into_iter().next().expect("it has a table")
 }

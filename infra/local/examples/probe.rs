@@ -38,6 +38,17 @@ async fn main() -> Result<(), lambda_runtime::Error> {
                 let tables = tables.send().await.map_err(|error| format!("{error:?}"))?;
                 json!(tables.table.and_then(|table| table.table_name))
             }
+            Some("receive") => {
+                let received = sqs.receive_message().queue_url(queue);
+                let received = received.send().await;
+                let received = received.map_err(|error| format!("{error:?}"))?;
+                json!(received.messages.map(|messages| messages.len()))
+            }
+            Some("describe_time_to_live") => {
+                let expiry = dynamodb.describe_time_to_live().table_name("Table");
+                let expiry = expiry.send().await.map_err(|error| format!("{error:?}"))?;
+                json!(expiry.time_to_live_description.is_some())
+            }
             Some("query") => {
                 let query = dynamodb.query().table_name("Table");
                 let query = query

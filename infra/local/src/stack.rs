@@ -1,8 +1,9 @@
 //! The whole stack: what starts when, and how it ends.
 
+mod error;
+
 use std::collections::BTreeMap;
-use std::error::Error;
-use std::io;
+use std::fs::File;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -16,22 +17,22 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arguments::{self, Arguments};
-use crate::aws_proxy::AwsProxy;
-use crate::compile::{CompileError, compile};
+use crate::aws_proxy::{AwsProxy, Permissions};
+use crate::compile::compile;
 use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
-use crate::functions::{Functions, InvokeError, Surroundings};
+use crate::functions::{Functions, Surroundings};
 use crate::gateway::{Authorizers, Gateway, Parts};
 use crate::mapping::Poller;
-use crate::queues::{QueueError, Queues};
+use crate::queues::Queues;
 use crate::schedule::Schedules;
 use crate::secrets::Secrets;
 use crate::services::{self, Agent, Github, Keep};
-use crate::tables::{self, TableError};
-use crate::template::{Place, Template, TemplateError, Topology};
+use crate::tables;
+use crate::template::{ACCOUNT, Place, REGION, Template, Topology};
 
-const REGION: &str = "us-east-1";
-const ACCOUNT: &str = "000000000000";
+pub use error::StartError;
+
 /// How long invocations under way may go on when the stack is asked to stop.
 const PATIENCE: Duration = Duration::from_secs(3);
 /// The parameter whose secret is the GitHub App's key; other secrets are random texts.
@@ -45,61 +46,8 @@ const AGENT_TOKEN_FILE: &str = "LOCAL_AGENT_TOKEN_FILE";
 /// Names the file with the App's key when GitHub is not simulated.
 const GITHUB_KEY_FILE: &str = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
 
-/// Why the stack does not start.
-#[derive(Debug, thiserror::Error)]
-pub enum StartError {
-    /// The data directory is not to be had.
-    #[error(transparent)]
-    Data(#[from] DataError),
-    /// The template cannot be run.
-    #[error(transparent)]
-    Template(#[from] TemplateError),
-    /// The template has no table.
-    #[error("the template has no table")]
-    NoTable,
-    /// A file cannot be read.
-    #[error("cannot read {path}")]
-    Read {
-        /// The file.
-        path: PathBuf,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// GitHub is elsewhere and there is no key for it.
-    #[error("with --github URL, {GITHUB_KEY_FILE} must name the file with the App's private key")]
-    NoGithubKey,
-    /// The functions do not build.
-    #[error(transparent)]
-    Compile(#[from] CompileError),
-    /// A port is not to be had.
-    #[error("cannot listen for {service}")]
-    Listen {
-        /// Who wanted to.
-        service: &'static str,
-        /// What the system said.
-        #[source]
-        source: io::Error,
-    },
-    /// An embedded service does not start.
-    #[error("{service} does not start")]
-    Embedded {
-        /// Which.
-        service: &'static str,
-        /// Why.
-        #[source]
-        source: Box<dyn Error + Send + Sync>,
-    },
-    /// A table is not there.
-    #[error(transparent)]
-    Table(#[from] TableError),
-    /// A queue is not there.
-    #[error(transparent)]
-    Queue(#[from] QueueError),
-    /// A function does not start.
-    #[error(transparent)]
-    Function(#[from] InvokeError),
-}
+/// Names the file to which each permission is appended that a function uses.
+const PERMISSIONS_FILE: &str = "LOCAL_PERMISSIONS_FILE";
 
 /// Where the sources and the binaries are.
 #[derive(Debug, Clone)]
@@ -158,12 +106,10 @@ impl Stack {
         let github = github(arguments, layout, &data, keep, &mut servers).await?;
         let (proxy_listener, proxy_address) = listen("the AWS proxy", loopback()).await?;
 
-        let place = Place {
-            region: REGION.to_owned(),
-            account: ACCOUNT.to_owned(),
-            queues: format!("http://{proxy_address}"),
-            api: format!("http://{address}"),
-        };
+        let place = Place::local(
+            format!("http://{proxy_address}"),
+            format!("http://{address}"),
+        );
         let agent = agent(arguments, &data, keep, &mut servers).await?;
         let known = overrides(&template, arguments, &github, &agent);
         let parameters = template.parameters(&known)?;
@@ -179,7 +125,9 @@ impl Stack {
         let queues = Queues::prepare(sqs_client.clone(), &topology).await?;
 
         let secrets = secrets(&topology, &github, &agent, &data)?;
-        let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets));
+        let permissions = Permissions::new(&topology, place.clone(), permissions_file()?);
+        let proxy = AwsProxy::new(dynamodb, sqs, secrets, Some(permissions));
+        let proxy = Arc::new(proxy);
         servers.spawn(Arc::clone(&proxy).serve(proxy_listener));
         let logs = data.directory("logs")?;
         progress(&format!("the functions log to {}", logs.display()));
@@ -390,6 +338,15 @@ fn secrets(
         })
         .collect::<Result<_, DataError>>()?;
     Ok(Secrets::new(secrets))
+}
+
+fn permissions_file() -> Result<Option<File>, StartError> {
+    let path = std::env::var_os(PERMISSIONS_FILE).map(PathBuf::from);
+    path.map(|path| {
+        let opened = File::options().append(true).create(true).open(&path);
+        opened.map_err(|source| StartError::Write { path, source })
+    })
+    .transpose()
 }
 
 fn connector(

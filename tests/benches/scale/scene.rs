@@ -52,7 +52,9 @@ impl Scene {
         let address = format!("http://{}", listener.local_addr()?);
         let (dynamodb, sqs) = (table.endpoint(), queues.endpoint());
         let secrets = Secrets::new(BTreeMap::new());
-        let proxy = Arc::new(AwsProxy::new(dynamodb.to_owned(), sqs.to_owned(), secrets));
+        let (dynamodb, sqs) = (dynamodb.to_owned(), sqs.to_owned());
+        // The reconciler here is no function of a stack, so it has no role.
+        let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets, None));
         tokio::spawn(Arc::clone(&proxy).serve(listener));
         let function = Reconciler {
             sender: queues.sender_at(&address),

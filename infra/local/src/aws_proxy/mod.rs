@@ -1,13 +1,16 @@
 //! The reverse proxy between the functions and the AWS services.
 //!
-//! It counts calls and consumed capacity, lets tests inject faults, and answers Secrets Manager itself. The stack's
-//! own calls (pollers, queue depths) do not pass here.
+//! It lets a function do what its role grants and nothing else, counts calls and consumed capacity, lets tests inject
+//! faults, and answers Secrets Manager itself. The stack's own calls (pollers, queue depths) do not pass here.
 
 mod call;
 mod capacity;
 mod faults;
+mod needs;
+mod permissions;
 mod usage;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -27,6 +30,7 @@ use uuid::Uuid;
 
 pub use call::Service;
 pub use faults::{Fault, FaultError};
+pub use permissions::{FunctionPermissions, Permissions, unused};
 pub use usage::{Operation, Services, Usage};
 
 use crate::functions::Functions;
@@ -40,6 +44,7 @@ pub struct AwsProxy {
     dynamodb: String,
     sqs: String,
     secrets: Secrets,
+    permissions: Option<Permissions>,
     client: reqwest::Client,
     faults: faults::Faults,
     counters: usage::Counters,
@@ -53,12 +58,19 @@ pub struct AwsProxy {
 struct NoAnswer;
 
 impl AwsProxy {
-    /// A proxy in front of these services.
-    pub fn new(dynamodb: String, sqs: String, secrets: Secrets) -> Self {
+    /// A proxy in front of these services, for functions with these permissions. Without any, for callers that are no
+    /// functions and have no roles, it lets everything through.
+    pub fn new(
+        dynamodb: String,
+        sqs: String,
+        secrets: Secrets,
+        permissions: Option<Permissions>,
+    ) -> Self {
         Self {
             dynamodb,
             sqs,
             secrets,
+            permissions,
             client: reqwest::Client::new(),
             faults: faults::Faults::default(),
             counters: usage::Counters::default(),
@@ -90,6 +102,14 @@ impl AwsProxy {
     /// Starts counting anew.
     pub fn reset_usage(&self) {
         self.counters.reset();
+    }
+
+    /// What each function has used of its role, has not, and was refused.
+    pub fn permissions(&self) -> BTreeMap<String, FunctionPermissions> {
+        self.permissions
+            .as_ref()
+            .map(Permissions::noted)
+            .unwrap_or_default()
     }
 
     /// Serves until the task is aborted.
@@ -130,6 +150,13 @@ impl AwsProxy {
                 "the proxy knows DynamoDB, SQS and Secrets Manager in their JSON protocols",
             ));
         };
+        // IAM decides before anything else can happen to a call.
+        if let Some(permissions) = &self.permissions
+            && let Err(denial) = permissions.check(&call)
+        {
+            let (status, code) = (denial.status, denial.code);
+            return Ok(refusal(call.service, status, code, &denial.message));
+        }
         let verdict = self.faults.judge(&call);
         pause(verdict.delay).await;
         match verdict.outcome {

@@ -1,5 +1,6 @@
 //! Endpoints for tests and for people at work on this machine. The deployed API has none of these.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::Json;
@@ -15,7 +16,7 @@ use serde_json::json;
 
 use super::problem::{failed, invalid, problem};
 use super::{Caller, Gateway};
-use crate::aws_proxy::{Fault, Usage};
+use crate::aws_proxy::{Fault, FunctionPermissions, Usage};
 use crate::chain;
 use crate::functions::{InvokeError, Status};
 
@@ -107,6 +108,12 @@ pub(super) async fn requests(State(gateway): Stack) -> Json<Usage> {
 pub(super) async fn reset_requests(State(gateway): Stack) -> StatusCode {
     gateway.parts.proxy.reset_usage();
     StatusCode::NO_CONTENT
+}
+
+pub(super) async fn permissions(
+    State(gateway): Stack,
+) -> Json<BTreeMap<String, FunctionPermissions>> {
+    Json(gateway.parts.proxy.permissions())
 }
 
 pub(super) async fn functions(State(gateway): Stack) -> Json<Vec<Status>> {

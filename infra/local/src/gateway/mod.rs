@@ -95,6 +95,7 @@ impl Gateway {
                 "/local/aws/requests",
                 get(local::requests).delete(local::reset_requests),
             )
+            .route("/local/aws/permissions", get(local::permissions))
             .route("/local/functions", get(local::functions))
             .route("/local/schedules/{function}", post(local::run_schedule))
             .route("/local/queues", get(local::queues))

@@ -1,12 +1,14 @@
 //! `template.yaml`, read into the topology that the local stack runs.
 //!
-//! Only what the stack runs is read: functions, queues, tables, the HTTP API and schedules. Roles, alarms and the
-//! like are left alone. What is read and not understood is an error, never ignored.
+//! Only what the stack runs is read: functions and their roles, queues, tables, the HTTP API and schedules. Alarms and
+//! the like are left alone. What is read and not understood is an error, never ignored.
 
 mod error;
+mod events;
 mod parameters;
 mod read;
 mod resolve;
+mod role;
 mod table;
 #[cfg(test)]
 mod tests;
@@ -20,10 +22,16 @@ use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 pub use error::TemplateError;
+pub use role::{Permission, Role};
 pub use table::{CreateTable, Table};
 pub use topology::{
     Access, Answers, Function, JwtAuthorizer, Mapping, Queue, Route, Schedule, Topology,
 };
+
+/// The region that this machine is.
+pub const REGION: &str = "us-east-1";
+/// The account that this machine is.
+pub const ACCOUNT: &str = "000000000000";
 
 /// A template, parsed and not yet resolved.
 #[derive(Debug)]
@@ -74,6 +82,16 @@ pub struct Place {
 }
 
 impl Place {
+    /// This machine, whose functions reach SQS and the HTTP API there.
+    pub fn local(queues: impl Into<String>, api: impl Into<String>) -> Self {
+        Self {
+            region: REGION.to_owned(),
+            account: ACCOUNT.to_owned(),
+            queues: queues.into(),
+            api: api.into(),
+        }
+    }
+
     /// The queue's URL as functions know it.
     pub fn queue_url(&self, name: &str) -> String {
         format!("{}/{}/{name}", self.queues, self.account)

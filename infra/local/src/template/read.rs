@@ -1,19 +1,18 @@
 //! From resources to the topology.
 
 use std::collections::BTreeMap;
-use std::num::NonZeroU32;
 use std::time::Duration;
 
-use http::Method;
 use serde::Deserialize;
 use serde_json::Value;
 
 use super::parameters::text;
 use super::resolve::Resolver;
 use super::{
-    Access, Answers, Function, JwtAuthorizer, Mapping, Place, Queue, RawResource, Route, Schedule,
-    Table, Template, TemplateError, Topology, shaped,
+    Function, JwtAuthorizer, Place, Queue, RawResource, Table, Template, TemplateError, Topology,
+    shaped,
 };
+use super::{events, role};
 
 /// Reads every resource that the local stack runs.
 pub(super) fn topology(
@@ -33,6 +32,7 @@ pub(super) fn topology(
     };
     let mut topology = Topology {
         functions: Vec::new(),
+        roles: BTreeMap::new(),
         queues: Vec::new(),
         mappings: Vec::new(),
         routes: Vec::new(),
@@ -46,10 +46,15 @@ pub(super) fn topology(
             .map(|(name, arn)| (arn.clone(), name.clone()))
             .collect(),
     };
-    // Routes need to know the API's authorizers.
+    // Routes need to know the API's authorizers, and functions the roles.
     for (id, resource) in &template.resources {
-        if resource.r#type == "AWS::Serverless::HttpApi" {
-            reader.authorizers(id, resource, &mut topology)?;
+        match resource.r#type.as_str() {
+            "AWS::Serverless::HttpApi" => reader.authorizers(id, resource, &mut topology)?,
+            "AWS::IAM::Role" => {
+                let role = role::read(id, reader.properties(resource)?)?;
+                topology.roles.insert(id.clone(), role);
+            }
+            _ => {}
         }
     }
     for (id, resource) in &template.resources {
@@ -60,7 +65,7 @@ pub(super) fn topology(
             _ => {}
         }
     }
-    topology.routes.sort_by_key(specificity);
+    topology.routes.sort_by_key(events::specificity);
     Ok(topology)
 }
 
@@ -80,52 +85,6 @@ struct Build {
 struct BuildProperties {
     #[serde(rename = "Binary")]
     binary: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct Event {
-    r#type: String,
-    properties: Value,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HttpEvent {
-    method: String,
-    path: String,
-    auth: Option<HttpAuth>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct HttpAuth {
-    authorizer: String,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct QueueEvent {
-    queue: String,
-    batch_size: Option<NonZeroU32>,
-    #[serde(default)]
-    maximum_batching_window_in_seconds: u64,
-    #[serde(default)]
-    function_response_types: Vec<String>,
-    scaling_config: Option<ScalingConfig>,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ScalingConfig {
-    maximum_concurrency: NonZeroU32,
-}
-
-#[derive(Deserialize)]
-#[serde(rename_all = "PascalCase")]
-struct ScheduleEvent {
-    schedule_expression: String,
-    input: Option<String>,
 }
 
 impl Reader<'_> {
@@ -170,12 +129,13 @@ impl Reader<'_> {
             environment: self.environment(id, resource)?,
             log_format: logging.get("LogFormat").map(text),
             log_level: logging.get("ApplicationLogLevel").map(text),
+            role: role_of(id, resource, topology)?,
             name: name.clone(),
         });
         let events = property("Events")?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
-        let events: BTreeMap<String, Event> = shaped(&format!("{id}.Events"), events)?;
+        let events: BTreeMap<String, events::Event> = shaped(&format!("{id}.Events"), events)?;
         for (event_id, event) in events {
-            self.event(&format!("{id}.{event_id}"), &name, event, topology)?;
+            events::add(&format!("{id}.{event_id}"), &name, event, topology)?;
         }
         Ok(())
     }
@@ -196,42 +156,6 @@ impl Reader<'_> {
             }
         }
         Ok(environment)
-    }
-
-    fn event(
-        &self,
-        place: &str,
-        function: &str,
-        event: Event,
-        topology: &mut Topology,
-    ) -> Result<(), TemplateError> {
-        match event.r#type.as_str() {
-            "HttpApi" => {
-                let read: HttpEvent = shaped(place, event.properties)?;
-                let default = topology.default_authorizer.as_deref();
-                topology.routes.push(route(place, function, read, default)?);
-            }
-            "SQS" => {
-                let read: QueueEvent = shaped(place, event.properties)?;
-                topology.mappings.push(mapping(function, read));
-            }
-            "ScheduleV2" | "Schedule" => {
-                let read: ScheduleEvent = shaped(place, event.properties)?;
-                topology.schedules.push(Schedule {
-                    name: place.replace('.', ""),
-                    function: function.to_owned(),
-                    period: period(place, &read.schedule_expression)?,
-                    input: read.input,
-                });
-            }
-            other => {
-                return Err(TemplateError::Unsupported {
-                    place: place.to_owned(),
-                    reason: format!("events of type {other} are not run locally"),
-                });
-            }
-        }
-        Ok(())
     }
 
     fn queue(&self, id: &str, resource: &RawResource) -> Result<Queue, TemplateError> {
@@ -280,14 +204,19 @@ impl Reader<'_> {
     }
 
     fn table(&self, id: &str, resource: &RawResource) -> Result<Table, TemplateError> {
-        let properties = resource
-            .properties
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), self.resolver.resolve(value)?)))
-            .collect::<Result<_, TemplateError>>()?;
-        let mut table: Table = shaped(id, Value::Object(properties))?;
+        let mut table: Table = shaped(id, self.properties(resource)?)?;
         id.clone_into(&mut table.name);
         Ok(table)
+    }
+
+    fn properties(&self, resource: &RawResource) -> Result<Value, TemplateError> {
+        let resolved = resource
+            .properties
+            .iter()
+            .map(|(name, value)| Ok((name.clone(), self.resolver.resolve(value)?)));
+        resolved
+            .collect::<Result<_, TemplateError>>()
+            .map(Value::Object)
     }
 
     fn authorizers(
@@ -336,100 +265,17 @@ impl Reader<'_> {
     }
 }
 
-/// The route as it is written; without an authorizer of its own it has the API's.
-fn route(
-    place: &str,
-    function: &str,
-    event: HttpEvent,
-    default: Option<&str>,
-) -> Result<Route, TemplateError> {
-    let unsupported = |reason: String| TemplateError::Unsupported {
-        place: place.to_owned(),
-        reason,
-    };
-    let method = match event.method.to_ascii_uppercase().as_str() {
-        "ANY" | "*" => None,
-        method => Some(
-            Method::from_bytes(method.as_bytes())
-                .map_err(|_| unsupported(format!("{method} is no HTTP method")))?,
-        ),
-    };
-    let named = event.auth.map(|auth| auth.authorizer);
-    let access = match named.as_deref().or(default) {
-        Some("NONE") => Access::Open,
-        Some(authorizer) => Access::Token(authorizer.to_owned()),
-        None => return Err(unsupported("it has no authorizer".to_owned())),
-    };
-    Ok(Route {
-        method,
-        path: event.path,
-        function: function.to_owned(),
-        access,
-    })
-}
-
-fn mapping(function: &str, event: QueueEvent) -> Mapping {
-    /// Lambda's default.
-    const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
-    let reports = event
-        .function_response_types
-        .iter()
-        .any(|kind| kind == "ReportBatchItemFailures");
-    Mapping {
-        function: function.to_owned(),
-        queue: event
-            .queue
-            .rsplit(':')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-        queue_arn: event.queue,
-        batch_size: event.batch_size.unwrap_or(BATCH_SIZE),
-        batching_window: Duration::from_secs(event.maximum_batching_window_in_seconds),
-        maximum_concurrency: event
-            .scaling_config
-            .map(|scaling| scaling.maximum_concurrency),
-        answers: if reports {
-            Answers::BatchItemFailures
-        } else {
-            Answers::WholeBatch
-        },
-    }
-}
-
-/// `rate(5 minutes)`.
-fn period(place: &str, expression: &str) -> Result<Duration, TemplateError> {
-    let parsed = expression
-        .strip_prefix("rate(")
-        .and_then(|rest| rest.strip_suffix(')'))
-        .and_then(|rest| rest.split_once(' '))
-        .and_then(|(count, unit)| {
-            let count: NonZeroU32 = count.parse().ok()?;
-            let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
-                "minute" => 60,
-                "hour" => 3_600,
-                "day" => 86_400,
-                _ => return None,
-            };
-            Some(Duration::from_secs(u64::from(count.get()) * seconds))
-        });
-    parsed.ok_or_else(|| TemplateError::Unsupported {
-        place: place.to_owned(),
-        reason: format!("{expression} is not run locally, only rate(…) is"),
-    })
-}
-
-/// Orders routes so that the first match is the one API Gateway picks: a fixed segment before a parameter, a
-/// parameter before a greedy one, a method before `ANY`.
-fn specificity(route: &Route) -> (Vec<u8>, bool) {
-    let segments = route
-        .path
-        .split('/')
-        .map(|segment| match segment.strip_prefix('{') {
-            None => 0,
-            Some(name) if !name.ends_with("+}") => 1,
-            Some(_) => 2,
+/// The logical id of the role that the function names. Without one SAM would make a role, which nobody has read.
+fn role_of(id: &str, resource: &RawResource, topology: &Topology) -> Result<String, TemplateError> {
+    let named = resource
+        .properties
+        .get("Role")
+        .and_then(|role| role.get("Fn::GetAtt")?.get(0)?.as_str())
+        .filter(|name| topology.roles.contains_key(*name));
+    named
+        .map(str::to_owned)
+        .ok_or_else(|| TemplateError::Unsupported {
+            place: id.to_owned(),
+            reason: "Role must be the Arn of a role of this template".to_owned(),
         })
-        .collect();
-    (segments, route.method.is_none())
 }

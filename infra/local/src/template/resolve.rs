@@ -88,6 +88,9 @@ impl Resolver<'_> {
             ("AWS::Serverless::Function", "Arn") => {
                 Ok(self.place.arn("lambda", &format!("function:{physical}")))
             }
+            ("AWS::Logs::LogGroup", "Arn") => {
+                Ok(self.place.arn("logs", &format!("log-group:{physical}:*")))
+            }
             ("AWS::IAM::Role", "Arn") => Ok(self.place.arn("iam", &format!("role/{physical}"))),
             _ => Err(unresolved(&format!("{name}.{attribute}"))),
         }

@@ -9,12 +9,7 @@ use aws_sdk_dynamodb::types::LocalSecondaryIndex;
 const TEMPLATE: &str = include_str!("../../../../template.yaml");
 
 fn place() -> Place {
-    Place {
-        region: "us-east-1".to_owned(),
-        account: "000000000000".to_owned(),
-        queues: "http://127.0.0.1:1".to_owned(),
-        api: "http://127.0.0.1:3".to_owned(),
-    }
+    Place::local("http://127.0.0.1:1", "http://127.0.0.1:3")
 }
 
 fn topology(overrides: &[(&str, &str)]) -> Result<Topology, TemplateError> {

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use http::Method;
 
+use super::role::Role;
 use super::table::Table;
 
 /// Everything the local stack runs.
@@ -13,6 +14,8 @@ use super::table::Table;
 pub struct Topology {
     /// The functions, by logical id.
     pub functions: Vec<Function>,
+    /// The roles, by logical id: those of functions, and others.
+    pub roles: BTreeMap<String, Role>,
     /// The queues.
     pub queues: Vec<Queue>,
     /// Which queue invokes which function.
@@ -50,6 +53,8 @@ pub struct Function {
     pub log_level: Option<String>,
     /// Its ARN.
     pub arn: String,
+    /// The logical id of its role, which is one of the topology's.
+    pub role: String,
 }
 
 /// One SQS queue.

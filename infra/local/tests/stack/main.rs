@@ -4,6 +4,7 @@ mod faults;
 mod functions;
 mod gateway;
 mod life;
+mod permissions;
 mod queues;
 mod simulators;
 mod support;

@@ -38,12 +38,7 @@ async fn table() -> (String, String, aws_sdk_dynamodb::Client) {
     let parameters = template
         .parameters(&BTreeMap::new())
         .expect("it has defaults");
-    let place = Place {
-        region: "us-east-1".to_owned(),
-        account: "000000000000".to_owned(),
-        queues: url.clone(),
-        api: url.clone(),
-    };
+    let place = Place::local(&url, &url);
     let topology = template.topology(&parameters, &place);
     let topology = topology.expect("it can be run");
     local::tables::prepare(&client, &topology)

@@ -1,0 +1,190 @@
+//! What invokes functions: the events of a function, each into a route, a mapping or a schedule.
+
+use std::num::NonZeroU32;
+use std::time::Duration;
+
+use http::Method;
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{Access, Answers, Mapping, Route, Schedule, TemplateError, Topology, shaped};
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+pub(super) struct Event {
+    r#type: String,
+    properties: Value,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HttpEvent {
+    method: String,
+    path: String,
+    auth: Option<HttpAuth>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct HttpAuth {
+    authorizer: String,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct QueueEvent {
+    queue: String,
+    batch_size: Option<NonZeroU32>,
+    #[serde(default)]
+    maximum_batching_window_in_seconds: u64,
+    #[serde(default)]
+    function_response_types: Vec<String>,
+    scaling_config: Option<ScalingConfig>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScalingConfig {
+    maximum_concurrency: NonZeroU32,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "PascalCase")]
+struct ScheduleEvent {
+    schedule_expression: String,
+    input: Option<String>,
+}
+
+/// Adds what the event describes to the topology.
+pub(super) fn add(
+    place: &str,
+    function: &str,
+    event: Event,
+    topology: &mut Topology,
+) -> Result<(), TemplateError> {
+    match event.r#type.as_str() {
+        "HttpApi" => {
+            let read: HttpEvent = shaped(place, event.properties)?;
+            let default = topology.default_authorizer.as_deref();
+            topology.routes.push(route(place, function, read, default)?);
+        }
+        "SQS" => {
+            let read: QueueEvent = shaped(place, event.properties)?;
+            topology.mappings.push(mapping(function, read));
+        }
+        "ScheduleV2" | "Schedule" => {
+            let read: ScheduleEvent = shaped(place, event.properties)?;
+            topology.schedules.push(Schedule {
+                name: place.replace('.', ""),
+                function: function.to_owned(),
+                period: period(place, &read.schedule_expression)?,
+                input: read.input,
+            });
+        }
+        other => {
+            return Err(TemplateError::Unsupported {
+                place: place.to_owned(),
+                reason: format!("events of type {other} are not run locally"),
+            });
+        }
+    }
+    Ok(())
+}
+
+/// The route as it is written; without an authorizer of its own it has the API's.
+fn route(
+    place: &str,
+    function: &str,
+    event: HttpEvent,
+    default: Option<&str>,
+) -> Result<Route, TemplateError> {
+    let unsupported = |reason: String| TemplateError::Unsupported {
+        place: place.to_owned(),
+        reason,
+    };
+    let method = match event.method.to_ascii_uppercase().as_str() {
+        "ANY" | "*" => None,
+        method => Some(
+            Method::from_bytes(method.as_bytes())
+                .map_err(|_| unsupported(format!("{method} is no HTTP method")))?,
+        ),
+    };
+    let named = event.auth.map(|auth| auth.authorizer);
+    let access = match named.as_deref().or(default) {
+        Some("NONE") => Access::Open,
+        Some(authorizer) => Access::Token(authorizer.to_owned()),
+        None => return Err(unsupported("it has no authorizer".to_owned())),
+    };
+    Ok(Route {
+        method,
+        path: event.path,
+        function: function.to_owned(),
+        access,
+    })
+}
+
+fn mapping(function: &str, event: QueueEvent) -> Mapping {
+    /// Lambda's default.
+    const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
+    let reports = event
+        .function_response_types
+        .iter()
+        .any(|kind| kind == "ReportBatchItemFailures");
+    Mapping {
+        function: function.to_owned(),
+        queue: event
+            .queue
+            .rsplit(':')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
+        queue_arn: event.queue,
+        batch_size: event.batch_size.unwrap_or(BATCH_SIZE),
+        batching_window: Duration::from_secs(event.maximum_batching_window_in_seconds),
+        maximum_concurrency: event
+            .scaling_config
+            .map(|scaling| scaling.maximum_concurrency),
+        answers: if reports {
+            Answers::BatchItemFailures
+        } else {
+            Answers::WholeBatch
+        },
+    }
+}
+
+/// `rate(5 minutes)`.
+fn period(place: &str, expression: &str) -> Result<Duration, TemplateError> {
+    let parsed = expression
+        .strip_prefix("rate(")
+        .and_then(|rest| rest.strip_suffix(')'))
+        .and_then(|rest| rest.split_once(' '))
+        .and_then(|(count, unit)| {
+            let count: NonZeroU32 = count.parse().ok()?;
+            let seconds = match unit.strip_suffix('s').unwrap_or(unit) {
+                "minute" => 60,
+                "hour" => 3_600,
+                "day" => 86_400,
+                _ => return None,
+            };
+            Some(Duration::from_secs(u64::from(count.get()) * seconds))
+        });
+    parsed.ok_or_else(|| TemplateError::Unsupported {
+        place: place.to_owned(),
+        reason: format!("{expression} is not run locally, only rate(…) is"),
+    })
+}
+
+/// Orders routes so that the first match is the one API Gateway picks: a fixed segment before a parameter, a
+/// parameter before a greedy one, a method before `ANY`.
+pub(super) fn specificity(route: &Route) -> (Vec<u8>, bool) {
+    let segments = route
+        .path
+        .split('/')
+        .map(|segment| match segment.strip_prefix('{') {
+            None => 0,
+            Some(name) if !name.ends_with("+}") => 1,
+            Some(_) => 2,
+        })
+        .collect();
+    (segments, route.method.is_none())
+}
