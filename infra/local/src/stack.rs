@@ -23,7 +23,7 @@ use crate::compile::{CompileError, compile};
 use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
 use crate::functions::{Functions, InvokeError, Surroundings};
-use crate::gateway::{Authorizer, Gateway, Parts};
+use crate::gateway::{Authorizer, Gateway, Parts, SignIn};
 use crate::mapping::Poller;
 use crate::queues::{QueueError, Queues};
 use crate::schedule::Schedules;
@@ -224,6 +224,7 @@ impl Stack {
             authorizer,
             ACCOUNT.to_owned(),
             address,
+            sign_in(&parameters),
             parts,
         );
         let mut router = gateway.router();
@@ -398,6 +399,14 @@ fn secrets(
         })
         .collect::<Result<_, DataError>>()?;
     Ok(Secrets::new(secrets))
+}
+
+/// Whoever names a client of an issuer wants people to sign in there.
+fn sign_in(parameters: &BTreeMap<String, String>) -> SignIn {
+    match parameters.get("DashboardClientId").map(String::as_str) {
+        None | Some("") => SignIn::ByChoice,
+        Some(_) => SignIn::WithIssuer,
+    }
 }
 
 fn connector(

@@ -2,6 +2,7 @@
 
 mod answer;
 mod authorizer;
+mod dashboard;
 mod event;
 mod local;
 pub(crate) mod problem;
@@ -46,7 +47,17 @@ pub struct Gateway {
     authorizer: Authorizer,
     account: String,
     address: SocketAddr,
+    sign_in: SignIn,
     parts: Parts,
+}
+
+/// How people sign in to the dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// By choosing who they are.
+    ByChoice,
+    /// With the issuer that the template's parameters name.
+    WithIssuer,
 }
 
 /// The rest of the stack, as far as the gateway speaks to it.
@@ -71,6 +82,7 @@ impl Gateway {
         authorizer: Authorizer,
         account: String,
         address: SocketAddr,
+        sign_in: SignIn,
         parts: Parts,
     ) -> Self {
         Self {
@@ -78,13 +90,18 @@ impl Gateway {
             authorizer,
             account,
             address,
+            sign_in,
             parts,
         }
     }
 
     /// The routes of the template and the local endpoints.
     pub fn router(self) -> Router {
-        Router::new()
+        let sign_in = match self.sign_in {
+            SignIn::ByChoice => dashboard::routes(),
+            SignIn::WithIssuer => Router::new(),
+        };
+        sign_in
             .route("/local/tokens", post(local::issue_token))
             .route(
                 "/local/aws/faults",
