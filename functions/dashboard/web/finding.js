@@ -89,7 +89,7 @@ function Facts({ finding }) {
       ${finding.status === "ignored" &&
       html`<dt>Ignored</dt>
         <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "no reason given"}${finding.ignoredBy && `, by ${finding.ignoredBy}`}</dd>`}
-      <dt>Compared with GitHub</dt>
+      <dt>Last checked</dt>
       <dd><${When} at=${finding.lastSyncedAt} /></dd>
       <dt>At GitHub</dt>
       <dd><a href=${web(finding.url)} rel="noreferrer" target="_blank">Alert #${finding.sourceId}</a></dd>

@@ -123,7 +123,7 @@ const Table = ({ findings }) => html`<div class="scroll" tabindex="0" role="regi
 
 export function Due({ at }) {
   const overdue = Date.parse(at) < Date.now();
-  return html`<span class=${overdue ? "overdue" : null}>${overdue && "Overdue since "}<${When} at=${at} /></span>`;
+  return html`<span class=${overdue ? "overdue" : null}>${overdue && "Overdue: "}<${When} at=${at} /></span>`;
 }
 
 export function Analysed({ analysis }) {
