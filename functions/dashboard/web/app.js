@@ -36,8 +36,8 @@ class App extends View {
     addEventListener("hashchange", () => this.forceUpdate());
   }
 
-  render({ signing }) {
-    if (!session.value) return html`<${SignIn} signing=${signing} />`;
+  render() {
+    if (!session.value) return html`<${SignIn} />`;
     const { page, id, parameters } = place();
     const [, , Page] = PAGES.find(([name]) => name === page) ?? PAGES[0];
     const Shown = page === "findings" && id ? Finding : Page;
@@ -54,7 +54,7 @@ class App extends View {
         <${Caller} />
       </header>
       ${silent.value && html`<${Silence} since=${silent.value} />`}
-      ${session.value.expired && html`<${Expired} signing=${signing} />`}
+      ${session.value.expired && html`<${Expired} />`}
       <div class="columns">
         <main id="main" key=${`${owner.value} ${page} ${id}`} tabindex="-1">
           <${Shown} id=${id} parameters=${parameters} />
@@ -105,35 +105,29 @@ const Silence = ({ since }) =>
     No connection to the server since ${clock(since)}. What is shown is what it said before. It is tried again by itself.
   </p>`;
 
-const Expired = ({ signing }) =>
+const Expired = () =>
   html`<section class="banner" aria-label="Session" role="alert">
     <p>Your session has expired. What is shown is from before; sign in to go on where you are.</p>
-    <${Ways} signing=${signing} />
+    <${Ways} />
   </section>`;
 
-const SignIn = ({ signing }) =>
+const SignIn = () =>
   html`<main class="sign-in">
     <h1><${Mark} />Security Agent</h1>
     <p>Findings of your repositories, and what became of what you asked for.</p>
-    <${Ways} signing=${signing} />
+    <${Ways} />
   </main>`;
 
 /** How to sign in, once it is known. */
 class Ways extends View {
-  constructor(props) {
-    super(props);
-    this.state = { trouble: null };
-  }
-
   componentDidMount() {
-    this.props.signing.then(
+    signing().then(
       (way) => this.setState({ way }),
       (error) => this.setState({ trouble: error.message }),
     );
   }
 
-  render() {
-    const { way, trouble } = this.state;
+  render(_, { way, trouble = refused }) {
     const act = async (choice) => {
       this.setState({ trouble: null });
       try {
@@ -151,8 +145,14 @@ class Ways extends View {
   }
 }
 
-/** Loads the way to sign in that this server has, and finishes what was begun at the issuer. */
-async function way() {
+/** The way to sign in that this server has. Loaded when somebody has to, and kept. */
+let known;
+const signing = () => (known ??= load().catch((error) => {
+  known = undefined;
+  throw error;
+}));
+
+async function load() {
   const answer = await fetch("/dashboard.json").catch(() => null);
   if (!answer?.ok) throw new Error("The server does not say how. Reload the page to try again.");
   const settings = await answer.json();
@@ -160,13 +160,19 @@ async function way() {
   return module.way({ html, settings, query });
 }
 
-const signing = way().then(async (way) => {
-  const token = await way.returned?.();
-  if (token) signIn(token);
-  return way;
-});
-signing.catch(() => {});
+/** Why the issuer sent the browser back without a token, if it did. */
+let refused = null;
 
+/** Finishes what was begun at the issuer. */
+async function finish() {
+  try {
+    const token = await (await signing()).returned?.();
+    if (token) signIn(token);
+  } catch (error) {
+    refused = error.message;
+  }
+}
+
+if (query.has("code") || query.has("error")) await finish();
 resume();
-if (query.has("code") || query.has("error")) await signing.catch(() => {});
-render(html`<${App} signing=${signing} />`, document.getElementById("app"));
+render(html`<${App} />`, document.getElementById("app"));

@@ -132,7 +132,7 @@ function Repositories({ repositories }) {
       ${failing.length > 0 && ` ${failing.length} could not be refreshed at the last try.`}
     </p>
     <div class="scroll" tabindex="0" role="region" aria-label="Repositories">
-      <table>
+      <table class="repositories">
         <thead>
           <tr>
             <th scope="col">Repository</th>
@@ -148,7 +148,7 @@ function Repositories({ repositories }) {
                 <a href=${`#/findings?status=open&repository=${encodeURIComponent(one.fullName)}`}>${one.fullName}</a>
                 ${one.private && html` <span class="tag">private</span>`}${!one.inScope && html` <span class="tag">not in scope</span>`}
               </th>
-              <td><${When} at=${one.lastSucceededAt} /></td>
+              <td class="refreshed"><${When} at=${one.lastSucceededAt} /></td>
               <td class="reason">
                 ${one.lastFailureCode
                   ? html`<strong>Failed</strong> <${When} at=${one.lastAttemptedAt} />.

@@ -18,7 +18,7 @@ const isAnalysing = (analysis) => analysis?.status === "pending" || analysis?.st
 export class Finding extends View {
   constructor(props) {
     super(props);
-    const pace = ({ analysis }) => (isAnalysing(analysis) ? ANALYSING : 60_000);
+    const pace = ({ analysis }) => (isAnalysing(analysis) ? ANALYSING : 30_000);
     this.finding = this.reads(new Reading(path(owner.value, `findings/${encodeURIComponent(props.id)}`), pace));
     this.watches(commands);
     this.state = { markdown: null };

@@ -58,7 +58,7 @@ function Choice({ name, label, asked, options }) {
 class Pages extends View {
   constructor(props) {
     super(props);
-    const pace = ({ findings }) => (findings.some(isAnalysing) ? ANALYSING : 60_000);
+    const pace = ({ findings }) => (findings.some(isAnalysing) ? ANALYSING : 30_000);
     this.first = this.reads(new Reading(path(owner.value, `findings?${props.asked}`), pace));
     this.state = { more: [], next: undefined, trouble: null };
   }

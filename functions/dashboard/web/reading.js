@@ -4,7 +4,7 @@ import { Refused, SignedOut, call, silent } from "./api.js";
 import { session } from "./session.js";
 
 /** How often what is looked at is read again without another reason, in ms. */
-const PACE = 60_000;
+const PACE = 30_000;
 /** How long a failed reading waits for its next try at first, and at most, in ms. */
 const [SOON, LATE] = [1_000, 30_000];
 

@@ -218,7 +218,11 @@ impl Stack {
             schedules: Arc::clone(&schedules),
             connector: connector(&github, &parameters, &surroundings.aws, table)?,
         };
-        let authorizer = Authorizer::new(settings, &data.secret("token-key")?);
+        let mut authorizer = Authorizer::new(settings, &data.secret("token-key")?);
+        // The template's default is nobody's.
+        if chosen.contains_key("TokenIssuer") {
+            authorizer = authorizer.trusting_issuer();
+        }
         let gateway = Gateway::new(
             topology.routes.clone(),
             authorizer,

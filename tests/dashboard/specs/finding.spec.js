@@ -28,6 +28,7 @@ test("findings are filtered, and the most severe stand first", async ({ dashboar
 
 test("all findings can be reached, a page at a time", async ({ dashboard, caller }) => {
   await caller.enable();
+  await dashboard.reload();
   const { findings } = await caller.ask("GET", "summary");
   await dashboard.getByRole("link", { name: String(findings.open) }).click();
   await expect(dashboard.locator("table.findings tbody tr")).toHaveCount(50);

@@ -7,17 +7,19 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::issuer::Issuer;
 use crate::template::JwtAuthorizer;
 
 /// How long an issued token is valid.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// Issues and checks tokens with one secret key.
+/// Issues and checks tokens with one secret key, and checks those of an issuer elsewhere, if one is trusted.
 pub struct Authorizer {
     settings: JwtAuthorizer,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
+    issuer: Option<Issuer>,
 }
 
 impl std::fmt::Debug for Authorizer {
@@ -66,9 +68,20 @@ impl Authorizer {
         validation.leeway = 0;
         Self {
             settings,
+            issuer: None,
             encoding: EncodingKey::from_secret(key.as_bytes()),
             decoding: DecodingKey::from_secret(key.as_bytes()),
             validation,
+        }
+    }
+
+    /// Trusts the tokens of the issuer itself, too.
+    #[must_use]
+    pub fn trusting_issuer(self) -> Self {
+        let issuer = Issuer::new(self.settings.clone());
+        Self {
+            issuer: Some(issuer),
+            ..self
         }
     }
 
@@ -90,7 +103,7 @@ impl Authorizer {
     }
 
     /// The claims of the request's token; `None` if it has no valid one.
-    pub(super) fn claims(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
+    pub(super) async fn claims(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
         let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
         // As API Gateway, with or without the scheme.
         let token = match header.split_once(' ') {
@@ -98,9 +111,12 @@ impl Authorizer {
             Some(_) => return None,
             None => header,
         };
-        decode(token, &self.decoding, &self.validation)
-            .ok()
-            .map(|data| data.claims)
+        let own = decode(token, &self.decoding, &self.validation);
+        match (own, &self.issuer) {
+            (Ok(data), _) => Some(data.claims),
+            (Err(_), Some(issuer)) => issuer.claims(token).await,
+            (Err(_), None) => None,
+        }
     }
 }
 
@@ -130,20 +146,23 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, value)])
     }
 
-    #[test]
-    fn its_own_tokens_are_accepted_with_their_claims() {
+    #[tokio::test]
+    async fn its_own_tokens_are_accepted_with_their_claims() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let token = authorizer
             .issue(&caller(), Timestamp::now())
             .expect("a token");
-        let claims = authorizer.claims(&bearing(&token)).expect("it is valid");
+        let claims = authorizer
+            .claims(&bearing(&token))
+            .await
+            .expect("it is valid");
         assert_eq!(claims["sub"], "auth0|5f7c");
         assert_eq!(claims["orgs"], serde_json::json!(["a"]));
         assert!(!claims.contains_key("email"));
     }
 
-    #[test]
-    fn foreign_expired_and_absent_tokens_are_refused() {
+    #[tokio::test]
+    async fn foreign_expired_and_absent_tokens_are_refused() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let now = Timestamp::now();
         let yesterday = now - SignedDuration::from_hours(25);
@@ -158,8 +177,11 @@ mod tests {
         ];
         for token in tokens {
             let token = token.expect("a token");
-            assert!(authorizer.claims(&bearing(&token)).is_none(), "{token}");
+            assert!(
+                authorizer.claims(&bearing(&token)).await.is_none(),
+                "{token}"
+            );
         }
-        assert!(authorizer.claims(&HeaderMap::new()).is_none());
+        assert!(authorizer.claims(&HeaderMap::new()).await.is_none());
     }
 }

@@ -4,6 +4,7 @@ mod answer;
 mod authorizer;
 mod dashboard;
 mod event;
+mod issuer;
 mod local;
 pub(crate) mod problem;
 mod routes;
@@ -145,7 +146,7 @@ impl Gateway {
         };
         let claims = match matched.route.access {
             Access::Open => None,
-            Access::Token => match self.authorizer.claims(&parts.headers) {
+            Access::Token => match self.authorizer.claims(&parts.headers).await {
                 Some(claims) => Some(claims),
                 None => return problem::unauthorized(),
             },
