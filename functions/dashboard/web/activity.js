@@ -1,7 +1,9 @@
+// @ts-check
 // What is under way, and what became of what was asked for: on every page.
 import { html } from "./html.js";
-import { commands, forget, forgetRefusal, giveUp, isActive, readmit } from "./commands.js";
+import { commands, forget, forgetRefusal, giveUp, isActive, isQuiet, readmit } from "./commands.js";
 import { silent } from "./api.js";
+import { lookUp, names } from "./names.js";
 import { View } from "./view.js";
 import { clock, lasted } from "./time.js";
 import { effectSentence, sentence, statusWord, title } from "./words.js";
@@ -10,10 +12,6 @@ import { effectSentence, sentence, statusWord, title } from "./words.js";
 const SHOWN = 6;
 /** A description older than this many pauses of the server's is shown with its time. */
 const STALE = 4;
-
-/** What automation did stands in the history. What failed is shown whoever asked for it. */
-const isNews = ({ command }) =>
-  isActive(command) || command.status === "failed" || !command.origin.startsWith("auto_");
 
 export class Activity extends View {
   constructor(props) {
@@ -24,7 +22,7 @@ export class Activity extends View {
 
   render() {
     const { followed, admissions, refusals } = commands.value;
-    const news = [...followed.values()].filter(isNews);
+    const news = [...followed.values()].filter(({ command }) => !isQuiet(command));
     news.sort((a, b) => (a.command.id < b.command.id ? 1 : -1));
     const idle = !news.length && !admissions.length && !refusals.length;
     return html`<aside class=${idle ? "activity idle" : "activity"} aria-labelledby="activity">
@@ -95,11 +93,23 @@ function Item({ one: { command, at, pause, admission } }) {
 export const Status = ({ of: { status } }) => html`<span class=${`status ${status}`}>${statusWord(status)}</span>`;
 
 /** What it is about. */
-export function About({ command }) {
-  if (command.findingId) {
-    return html`<p class="quiet"><a href=${`#/findings/${encodeURIComponent(command.findingId)}`}>${command.findingId}</a></p>`;
+export class About extends View {
+  constructor(props) {
+    super(props);
+    this.watches(names);
   }
-  return null;
+
+  componentDidMount() {
+    super.componentDidMount();
+    const { owner, findingId } = this.props.command;
+    if (findingId) lookUp(owner, findingId);
+  }
+
+  render({ command: { findingId } }) {
+    if (!findingId) return null;
+    const name = names.value.get(findingId) ?? findingId;
+    return html`<p><a href=${`#/findings/${encodeURIComponent(findingId)}`}>${name}</a></p>`;
+  }
 }
 
 export function Progress({ command: { progress } }) {

@@ -1,3 +1,4 @@
+// @ts-check
 // Calls of the API. Whatever becomes of a call, exactly one of these is known: the server's answer, its refusal, or that
 // nothing is known.
 import { Store } from "./store.js";

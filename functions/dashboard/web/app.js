@@ -1,3 +1,4 @@
+// @ts-check
 // The start, the frame around the pages, and which page is shown.
 import { query } from "./arrival.js";
 import { html, render } from "./html.js";

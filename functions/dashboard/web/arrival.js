@@ -1,3 +1,4 @@
+// @ts-check
 // Imported before everything else: an authorization code must not stay in the address, where history, bookmarks and
 // screenshots would keep it.
 

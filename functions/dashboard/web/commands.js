@@ -1,3 +1,4 @@
+// @ts-check
 // The commands this tab follows. Nothing is shown of a command but what the server said about exactly that id: no time
 // that passes, no lost answer and no other tab ever decides what became of it.
 import { Store, kept } from "./store.js";
@@ -42,15 +43,22 @@ export const commands = new Store({ followed: new Map(), admissions: [], refusal
 
 /** Ids whose end has not been put away yet, and how they were asked for. @type {Map<string, Admission | null>} */
 let noted = new Map();
+/** Whose commands these are: until they are taken up, nothing may be kept in the place of what was kept. */
+let whose = "";
 let pump = 0;
 let looked = 0;
 let looking = false;
+let lookAgain = false;
 
 /** Other tabs: what they say is only a reason to ask the server. */
 const tabs = new BroadcastChannel("commands");
 tabs.onmessage = () => askSoon();
 
 export const isActive = (command) => command.status === "accepted" || command.status === "running";
+
+/** What automation did stands in the history. What failed is told, whoever asked for it. */
+export const isQuiet = (command) =>
+  !isActive(command) && command.status !== "failed" && command.origin.startsWith("auto_");
 
 /** Asks the server for a command. What becomes of that is seen in `commands`. @param {any} request */
 export function admit(request) {
@@ -93,6 +101,7 @@ export function follow(command, admission) {
 /** Starts anew for the owner: finds what is active, what this tab was waiting for, and what it had not been answered. */
 export function resume() {
   if (!session.value) return;
+  whose = owner.value;
   noted = new Map(kept.read(names.followed()) ?? []);
   const unanswered = kept.read(names.admissions()) ?? [];
   commands.set({ followed: new Map(), admissions: unanswered, refusals: [] });
@@ -160,7 +169,8 @@ function hear(command, { tag, pause = 1000, admission } = {}) {
   const due = Date.now() + (document.hidden ? Math.max(pause, HIDDEN / 4) : pause);
   const followed = new Map(commands.value.followed);
   followed.set(command.id, { command, at: new Date(), tag, pause, due, admission: asked });
-  noted.set(command.id, asked ?? null);
+  if (isQuiet(command)) noted.delete(command.id);
+  else noted.set(command.id, asked ?? null);
   change({ followed });
   if (!isActive(command) && before && isActive(before.command)) {
     refreshAll();
@@ -171,19 +181,23 @@ function hear(command, { tag, pause = 1000, admission } = {}) {
 
 /** Looks for commands that others have started, and for those this tab does not know the end of. */
 async function look() {
-  if (looking || !session.value || session.value.expired) return;
+  if (!session.value || session.value.expired) return;
+  if (looking) {
+    lookAgain = true;
+    return;
+  }
   looking = true;
-  const whose = owner.value;
+  const asked = owner.value;
   try {
-    const { body } = await call("GET", path(whose, "commands?state=active"));
+    const { body } = await call("GET", path(asked, "commands?state=active"));
     const listed = body.commands;
     const missed = [...noted.keys()].filter(
       (id) => !commands.value.followed.has(id) && !listed.some((command) => command.id === id),
     );
     const ended = missed.length
-      ? (await call("GET", path(whose, `commands?ids=${missed.slice(0, 100).join()}`))).body.commands
+      ? (await call("GET", path(asked, `commands?ids=${missed.slice(0, 100).join()}`))).body.commands
       : [];
-    if (whose !== owner.value) return;
+    if (asked !== owner.value) return;
     for (const command of [...listed, ...ended]) {
       const known = commands.value.followed.get(command.id);
       if (!known || command.updatedAt > known.command.updatedAt) hear(command);
@@ -196,6 +210,9 @@ async function look() {
     looking = false;
     wake();
   }
+  if (!lookAgain) return;
+  lookAgain = false;
+  look();
 }
 
 /** Asks about every active command whose time has come. */
@@ -227,9 +244,8 @@ async function pollOne(known) {
 async function pollTogether(due) {
   for (let start = 0; start < due.length; start += 100) {
     const these = due.slice(start, start + 100);
-    const [{ command: { owner: whose } }] = these;
     try {
-      const { body } = await call("GET", path(whose, `commands?ids=${these.map(({ command }) => command.id).join()}`));
+      const { body } = await call("GET", path(owner.value, `commands?ids=${these.map(({ command }) => command.id).join()}`));
       for (const one of these) {
         const found = body.commands.find((command) => command.id === one.command.id);
         if (!found) gone(one.command.id);
@@ -282,6 +298,7 @@ function recover() {
 
 /** There may be news. */
 function askSoon() {
+  if (whose !== owner.value) return;
   const followed = new Map(commands.value.followed);
   for (const [id, known] of followed) followed.set(id, { ...known, due: 0 });
   change({ followed });

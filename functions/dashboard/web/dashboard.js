@@ -1,3 +1,4 @@
+// @ts-check
 // The first page: how things stand.
 import { html } from "./html.js";
 import { path } from "./api.js";

@@ -1,8 +1,10 @@
+// @ts-check
 // One finding: what it is, what an analysis says of it, and what can be done.
 import { html } from "./html.js";
 import { path } from "./api.js";
 import { admit, commands, isActive } from "./commands.js";
 import { Reading } from "./reading.js";
+import { learn } from "./names.js";
 import { owner } from "./session.js";
 import { Heading, Read, Severity, View } from "./view.js";
 import { Analysed, Due } from "./findings.js";
@@ -20,6 +22,7 @@ export class Finding extends View {
     super(props);
     const pace = ({ analysis }) => (isAnalysing(analysis) ? ANALYSING : 30_000);
     this.finding = this.reads(new Reading(path(owner.value, `findings/${encodeURIComponent(props.id)}`), pace));
+    this.finding.watch(({ data }) => data && learn([data]));
     this.watches(commands);
     this.state = { markdown: null };
   }

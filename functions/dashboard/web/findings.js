@@ -1,7 +1,9 @@
+// @ts-check
 // The findings: filtered by the address, most severe first, a page at a time.
 import { html } from "./html.js";
 import { call, path } from "./api.js";
 import { Reading } from "./reading.js";
+import { learn } from "./names.js";
 import { owner } from "./session.js";
 import { Heading, Read, Severity, View } from "./view.js";
 import { When } from "./time.js";
@@ -60,6 +62,7 @@ class Pages extends View {
     super(props);
     const pace = ({ findings }) => (findings.some(isAnalysing) ? ANALYSING : 30_000);
     this.first = this.reads(new Reading(path(owner.value, `findings?${props.asked}`), pace));
+    this.first.watch(({ data }) => data && learn(data.findings));
     this.state = { more: [], next: undefined, trouble: null };
   }
 
@@ -113,7 +116,7 @@ const Table = ({ findings }) => html`<div class="scroll" tabindex="0" role="regi
             <span class="quiet block">${one.package.name} in ${one.repository} #${one.sourceId}</span>
           </th>
           <td>${FINDING_STATUS[one.status]}</td>
-          <td>${one.status === "open" && html`<${Due} at=${one.slaDueAt} />`}</td>
+          <td class="due">${one.status === "open" && html`<${Due} at=${one.slaDueAt} />`}</td>
           <td><${Analysed} analysis=${one.analysis} /></td>
         </tr>`,
       )}

@@ -1,3 +1,4 @@
+// @ts-check
 // Every command there was, and what became of it.
 import { html } from "./html.js";
 import { call, path } from "./api.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The two libraries of every view, bound together: markup as tagged templates, without a build step.
 import { Component, createRef, h, render } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";

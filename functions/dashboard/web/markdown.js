@@ -1,9 +1,10 @@
+// @ts-check
 // Advisory text. It is parsed and drawn as elements of a few kinds: there is no HTML text at any time, so what an advisory
 // holds can only ever be shown.
 import { h } from "./vendor/preact.mjs";
 import MarkdownIt from "./vendor/markdown-it.esm.min.mjs";
 
-const parser = new MarkdownIt({ html: false, linkify: false });
+const parser = MarkdownIt({ html: false, linkify: false });
 
 /** Elements that Markdown may become. Headings are below the page's own. */
 const ELEMENTS = {

@@ -1,3 +1,4 @@
+// @ts-check
 // Signing in with an OpenID issuer: the authorization code flow with PKCE, as a public client. The library validates; this
 // says in which order.
 import * as oauth from "./vendor/oauth4webapi.js";

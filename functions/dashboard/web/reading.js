@@ -1,3 +1,4 @@
+// @ts-check
 // What the server said to a GET, kept up to date while somebody looks at it.
 import { Store } from "./store.js";
 import { Refused, SignedOut, call, silent } from "./api.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Who is signed in, and for which owner this tab looks at findings. The token is kept for this tab only, and for no longer.
 import { Store, kept } from "./store.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // The settings. Saving is one thing, the refresh it starts another: both are said as they are.
 import { html } from "./html.js";
 import { Refused, SignedOut, call, path } from "./api.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // Values that views watch.
 
 /** @template T */

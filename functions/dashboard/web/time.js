@@ -1,3 +1,4 @@
+// @ts-check
 // Times for people, in their own zone and language.
 import { Component, html } from "./html.js";
 

@@ -1,3 +1,4 @@
+// @ts-check
 // What views have in common.
 import { Component, createRef, html } from "./html.js";
 import { Refused, SignedOut } from "./api.js";

@@ -1,3 +1,4 @@
+// @ts-check
 // The words of the page. What the API says in sentences is shown as it is; these are for what it says in codes.
 
 /** What was asked for. @param {any} command */

@@ -63,7 +63,7 @@ test("an expired token asks to sign in again, and the page goes on where it was"
   await page.goto(`${stack.url}/#/`);
   await signIn(page, "somebody");
   await page.getByRole("button", { name: "Refresh", exact: true }).first().click();
-  const item = activity(page).getByRole("listitem").filter({ hasText: "Refresh of all repositories" });
+  const item = activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
   await expect(item).toContainText("It waits for GitHub's rate limit and goes on by itself.");
   const id = await item.getAttribute("data-command");
   const banner = page.getByRole("alert", { name: "Session" });

@@ -1,6 +1,7 @@
 import { activity, expect, test } from "../support/test.js";
 
-const all = (page) => activity(page).getByRole("listitem").filter({ hasText: "Refresh of all repositories" });
+/** The command, once the server has told its id. */
+const all = (page) => activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
 const refresh = (page) => page.getByRole("button", { name: "Refresh", exact: true }).first();
 
 test("a refresh is followed from queued over its progress to its real end", async ({ dashboard, caller, stack }) => {

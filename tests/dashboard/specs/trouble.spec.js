@@ -1,6 +1,7 @@
 import { activity, expect, signIn, test, watch } from "../support/test.js";
 
-const all = (page) => activity(page).getByRole("listitem").filter({ hasText: "Refresh of all repositories" });
+/** The command, once the server has told its id. */
+const all = (page) => activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
 const refresh = (page) => page.getByRole("button", { name: "Refresh", exact: true }).first();
 
 test("two tabs agree", async ({ dashboard, caller, stack, context }) => {

@@ -1,3 +1,4 @@
+// @ts-check
 // Signing in on this machine: whoever one wants to be.
 
 /** @param {{html: any}} page */
