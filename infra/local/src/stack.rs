@@ -22,7 +22,7 @@ use crate::compile::compile;
 use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
 use crate::functions::{Functions, Surroundings};
-use crate::gateway::{Authorizers, Gateway, Parts};
+use crate::gateway::{Authorizers, Gateway, Parts, SignIn};
 use crate::mapping::Poller;
 use crate::queues::Queues;
 use crate::schedule::Schedules;
@@ -158,12 +158,17 @@ impl Stack {
             schedules: Arc::clone(&schedules),
             connector: connector(&github, Arc::clone(&functions), table)?,
         };
-        let authorizers = Authorizers::new(&topology.authorizers, &data.secret("token-key")?);
+        let mut authorizers = Authorizers::new(&topology.authorizers, &data.secret("token-key")?);
+        // The stack's own issuer publishes nothing.
+        if chosen.contains_key("TokenIssuer") {
+            authorizers = authorizers.trusting_issuer();
+        }
         let gateway = Gateway::new(
             topology.routes.clone(),
             authorizers,
             ACCOUNT.to_owned(),
             address,
+            sign_in(&parameters),
             parts,
         );
         let mut router = gateway.router();
@@ -347,6 +352,14 @@ fn permissions_file() -> Result<Option<File>, StartError> {
         opened.map_err(|source| StartError::Write { path, source })
     })
     .transpose()
+}
+
+/// Whoever names a client of an issuer wants people to sign in there.
+fn sign_in(parameters: &BTreeMap<String, String>) -> SignIn {
+    match parameters.get("DashboardClientId").map(String::as_str) {
+        None | Some("") => SignIn::ByChoice,
+        Some(_) => SignIn::WithIssuer,
+    }
 }
 
 fn connector(

@@ -9,6 +9,7 @@ use jsonwebtoken::{Algorithm, DecodingKey, EncodingKey, Header, Validation, deco
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use super::issuer::Issuer;
 use crate::template::JwtAuthorizer;
 
 /// A token that is not let through.
@@ -36,6 +37,17 @@ impl Authorizers {
         Self(authorizers.collect())
     }
 
+    /// Trusts the tokens of the issuer itself, too.
+    #[must_use]
+    pub fn trusting_issuer(self) -> Self {
+        let authorizers = self.0.into_iter();
+        Self(
+            authorizers
+                .map(|(name, authorizer)| (name, authorizer.trusting_issuer()))
+                .collect(),
+        )
+    }
+
     /// A token for this caller, with these scopes, or all that any route needs. `None` if there is no authorizer.
     pub(super) fn issue(
         &self,
@@ -51,22 +63,23 @@ impl Authorizers {
     }
 
     /// The claims of the request's token, if this authorizer lets it through.
-    pub(super) fn claims(
+    pub(super) async fn claims(
         &self,
         authorizer: &str,
         headers: &HeaderMap,
     ) -> Result<Map<String, Value>, Refusal> {
         let authorizer = self.0.get(authorizer).ok_or(Refusal::Unauthorized)?;
-        authorizer.claims(headers)
+        authorizer.claims(headers).await
     }
 }
 
-/// Issues and checks tokens with one secret key.
+/// Issues and checks tokens with one secret key, and checks those of an issuer elsewhere, if one is trusted.
 struct Authorizer {
     settings: JwtAuthorizer,
     encoding: EncodingKey,
     decoding: DecodingKey,
     validation: Validation,
+    issuer: Option<Issuer>,
 }
 
 impl std::fmt::Debug for Authorizer {
@@ -116,9 +129,19 @@ impl Authorizer {
         validation.leeway = 0;
         Self {
             settings,
+            issuer: None,
             encoding: EncodingKey::from_secret(key.as_bytes()),
             decoding: DecodingKey::from_secret(key.as_bytes()),
             validation,
+        }
+    }
+
+    /// Trusts the tokens of the issuer itself, too.
+    fn trusting_issuer(self) -> Self {
+        let issuer = Issuer::new(self.settings.clone());
+        Self {
+            issuer: Some(issuer),
+            ..self
         }
     }
 
@@ -142,8 +165,8 @@ impl Authorizer {
     }
 
     /// The claims of the request's token.
-    fn claims(&self, headers: &HeaderMap) -> Result<Map<String, Value>, Refusal> {
-        let claims = self.verified(headers).ok_or(Refusal::Unauthorized)?;
+    async fn claims(&self, headers: &HeaderMap) -> Result<Map<String, Value>, Refusal> {
+        let claims = self.verified(headers).await.ok_or(Refusal::Unauthorized)?;
         // As API Gateway reads them: `scope` or `scp`, a text or a list.
         let scopes = claims.get("scope").or_else(|| claims.get("scp"));
         let has = |wanted: &String| match scopes {
@@ -159,7 +182,7 @@ impl Authorizer {
         }
     }
 
-    fn verified(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
+    async fn verified(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
         let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
         // As API Gateway, with or without the scheme.
         let token = match header.split_once(' ') {
@@ -167,9 +190,12 @@ impl Authorizer {
             Some(_) => return None,
             None => header,
         };
-        decode(token, &self.decoding, &self.validation)
-            .ok()
-            .map(|data| data.claims)
+        let own = decode(token, &self.decoding, &self.validation);
+        match (own, &self.issuer) {
+            (Ok(data), _) => Some(data.claims),
+            (Err(_), Some(issuer)) => issuer.claims(token).await,
+            (Err(_), None) => None,
+        }
     }
 }
 
@@ -202,20 +228,23 @@ mod tests {
         HeaderMap::from_iter([(AUTHORIZATION, value)])
     }
 
-    #[test]
-    fn its_own_tokens_are_accepted_with_their_claims() {
+    #[tokio::test]
+    async fn its_own_tokens_are_accepted_with_their_claims() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let token = authorizer
             .issue(&caller(), WRITE, Timestamp::now())
             .expect("a token");
-        let claims = authorizer.claims(&bearing(&token)).expect("it is valid");
+        let claims = authorizer
+            .claims(&bearing(&token))
+            .await
+            .expect("it is valid");
         assert_eq!(claims["sub"], "auth0|5f7c");
         assert_eq!(claims["orgs"], serde_json::json!(["a"]));
         assert!(!claims.contains_key("email"));
     }
 
-    #[test]
-    fn foreign_expired_and_absent_tokens_are_refused() {
+    #[tokio::test]
+    async fn foreign_expired_and_absent_tokens_are_refused() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let now = Timestamp::now();
         let yesterday = now - SignedDuration::from_hours(25);
@@ -231,25 +260,30 @@ mod tests {
         ];
         for token in tokens {
             let token = token.expect("a token");
-            let claims = authorizer.claims(&bearing(&token));
+            let claims = authorizer.claims(&bearing(&token)).await;
             assert_eq!(claims, Err(Refusal::Unauthorized), "{token}");
         }
-        let claims = authorizer.claims(&HeaderMap::new());
+        let claims = authorizer.claims(&HeaderMap::new()).await;
         assert_eq!(claims, Err(Refusal::Unauthorized));
     }
 
-    #[test]
-    fn a_token_needs_one_of_the_scopes() {
+    #[tokio::test]
+    async fn a_token_needs_one_of_the_scopes() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
-        let claims = |scope: &str| {
+        let claims = async |scope: &str| {
             let token = authorizer.issue(&caller(), scope, Timestamp::now());
-            authorizer.claims(&bearing(&token.expect("a token")))
+            let bearing = bearing(&token.expect("a token"));
+            authorizer.claims(&bearing).await
         };
         for enough in [WRITE, "openid security-agent:write", "security-agent:admin"] {
-            assert!(claims(enough).is_ok(), "{enough}");
+            assert!(claims(enough).await.is_ok(), "{enough}");
         }
         for not_enough in ["", "openid", "security-agent:writer", "security-agent"] {
-            assert_eq!(claims(not_enough), Err(Refusal::Forbidden), "{not_enough}");
+            assert_eq!(
+                claims(not_enough).await,
+                Err(Refusal::Forbidden),
+                "{not_enough}"
+            );
         }
     }
 }

@@ -2,7 +2,9 @@
 
 mod answer;
 mod authorizer;
+mod dashboard;
 mod event;
+mod issuer;
 mod local;
 pub(crate) mod problem;
 mod routes;
@@ -47,7 +49,17 @@ pub struct Gateway {
     authorizers: Authorizers,
     account: String,
     address: SocketAddr,
+    sign_in: SignIn,
     parts: Parts,
+}
+
+/// How people sign in to the dashboard.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SignIn {
+    /// By choosing who they are.
+    ByChoice,
+    /// With the issuer that the template's parameters name.
+    WithIssuer,
 }
 
 /// The rest of the stack, as far as the gateway speaks to it.
@@ -72,6 +84,7 @@ impl Gateway {
         authorizers: Authorizers,
         account: String,
         address: SocketAddr,
+        sign_in: SignIn,
         parts: Parts,
     ) -> Self {
         Self {
@@ -79,13 +92,18 @@ impl Gateway {
             authorizers,
             account,
             address,
+            sign_in,
             parts,
         }
     }
 
     /// The routes of the template and the local endpoints.
     pub fn router(self) -> Router {
-        Router::new()
+        let sign_in = match self.sign_in {
+            SignIn::ByChoice => dashboard::routes(),
+            SignIn::WithIssuer => Router::new(),
+        };
+        sign_in
             .route("/local/tokens", post(local::issue_token))
             .route(
                 "/local/aws/faults",
@@ -131,7 +149,8 @@ impl Gateway {
         let claims = match &matched.route.access {
             Access::Open => None,
             Access::Token(authorizer) => {
-                match self.authorizers.claims(authorizer, &parts.headers) {
+                let claims = self.authorizers.claims(authorizer, &parts.headers).await;
+                match claims {
                     Ok(claims) => Some(claims),
                     Err(Refusal::Unauthorized) => return problem::unauthorized(),
                     Err(Refusal::Forbidden) => return message(StatusCode::FORBIDDEN, "Forbidden"),

@@ -1,0 +1,186 @@
+//! What the function reads from its environment: how people sign in.
+
+use std::str::FromStr;
+
+use http::Uri;
+use security_agent::environment::{self, InvalidEnvironment};
+use serde::Serialize;
+
+/// The function's configuration, as template.yaml sets it.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// `TOKEN_ISSUER`: who signs the tokens that the API accepts, and whom people sign in with.
+    pub issuer: Issuer,
+    /// `TOKEN_AUDIENCE`: whom those tokens are for.
+    pub audience: String,
+    /// `CLIENT_ID`: the page's own name at the issuer. Empty: it has none, and nobody can sign in.
+    pub client_id: String,
+    /// `SCOPE`: what the page asks the issuer for.
+    pub scope: String,
+    /// `AUDIENCE_PARAMETER`: how the page tells the issuer what the token is to be for.
+    pub audience_parameter: AudienceParameter,
+    /// `TOKEN_ORIGIN`: where the issuer gives out tokens. Empty: at the issuer's own origin.
+    pub token_origin: Option<Origin>,
+}
+
+impl Config {
+    /// Reads the environment; the error names the variable.
+    pub fn from_env() -> Result<Self, InvalidEnvironment> {
+        Ok(Self {
+            issuer: environment::read("TOKEN_ISSUER")?,
+            audience: environment::read("TOKEN_AUDIENCE")?,
+            client_id: environment::read("CLIENT_ID")?,
+            scope: environment::read("SCOPE")?,
+            audience_parameter: environment::read("AUDIENCE_PARAMETER")?,
+            token_origin: match environment::read::<String>("TOKEN_ORIGIN")?.as_str() {
+                "" => None,
+                _ => Some(environment::read("TOKEN_ORIGIN")?),
+            },
+        })
+    }
+}
+
+/// An OpenID issuer, exactly as its tokens name it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[serde(transparent)]
+pub struct Issuer {
+    name: String,
+    #[serde(skip)]
+    origin: Origin,
+}
+
+impl Issuer {
+    /// Where its documents are.
+    pub const fn origin(&self) -> &Origin {
+        &self.origin
+    }
+}
+
+impl FromStr for Issuer {
+    type Err = InvalidOrigin;
+
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        Ok(Self {
+            name: text.to_owned(),
+            origin: text.parse()?,
+        })
+    }
+}
+
+/// Scheme, host and port: text that may stand in a content security policy.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin(String);
+
+impl Origin {
+    /// As a policy names it.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+/// A text that names no place on the web.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it must be a URL such as https://issuer.example, with http only for this machine itself")]
+pub struct InvalidOrigin;
+
+impl FromStr for Origin {
+    type Err = InvalidOrigin;
+
+    /// Takes the origin of any URL. Whoever can read a token on its way has it, so only a loopback address may be plain.
+    fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
+        let url: Uri = text.parse().map_err(|_| InvalidOrigin)?;
+        let authority = url.authority().ok_or(InvalidOrigin)?;
+        let host = authority.host();
+        let loopback = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
+        // A host may hold what separates the parts of a policy, by RFC 3986, but none on the web does.
+        let plain =
+            |character: char| character.is_ascii_alphanumeric() || "-.:[]".contains(character);
+        if !host.chars().all(plain) {
+            return Err(InvalidOrigin);
+        }
+        let port = authority
+            .port()
+            .map_or_else(String::new, |port| format!(":{port}"));
+        match url.scheme_str() {
+            Some(scheme @ "https") => Ok(Self(format!("{scheme}://{host}{port}"))),
+            Some(scheme @ "http") if loopback => Ok(Self(format!("{scheme}://{host}{port}"))),
+            Some(_) | None => Err(InvalidOrigin),
+        }
+    }
+}
+
+/// The parameter of an authorization request that names the API. Issuers do not agree on one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+pub enum AudienceParameter {
+    /// `audience`, as Auth0 has it. Who does not know it must ignore it (RFC 6749, 3.1).
+    Audience,
+    /// `resource`, of RFC 8707.
+    Resource,
+    /// None: the client's registration or the scope says it.
+    None,
+}
+
+impl FromStr for AudienceParameter {
+    type Err = InvalidAudienceParameter;
+
+    fn from_str(text: &str) -> Result<Self, InvalidAudienceParameter> {
+        match text {
+            "audience" => Ok(Self::Audience),
+            "resource" => Ok(Self::Resource),
+            "none" => Ok(Self::None),
+            _ => Err(InvalidAudienceParameter),
+        }
+    }
+}
+
+/// None of the ways there are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("it must be audience, resource or none")]
+pub struct InvalidAudienceParameter;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port() {
+        for (url, origin) in [
+            ("https://issuer.example/", "https://issuer.example"),
+            (
+                "https://issuer.example:8443/realms/a?b",
+                "https://issuer.example:8443",
+            ),
+            (
+                "https://user:secret@issuer.example/",
+                "https://issuer.example",
+            ),
+            ("http://127.0.0.1:9000/oidc", "http://127.0.0.1:9000"),
+            ("http://[::1]:9000", "http://[::1]:9000"),
+        ] {
+            assert_eq!(
+                url.parse::<Origin>().map(|origin| origin.0),
+                Ok(origin.to_owned())
+            );
+        }
+    }
+
+    #[test]
+    fn what_would_weaken_the_policy_is_no_origin() {
+        for text in [
+            "",
+            "issuer.example",
+            "/path",
+            "http://issuer.example/",
+            "http://127.0.0.1.example/",
+            "data:text/html,x",
+            "https://*",
+            "https://a;script-src",
+            "https://a'b",
+            "https://a b",
+            "https://a,b",
+        ] {
+            assert_eq!(text.parse::<Origin>(), Err(InvalidOrigin), "{text}");
+        }
+    }
+}

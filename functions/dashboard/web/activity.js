@@ -1,0 +1,123 @@
+// @ts-check
+// What is under way, and what became of what was asked for: on every page.
+import { html } from "./html.js";
+import { commands, forget, forgetRefusal, giveUp, isActive, isQuiet, readmit } from "./commands.js";
+import { silent } from "./api.js";
+import { lookUp, names } from "./names.js";
+import { View } from "./view.js";
+import { clock, lasted } from "./time.js";
+import { effectSentence, sentence, statusWord, title } from "./words.js";
+
+/** So many are shown; the history has them all. */
+const SHOWN = 6;
+/** A description older than this many pauses of the server's is shown with its time. */
+const STALE = 4;
+
+export class Activity extends View {
+  constructor(props) {
+    super(props);
+    this.watches(commands);
+    this.watches(silent);
+  }
+
+  render() {
+    const { followed, admissions, refusals } = commands.value;
+    const news = [...followed.values()].filter(({ command }) => !isQuiet(command));
+    news.sort((a, b) => (a.command.id < b.command.id ? 1 : -1));
+    const idle = !news.length && !admissions.length && !refusals.length;
+    return html`<aside class=${idle ? "activity idle" : "activity"} aria-labelledby="activity">
+      <h2 id="activity">Activity</h2>
+      ${idle && html`<p class="quiet">Nothing is under way.</p>`}
+      <ul aria-live="polite" aria-relevant="additions text">
+        ${refusals.map((refusal) => html`<${Refusal} key=${refusal.error} ...${refusal} />`)}
+        ${admissions.map((admission) => html`<${Sending} key=${admission.key} admission=${admission} />`)}
+        ${news.slice(0, SHOWN).map((one) => html`<${Item} key=${one.command.id} one=${one} />`)}
+      </ul>
+      ${news.length > SHOWN && html`<p><a href="#/commands">${news.length - SHOWN} more in the history</a></p>`}
+    </aside>`;
+  }
+}
+
+/** Nobody knows yet whether the request arrived. */
+function Sending({ admission }) {
+  return html`<li class="card sending" data-kind="sending">
+    <p class="what"><strong>${title({ origin: "", ...admission.request })}</strong> <span class="status">Sending</span></p>
+    ${admission.trouble
+      ? html`<p>
+            It is not known whether the request arrived: ${admission.trouble} It is sent again by itself, and whether once or
+            twice, it is one command.
+          </p>
+          <button type="button" class="small" onClick=${() => giveUp(admission.key)}>Stop asking</button>`
+      : html`<p class="quiet">The server has not answered yet.</p>`}
+  </li>`;
+}
+
+function Refusal({ request, error }) {
+  return html`<li class="card failed" data-kind="refused">
+    <p class="what"><strong>${title({ origin: "", ...request })}</strong> <span class="status failed">Refused</span></p>
+    <p>${error.message}</p>
+    ${error.errors.map(({ pointer, message }) => html`<p class="quiet">${pointer} ${message}</p>`)}
+    <p class="quiet"><code>${error.code}</code>, nothing was started</p>
+    <button type="button" class="small" onClick=${() => forgetRefusal(error)}>Put away</button>
+  </li>`;
+}
+
+/** One command as the server described it. */
+function Item({ one: { command, at, pause, admission } }) {
+  const active = isActive(command);
+  const old = active && (silent.value || Date.now() - at.getTime() > pause * STALE + 2000);
+  return html`<li class=${`card ${command.status}`} data-command=${command.id} data-status=${command.status}>
+    <p class="what"><strong>${title(command)}</strong> <${Status} of=${command} /></p>
+    <${About} command=${command} />
+    ${active && html`<${Progress} command=${command} />`}
+    <p>${sentence(command)} ${!active && effectSentence(command)}</p>
+    ${command.lastError && html`<p class="quiet">${active ? "Last try: " : "Last error: "}${command.lastError}</p>`}
+    ${command.waitingUntil && active && html`<p class="quiet">It goes on at ${clock(command.waitingUntil)}.</p>`}
+    ${old && html`<p class="quiet">Said at ${clock(at)}.</p>`}
+    ${!active &&
+    html`<p class="quiet">
+        ${command.resultCode && html`<code>${command.resultCode}</code>, `}${clock(command.completedAt)}, took${" "}
+        ${lasted(command.acceptedAt, command.completedAt)}
+      </p>
+      <p class="actions">
+        ${command.resultCode === "QUEUE_ADMISSION_FAILED" &&
+        admission &&
+        html`<button type="button" class="small" onClick=${() => readmit(command.id)}>Try again</button>`}
+        <button type="button" class="small" onClick=${() => forget(command.id)}>
+          Put away<span class="hidden">: ${title(command)}</span>
+        </button>
+      </p>`}
+  </li>`;
+}
+
+export const Status = ({ of: { status } }) => html`<span class=${`status ${status}`}>${statusWord(status)}</span>`;
+
+/** What it is about. */
+export class About extends View {
+  constructor(props) {
+    super(props);
+    this.watches(names);
+  }
+
+  componentDidMount() {
+    super.componentDidMount();
+    const { owner, findingId } = this.props.command;
+    if (findingId) lookUp(owner, findingId);
+  }
+
+  render({ command: { findingId } }) {
+    if (!findingId) return null;
+    const name = names.value.get(findingId) ?? findingId;
+    return html`<p><a href=${`#/findings/${encodeURIComponent(findingId)}`}>${name}</a></p>`;
+  }
+}
+
+export function Progress({ command: { progress } }) {
+  if (!progress) return null;
+  const { done, total } = progress;
+  return html`<p class="progress">
+    <progress value=${done} max=${total || 1} aria-label="Progress"></progress>
+    <span>${done} of ${total} repositories</span>
+  </p>`;
+}
+

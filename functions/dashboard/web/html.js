@@ -1,0 +1,7 @@
+// @ts-check
+// The two libraries of every view, bound together: markup as tagged templates, without a build step.
+import { Component, createRef, h, render } from "./vendor/preact.mjs";
+import htm from "./vendor/htm.mjs";
+
+export const html = htm.bind(h);
+export { Component, createRef, h, render };

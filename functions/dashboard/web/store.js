@@ -1,0 +1,64 @@
+// @ts-check
+// Values that views watch.
+
+/** @template T */
+export class Store {
+  #value;
+  #watchers = new Set();
+
+  /** @param {T} value */
+  constructor(value) {
+    this.#value = value;
+  }
+
+  /** @returns {T} */
+  get value() {
+    return this.#value;
+  }
+
+  /** @param {T} value */
+  set(value) {
+    this.#value = value;
+    for (const watcher of [...this.#watchers]) watcher(value);
+  }
+
+  /**
+   * @param {(value: T) => void} watcher called after each change, until the answer is called
+   * @returns {() => void}
+   */
+  watch(watcher) {
+    this.#watchers.add(watcher);
+    return () => this.#watchers.delete(watcher);
+  }
+}
+
+/** What this tab keeps over a reload, and forgets when it is closed. */
+export const kept = {
+  /** @param {string} name */
+  read(name) {
+    try {
+      return JSON.parse(sessionStorage.getItem(name) ?? "null");
+    } catch {
+      return null;
+    }
+  },
+  /**
+   * @param {string} name
+   * @param {unknown} value `null` to forget it
+   */
+  write(name, value) {
+    try {
+      if (value === null) sessionStorage.removeItem(name);
+      else sessionStorage.setItem(name, JSON.stringify(value));
+    } catch {
+      // A browser that keeps nothing: everything works until the next reload.
+    }
+  },
+  clear() {
+    try {
+      sessionStorage.clear();
+    } catch {
+      // Nothing was kept.
+    }
+  },
+};

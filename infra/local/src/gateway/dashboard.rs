@@ -1,0 +1,23 @@
+//! What the dashboard is told while no issuer is configured: that people choose on this machine who they are. The module
+//! it loads for that is served here, so that the deployed page holds nothing of it.
+
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use axum::{Json, Router};
+use http::header;
+use serde_json::json;
+
+/// Answers in place of the dashboard's function.
+pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
+    Router::new()
+        .route(
+            "/dashboard.json",
+            get(async || Json(json!({"module": "/local/sign-in.js"}))),
+        )
+        .route("/local/sign-in.js", get(module))
+}
+
+async fn module() -> Response {
+    let content_type = [(header::CONTENT_TYPE, "text/javascript; charset=utf-8")];
+    (content_type, include_str!("sign_in.js")).into_response()
+}

@@ -1,0 +1,109 @@
+import { activity, expect, test } from "../support/test.js";
+
+/** The command, once the server has told its id. */
+const all = (page) => activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
+const refresh = (page) => page.getByRole("button", { name: "Refresh", exact: true }).first();
+
+test("a refresh is followed from queued over its progress to its real end", async ({ dashboard, caller, stack }) => {
+  await caller.enable();
+  await stack.github({ repository: "acme-appsec/zeppelin", operation: "list_alerts", delayMs: 6000 });
+  const before = (await caller.ask("GET", "summary")).lastSyncedAt;
+  await refresh(dashboard).click();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "running");
+  await expect(all(dashboard)).toContainText("4 of 5 repositories");
+  await expect(dashboard.getByRole("button", { name: "Refreshing …" })).toBeDisabled();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
+  await expect(all(dashboard)).toContainText("Every repository in scope was refreshed");
+  await expect(all(dashboard)).toContainText("SYNC_COMPLETED");
+  expect((await caller.ask("GET", "summary")).lastSyncedAt > before).toBe(true);
+  // What it changed is read again by itself.
+  await expect(dashboard.getByText("Last refreshed").locator("..")).toContainText("just now");
+});
+
+test("a failure says what happened and what to do, and each repository why", async ({ dashboard, caller }) => {
+  await caller.ask("PUT", "config", { enabled: true }, { "if-match": "*" });
+  await refresh(dashboard).click();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
+  await expect(all(dashboard)).toContainText("REPOSITORY_UNAVAILABLE");
+  await expect(all(dashboard)).toContainText("Check that it exists and that the GitHub App may access it");
+  await expect(all(dashboard)).toContainText("Part of it was done.");
+  const row = dashboard.getByRole("row").filter({ hasText: "acme-appsec/no-permission" });
+  await expect(row).toContainText("The app may not read alerts here. Grant it that permission.");
+});
+
+test("a reload in mid-command finds it again, and its end", async ({ dashboard, caller, stack }) => {
+  await caller.enable();
+  await stack.github({ repository: "*", operation: "list_alerts", delayMs: 3000 });
+  await refresh(dashboard).click();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "running");
+  const id = await all(dashboard).getAttribute("data-command");
+  await dashboard.reload();
+  await expect(all(dashboard)).toHaveAttribute("data-command", id);
+  await expect(all(dashboard)).toHaveAttribute("data-status", "running");
+  await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
+});
+
+test("what ended while nobody looked is told after a reload, until it is put away", async ({ dashboard, caller, stack }) => {
+  await caller.enable();
+  await stack.github({ repository: "*", operation: "list_alerts", delayMs: 2000 });
+  await refresh(dashboard).click();
+  await expect(all(dashboard)).toHaveAttribute("data-status", /accepted|running/);
+  const id = await all(dashboard).getAttribute("data-command");
+  await dashboard.goto("about:blank");
+  await caller.end(id);
+  await dashboard.goto(stack.url);
+  await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
+  await all(dashboard).getByRole("button", { name: "Put away" }).click();
+  await dashboard.reload();
+  await expect(activity(dashboard)).toContainText("Nothing is under way.");
+});
+
+test("a command that could not be queued says so, and is the same command when tried again", async ({ dashboard, caller, stack }) => {
+  await caller.enable();
+  await stack.aws({ service: "sqs", operation: "SendMessage", function: "api", effect: "error", status: 500 });
+  await refresh(dashboard).click();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
+  await expect(all(dashboard)).toContainText("QUEUE_ADMISSION_FAILED");
+  await expect(all(dashboard)).toContainText("Nothing was changed.");
+  const id = await all(dashboard).getAttribute("data-command");
+  await dashboard.reload();
+  await stack.heal();
+  await all(dashboard).getByRole("button", { name: "Try again" }).click();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
+  await expect(all(dashboard)).toHaveAttribute("data-command", id);
+});
+
+test("a request whose answer is lost is asked again, over a reload, and is one command", async ({ dashboard, caller }) => {
+  await caller.enable();
+  const before = (await caller.commands()).length;
+  let lost = 0;
+  await dashboard.route("**/commands", async (route) => {
+    if (route.request().method() !== "POST" || lost === 2) return route.fallback();
+    lost += 1;
+    await route.fetch();
+    await route.abort();
+  });
+  await refresh(dashboard).click();
+  await expect(activity(dashboard)).toContainText("It is not known whether the request arrived");
+  await dashboard.reload();
+  await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
+  expect(lost).toBe(2);
+  expect((await caller.commands()).length).toBe(before + 1);
+});
+
+test("what the server refuses is shown as refused, and nothing hangs", async ({ dashboard }) => {
+  await dashboard.route("**/commands", (route) =>
+    route.request().method() === "POST"
+      ? route.fulfill({
+          status: 422,
+          contentType: "application/problem+json",
+          body: JSON.stringify({ code: "IDEMPOTENCY_KEY_REUSED", detail: "The key was used for another request.", status: 422 }),
+        })
+      : route.fallback(),
+  );
+  await refresh(dashboard).click();
+  const item = activity(dashboard).locator("[data-kind=refused]");
+  await expect(item).toContainText("The key was used for another request.");
+  await item.getByRole("button", { name: "Put away" }).click();
+  await expect(activity(dashboard)).toContainText("Nothing is under way.");
+});

@@ -1,0 +1,53 @@
+// A real OpenID provider, on this machine.
+import { createServer } from "node:http";
+import { once } from "node:events";
+import Provider from "oidc-provider";
+
+/** Whom its tokens are for. RFC 8707 wants a URI. */
+export const AUDIENCE = "https://security-agent.example/api";
+export const CLIENT = "dashboard";
+
+/** Starts it; `open` lets a page sign people in. */
+export async function start() {
+  let answer = (_request, response) => response.writeHead(503).end();
+  const server = createServer((request, response) => answer(request, response));
+  server.listen(0, "127.0.0.1");
+  await once(server, "listening");
+  const url = `http://127.0.0.1:${server.address().port}`;
+  return {
+    url,
+    /** How long a token is good for from now on, in seconds. */
+    lifetime: 600,
+    /** @param {string} page @param {string[]} [orgs] what its tokens say of everybody */
+    open(page, orgs = []) {
+      const provider = new Provider(url, {
+        clients: [
+          {
+            client_id: CLIENT,
+            token_endpoint_auth_method: "none",
+            grant_types: ["authorization_code"],
+            response_types: ["code"],
+            redirect_uris: [`${page}/`],
+          },
+        ],
+        pkce: { required: () => true },
+        clientBasedCORS: (_ctx, origin) => origin === page,
+        features: {
+          resourceIndicators: {
+            enabled: true,
+            getResourceServerInfo: () => ({
+              scope: "",
+              audience: AUDIENCE,
+              accessTokenTTL: this.lifetime,
+              accessTokenFormat: "jwt",
+              jwt: { sign: { alg: "RS256" } },
+            }),
+          },
+        },
+        extraTokenClaims: () => ({ orgs }),
+      });
+      answer = provider.callback();
+    },
+    stop: () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))),
+  };
+}
