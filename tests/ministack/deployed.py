@@ -136,7 +136,7 @@ def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) ->
              for event in page["events"]]
     refused = [line for line in lines if "AccessDenied" in line]
     report.promise(f"{len(groups)} functions have logged {len(lines)} lines, and none that a call was refused",
-                   len(groups) == 8 and not refused, (groups, refused[:3]))
+                   len(groups) == 9 and not refused, (groups, refused[:3]))
     key = simulators["githubPrivateKey"].splitlines()[1]
     leaked = [line for line in lines for secret in (key, simulators["agentToken"]) if secret in line]
     report.equal("no log holds a secret", leaked, [])
