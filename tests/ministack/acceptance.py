@@ -3,6 +3,7 @@ and the agent were asked.
 """
 
 import json
+import re
 import time
 import uuid
 from collections import Counter
@@ -46,6 +47,12 @@ def play(report: Report, stack: Stack, dataset: Path) -> Client:
 def gate(report: Report, stack: Stack) -> None:
     health = stack.stranger(None).call("GET", "/v1/health")
     report.equal("health needs no token", health.status, 200)
+    page = stack.stranger(None).call("GET", "/")
+    report.equal("nor does the dashboard's page", (page.status, page.headers["content-type"]),
+                 (200, "text/html; charset=utf-8"))
+    files = re.findall('"(/assets/[^"]+)"', page.body)
+    statuses = {stack.stranger(None).call("GET", file).status for file in files}
+    report.equal(f"and its {len(files)} files", statuses, {200})
     for what, token in [("no token", None), ("a token of nobody", "not.a.token")]:
         refused = stack.stranger(token).call("GET", "/v1/owners/me/commands")
         report.equal(f"{what} is refused", refused.status, 401)

@@ -42,6 +42,11 @@ impl Request {
         self.headers.get(name.as_str()).map_or("", String::as_str)
     }
 
+    /// Whether the caller has this version.
+    fn knows(&self, version: &str) -> bool {
+        self.header(&header::IF_NONE_MATCH).contains(version)
+    }
+
     /// Whether the caller can decompress gzip.
     fn takes_gzip(&self) -> bool {
         self.header(&header::ACCEPT_ENCODING)
@@ -59,9 +64,36 @@ impl Request {
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
     status_code: u16,
-    headers: BTreeMap<&'static str, String>,
+    headers: BTreeMap<String, String>,
     body: String,
     is_base64_encoded: bool,
+}
+
+impl Answer {
+    fn with(mut self, name: HeaderName, value: &str) -> Self {
+        self.headers.insert(name.to_string(), value.to_owned());
+        self
+    }
+}
+
+/// Which file a path asks for, and how long a browser may keep it.
+fn asked(path: &str) -> Option<(&str, &'static str)> {
+    if path == "/" {
+        return Some(("index.html", ASKED_AGAIN));
+    }
+    let (version, name) = path.strip_prefix("/assets/")?.split_once('/')?;
+    // While a deployment is under way, pages of the other version ask here, too.
+    let kept = if version == files::version() {
+        FOR_GOOD
+    } else {
+        NOT_KEPT
+    };
+    Some((name, kept))
+}
+
+/// Weak, because it names the content however it is compressed.
+fn tag() -> String {
+    format!("W/\"{}\"", files::version())
 }
 
 /// Answers requests.
@@ -95,86 +127,59 @@ impl Dashboard {
 
     /// Answers one request. Only files of the page can be had, whatever the path.
     pub fn answer(&self, request: &Request) -> Answer {
-        match request.raw_path.as_str() {
-            "/" => self.page(request),
-            "/dashboard.json" => self.text(
+        if request.raw_path == "/dashboard.json" {
+            return self.text(
                 StatusCode::OK,
                 "application/json",
                 NOT_KEPT,
                 self.sign_in.clone(),
-            ),
-            path => {
-                let asked = path
-                    .strip_prefix("/assets/")
-                    .and_then(|path| path.split_once('/'));
-                let found = asked.and_then(|(version, name)| Some((version, files::find(name)?)));
-                match found {
-                    Some((version, (file, media_type))) => {
-                        // While a deployment is under way, pages of the other version ask here, too.
-                        let kept = if version == files::version() {
-                            FOR_GOOD
-                        } else {
-                            NOT_KEPT
-                        };
-                        self.file(request, file, media_type, kept)
-                    }
-                    None => {
-                        let body = "There is nothing at this address.\n".to_owned();
-                        self.text(
-                            StatusCode::NOT_FOUND,
-                            MediaType::Text.as_str(),
-                            NOT_KEPT,
-                            body,
-                        )
-                    }
-                }
-            }
+            );
+        }
+        let Some((name, kept)) = asked(&request.raw_path) else {
+            return self.not_found();
+        };
+        match files::find(name) {
+            Some((_, media_type)) if kept == ASKED_AGAIN && request.knows(files::version()) => self
+                .text(
+                    StatusCode::NOT_MODIFIED,
+                    media_type.as_str(),
+                    kept,
+                    String::new(),
+                )
+                .with(header::ETAG, &tag()),
+            Some((file, media_type)) => self
+                .file(request, file, media_type, kept)
+                .with(header::ETAG, &tag()),
+            None => self.not_found(),
         }
     }
 
-    fn page(&self, request: &Request) -> Answer {
-        let Some((file, media_type)) = files::find("index.html") else {
-            let body = "The page is missing.\n".to_owned();
-            return self.text(
-                StatusCode::NOT_FOUND,
-                MediaType::Text.as_str(),
-                NOT_KEPT,
-                body,
-            );
-        };
-        // Weak, because it names the content however it is compressed.
-        let tag = format!("W/\"{}\"", files::version());
-        let known = request
-            .header(&header::IF_NONE_MATCH)
-            .contains(files::version());
-        let mut answer = if known {
-            self.text(
-                StatusCode::NOT_MODIFIED,
-                media_type.as_str(),
-                ASKED_AGAIN,
-                String::new(),
-            )
-        } else {
-            self.file(request, file, media_type, ASKED_AGAIN)
-        };
-        answer.headers.insert(header::ETAG.as_str(), tag);
-        answer
+    fn not_found(&self) -> Answer {
+        let body = "There is nothing at this address.\n".to_owned();
+        self.text(
+            StatusCode::NOT_FOUND,
+            MediaType::Text.as_str(),
+            NOT_KEPT,
+            body,
+        )
     }
 
     fn file(&self, request: &Request, file: &File, media_type: MediaType, kept: &str) -> Answer {
-        let mut headers = self.headers(media_type.as_str(), kept);
-        headers.insert(header::VARY.as_str(), header::ACCEPT_ENCODING.to_string());
-        let body = if request.takes_gzip() {
-            headers.insert(header::CONTENT_ENCODING.as_str(), "gzip".to_owned());
-            file.gzip
+        let (body, coding) = if request.takes_gzip() {
+            (file.gzip, Some("gzip"))
         } else {
-            file.plain
+            (file.plain, None)
         };
-        Answer {
+        let answer = Answer {
             status_code: StatusCode::OK.as_u16(),
-            headers,
+            headers: self.headers(media_type.as_str(), kept),
             body: STANDARD.encode(body),
             is_base64_encoded: true,
+        };
+        let answer = answer.with(header::VARY, header::ACCEPT_ENCODING.as_str());
+        match coding {
+            Some(coding) => answer.with(header::CONTENT_ENCODING, coding),
+            None => answer,
         }
     }
 
@@ -187,18 +192,17 @@ impl Dashboard {
         }
     }
 
-    fn headers(&self, content_type: &str, kept: &str) -> BTreeMap<&'static str, String> {
-        headers::FIXED
-            .iter()
-            .map(|(name, value)| (*name, (*value).to_owned()))
-            .chain([
-                (
-                    header::CONTENT_SECURITY_POLICY.as_str(),
-                    self.policy.clone(),
-                ),
-                (header::CONTENT_TYPE.as_str(), content_type.to_owned()),
-                (header::CACHE_CONTROL.as_str(), kept.to_owned()),
-            ])
+    fn headers(&self, content_type: &str, kept: &str) -> BTreeMap<String, String> {
+        let own = [
+            (
+                header::CONTENT_SECURITY_POLICY.as_str(),
+                self.policy.as_str(),
+            ),
+            (header::CONTENT_TYPE.as_str(), content_type),
+            (header::CACHE_CONTROL.as_str(), kept),
+        ];
+        let all = headers::FIXED.iter().copied().chain(own);
+        all.map(|(name, value)| (name.to_owned(), value.to_owned()))
             .collect()
     }
 }

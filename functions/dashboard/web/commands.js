@@ -165,6 +165,8 @@ function sendAgain(key) {
  */
 function hear(command, { tag, pause = 1000, admission } = {}) {
   const before = commands.value.followed.get(command.id);
+  // Answers may overtake each other.
+  if (before && before.command.updatedAt > command.updatedAt) return;
   const asked = admission ?? before?.admission ?? noted.get(command.id) ?? undefined;
   const due = Date.now() + (document.hidden ? Math.max(pause, HIDDEN / 4) : pause);
   const followed = new Map(commands.value.followed);
@@ -208,11 +210,13 @@ async function look() {
     looked = Date.now() - SEEN + SOON * 3;
   } finally {
     looking = false;
-    wake();
+    if (lookAgain) {
+      lookAgain = false;
+      look();
+    } else {
+      wake();
+    }
   }
-  if (!lookAgain) return;
-  lookAgain = false;
-  look();
 }
 
 /** Asks about every active command whose time has come. */

@@ -15,7 +15,7 @@ const test = base.extend({
       TokenIssuer: issuer.url,
       TokenAudience: issuers.AUDIENCE,
       DashboardClientId: issuers.CLIENT,
-      DashboardScope: "openid",
+      DashboardScope: `openid ${issuers.SCOPE}`,
       DashboardAudienceParameter: "resource",
     };
     const stack = await start(Object.entries(parameters).flatMap(([name, value]) => ["--parameter", `${name}=${value}`]));

@@ -107,3 +107,20 @@ test("what the server refuses is shown as refused, and nothing hangs", async ({ 
   await item.getByRole("button", { name: "Put away" }).click();
   await expect(activity(dashboard)).toContainText("Nothing is under way.");
 });
+
+test("many commands at once are asked for together, and each has its own end", async ({ dashboard, caller, stack }) => {
+  await caller.enable();
+  await dashboard.reload();
+  await stack.github({ repository: "*", operation: "list_alerts", delayMs: 4000, times: 6 });
+  const together = [];
+  dashboard.on("request", (request) => request.url().includes("ids=") && together.push(request.url()));
+  const names = ["docs-site", "nodegoat", "pygoat", "zeppelin", "security-agent-testbed", "gone-since-listing"];
+  for (const name of names) {
+    await dashboard.getByRole("button", { name: `Refresh acme-appsec/${name}` }).click();
+  }
+  for (const name of names) {
+    const item = activity(dashboard).locator("li[data-command]", { hasText: `Refresh of acme-appsec/${name}` });
+    await expect(item).toHaveAttribute("data-status", name === "gone-since-listing" ? "failed" : "succeeded");
+  }
+  expect(together.length).toBeGreaterThan(0);
+});

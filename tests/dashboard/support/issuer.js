@@ -6,6 +6,8 @@ import Provider from "oidc-provider";
 /** Whom its tokens are for. RFC 8707 wants a URI. */
 export const AUDIENCE = "https://security-agent.example/api";
 export const CLIENT = "dashboard";
+/** What the API asks of a token. */
+export const SCOPE = "security-agent:read security-agent:write";
 
 /** Starts it; `open` lets a page sign people in. */
 export async function start() {
@@ -30,13 +32,14 @@ export async function start() {
             redirect_uris: [`${page}/`],
           },
         ],
+        scopes: ["openid", ...SCOPE.split(" ")],
         pkce: { required: () => true },
         clientBasedCORS: (_ctx, origin) => origin === page,
         features: {
           resourceIndicators: {
             enabled: true,
             getResourceServerInfo: () => ({
-              scope: "",
+              scope: SCOPE,
               audience: AUDIENCE,
               accessTokenTTL: this.lifetime,
               accessTokenFormat: "jwt",

@@ -104,6 +104,25 @@ async fn a_token_request_with_an_unknown_member_or_owner_is_refused() {
 }
 
 #[tokio::test]
+async fn without_an_issuer_the_dashboard_has_people_choose_who_they_are() {
+    let stack = TestStack::started().await;
+    let told: Value = stack
+        .get("/dashboard.json")
+        .await
+        .json()
+        .await
+        .expect("JSON");
+    assert_eq!(told, json!({"module": "/local/sign-in.js"}));
+    let module = stack.get("/local/sign-in.js").await;
+    assert_eq!(module.status(), StatusCode::OK);
+    assert_eq!(
+        module.headers()["content-type"],
+        "text/javascript; charset=utf-8"
+    );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
 async fn a_schedule_runs_when_asked() {
     let stack = TestStack::started().await;
     let answer = stack.post("/local/schedules/probe", &json!({})).await;
