@@ -12,6 +12,7 @@ mod configuration;
 mod delivery;
 mod dismissal;
 mod erasure;
+mod fairness;
 mod github;
 mod isolation;
 mod measuring;

@@ -11,3 +11,4 @@ mod model;
 mod owners;
 mod reconcile;
 mod repositories;
+mod sending;

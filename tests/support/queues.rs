@@ -88,6 +88,7 @@ impl TestQueues {
                 .max_number_of_messages(10)
                 .wait_time_seconds(0)
                 .message_system_attribute_names(MessageSystemAttributeName::All)
+                .message_attribute_names("All")
                 .send()
                 .await
                 .expect("the queue exists");

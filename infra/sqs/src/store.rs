@@ -50,9 +50,6 @@ CREATE TABLE message (
   receives_elsewhere INTEGER NOT NULL DEFAULT 0,
   dead_letter_source TEXT
 ) STRICT;
-CREATE INDEX message_by_visibility ON message (queue, visible_at);
-CREATE INDEX message_by_age ON message (queue, sent_at);
-CREATE INDEX message_by_group ON message (queue, group_id) WHERE group_id IS NOT NULL;
 CREATE TABLE deduplication (
   queue INTEGER NOT NULL REFERENCES queue ON DELETE CASCADE,
   scope TEXT NOT NULL,
@@ -62,6 +59,14 @@ CREATE TABLE deduplication (
   sent_at INTEGER NOT NULL,
   PRIMARY KEY (queue, scope, deduplication_id)
 ) STRICT, WITHOUT ROWID;
+";
+
+/// Made anew where they are missing: they are no part of what a version means.
+const INDEXES: &str = "
+CREATE INDEX IF NOT EXISTS message_by_visibility ON message (queue, visible_at);
+CREATE INDEX IF NOT EXISTS message_by_age ON message (queue, sent_at);
+CREATE INDEX IF NOT EXISTS message_by_turn ON message (queue, group_id, visible_at);
+DROP INDEX IF EXISTS message_by_group;
 ";
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -129,6 +134,7 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Connection, OpenError> {
             });
         }
     }
+    connection.execute_batch(INDEXES).map_err(failed)?;
     Ok(connection)
 }
 

@@ -1,5 +1,6 @@
 //! The service through its HTTP router. Time is tokio's paused clock: what takes days is over at once.
 
+mod fair;
 mod fifo;
 mod long_poll;
 mod queues;

@@ -1,0 +1,53 @@
+//! Owners beside each other: what one has queued must not hold up another.
+
+use serde_json::{Value, json};
+use tests::eventually;
+
+use crate::scene::Scene;
+
+/// More than all of the function's processes take at once.
+const BACKLOG: usize = 40;
+/// The largest batch.
+const BATCH: usize = 5;
+
+fn begun(commands: &[Value]) -> Vec<&str> {
+    let times = commands.iter();
+    times
+        .filter_map(|command| command["startedAt"].as_str())
+        .collect()
+}
+
+#[tokio::test]
+async fn a_backlog_of_one_owner_does_not_hold_up_another() {
+    let scene = Scene::set().await;
+    let bob = scene.another("bob").await;
+    let slow = json!({"repository": "*", "operation": "list_alerts", "delayMs": 4_000});
+    scene.stack.github_fault(&slow).await;
+    for _ in 0..BACKLOG {
+        scene.ada.sync().await;
+    }
+    let id = bob.sync().await;
+    let before = scene.ada.all("commands").await;
+    let before = begun(&before).len();
+    assert!(
+        before + BATCH < BACKLOG,
+        "{before} of {BACKLOG} have begun already: nothing waits"
+    );
+    bob.until(id, "running", |view| !view["startedAt"].is_null())
+        .await;
+    scene.stack.heal().await;
+    eventually("all have begun", async || {
+        begun(&scene.ada.all("commands").await).len() == BACKLOG
+    })
+    .await;
+    let command = bob.command(id).await;
+    let started = command["startedAt"].as_str().expect("it has begun");
+    let commands = scene.ada.all("commands").await;
+    let earlier = begun(&commands).into_iter().filter(|time| *time < started);
+    // Only what was begun already, and what came in the same batch.
+    let earlier = earlier.count();
+    assert!(
+        earlier <= before + BATCH,
+        "{earlier} of {BACKLOG} went first, {before} had begun"
+    );
+}
