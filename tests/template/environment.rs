@@ -35,7 +35,11 @@ fn configuration(function: &Function) -> BTreeMap<String, String> {
 
 async fn command(function: &Function, environment: &BTreeMap<String, String>) -> Command {
     let mut command = Command::new(binaries().await.join(&function.binary));
-    command.env_clear().envs(environment).kill_on_drop(true);
+    command
+        .env_clear()
+        .env("AWS_EC2_METADATA_DISABLED", "true")
+        .envs(environment)
+        .kill_on_drop(true);
     command
 }
 
