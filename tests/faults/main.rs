@@ -22,6 +22,7 @@ mod oracle;
 mod power;
 mod reconciling;
 mod result_codes;
+mod roles;
 mod scene;
 mod storage;
 mod tracing;

@@ -82,6 +82,30 @@ async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
     scene.holds().await;
 }
 
+#[tokio::test]
+async fn fault_21_whichever_worker_gets_it_keeps_what_cannot_be_read() {
+    let scene = Scene::set().await;
+    let queues = [
+        "ScheduledSyncQueue",
+        "DismissQueue",
+        "AnalyseQueue",
+        "CallbackQueue",
+        "EraseQueue",
+    ];
+    for queue in queues {
+        scene.stack.backstage.send(queue, "[]").await;
+    }
+    eventually("all are kept", async || {
+        scene.stack.depth("MalformedQueue").await == queues.len() as u64
+    })
+    .await;
+    for queue in queues {
+        let acknowledged = async || scene.stack.depth(queue).await == 0;
+        eventually("it is acknowledged", acknowledged).await;
+    }
+    scene.holds().await;
+}
+
 #[test]
 fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
     for fixture in [COMMAND, SCHEDULED_SYNC, CALL_BACK, ERASE] {

@@ -18,16 +18,10 @@ pub struct Config {
     pub timeouts: Timeouts,
     /// `SYNC_DEAD_LETTER_QUEUE_URL`: messages of commands that no delivery could settle.
     pub sync_dead_letters: QueueUrl,
-    /// `SCHEDULED_SYNC_DEAD_LETTER_QUEUE_URL`: scheduled syncs that no delivery could finish.
-    pub scheduled_sync_dead_letters: QueueUrl,
     /// `DISMISS_DEAD_LETTER_QUEUE_URL`: dismissals that no delivery could settle.
     pub dismiss_dead_letters: QueueUrl,
     /// `ANALYSE_DEAD_LETTER_QUEUE_URL`: launches that no delivery could settle.
     pub analyse_dead_letters: QueueUrl,
-    /// `CALLBACK_DEAD_LETTER_QUEUE_URL`: call backs that no delivery could record.
-    pub callback_dead_letters: QueueUrl,
-    /// `ERASE_DEAD_LETTER_QUEUE_URL`: erasures that no delivery could go on with.
-    pub erase_dead_letters: QueueUrl,
     /// `MALFORMED_QUEUE_URL`: what nobody can read.
     pub malformed_queue: QueueUrl,
 }
@@ -40,11 +34,8 @@ impl Config {
             table: environment::read("TABLE")?,
             timeouts: environment::timeouts()?,
             sync_dead_letters: environment::read("SYNC_DEAD_LETTER_QUEUE_URL")?,
-            scheduled_sync_dead_letters: environment::read("SCHEDULED_SYNC_DEAD_LETTER_QUEUE_URL")?,
             dismiss_dead_letters: environment::read("DISMISS_DEAD_LETTER_QUEUE_URL")?,
             analyse_dead_letters: environment::read("ANALYSE_DEAD_LETTER_QUEUE_URL")?,
-            callback_dead_letters: environment::read("CALLBACK_DEAD_LETTER_QUEUE_URL")?,
-            erase_dead_letters: environment::read("ERASE_DEAD_LETTER_QUEUE_URL")?,
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
         })
     }

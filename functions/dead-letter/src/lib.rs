@@ -46,7 +46,7 @@ pub struct DeadLetters {
     pub analyses: Analyses,
     /// What was done, by whom.
     pub audit: Audit,
-    /// The dead-letter queues.
+    /// The dead-letter queues of commands: what else comes never waits for anybody.
     pub inbox: Inbox,
     /// Sends what must be kept.
     pub sender: Sender,

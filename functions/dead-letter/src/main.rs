@@ -34,11 +34,8 @@ async fn main() -> Result<(), Error> {
     } = Services::open(config.table, Patience::BACKGROUND, machine).await;
     let inbox = vec![
         config.sync_dead_letters,
-        config.scheduled_sync_dead_letters,
         config.dismiss_dead_letters,
         config.analyse_dead_letters,
-        config.callback_dead_letters,
-        config.erase_dead_letters,
     ];
     let dead_letters = DeadLetters {
         ledger: Ledger::new(table.clone(), config.timeouts),

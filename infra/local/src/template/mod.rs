@@ -39,6 +39,7 @@ pub struct Template {
     parameters: BTreeMap<String, parameters::Declaration>,
     function_defaults: BTreeMap<String, Value>,
     resources: BTreeMap<String, RawResource>,
+    document: Value,
 }
 
 #[derive(Debug, Deserialize)]
@@ -114,12 +115,18 @@ impl Template {
             parameters,
             globals,
             resources,
-        } = shaped("the top level", document)?;
+        } = shaped("the top level", document.clone())?;
         Ok(Self {
             parameters,
             function_defaults: globals.function,
             resources,
+            document,
         })
+    }
+
+    /// The whole of it as JSON, with the long forms of its references: also what the stack does not run.
+    pub fn document(&self) -> &Value {
+        &self.document
     }
 
     /// Whether the template declares this parameter.

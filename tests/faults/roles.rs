@@ -1,0 +1,201 @@
+//! What functions do so rarely that no other test has them do it: each of these needs a permission of its own, which the
+//! local stack refuses unless the function's role in template.yaml grants it.
+
+use reqwest::Method;
+use security_agent::{
+    Timestamp,
+    queue::{Message, ScheduledSync},
+};
+use serde_json::{Value, json};
+use tests::{PATIENCE, batch, eventually, failures, message};
+use uuid::Uuid;
+
+use crate::{
+    analysing::transaction,
+    oracle,
+    scene::{PYGOAT, Scene},
+};
+
+const HIDES: &str = "sqs:ChangeMessageVisibility";
+
+impl Scene {
+    /// Waits until a function has used a permission of its role on a queue.
+    async fn uses(&self, function: &str, action: &str, queue: &str) {
+        let resource = format!("arn:aws:sqs:us-east-1:000000000000:{queue}");
+        let permission = json!({"action": action, "resource": resource});
+        eventually(&format!("{function} uses {permission}"), async || {
+            let permissions = self.stack.get("/local/aws/permissions").await;
+            let used = permissions[function]["used"].as_array().expect("a list");
+            used.contains(&permission)
+        })
+        .await;
+    }
+
+    /// Has a scheduled sync of the owner queued.
+    async fn schedules(&self) {
+        let sync = Message::ScheduledSync(ScheduledSync {
+            owner: self.ada.owner().clone(),
+            pass: Uuid::new_v4(),
+            began: now(),
+        });
+        let body = sync.body();
+        self.stack.backstage.send("ScheduledSyncQueue", &body).await;
+    }
+}
+
+#[expect(clippy::disallowed_methods, reason = "the stack lives in real time")]
+fn now() -> Timestamp {
+    Timestamp::now()
+}
+
+#[tokio::test]
+async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let slow = json!({"repository": "*", "operation": "*", "delayMs": 3_000});
+    scene.stack.github_fault(&slow).await;
+    let slow = json!({"operation": "create_session", "delayMs": 3_000});
+    scene.stack.agent_fault(&slow).await;
+    let findings = scene.open_findings().await;
+    let commands = [
+        (
+            "Sync",
+            "SYNC_COMPLETED",
+            scene.ada.key(scene.ada.sync().await),
+        ),
+        ("Dismiss", "FINDING_DISMISSED", scene.dismiss(14).await),
+        (
+            "Analyse",
+            "ANALYSIS_LAUNCH_STARTED",
+            scene.ada.key(scene.analyse(&findings[0]).await),
+        ),
+    ];
+    for (queues, _, key) in &commands {
+        let running = |view: &Value| view["status"] == "running";
+        scene.ada.until(key.id, "running", running).await;
+        let queue = format!("{queues}DeadLetterQueue");
+        let dead = batch(&queue, &[message(key, 0)]);
+        let answer = scene.stack.invoke("dead-letter", &dead).await;
+        assert_eq!(failures(&answer.expect("it ends")), ["m0"], "{queues}");
+        scene.uses("dead-letter", HIDES, &queue).await;
+    }
+    scene.stack.heal().await;
+    for (_, code, key) in &commands {
+        scene.ada.ends_as(key.id, code).await;
+    }
+    scene.analysis_is(&findings[0], "completed").await;
+    scene.analyses_hold().await;
+}
+
+#[tokio::test]
+async fn the_slot_of_a_launch_that_is_a_dead_letter_is_free_and_audited() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let finding = scene.open_findings().await.remove(0);
+    let busy = json!({"operation": "create_session", "status": 503});
+    scene.stack.agent_fault(&busy).await;
+    let key = scene.ada.key(scene.analyse(&finding).await);
+    eventually("the launch is given back", async || {
+        let given_back = "the command is given back and comes again";
+        !scene.stack.logged(given_back).is_empty()
+    })
+    .await;
+    assert_eq!(scene.slots_taken().await, 1);
+    let stage = &scene.stack.backstage;
+    stage
+        .send("AnalyseDeadLetterQueue", &message(&key, 0))
+        .await;
+    let failed = scene.ada.ends_as(key.id, "QUEUE_RETRIES_EXHAUSTED").await;
+    assert_eq!(failed["effect"], "unknown", "the agent may have begun");
+    scene.analysis_is(&finding, "failed").await;
+    assert_eq!(scene.slots_taken().await, 0);
+    assert_eq!(scene.audited(key.id).await, ["analysis_failed"]);
+    eventually("the dead letter is acknowledged", async || {
+        scene.stack.depth("AnalyseDeadLetterQueue").await == 0
+    })
+    .await;
+    scene.analyses_hold().await;
+}
+
+#[tokio::test]
+async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let finding = scene.open_findings().await.remove(0);
+    let limited = json!({"repository": "*", "operation": "installation_token", "status": 429,
+        "headers": {"retry-after": "2"}, "times": 1});
+    scene.stack.github_fault(&limited).await;
+    let id = scene.analyse(&finding).await;
+    let ended = scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
+    assert_eq!(ended["attempts"], 2, "one before, one after it");
+    let given_back = "the command is given back and comes again";
+    assert_eq!(scene.stack.logged(given_back).len(), 0);
+    scene.analysis_is(&finding, "completed").await;
+    scene.analyses_hold().await;
+}
+
+#[tokio::test]
+async fn a_scheduled_sync_waits_for_a_rate_limit_and_for_a_github_that_fails() {
+    let scene = Scene::set().await;
+    let ended = async |count: usize| {
+        eventually("the scheduled sync ends", async || {
+            scene.stack.logged("a scheduled sync has ended").len() == count
+        })
+        .await;
+    };
+    let limited = json!({"repository": "*", "operation": "list_alerts", "status": 429,
+        "headers": {"retry-after": "2"}, "times": 1});
+    scene.stack.github_fault(&limited).await;
+    scene.schedules().await;
+    ended(1).await;
+    scene
+        .uses("sync", "sqs:SendMessage", "ScheduledSyncQueue")
+        .await;
+
+    let fails = json!({"repository": "*", "operation": "list_repositories", "status": 502});
+    scene.stack.github_fault(&fails).await;
+    scene.schedules().await;
+    eventually("it fails", async || {
+        let failed = "a scheduled sync failed and comes again";
+        !scene.stack.logged(failed).is_empty()
+    })
+    .await;
+    scene.uses("sync", HIDES, "ScheduledSyncQueue").await;
+    // It comes again in a minute: the test need not wait for that.
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn what_could_not_be_recorded_or_erased_comes_again_long_before_its_queue_would_bring_it() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let finding = scene.open_findings().await.remove(0);
+    scene
+        .stack
+        .fault(&refused("record-analysis", "TransactWriteItems"))
+        .await;
+    let id = scene.analyse(&finding).await;
+    scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
+    // CallbackQueue hides what it delivered for 90 s, EraseQueue for 180 s: longer than anything here is waited for.
+    scene.analysis_is(&finding, "completed").await;
+    scene.uses("record-analysis", HIDES, "CallbackQueue").await;
+    scene.analyses_hold().await;
+
+    scene.stack.fault(&refused("erase", "BatchWriteItem")).await;
+    let erase = scene.ada.request(Method::DELETE, "me", &[], None, PATIENCE);
+    erase.await.expect("the API answers");
+    let findings = format!("finding#{}", scene.ada.owner());
+    eventually("the findings are gone", async || {
+        scene.stack.backstage.items(&findings).await.is_empty()
+    })
+    .await;
+    scene.uses("erase", HIDES, "EraseQueue").await;
+    let interrupted = "an erasure was interrupted; its message comes again";
+    assert_eq!(scene.stack.logged(interrupted).len(), 1);
+    oracle::check(&scene.stack, &[]).await;
+}
+
+/// One call of a function that fails, and that the client library does not try again.
+fn refused(function: &str, operation: &str) -> Value {
+    let mut fault = transaction(function, 0, "error");
+    fault["operation"] = json!(operation);
+    fault["status"] = json!(400);
+    fault["code"] = json!("ValidationException");
+    fault
+}

@@ -1,0 +1,62 @@
+//! What `template.yaml` must say, whatever else it says: read from the file itself, so nothing needs to run but each
+//! function's start.
+
+mod environment;
+mod permissions;
+mod queues;
+mod roles;
+mod routes;
+mod storage;
+
+use std::{collections::BTreeMap, path::Path, sync::LazyLock};
+
+use local::template::{Place, Template, Topology};
+use serde_json::Value;
+
+static TEMPLATE: LazyLock<Template> =
+    LazyLock::new(|| Template::parse(&text("template.yaml")).expect("it is a template"));
+
+/// What the local stack would run.
+static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| {
+    let parameters = TEMPLATE.parameters(&BTreeMap::new());
+    let parameters = parameters.expect("every parameter has a value");
+    let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
+    TEMPLATE.topology(&parameters, &place).expect("it is whole")
+});
+
+/// A file of the workspace.
+fn text(path: &str) -> String {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
+    std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
+}
+
+/// The resources of a type, by logical id, as they are written.
+fn resources(of: &str) -> BTreeMap<&'static str, &'static Value> {
+    let resources = TEMPLATE.document()["Resources"].as_object();
+    let found: BTreeMap<_, _> = resources
+        .expect("a map")
+        .iter()
+        .filter(|(_, resource)| resource["Type"] == of)
+        .map(|(id, resource)| (id.as_str(), resource))
+        .collect();
+    assert!(!found.is_empty(), "there is no {of}");
+    found
+}
+
+/// The functions by logical id, their properties as they are written.
+fn functions() -> BTreeMap<&'static str, &'static Value> {
+    let functions = resources("AWS::Serverless::Function").into_iter();
+    functions
+        .map(|(id, function)| (id, &function["Properties"]))
+        .collect()
+}
+
+/// The logical id in `!Ref Id`, or in `!GetAtt Id.Arn`.
+fn named(reference: &Value) -> &str {
+    let id = match reference.get("Fn::GetAtt") {
+        Some(path) if path[1] == "Arn" => &path[0],
+        Some(_) | None => &reference["Ref"],
+    };
+    id.as_str()
+        .unwrap_or_else(|| panic!("{reference} names no resource"))
+}

@@ -1,0 +1,95 @@
+//! What invokes functions from outside: requests, and the clock.
+
+use std::collections::BTreeMap;
+
+use local::template::{Access, Route};
+use reqwest::Method;
+use serde_json::Value;
+
+use crate::{TOPOLOGY, functions, named, resources, text};
+
+/// Who checks a call of these is not the gateway: the function itself, or nobody.
+const OPEN: [(&str, &str); 3] = [
+    ("GET", "/v1/health"),
+    ("GET", "/v1/openapi.json"),
+    ("POST", "/v1/callbacks/analysis"),
+];
+/// A page that may be served beside the API; what it shows it asks the API for, with a token.
+const DASHBOARD: [&str; 3] = ["/", "/assets/{file}", "/dashboard.json"];
+
+fn key(route: &Route) -> (String, String) {
+    let method = route.method.as_ref().map_or("ANY", Method::as_str);
+    (method.to_owned(), route.path.clone())
+}
+
+/// Who may call an operation of the API.
+fn fitting(method: &str, path: &str) -> Access {
+    if OPEN.contains(&(method, path)) {
+        Access::Open
+    } else if method == "GET" {
+        Access::Token("Readers".to_owned())
+    } else {
+        Access::Token("Writers".to_owned())
+    }
+}
+
+#[test]
+fn the_gateway_routes_what_the_document_describes_to_whom_it_is_for_and_nothing_else() {
+    let document: Value = serde_json::from_str(&text("docs/openapi.json")).expect("it is JSON");
+    let methods = ["get", "put", "post", "delete", "patch", "head", "options"];
+    let paths = document["paths"].as_object().expect("paths");
+    let documented: BTreeMap<(String, String), Access> = paths
+        .iter()
+        .flat_map(|(path, item)| {
+            let methods = methods.iter().filter(|method| item.get(**method).is_some());
+            methods.map(|method| (method.to_uppercase(), path.clone()))
+        })
+        .map(|(method, path)| {
+            let access = fitting(&method, &path);
+            ((method, path), access)
+        })
+        .collect();
+    let (dashboard, api): (Vec<&Route>, Vec<&Route>) = TOPOLOGY
+        .routes
+        .iter()
+        .partition(|route| route.function == "dashboard");
+    let routed: BTreeMap<_, _> = api
+        .iter()
+        .map(|route| (key(route), route.access.clone()))
+        .collect();
+    assert_eq!(routed, documented);
+    assert!(api.iter().all(|route| route.function == "api"));
+    for route in dashboard {
+        assert_eq!(route.method, Some(Method::GET), "{}", route.path);
+        assert_eq!(route.access, Access::Open, "{}", route.path);
+        assert!(DASHBOARD.contains(&route.path.as_str()), "{}", route.path);
+    }
+}
+
+#[test]
+fn a_run_by_the_clock_that_fails_is_tried_again_and_then_kept() {
+    let queues = resources("AWS::SQS::Queue");
+    let mut schedules = 0;
+    for (id, function) in functions() {
+        let events = function["Events"].as_object().into_iter().flatten();
+        let by_the_clock = events.filter(|(_, event)| event["Type"] == "ScheduleV2");
+        for (event, schedule) in by_the_clock {
+            schedules += 1;
+            let properties = &schedule["Properties"];
+            for limit in ["MaximumEventAgeInSeconds", "MaximumRetryAttempts"] {
+                let limit = &properties["RetryPolicy"][limit];
+                assert!(
+                    limit.as_u64().is_some_and(|limit| limit > 0),
+                    "{id}.{event}"
+                );
+            }
+            let missed = named(&properties["DeadLetterConfig"]["Arn"]);
+            assert!(queues.contains_key(missed), "{id}.{event}: {missed}");
+            // The scheduler's part ends when Lambda has taken the run; what becomes of that is another thing.
+            let failed = &function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
+            assert_eq!(named(&failed["Destination"]), missed, "{id}");
+        }
+    }
+    assert_eq!(schedules, TOPOLOGY.schedules.len());
+    assert!(schedules > 0);
+}
