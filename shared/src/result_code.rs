@@ -167,7 +167,13 @@ impl Effect {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
+    use crate::{
+        Timestamp,
+        lifecycle::{Timeouts, Token, admitted},
+    };
 
     #[test]
     fn every_code_is_read_back_and_every_failure_has_a_sentence() {
@@ -180,5 +186,38 @@ mod tests {
             );
         }
         assert_eq!(ResultCode::parse("SYNC"), None);
+        assert_eq!(ResultCode::AlreadyFixed.to_string(), "ALREADY_FIXED");
+    }
+
+    #[test]
+    fn every_effect_is_read_back() {
+        for (effect, text) in [
+            (Effect::None, "none"),
+            (Effect::Applied, "applied"),
+            (Effect::Unknown, "unknown"),
+        ] {
+            assert_eq!((effect.as_str(), Effect::parse(text)), (text, Some(effect)));
+        }
+        assert_eq!(Effect::parse("some"), None);
+    }
+
+    #[test]
+    fn a_command_that_was_cut_off_had_no_effect_only_if_it_was_never_claimed() {
+        let timeouts = Timeouts {
+            accepted: Duration::from_secs(300),
+            running: Duration::from_secs(1_800),
+            retention: Duration::from_secs(86_400),
+        };
+        let cut_off = |attempt| {
+            let accepted = admitted(Token(1), Timestamp::from_millis(0), &timeouts);
+            Effect::of_cut_off(&Standing {
+                attempt,
+                ..accepted
+            })
+        };
+        assert_eq!(
+            [0, 1, 2].map(cut_off),
+            [Effect::None, Effect::Unknown, Effect::Unknown]
+        );
     }
 }

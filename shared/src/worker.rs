@@ -2,6 +2,7 @@
 //! the effect, and settle, hand on or give back. Every way out of here does one of those.
 
 mod invocation;
+mod unusable;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -15,7 +16,7 @@ use crate::{
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
     lifecycle::{Stage, Waits, is_last_delivery},
     metrics::{self, Metric},
-    queue::{MAX_DELAY, Message, QueueUrl, Recovered, Sender, Unusable},
+    queue::{MAX_DELAY, Message, QueueUrl, Sender},
     result_code::ResultCode,
     sqs::{Delivery, Inbox, Verdict},
     table::Writes,
@@ -23,6 +24,7 @@ use crate::{
 };
 
 pub use invocation::Invocation;
+pub use unusable::{keep_malformed, unused};
 
 /// A worker's surroundings.
 #[derive(Clone, Debug)]
@@ -392,68 +394,6 @@ fn fenced(why: &'static str) {
     warn!("fenced: {why}");
 }
 
-/// Deals with a message that this version cannot use: hands a newer one back, keeps what nobody can read.
-pub async fn unused(
-    ledger: &Ledger,
-    sender: &Sender,
-    kept_in: &QueueUrl,
-    delivery: &Delivery,
-    unusable: &Unusable,
-    now: Timestamp,
-) -> Verdict {
-    match unusable {
-        Unusable::Newer { .. } => {
-            warn!(sqs.message_id = delivery.message_id, error = %chain(unusable), "a newer message is handed back");
-            Verdict::Again
-        }
-        Unusable::Malformed { .. } => {
-            keep_malformed(ledger, sender, kept_in, delivery, unusable, now).await
-        }
-    }
-}
-
-/// Keeps a message that nobody can read where an operator finds it, and ends the command that it seems to be about. One
-/// way for workers and for the dead-letter consumer.
-pub async fn keep_malformed(
-    ledger: &Ledger,
-    sender: &Sender,
-    kept_in: &QueueUrl,
-    delivery: &Delivery,
-    unusable: &Unusable,
-    now: Timestamp,
-) -> Verdict {
-    if let Err(error) = sender.keep(kept_in, &delivery.body, &delivery.queue).await {
-        error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a malformed message could not be kept and comes again");
-        return Verdict::Again;
-    }
-    error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a malformed message was kept for inspection");
-    metrics::record(Metric::MalformedMessageKept);
-    let Some(Recovered { key, stage }) = unusable.command() else {
-        return Verdict::Done;
-    };
-    let code = ResultCode::MalformedMessage;
-    match ledger.exhaust(key, None, *stage, code, None, now).await {
-        Ok(outcome) => {
-            let ended = outcome.made();
-            info!(
-                command.id = %key.id,
-                owner = key.owner.hashed(),
-                ended = ended.is_some(),
-                command.type_name = ended.as_ref().map(|it| it.action.type_name()),
-                command.status = ended.as_ref().map(|it| it.status().as_str()),
-                command.code = ended.as_ref().map(|_| code.as_str()),
-                "the command of a malformed message"
-            );
-            Verdict::Done
-        }
-        Err(error) => {
-            // Kept twice does less harm than a command that nobody ends.
-            error!(command.id = %key.id, error = %chain(&error), "the command of a malformed message could not be ended");
-            Verdict::Again
-        }
-    }
-}
-
 const fn transient(error: LastError) -> Effected {
     Effected::Transient { error, after: None }
 }
@@ -465,3 +405,6 @@ pub fn backoff(receives: u32) -> Duration {
     let spread = u64::from(uuid::Uuid::new_v4().as_fields().0) % (base / 4);
     Duration::from_millis(base + spread)
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,5 +1,7 @@
 //! Faults around dismissals: between the queue, the worker, GitHub and the table.
 
+mod undone;
+
 use std::time::Duration;
 
 use futures::{StreamExt, future::join, future::join3, stream};
@@ -69,6 +71,14 @@ impl Scene {
         let stage = self.stack.backstage.command(key).await.standing.stage.0;
         let message = message(key, stage);
         self.stack.backstage.send("DismissQueue", &message).await;
+    }
+
+    /// Somebody opens one of Pygoat's alerts again.
+    async fn opened_again(&self, number: u32) {
+        let opened = json!({"state": "open", "dismissed_at": null, "dismissed_by": null,
+            "dismissed_reason": null, "dismissed_comment": null});
+        let alert = format!("alerts/{}/{number}", PYGOAT.1);
+        self.stack.at_github(Method::PATCH, &alert, &opened).await;
     }
 
     /// Waits until a worker has died.
@@ -698,6 +708,14 @@ async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_b
     assert_eq!(refused["effect"], "none");
     let calls = scene.stack.github_requests().await.len();
     assert_eq!(calls, asked, "GitHub is left alone");
+
+    scene.stack.heal().await;
+    let ada = scene.ada.owner();
+    scene.stack.backstage.refused_long_ago(ada).await;
+    let key = scene.dismiss(10).await;
+    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
+    let integration = scene.ada.get("integration").await.body;
+    assert_eq!(integration["authInvalidAt"], Value::Null, "taken back");
     scene.holds().await;
 }
 
@@ -786,10 +804,7 @@ async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
         scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
         assert_eq!(scene.changes(14).await, vec![200; times]);
         if times == 1 {
-            let opened = json!({"state": "open", "dismissed_at": null, "dismissed_by": null,
-                "dismissed_reason": null, "dismissed_comment": null});
-            let alert = format!("alerts/{}/14", PYGOAT.1);
-            scene.stack.at_github(Method::PATCH, &alert, &opened).await;
+            scene.opened_again(14).await;
             let sync = scene.ada.sync().await;
             scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
             assert_eq!(scene.finding(14).await["status"], "open");

@@ -8,7 +8,7 @@ use security_agent::{
     Timestamp,
     clock::Clock,
     command::{Command, CommandKey},
-    ledger::{Admission, Claim, Ending, Ledger},
+    ledger::{Admission, Claim, Ending},
     lifecycle::Status,
     queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
@@ -17,7 +17,7 @@ use security_agent::{
     worker::{Effected, Invocation, Work, Worker},
 };
 use tests::{
-    Holder, NOON, TIMEOUTS, TestQueues, TestTable, noon, owner, reconciler, standings, sync_of,
+    Holder, NOON, TestQueues, TestTable, noon, owner, reconciler, standings, sync_of, worker,
 };
 
 fn done() -> Effected {
@@ -50,15 +50,7 @@ impl Scene {
     }
 
     fn worker(&self, table: Table, clock: Clock) -> Worker {
-        Worker {
-            ledger: Ledger::new(table, TIMEOUTS),
-            inbox: self.queues.inbox(vec![self.sync.clone()]),
-            sender: self.queues.sender(),
-            queue: self.sync.clone(),
-            malformed: self.malformed.clone(),
-            max_receives: 5,
-            clock,
-        }
+        worker(table, &self.queues, &self.sync, &self.malformed, clock)
     }
 
     fn reconciler(&self, table: Table, clock: Clock) -> Reconciler {

@@ -107,7 +107,7 @@ pub(crate) fn call_back(session: &str, outcome: AnalysisOutcome) -> CallBack {
 }
 
 /// The agent has a session.
-async fn launch(table: &TestTable, owner: &Owner, id: FindingId, session: &str) -> bool {
+pub(crate) async fn launch(table: &TestTable, owner: &Owner, id: FindingId, session: &str) -> bool {
     let seen = analysis(table, owner, id).await;
     let session = session.parse().expect("a session");
     let analyses = table.analyses();
@@ -116,7 +116,12 @@ async fn launch(table: &TestTable, owner: &Owner, id: FindingId, session: &str) 
     written.expect("the table answers")
 }
 
-async fn end(table: &TestTable, owner: &Owner, id: FindingId, outcome: &AnalysisOutcome) -> bool {
+pub(crate) async fn end(
+    table: &TestTable,
+    owner: &Owner,
+    id: FindingId,
+    outcome: &AnalysisOutcome,
+) -> bool {
     let seen = analysis(table, owner, id).await;
     let analyses = table.analyses();
     let writes = analyses.ended(owner, id, &seen, outcome, NOON);
@@ -177,7 +182,7 @@ async fn checked(table: &TestTable, owner: &Owner) -> OwnerAnalyses {
 }
 
 /// The findings that wait for automation.
-async fn waiting(table: &TestTable, owner: &Owner) -> Vec<FindingId> {
+pub(crate) async fn waiting(table: &TestTable, owner: &Owner) -> Vec<FindingId> {
     let mut waiting = Vec::new();
     for severity in Severity::ALL {
         let since = security_agent::Timestamp::from_millis(0);

@@ -124,7 +124,7 @@ async fn an_effect_that_is_sent_again_as_another_transaction_is_known_again() {
 }
 
 /// The end of an analysis that has ended already: whatever it goes with cannot be written.
-async fn refused_writes(table: &TestTable) -> (Owner, FindingId, Writes) {
+pub(crate) async fn refused_writes(table: &TestTable) -> (Owner, FindingId, Writes) {
     let (owner, ids) = owner_with(table, 1).await;
     let seen = take(table, &owner, ids[0], BegunBy::Request).await;
     let analyses: Analyses = table.analyses();

@@ -1,5 +1,9 @@
 //! The reconcile function: due work is done once, by however many runs, and the row decides.
 
+mod analyses;
+mod erasures;
+mod schedules;
+
 use std::time::Duration;
 
 use reconcile::{Reconciler, Report};
@@ -10,7 +14,7 @@ use security_agent::{
     ledger::Claimed,
     lifecycle::{Stage, Standing, Status, Token, admitted},
     owner::Owner,
-    owners::{DueOwner, SYNC_EVERY, next_sync},
+    owners::SYNC_EVERY,
     queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
     table::DueKind,
@@ -21,10 +25,7 @@ use tests::{
     owner, reconciler, standings,
 };
 
-use crate::{
-    ledger::ending,
-    owners::{due, enable},
-};
+use crate::{ledger::ending, owners::enable};
 
 struct Scene {
     table: TestTable,
@@ -394,83 +395,4 @@ async fn a_resend_that_cannot_be_queued_is_tried_at_the_next_look() {
         "180 s after it was queued"
     );
     assert_eq!(scene.queues.bodies(&scene.sync).await, [""; 0]);
-}
-
-#[tokio::test]
-async fn a_turn_moves_on_by_one_cycle() {
-    let scene = Scene::set(after_a_cycle).await;
-    let enabled = scene.enable(13).await;
-    let report = scene.run().await;
-    let expected = Report {
-        nominated: 13,
-        dispatched: 13,
-        ..Report::default()
-    };
-    assert_eq!(report, expected);
-    assert_eq!(scene.dispatched().await, enabled);
-    for DueOwner { owner, due_at } in due(&scene.table.owners()).await {
-        assert_eq!(due_at, next_sync(&owner, after_a_cycle()));
-    }
-    assert_eq!(scene.run().await, Report::default());
-}
-
-/// SQS takes part of a batch and answers 200: the rest, and only the rest, is sent again in the same run.
-#[tokio::test]
-async fn a_batch_taken_in_part_is_completed() {
-    let scene = Scene::set(after_a_cycle).await;
-    let enabled = scene.enable(40).await;
-    scene
-        .queues
-        .proxy
-        .plan("SendMessageBatch", Fault::TakeOnly(0));
-    scene
-        .queues
-        .proxy
-        .plan("SendMessageBatch", Fault::TakeOnly(1));
-    let report = scene.run().await;
-    assert_eq!((report.dispatched, report.refused), (40, 0));
-    assert_eq!(scene.dispatched().await, enabled, "each once");
-}
-
-/// Nothing is taken, however often it is tried: the turns stay leased for a few minutes, and then come again.
-#[tokio::test]
-async fn what_the_queue_does_not_take_comes_again_when_its_lease_ends() {
-    let scene = Scene::set(after_a_cycle).await;
-    let enabled = scene.enable(1).await;
-    for _ in 0..4 {
-        scene
-            .queues
-            .proxy
-            .plan("SendMessageBatch", Fault::TakeOnly(0));
-    }
-    let report = scene.run().await;
-    assert_eq!((report.dispatched, report.refused), (0, 1));
-    assert_eq!(scene.run().await, Report::default(), "leased");
-    let later = Reconciler {
-        clock: Clock::new(|| after_a_cycle() + Duration::from_secs(300)),
-        ..scene.function.clone()
-    };
-    assert_eq!(later.reconcile(a_minute()).await.dispatched, 1);
-    assert_eq!(scene.dispatched().await, enabled);
-}
-
-/// The run dies after the queue took the batch and before the turns moved on: minutes later they are due again.
-#[tokio::test]
-async fn a_crash_in_mid_dispatch_costs_minutes() {
-    let scene = Scene::set(after_a_cycle).await;
-    let enabled = scene.enable(1).await;
-    let turn = due(&scene.table.owners()).await.remove(0);
-    let lease = after_a_cycle() + Duration::from_secs(300);
-    let leased = scene
-        .table
-        .owners()
-        .move_turn(&enabled[0], turn.due_at, lease)
-        .await;
-    assert!(leased.expect("the table answers"));
-    assert_eq!(scene.run().await, Report::default());
-    let later = Reconciler {
-        clock: Clock::new(|| after_a_cycle() + Duration::from_secs(301)),
-        ..scene.function.clone()
-    };
-    assert_eq!(later.reconcile(a_minute()).await.dispatched, 1);
 }

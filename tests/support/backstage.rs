@@ -15,7 +15,7 @@ use security_agent::{
     ledger::{Admission, Claimed, Ledger, NewCommand},
     lifecycle::Stage,
     owner::Owner,
-    owners::{Owners, Saved},
+    owners::{AUTH_INVALID_FOR, Owners, Saved},
     queue::Message,
     settings::{RepositorySelection, Settings},
     table::{Item, Table, Writes},
@@ -229,6 +229,14 @@ impl Backstage {
     /// Lets the turn of an owner's scheduled sync come.
     pub async fn schedule_due(&self, owner: &Owner) {
         self.let_be_due(&format!("owner#{owner}"), "settings").await;
+    }
+
+    /// Lets the hour be over in which GitHub is left alone because it refused the credentials.
+    pub async fn refused_long_ago(&self, owner: &Owner) {
+        let long_ago = now() - AUTH_INVALID_FOR - Duration::from_secs(1);
+        let at = N(long_ago.as_millis().to_string());
+        let pk = format!("owner#{owner}");
+        self.set(&pk, "integration", "auth_invalid_at", at).await;
     }
 
     async fn url(&self, queue: &str) -> String {

@@ -14,6 +14,7 @@ use security_agent::{
     owners::Owners,
     queue::{CommandQueues, QueueUrl},
     table::Table,
+    worker::Worker,
 };
 
 use crate::{NOON, TIMEOUTS, TestQueues};
@@ -28,6 +29,25 @@ pub fn automation(table: &Table, queues: &TestQueues, queue: &QueueUrl) -> Autom
         sender: queues.sender(),
         queue: queue.clone(),
         paused: PausedCommands::default(),
+    }
+}
+
+/// What stands around a worker over this table, whose deliveries come from `queue`. A message is delivered five times.
+pub fn worker(
+    table: Table,
+    queues: &TestQueues,
+    queue: &QueueUrl,
+    malformed: &QueueUrl,
+    clock: Clock,
+) -> Worker {
+    Worker {
+        ledger: Ledger::new(table, TIMEOUTS),
+        inbox: queues.inbox(vec![queue.clone()]),
+        sender: queues.sender(),
+        queue: queue.clone(),
+        malformed: malformed.clone(),
+        max_receives: 5,
+        clock,
     }
 }
 

@@ -3,10 +3,10 @@
 use security_agent::{
     Timestamp,
     analyses::{Beginning, Begun},
-    analysis::{Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, FailureCode, SessionId},
+    analysis::{Analysis, AnalysisOutcome, BegunBy, FailureCode, SessionId},
     audit::{AuditAction, AuditEvent, ResourceType},
     command::{AnalysisOptions, Command, CommandId, LastError, Origin},
-    finding::{FindingId, FindingStatus},
+    finding::FindingId,
     findings::{FindingRecord, FindingsError},
     giving_up,
     ledger::{Claim, Ending},
@@ -20,7 +20,11 @@ use security_agent::{
 use tokio::time::Instant;
 use tracing::{info, warn};
 
-use crate::{Analyse, asking::Trouble};
+use crate::{
+    Analyse,
+    asking::Trouble,
+    wanted::{Next, Refusal, may_begin, may_go_on, next},
+};
 
 /// How often the finding may change between our read and our write.
 const TRIES: usize = 5;
@@ -39,6 +43,16 @@ pub(crate) struct Launching<'a> {
 pub(crate) struct Held {
     pub(crate) record: FindingRecord,
     pub(crate) analysis: Analysis,
+}
+
+impl Held {
+    /// The slot that this attempt has on the finding, if it shows that.
+    fn of(record: &FindingRecord, attempt: CommandId) -> Option<Self> {
+        let mine = |analysis: &&Analysis| analysis.attempt == attempt;
+        let analysis = record.analysis.as_ref().filter(mine)?.clone();
+        let record = record.clone();
+        Some(Self { record, analysis })
+    }
 }
 
 /// Why nothing is launched, now or ever.
@@ -102,30 +116,33 @@ impl Launching<'_> {
             let Some(seen) = seen else {
                 return Err(ended(ResultCode::FindingUnavailable, self.so_far(), None));
             };
-            let mine = seen
-                .analysis
-                .clone()
-                .filter(|analysis| analysis.attempt == self.id());
-            if let Some(analysis) = mine {
-                let held = Held {
-                    record: seen,
-                    analysis,
-                };
-                return match self.still_wanted(&record, &held) {
+            let (origin, now) = (self.command.origin, self.now());
+            let status = seen.finding.status;
+            if let Some(held) = Held::of(&seen, self.id()) {
+                return match may_go_on(&record, origin, status, &held.analysis, now) {
                     Ok(()) => Ok((record, held)),
-                    Err(failure) => Err(self.fail(held, failure).await),
+                    Err(Refusal { code, error }) => {
+                        let effect = self.so_far();
+                        let failure = Failure {
+                            code,
+                            effect,
+                            error,
+                        };
+                        Err(self.fail(held, failure).await)
+                    }
                 };
             }
             let so_far = self.so_far_of_another(&seen);
-            self.wanted(&record, &seen, so_far)?;
+            let (before, restarts) = (seen.analysis.as_ref(), self.options.restart_active);
+            may_begin(&record, origin, status, before, restarts, now)
+                .map_err(|Refusal { code, error }| ended(code, so_far, error))?;
             let beginning = Beginning {
                 attempt: self.id(),
-                begun_by: match self.command.origin {
+                begun_by: match origin {
                     Origin::AutoAnalysis => BegunBy::Automation,
                     _ => BegunBy::Request,
                 },
             };
-            let now = self.now();
             let begun =
                 self.analyse
                     .analyses
@@ -146,75 +163,6 @@ impl Launching<'_> {
             }
         }
         Err(transient(LastError::Contended))
-    }
-
-    /// Whether a launch that has not its slot yet may have one.
-    fn wanted(
-        &self,
-        owner: &OwnerRecord,
-        seen: &FindingRecord,
-        so_far: Effect,
-    ) -> Result<(), Effected> {
-        let refused = |code, error| Err(ended(code, so_far, error));
-        if let Err(failure) = self.allowed(owner) {
-            return refused(failure.code, failure.error);
-        }
-        if seen.finding.status != FindingStatus::Open {
-            return refused(ResultCode::FindingUnavailable, None);
-        }
-        let in_flight = seen
-            .analysis
-            .as_ref()
-            .is_some_and(|analysis| analysis.status.in_flight());
-        if in_flight && !self.options.restart_active {
-            return refused(ResultCode::AlreadyInProgress, None);
-        }
-        Ok(())
-    }
-
-    /// Whether a launch that has its slot is still to be made.
-    fn still_wanted(&self, owner: &OwnerRecord, held: &Held) -> Result<(), Failure> {
-        let told = held.analysis.told_session().is_some();
-        if told || held.analysis.status != AnalysisStatus::Pending {
-            return Ok(());
-        }
-        let effect = self.so_far();
-        self.allowed(owner)
-            .map_err(|failure| Failure { effect, ..failure })?;
-        if held.record.finding.status != FindingStatus::Open {
-            return Err(Failure {
-                code: ResultCode::FindingUnavailable,
-                effect,
-                error: None,
-            });
-        }
-        Ok(())
-    }
-
-    fn allowed(&self, owner: &OwnerRecord) -> Result<(), Failure> {
-        let failure = |code, error| Failure {
-            code,
-            effect: Effect::None,
-            error,
-        };
-        let settings = &owner.settings;
-        let turned_off =
-            self.command.origin == Origin::AutoAnalysis && !settings.auto_analysis.enabled;
-        if !settings.enabled || turned_off {
-            return Err(failure(ResultCode::ConfigDisabled, None));
-        }
-        let Some(integration) = &owner.integration else {
-            let error = Some(LastError::NotConnected);
-            return Err(failure(ResultCode::GithubTokenUnavailable, error));
-        };
-        if let (Some(_), Some(at)) = (
-            integration.refused_until(self.now()),
-            integration.auth_invalid_at,
-        ) {
-            let error = Some(LastError::CredentialsRefused(at));
-            return Err(failure(ResultCode::GithubAuthInvalid, error));
-        }
-        Ok(())
     }
 
     /// Records the session with the audit event and the command's end.
@@ -241,11 +189,7 @@ impl Launching<'_> {
                 Ok(record) => record,
                 Err(error) => return self.unavailable(&error),
             };
-            let mine = record.and_then(|record| {
-                let analysis = record.analysis.clone();
-                let analysis = analysis.filter(|analysis| analysis.attempt == self.id())?;
-                Some(Held { record, analysis })
-            });
+            let mine = record.and_then(|record| Held::of(&record, self.id()));
             let Some(mine) = mine else {
                 // What was launched is nobody's by now.
                 self.interrupt(cloud).await;
@@ -302,19 +246,11 @@ impl Launching<'_> {
                 Ok(record) => record,
                 Err(error) => return self.unavailable(&error),
             };
-            let mine = record.and_then(|record| {
-                let analysis = record.analysis.clone();
-                let analysis = analysis.filter(|analysis| analysis.attempt == self.id())?;
-                Some(Held { record, analysis })
-            });
-            match mine {
-                Some(mine) => match mine.analysis.told_session().cloned() {
-                    // An earlier delivery's session has called back meanwhile: the launch was one.
-                    Some(cloud) => return self.record(mine, &cloud, None).await,
-                    None if mine.analysis.status.in_flight() => held = mine,
-                    None => return Effected::Ended(ending),
-                },
-                None => return Effected::Ended(ending),
+            let mine = record.and_then(|record| Held::of(&record, self.id()));
+            match (next(mine.as_ref().map(|mine| &mine.analysis)), mine) {
+                (Next::Record(cloud), Some(mine)) => return self.record(mine, &cloud, None).await,
+                (Next::GiveBack, Some(mine)) => held = mine,
+                (_, None) | (Next::End, Some(_)) => return Effected::Ended(ending),
             }
         }
         transient(LastError::Contended)

@@ -7,6 +7,7 @@
 mod asking;
 mod config;
 mod launching;
+mod wanted;
 
 pub use config::Config;
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 use security_agent::{
     Timestamp,
     analyses::{AnalysesError, DueAnalysis},
-    analysis::{Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, FailureCode},
+    analysis::{Analysis, AnalysisOutcome, AnalysisStatus, FailureCode},
     automation::log_failure,
     findings::FindingRecord,
     giving_up,
@@ -118,9 +118,7 @@ impl Reconciler {
         let DueAnalysis { owner, finding } = due;
         let analyses = &self.automation.analyses;
         let outcome = AnalysisOutcome::Failed(FailureCode::run_lost());
-        let never_began =
-            seen.status == AnalysisStatus::Pending && seen.begun_by == BegunBy::Automation;
-        let writes = if never_began {
+        let writes = if seen.status == AnalysisStatus::Pending {
             giving_up::failed(analyses, &self.audit, owner, record, seen, &outcome, now)
         } else {
             let event = giving_up::analysis_event(*finding, seen, &outcome, now);

@@ -12,7 +12,9 @@ pub use config::Config;
 
 use security_agent::{
     Timestamp,
-    analysis::{Analysis, AnalysisOutcome, AnalysisResult, Exploitability, SuggestedAction},
+    analysis::{
+        Analysis, AnalysisOutcome, AnalysisResult, CallBack, Exploitability, SuggestedAction,
+    },
     audit::Audit,
     automation::{self, Automation},
     clock::Clock,
@@ -130,17 +132,17 @@ impl Recorder {
             let (record, configured) =
                 tokio::join!(findings.read_alone(owner, finding), owners.read(owner));
             let (record, settings) = (record?, configured?.settings);
-            let Some((record, seen)) = record.and_then(|record| waiting(record, attempt)) else {
+            let Some(record) = record else {
                 return Ok(Recorded::Stale);
             };
-            let Some(call_back) = &seen.called_back else {
+            let Some((seen, call_back)) = waiting(record.analysis.as_ref(), attempt) else {
                 return Ok(Recorded::Stale);
             };
             let (now, outcome) = (self.clock.now(), &call_back.outcome);
-            let event = analysis_event(finding, &seen, outcome, now);
+            let event = analysis_event(finding, seen, outcome, now);
             let (dismissal, admission) = self.dismissal(owner, &settings, &record, outcome, now);
             let writes = analyses
-                .ended(owner, finding, &seen, outcome, now)
+                .ended(owner, finding, seen, outcome, now)
                 .and(self.audit.record(owner, &event))
                 .and(admission);
             if analyses.write(finding, "a call back", writes).await? {
@@ -168,16 +170,9 @@ impl Recorder {
         let AnalysisOutcome::Completed(result) = outcome else {
             return (None, Writes::default());
         };
-        // What is recommended meanwhile is left to people.
-        let wanted = !self.automation.paused.contain(CommandType::DismissFinding)
-            && settings.enabled
-            && settings.auto_dismiss.enabled
-            && record.finding.status == FindingStatus::Open
-            && result.suggested_action == SuggestedAction::Dismiss
-            && result
-                .confidence
-                .at_least(settings.auto_dismiss.min_confidence);
-        if !wanted {
+        // What is recommended while dismissals are paused is left to people.
+        let paused = self.automation.paused.contain(CommandType::DismissFinding);
+        if paused || !is_to_be_dismissed(settings, record.finding.status, result) {
             return (None, Writes::default());
         }
         let new = NewCommand {
@@ -211,10 +206,29 @@ impl Recorder {
     }
 }
 
-/// The analysis that waits for this attempt's call back to be recorded.
-fn waiting(record: FindingRecord, attempt: CommandId) -> Option<(FindingRecord, Analysis)> {
-    let analysis = record.analysis.clone()?;
-    (analysis.attempt == attempt && analysis.status.in_flight()).then_some((record, analysis))
+/// The analysis of this attempt and the call back of its that waits to be recorded.
+fn waiting(analysis: Option<&Analysis>, attempt: CommandId) -> Option<(&Analysis, &CallBack)> {
+    let waits = |seen: &&Analysis| seen.attempt == attempt && seen.status.in_flight();
+    let seen = analysis.filter(waits)?;
+    Some((seen, seen.called_back.as_ref()?))
+}
+
+/// Whether the owner wants a finding that stands so dismissed for this result.
+fn is_to_be_dismissed(
+    settings: &Settings,
+    finding: FindingStatus,
+    result: &AnalysisResult,
+) -> bool {
+    let Settings {
+        enabled,
+        auto_dismiss,
+        ..
+    } = settings;
+    *enabled
+        && auto_dismiss.enabled
+        && finding == FindingStatus::Open
+        && result.suggested_action == SuggestedAction::Dismiss
+        && result.confidence.at_least(auto_dismiss.min_confidence)
 }
 
 /// Why a finding is dismissed that the agent recommends to dismiss, in GitHub's words.
@@ -236,11 +250,4 @@ fn comment() -> Option<DismissComment> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_automation_says_to_a_dismissal_is_a_comment_that_github_takes() {
-        assert!(comment().is_some());
-    }
-}
+mod tests;

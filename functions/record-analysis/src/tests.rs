@@ -1,0 +1,162 @@
+//! What is recorded, and what follows from a result.
+
+use super::*;
+use security_agent::{
+    analysis::{AnalysisStatus, BegunBy, FailureCode},
+    settings::{AutoDismiss, Confidence},
+};
+
+const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+
+fn analysis(status: AnalysisStatus) -> Analysis {
+    Analysis {
+        attempt: CommandId::new(NOW),
+        status,
+        begun_by: BegunBy::Request,
+        restart: false,
+        replaces: None,
+        begun_at: NOW,
+        started_at: None,
+        completed_at: None,
+        cloud_session: None,
+        cli_session: None,
+        failure: None,
+        result: None,
+        called_back: Some(CallBack {
+            session: "ses-1".parse().expect("a session"),
+            outcome: AnalysisOutcome::Failed(FailureCode::unspecified()),
+        }),
+        due_at: None,
+    }
+}
+
+/// It is to be dismissed, with medium confidence.
+fn result() -> AnalysisResult {
+    AnalysisResult {
+        exploitability: Exploitability::NotExploitable,
+        reasoning: "It is not called.".to_owned(),
+        usage_locations: Vec::new(),
+        suggested_fix: None,
+        suggested_action: SuggestedAction::Dismiss,
+        confidence: Confidence::Medium,
+        summary: "Not used.".to_owned(),
+    }
+}
+
+/// Everything is switched on, from medium confidence.
+fn settings() -> Settings {
+    Settings {
+        enabled: true,
+        auto_dismiss: AutoDismiss {
+            enabled: true,
+            min_confidence: Confidence::Medium,
+        },
+        ..Settings::default()
+    }
+}
+
+#[test]
+fn only_a_call_back_of_the_attempt_that_is_in_flight_is_recorded() {
+    for (status, waits) in [
+        (AnalysisStatus::Pending, true),
+        (AnalysisStatus::Running, true),
+        (AnalysisStatus::Completed, false),
+        (AnalysisStatus::Failed, false),
+    ] {
+        let seen = analysis(status);
+        let found = waiting(Some(&seen), seen.attempt);
+        let call_back = seen.called_back.as_ref().expect("it was received");
+        assert_eq!(found, waits.then_some((&seen, call_back)), "{status:?}");
+        assert_eq!(waiting(Some(&seen), CommandId::new(NOW)), None, "another's");
+        let silent = Analysis {
+            called_back: None,
+            ..seen
+        };
+        assert_eq!(waiting(Some(&silent), silent.attempt), None);
+        assert_eq!(waiting(None, silent.attempt), None);
+    }
+}
+
+#[test]
+fn a_finding_is_dismissed_only_if_the_owner_and_the_result_both_want_it() {
+    let open = FindingStatus::Open;
+    assert!(is_to_be_dismissed(&settings(), open, &result()));
+    let disabled = Settings {
+        enabled: false,
+        ..settings()
+    };
+    let manual = Settings {
+        auto_dismiss: AutoDismiss {
+            enabled: false,
+            ..settings().auto_dismiss
+        },
+        ..settings()
+    };
+    for settings in [disabled, manual] {
+        assert!(!is_to_be_dismissed(&settings, open, &result()));
+    }
+    for status in [
+        FindingStatus::Fixed,
+        FindingStatus::Ignored,
+        FindingStatus::Closed,
+    ] {
+        assert!(!is_to_be_dismissed(&settings(), status, &result()));
+    }
+    for suggested_action in [
+        SuggestedAction::OpenPr,
+        SuggestedAction::ManualReview,
+        SuggestedAction::Monitor,
+    ] {
+        let result = AnalysisResult {
+            suggested_action,
+            ..result()
+        };
+        assert!(!is_to_be_dismissed(&settings(), open, &result));
+    }
+    for (confidence, is_enough) in [
+        (Confidence::Low, false),
+        (Confidence::Medium, true),
+        (Confidence::High, true),
+    ] {
+        let result = AnalysisResult {
+            confidence,
+            ..result()
+        };
+        assert_eq!(is_to_be_dismissed(&settings(), open, &result), is_enough);
+    }
+}
+
+#[test]
+fn a_dismissal_says_that_the_package_is_not_used_only_if_that_was_found() {
+    for (exploitability, used, expected) in [
+        (
+            Exploitability::NotExploitable,
+            false,
+            DismissReason::NotUsed,
+        ),
+        (
+            Exploitability::NotExploitable,
+            true,
+            DismissReason::TolerableRisk,
+        ),
+        (
+            Exploitability::Exploitable,
+            false,
+            DismissReason::TolerableRisk,
+        ),
+        (Exploitability::Unknown, false, DismissReason::TolerableRisk),
+    ] {
+        let usage_locations = used.then(|| "src/main.js:7".into());
+        let result = AnalysisResult {
+            exploitability,
+            usage_locations: usage_locations.into_iter().collect(),
+            ..result()
+        };
+        assert_eq!(reason(&result), expected, "{exploitability:?}");
+    }
+}
+
+#[test]
+fn what_automation_says_to_a_dismissal_is_a_comment_that_github_takes() {
+    assert!(comment().is_some());
+}

@@ -1,0 +1,449 @@
+//! What every worker does around its effect: when a message comes again, what becomes of the command, and what is
+//! acknowledged.
+
+use std::{cell::RefCell, ops::RangeInclusive};
+
+use security_agent::{
+    Timestamp,
+    clock::Clock,
+    command::{Command, LastError},
+    ledger::{Claim, Ending},
+    lifecycle::{Hold, Stage, Standing, Status, Token, Waits},
+    queue::{Message, QueueUrl},
+    result_code::{Effect, ResultCode},
+    sqs::{Delivery, Verdict},
+    table::Writes,
+    worker::{Effected, Invocation, Work, Worker},
+};
+use std::time::Duration;
+use tests::{Fault, Holder, NOON, Proxy, TestQueues, TestTable, noon, standings, worker};
+
+use crate::{audit::refused_writes, ledger::ending};
+
+/// How often a message is delivered at most.
+const RECEIVES: u32 = 5;
+
+struct Scene {
+    table: TestTable,
+    proxy: Proxy,
+    queues: TestQueues,
+    queue: QueueUrl,
+    worker: Worker,
+}
+
+/// A worker whose effect is this, and the commands for which it was told that no delivery is left.
+struct Doing<F> {
+    effect: F,
+    exhausted: RefCell<Vec<Command>>,
+}
+
+fn doing<F: AsyncFn(&Claim, &Command) -> Effected>(effect: F) -> Doing<F> {
+    Doing {
+        effect,
+        exhausted: RefCell::default(),
+    }
+}
+
+impl<F: AsyncFn(&Claim, &Command) -> Effected> Work for Doing<F> {
+    async fn effect(&self, claim: &Claim, command: &Command, _: Invocation) -> Effected {
+        (self.effect)(claim, command).await
+    }
+
+    async fn exhausted(&self, command: &Command) {
+        self.exhausted.borrow_mut().push(command.clone());
+    }
+}
+
+impl Scene {
+    async fn set() -> Self {
+        let table = TestTable::create().await;
+        let (proxy, through) = table.through(&[]).await;
+        let queues = TestQueues::create().await;
+        let queue = queues.queue("sync").await;
+        let malformed = queues.queue("malformed").await;
+        let clock = Clock::new(|| NOON);
+        let worker = worker(through, &queues, &queue, &malformed, clock);
+        assert_eq!(worker.max_receives, RECEIVES);
+        Self {
+            table,
+            proxy,
+            queues,
+            queue,
+            worker,
+        }
+    }
+
+    async fn seed(&self, name: &str) -> Command {
+        let mut all = standings(Holder::Another).into_iter();
+        let (_, standing) = all.find(|(known, _)| *known == name).expect("a standing");
+        self.table.seed(standing).await
+    }
+
+    /// Delivers the message of this stage of a command for the n-th time, to an invocation of half a minute.
+    async fn deliver(
+        &self,
+        work: &impl Work,
+        row: &Command,
+        stage: Stage,
+        receives: u32,
+    ) -> Verdict {
+        let key = row.key.clone();
+        let body = Message::Command { key, stage }.body();
+        self.queues.send(&self.queue, &body).await;
+        let batch = self.queues.batch(&self.queue).await;
+        let mut delivery = Delivery::of(&batch.records[0]);
+        delivery.receives = receives;
+        let invocation = Invocation::until(noon(30), NOON);
+        self.worker.deliver(work, &delivery, invocation).await
+    }
+
+    /// Likewise the first delivery of what the row waits for.
+    async fn first(&self, work: &impl Work, row: &Command) -> Verdict {
+        self.deliver(work, row, row.standing.stage, 1).await
+    }
+
+    /// A first delivery of a new command that ends so.
+    async fn with(&self, effect: impl AsyncFn(&Claim, &Command) -> Effected) -> (Verdict, Command) {
+        let row = self.seed("accepted").await;
+        let verdict = self.first(&doing(effect), &row).await;
+        (verdict, row)
+    }
+
+    async fn stored(&self, row: &Command) -> Command {
+        let stored = self.table.ledger().read(&row.key, NOON).await;
+        stored.expect("the table answers").expect("it is there")
+    }
+
+    /// For how many seconds deliveries were put off so far, oldest first.
+    fn pauses(&self) -> Vec<u64> {
+        let requests = self.queues.proxy.requests("ChangeMessageVisibility");
+        let seconds = |request: &serde_json::Value| request["VisibilityTimeout"].as_u64();
+        requests.iter().filter_map(seconds).collect()
+    }
+
+    fn last_pause(&self) -> u64 {
+        *self.pauses().last().expect("a delivery was put off")
+    }
+
+    /// Every try that the client library makes of the write whose request holds this text fails.
+    fn fail(&self, text: &str) {
+        for _ in 0..3 {
+            self.proxy.plan_about("UpdateItem", text, Fault::Fail);
+        }
+    }
+
+    /// Somebody takes the command over.
+    async fn take_over(&self, row: &Command) -> Command {
+        let hold = Hold {
+            token: Token(0xa07e4),
+            until: noon(60),
+        };
+        let standing = Standing {
+            attempt: row.standing.attempt + 1,
+            hold: Some(hold),
+            ..row.standing.clone()
+        };
+        self.put(row, standing).await
+    }
+
+    async fn put(&self, row: &Command, standing: Standing) -> Command {
+        let key = row.key.clone();
+        let owner = key.owner.clone();
+        let row = Command {
+            key,
+            ..tests::command(owner, standing)
+        };
+        self.table.put_command(&row).await;
+        row
+    }
+}
+
+/// How long a message stays away after its first delivery has failed.
+const FIRST_BACKOFF: RangeInclusive<u64> = 5..=7;
+
+const fn transient(after: Option<Duration>) -> Effected {
+    Effected::Transient {
+        error: LastError::GithubUnreachable,
+        after,
+    }
+}
+
+fn done() -> Effected {
+    Effected::Ended(ending(ResultCode::SyncCompleted))
+}
+
+const fn continues(at: Timestamp) -> Effected {
+    Effected::Continues {
+        at,
+        waits: Waits::UntilThen,
+        progress: None,
+        error: None,
+    }
+}
+
+fn until(row: &Command) -> Option<Timestamp> {
+    row.standing.hold.map(|hold| hold.until)
+}
+
+#[tokio::test]
+async fn while_a_worker_works_its_message_stays_away_until_its_claim_can_have_lapsed() {
+    let scene = Scene::set().await;
+    let (verdict, row) = scene
+        .with(async |claim, _| {
+            assert_eq!(scene.pauses(), [37], "past the end and the claim");
+            let until = claim.until();
+            assert!(noon(34) < until && until <= noon(35), "{until}");
+            done()
+        })
+        .await;
+    assert_eq!(verdict, Verdict::Done);
+    let stored = scene.stored(&row).await;
+    assert_eq!(
+        (stored.status(), stored.standing.attempt),
+        (Status::Succeeded, 1)
+    );
+    assert_eq!(scene.pauses(), [37]);
+}
+
+#[tokio::test]
+async fn what_another_holds_or_what_waits_comes_again_when_it_can_be_had() {
+    let scene = Scene::set().await;
+    let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not to be had"));
+    for (name, pause) in [
+        ("running", 31),
+        ("running, past its deadline", 31),
+        ("waiting", 61),
+    ] {
+        let row = scene.seed(name).await;
+        assert_eq!(scene.first(&nothing, &row).await, Verdict::Again, "{name}");
+        assert_eq!(scene.last_pause(), pause, "{name}");
+        assert_eq!(scene.stored(&row).await, row, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn a_delivery_that_comes_too_late_is_acknowledged() {
+    let scene = Scene::set().await;
+    let nothing = doing(async |_: &Claim, _: &Command| panic!("it is too late"));
+    for name in ["succeeded", "failed", "no_op", "never queued", "handed on"] {
+        let row = scene.seed(name).await;
+        let verdict = scene.deliver(&nothing, &row, Stage(0), 1).await;
+        assert_eq!(verdict, Verdict::Done, "{name}");
+        assert_eq!(scene.stored(&row).await, row, "{name}");
+    }
+    let row = scene.seed("accepted").await;
+    let gone = Command {
+        key: tests::key(row.key.owner.clone()),
+        ..row
+    };
+    assert_eq!(scene.first(&nothing, &gone).await, Verdict::Done);
+}
+
+#[tokio::test]
+async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery() {
+    let scene = Scene::set().await;
+    let backoffs = [FIRST_BACKOFF, 15..=19, 45..=57, 90..=113];
+    for (receives, backoff) in (1..).zip(backoffs) {
+        for after in [None, Some(Duration::from_secs(400))] {
+            let row = scene.seed("accepted").await;
+            let work = doing(async |_: &Claim, _: &Command| transient(after));
+            let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
+            assert_eq!(verdict, Verdict::Again);
+            let pause = scene.last_pause();
+            match after {
+                Some(_) => assert_eq!(pause, 400),
+                None => assert!(backoff.contains(&pause), "{receives}: {pause}"),
+            }
+            let stored = scene.stored(&row).await;
+            assert_eq!(
+                (stored.status(), until(&stored)),
+                (Status::Running, Some(NOON))
+            );
+            let said = LastError::GithubUnreachable.to_string();
+            assert_eq!(stored.last_error, Some(said));
+            assert_eq!(*work.exhausted.borrow(), []);
+        }
+    }
+
+    let row = scene.seed("accepted").await;
+    let work = doing(async |_: &Claim, _: &Command| transient(None));
+    let verdict = scene.deliver(&work, &row, Stage(0), RECEIVES).await;
+    assert_eq!(verdict, Verdict::Done);
+    let stored = scene.stored(&row).await;
+    let ended = stored.ended.expect("it has ended");
+    assert_eq!(
+        (ended.code, ended.effect),
+        (ResultCode::QueueRetriesExhausted, Effect::Unknown)
+    );
+    let said = LastError::GithubUnreachable.to_string();
+    assert_eq!(stored.last_error.as_ref(), Some(&said));
+    assert_eq!(*work.exhausted.borrow(), [stored]);
+}
+
+/// Whatever a worker says that has lost its claim.
+#[tokio::test]
+async fn a_worker_whose_command_was_taken_over_changes_nothing_and_leaves_the_message() {
+    let scene = Scene::set().await;
+    type Say = fn() -> Effected;
+    let says: [(u32, Say); 5] = [
+        (1, done),
+        (1, || transient(None)),
+        (RECEIVES, || transient(None)),
+        (1, || continues(noon(90))),
+        (1, || Effected::Fenced),
+    ];
+    for (place, (receives, say)) in says.into_iter().enumerate() {
+        let row = scene.seed("accepted").await;
+        let theirs = RefCell::new(None);
+        let work = doing(async |_: &Claim, claimed: &Command| {
+            theirs.replace(Some(scene.take_over(claimed).await));
+            say()
+        });
+        let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
+        assert_eq!(verdict, Verdict::Again, "{place}");
+        assert_eq!(Some(scene.stored(&row).await), theirs.take(), "{place}");
+        assert_eq!(*work.exhausted.borrow(), [], "{place}");
+    }
+    assert_eq!(scene.queues.bodies(&scene.queue).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_worker_whose_command_has_ended_or_is_gone_acknowledges_and_changes_nothing() {
+    let scene = Scene::set().await;
+    let (_, stalled) = standings(Holder::Another).remove(10);
+    for receives in [1, RECEIVES] {
+        for gone in [true, false] {
+            let row = scene.seed("accepted").await;
+            let rows = RefCell::new(Vec::new());
+            let work = doing(async |_: &Claim, claimed: &Command| {
+                if gone {
+                    let pk = format!("command#{}", claimed.key.owner);
+                    scene
+                        .table
+                        .take_away(&pk, &claimed.key.id.to_string())
+                        .await;
+                } else {
+                    scene.put(claimed, stalled.clone()).await;
+                }
+                rows.replace(scene.table.items().await);
+                if receives == RECEIVES {
+                    transient(None)
+                } else {
+                    done()
+                }
+            });
+            let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
+            assert_eq!(verdict, Verdict::Done, "{receives} {gone}");
+            assert_eq!(scene.table.items().await, rows.take(), "{receives} {gone}");
+            assert_eq!(*work.exhausted.borrow(), [], "{receives} {gone}");
+        }
+    }
+}
+
+#[tokio::test]
+async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
+    let scene = Scene::set().await;
+    // SQS holds a message back for a quarter of an hour at most.
+    for (seconds, delay) in [(90, 90), (1_200, 900)] {
+        let (verdict, row) = scene.with(async |_, _| continues(noon(seconds))).await;
+        assert_eq!(verdict, Verdict::Done);
+        let stored = scene.stored(&row).await.standing;
+        assert_eq!(
+            (stored.stage, stored.waiting_until),
+            (Stage(1), Some(noon(seconds)))
+        );
+        let sent = scene.queues.proxy.requests("SendMessage");
+        let sent = sent.last().expect("it was sent");
+        let key = row.key.clone();
+        let body = Message::Command {
+            key,
+            stage: Stage(1),
+        }
+        .body();
+        assert_eq!(sent["MessageBody"], body.as_str());
+        assert_eq!(sent["DelaySeconds"], delay);
+    }
+    // What cannot be sent is sent by the reconciler.
+    let (verdict, row) = scene
+        .with(async |_, _| {
+            for _ in 0..3 {
+                scene.queues.proxy.plan("SendMessage", Fault::Fail);
+            }
+            continues(noon(90))
+        })
+        .await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.stored(&row).await.standing.stage, Stage(1));
+}
+
+#[tokio::test]
+async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
+    let scene = Scene::set().await;
+    let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not claimed"));
+    let row = scene.seed("accepted").await;
+    scene.fail(&row.key.id.to_string());
+    assert_eq!(scene.first(&nothing, &row).await, Verdict::Again);
+    assert!(FIRST_BACKOFF.contains(&scene.last_pause()));
+    assert_eq!(scene.stored(&row).await, row);
+
+    type Say = fn() -> Effected;
+    for say in [done as Say, || continues(noon(90))] {
+        let (verdict, row) = scene
+            .with(async |_, claimed| {
+                scene.fail(&claimed.key.id.to_string());
+                say()
+            })
+            .await;
+        assert_eq!(verdict, Verdict::Again);
+        assert!(FIRST_BACKOFF.contains(&scene.last_pause()));
+        let stored = scene.stored(&row).await;
+        assert_eq!(
+            (stored.status(), until(&stored)),
+            (Status::Running, Some(NOON)),
+            "given back at once"
+        );
+        assert_eq!(stored.standing.stage, Stage(0));
+    }
+}
+
+#[tokio::test]
+async fn a_command_ends_with_what_it_changed_or_not_at_all() {
+    let scene = Scene::set().await;
+    let (_, _, refused) = refused_writes(&scene.table).await;
+    let of = |ending: Ending| Ending {
+        effect: Effect::None,
+        ..ending
+    };
+    let ends = of(ending(ResultCode::ConfigDisabled));
+    let (verdict, row) = scene
+        .with(async |claim, claimed| {
+            let beside = refused.clone();
+            let settled = scene.worker.settle(claim, claimed, ends, beside).await;
+            assert!(settled.is_none(), "{settled:?}");
+            let none = Writes::default();
+            let settled = scene.worker.settle(claim, claimed, ends, none).await;
+            settled.expect("nothing stands in the way")
+        })
+        .await;
+    assert_eq!(verdict, Verdict::Done);
+    let ended = scene.stored(&row).await.ended.expect("it has ended");
+    assert_eq!(
+        (ended.code, ended.effect),
+        (ResultCode::ConfigDisabled, Effect::None)
+    );
+}
+
+#[tokio::test]
+async fn a_rate_limit_is_waited_for_if_it_ends_before_the_deadline_and_within_two_hours() {
+    let scene = Scene::set().await;
+    let resumes_at = |until, began| scene.worker.resumes_at(noon(until), noon(began));
+    // A second later than GitHub says, and within half an hour.
+    assert_eq!(resumes_at(90, 0), Some(noon(91)));
+    assert_eq!(resumes_at(1_798, 0), Some(noon(1_799)));
+    assert_eq!(resumes_at(1_799, 0), None);
+    assert_eq!(resumes_at(5_000, 0), None);
+    // All deliveries of a command together have two hours.
+    assert_eq!(resumes_at(90, 92 - 7_200), Some(noon(91)));
+    assert_eq!(resumes_at(90, 91 - 7_200), None);
+    assert_eq!(resumes_at(90, -10_000), None);
+}
