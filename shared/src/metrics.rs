@@ -231,12 +231,12 @@ impl Meter {
     }
 
     /// Does the work, and writes what it recorded, however it ends.
-    pub async fn measure<T>(&self, work: impl Future<Output = T>) -> T {
+    pub fn measure<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         let measurement = Measurement {
             meter: self.clone(),
             tally: RefCell::default(),
         };
-        UNDER_WAY.scope(measurement, work).await
+        UNDER_WAY.scope(measurement, work)
     }
 }
 

@@ -64,7 +64,11 @@ impl Delivery {
 impl Delivery {
     /// Does the work for the message that this delivery brought: what is logged meanwhile says what it is about, and what is
     /// sent or asked goes on in its trace.
-    pub async fn follow<T>(&self, message: &Message, work: impl Future<Output = T>) -> T {
+    pub fn follow<T>(
+        &self,
+        message: &Message,
+        work: impl Future<Output = T>,
+    ) -> impl Future<Output = T> {
         let trace = self
             .trace
             .unwrap_or_else(|| TraceParent::start(message.trace()));
@@ -72,7 +76,8 @@ impl Delivery {
         if let Some(id) = message.command() {
             span.record("command.id", tracing::field::display(id));
         }
-        trace.follow(work.instrument(span)).await
+        // All that a worker does is one large value, which would be moved from the stack to the stack for each layer.
+        trace.follow(Box::pin(work).instrument(span))
     }
 }
 

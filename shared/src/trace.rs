@@ -114,8 +114,8 @@ impl TraceParent {
     }
 
     /// Does work that is part of the trace.
-    pub async fn follow<T>(self, work: impl Future<Output = T>) -> T {
-        CURRENT.scope(self, work).await
+    pub fn follow<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
+        CURRENT.scope(self, work)
     }
 
     /// The next step of the trace that the work under way is part of, if it is of any.

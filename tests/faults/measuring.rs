@@ -101,7 +101,8 @@ async fn a_takeover_and_the_worker_it_fences_are_measured() {
         scene.stack.invoke("sync", &delivery).await
     };
     let (zombie, successor) = join(zombie, successor).await;
-    (zombie.expect("it notices"), successor.expect("it settles"));
+    zombie.expect("it notices");
+    successor.expect("it settles");
     assert_eq!(scene.stack.counted("Takeovers", &[]), 1);
     assert_eq!(scene.stack.counted("WorkersFenced", &[]), 1);
     assert_eq!(
