@@ -51,9 +51,9 @@ fn now() -> Timestamp {
 #[tokio::test]
 async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
-    let slow = json!({"repository": "*", "operation": "*", "delayMs": 3_000});
+    let slow = json!({"repository": "*", "operation": "*", "delayMs": 6_000});
     scene.stack.github_fault(&slow).await;
-    let slow = json!({"operation": "create_session", "delayMs": 3_000});
+    let slow = json!({"operation": "create_session", "delayMs": 6_000});
     scene.stack.agent_fault(&slow).await;
     let findings = scene.open_findings().await;
     let commands = [
