@@ -37,12 +37,16 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(profile: str) -> Path:
-    """Builds the functions and the local stack, and tells where they are."""
-    command = ["cargo", "build", "--quiet", "--workspace", "--bins", "--profile", profile]
-    subprocess.run(command, cwd=WORKSPACE, check=True)
+def build(profile: str) -> tuple[Path, Path]:
+    """Builds the functions, and whatever `cargo local` is itself, and tells where they are."""
+    cargo = ["cargo", "build", "--quiet", "--bins"]
+    subprocess.run([*cargo, "--workspace"], cwd=WORKSPACE, check=True)
+    if profile != "dev":
+        packages = [argument for name in FUNCTIONS for argument in ("--package", name)]
+        subprocess.run([*cargo, "--profile", profile, *packages], cwd=WORKSPACE, check=True)
     target = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target"))
-    return target / {"dev": "debug", "bench": "release"}.get(profile, profile)
+    folder = {"dev": "debug", "bench": "release"}.get(profile, profile)
+    return target / folder, target / "debug" / "local"
 
 
 def package(binaries: Path, zips: Path) -> None:
@@ -118,16 +122,16 @@ def starts(url: str, name: str, count: int) -> list[float]:
 
 def main() -> int:
     chosen = arguments()
-    binaries = build(chosen.profile)
+    binaries, local = build(chosen.profile)
     zips = WORKSPACE / "target" / "package"
     folder = zips / "unpacked"
     package(binaries, zips)
     folder.mkdir()
     unpack(zips, folder)
-    demo(binaries / "local", folder)
+    demo(local, folder)
     print(f"\n| function | zip, MB | unpacked, MB | start, ms: median of {chosen.starts} | slowest |")
     print("| --- | --- | --- | --- | --- |")
-    with stack(binaries / "local", folder) as url:
+    with stack(local, folder) as url:
         for name in FUNCTIONS:
             size = (folder / name).stat().st_size
             if size > LARGEST:
