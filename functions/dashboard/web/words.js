@@ -48,7 +48,9 @@ export function sentence(command) {
     case "accepted":
       return command.attempts ? "It is waiting to go on." : "It is waiting for a worker.";
     case "running":
-      return command.waitingUntil ? "It waits for GitHub's rate limit and goes on by itself." : (DOING[command.type] ?? "");
+      return command.waitingUntil
+        ? "It waits for GitHub's rate limit and goes on by itself."
+        : (DOING[command.type] ?? "");
     default:
       return DONE[command.resultCode] ?? "";
   }
