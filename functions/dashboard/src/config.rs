@@ -86,7 +86,8 @@ pub struct InvalidOrigin;
 impl FromStr for Origin {
     type Err = InvalidOrigin;
 
-    /// Takes the origin of any URL. Whoever can read a token on its way has it, so only a loopback address may be plain.
+    /// Takes the origin of any URL. Whoever can read a token on its way has it, so only a loopback address may be
+    /// plain.
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         let url: Uri = text.parse().map_err(|_| InvalidOrigin)?;
         let authority = url.authority().ok_or(InvalidOrigin)?;

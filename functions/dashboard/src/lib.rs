@@ -1,5 +1,5 @@
-//! The dashboard: a page and its files, and what the page needs to know to have people sign in. Knows no owner, no command
-//! and no secret: the page asks the API for everything, with the token of whoever looks at it.
+//! The dashboard: a page and its files, and what the page needs to know to have people sign in. Knows no owner, no
+//! command and no secret: the page asks the API for everything, with the token of whoever looks at it.
 
 pub mod config;
 mod files;

@@ -42,13 +42,15 @@ export class Activity extends View {
 function Sending({ admission }) {
   return html`<li class="card sending" data-kind="sending">
     <p class="what"><strong>${title({ origin: "", ...admission.request })}</strong> <span class="status">Sending</span></p>
-    ${admission.trouble
-      ? html`<p>
+    ${
+      admission.trouble
+        ? html`<p>
             It is not known whether the request arrived: ${admission.trouble} It is sent again by itself, and whether once or
             twice, it is one command.
           </p>
           <button type="button" class="small" onClick=${() => giveUp(admission.key)}>Stop asking</button>`
-      : html`<p class="quiet">The server has not answered yet.</p>`}
+        : html`<p class="quiet">The server has not answered yet.</p>`
+    }
   </li>`;
 }
 
@@ -74,19 +76,23 @@ function Item({ one: { command, at, pause, admission } }) {
     ${command.lastError && html`<p class="quiet">${active ? "Last try: " : "Last error: "}${command.lastError}</p>`}
     ${command.waitingUntil && active && html`<p class="quiet">It goes on at ${clock(command.waitingUntil)}.</p>`}
     ${old && html`<p class="quiet">Said at ${clock(at)}.</p>`}
-    ${!active &&
-    html`<p class="quiet">
+    ${
+      !active &&
+      html`<p class="quiet">
         ${command.resultCode && html`<code>${command.resultCode}</code>, `}${clock(command.completedAt)}, took${" "}
         ${lasted(command.acceptedAt, command.completedAt)}
       </p>
       <p class="actions">
-        ${command.resultCode === "QUEUE_ADMISSION_FAILED" &&
-        admission &&
-        html`<button type="button" class="small" onClick=${() => readmit(command.id)}>Try again</button>`}
+        ${
+          command.resultCode === "QUEUE_ADMISSION_FAILED" &&
+          admission &&
+          html`<button type="button" class="small" onClick=${() => readmit(command.id)}>Try again</button>`
+        }
         <button type="button" class="small" onClick=${() => forget(command.id)}>
           Put away<span class="hidden">: ${title(command)}</span>
         </button>
-      </p>`}
+      </p>`
+    }
   </li>`;
 }
 
@@ -120,4 +126,3 @@ export function Progress({ command: { progress } }) {
     <span>${done} of ${total} repositories</span>
   </p>`;
 }
-

@@ -1,6 +1,6 @@
 // @ts-check
-// Calls of the API. Whatever becomes of a call, exactly one of these is known: the server's answer, its refusal, or that
-// nothing is known.
+// Calls of the API. Whatever becomes of a call, exactly one of these is known: the server's answer, its refusal, or
+// that nothing is known.
 import { Store } from "./store.js";
 import { expire, session } from "./session.js";
 

@@ -25,7 +25,11 @@ const PAGES = [
 function place() {
   const [path, parameters] = location.hash.replace(/^#\/?/, "").split("?");
   const [page, ...rest] = path.split("/");
-  return { page, id: rest.length ? decodeURIComponent(rest.join("/")) : null, parameters: new URLSearchParams(parameters) };
+  return {
+    page,
+    id: rest.length ? decodeURIComponent(rest.join("/")) : null,
+    parameters: new URLSearchParams(parameters),
+  };
 }
 
 class App extends View {
@@ -65,7 +69,8 @@ class App extends View {
       <footer class="frame quiet">
         Libraries:
         ${["preact", "htm", "markdown-it", "oauth4webapi"].map(
-          (name) => html` <a key=${name} href=${new URL(`vendor/${name}.LICENSE.txt`, import.meta.url).pathname}>${name}</a>`,
+          (name) =>
+            html` <a key=${name} href=${new URL(`vendor/${name}.LICENSE.txt`, import.meta.url).pathname}>${name}</a>`,
         )}
       </footer>
     `;
@@ -88,14 +93,16 @@ const Mark = () =>
 function Caller() {
   const { sub, name, orgs } = session.value.claims;
   return html`<div class="caller">
-    ${orgs.length > 0 &&
-    html`<label
+    ${
+      orgs.length > 0 &&
+      html`<label
       ><span class="hidden">Owner</span>
       <select id="owner" value=${owner.value} onChange=${(event) => choose(event.target.value)}>
         <option value=${`user:${sub}`}>My own (${name ?? sub})</option>
         ${orgs.map((org) => html`<option key=${org} value=${org}>Organisation ${org.slice(4)}</option>`)}
       </select></label
-    >`}
+    >`
+    }
     <span class="who">${name ?? sub}</span>
     <button type="button" class="plain" onClick=${signOut}>Sign out</button>
   </div>`;
@@ -148,10 +155,11 @@ class Ways extends View {
 
 /** The way to sign in that this server has. Loaded when somebody has to, and kept. */
 let known;
-const signing = () => (known ??= load().catch((error) => {
-  known = undefined;
-  throw error;
-}));
+const signing = () =>
+  (known ??= load().catch((error) => {
+    known = undefined;
+    throw error;
+  }));
 
 async function load() {
   const answer = await fetch("/dashboard.json").catch(() => null);

@@ -36,7 +36,8 @@ const names = { admissions: () => `admissions ${owner.value}`, followed: () => `
  * @property {number} [failures]
  */
 
-/** @typedef {{followed: Map<string, Followed>, admissions: Admission[], refusals: {request: any, error: Refused}[]}} State */
+/** @typedef {{request: any, error: Refused}} Refusal */
+/** @typedef {{followed: Map<string, Followed>, admissions: Admission[], refusals: Refusal[]}} State */
 
 /** @type {Store<State>} */
 export const commands = new Store({ followed: new Map(), admissions: [], refusals: [] });
@@ -98,7 +99,7 @@ export function follow(command, admission) {
   tabs.postMessage(null);
 }
 
-/** Starts anew for the owner: finds what is active, what this tab was waiting for, and what it had not been answered. */
+/** Starts anew for the owner: with what is active, what this tab was waiting for, and what was not answered. */
 export function resume() {
   if (!session.value) return;
   whose = owner.value;
@@ -113,7 +114,10 @@ export function resume() {
 function change(part) {
   commands.set({ ...commands.value, ...part });
   if (part.admissions) {
-    kept.write(names.admissions(), commands.value.admissions.map(({ sending, failures, ...admission }) => admission));
+    kept.write(
+      names.admissions(),
+      commands.value.admissions.map(({ sending, failures, ...admission }) => admission),
+    );
   }
   kept.write(names.followed(), [...noted]);
 }
@@ -249,7 +253,10 @@ async function pollTogether(due) {
   for (let start = 0; start < due.length; start += 100) {
     const these = due.slice(start, start + 100);
     try {
-      const { body } = await call("GET", path(owner.value, `commands?ids=${these.map(({ command }) => command.id).join()}`));
+      const { body } = await call(
+        "GET",
+        path(owner.value, `commands?ids=${these.map(({ command }) => command.id).join()}`),
+      );
       for (const one of these) {
         const found = body.commands.find((command) => command.id === one.command.id);
         if (!found) gone(one.command.id);

@@ -151,12 +151,14 @@ function Repositories({ repositories }) {
               </th>
               <td class="refreshed"><${When} at=${one.lastSucceededAt} /></td>
               <td class="reason">
-                ${one.lastFailureCode
-                  ? html`<strong>Failed</strong> <${When} at=${one.lastAttemptedAt} />.
+                ${
+                  one.lastFailureCode
+                    ? html`<strong>Failed</strong> <${When} at=${one.lastAttemptedAt} />.
                       ${REPOSITORY_FAILURE[one.lastFailureCode]}${" "}<code>${one.lastFailureCode}</code>`
-                  : one.lastAttemptedAt
-                    ? "Succeeded"
-                    : "Not tried yet"}
+                    : one.lastAttemptedAt
+                      ? "Succeeded"
+                      : "Not tried yet"
+                }
               </td>
               <td>
                 <button type="button" class="small" onClick=${() => admit({ type: "sync", repository: one.fullName })}>

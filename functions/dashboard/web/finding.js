@@ -89,9 +89,11 @@ function Facts({ finding }) {
       <dd><${When} at=${finding.firstDetectedAt} /></dd>
       ${finding.status === "open" && html`<dt>Due</dt><dd><${Due} at=${finding.slaDueAt} /></dd>`}
       ${finding.status === "fixed" && html`<dt>Fixed</dt><dd><${When} at=${finding.fixedAt} /></dd>`}
-      ${finding.status === "ignored" &&
-      html`<dt>Ignored</dt>
-        <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "no reason given"}${finding.ignoredBy && `, by ${finding.ignoredBy}`}</dd>`}
+      ${
+        finding.status === "ignored" &&
+        html`<dt>Ignored</dt>
+        <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "no reason given"}${finding.ignoredBy && `, by ${finding.ignoredBy}`}</dd>`
+      }
       <dt>Last checked</dt>
       <dd><${When} at=${finding.lastSyncedAt} /></dd>
       <dt>At GitHub</dt>
@@ -129,8 +131,9 @@ class Actions extends View {
           ${dismissing ? "Dismissing …" : "Dismiss"}
         </button>
       </p>
-      ${asking &&
-      html`<form class="card dismissal" aria-label="Dismissal" onSubmit=${dismiss}>
+      ${
+        asking &&
+        html`<form class="card dismissal" aria-label="Dismissal" onSubmit=${dismiss}>
         <label>
           Reason
           <select name="reason" required>
@@ -147,7 +150,8 @@ class Actions extends View {
           <button type="submit" class="primary">Dismiss at GitHub</button>
           <button type="button" onClick=${() => this.setState({ asking: false })}>Cancel</button>
         </p>
-      </form>`}
+      </form>`
+      }
     `;
   }
 }
@@ -179,9 +183,11 @@ function Result({ result }) {
     <details>
       <summary>Reasoning</summary>
       <p class="prose">${result.reasoning}</p>
-      ${result.usageLocations.length > 0 &&
-      html`<h3>Where it is used</h3>
-        <ul>${result.usageLocations.map((place) => html`<li><code>${typeof place === "string" ? place : JSON.stringify(place)}</code></li>`)}</ul>`}
+      ${
+        result.usageLocations.length > 0 &&
+        html`<h3>Where it is used</h3>
+        <ul>${result.usageLocations.map((place) => html`<li><code>${typeof place === "string" ? place : JSON.stringify(place)}</code></li>`)}</ul>`
+      }
     </details>
   `;
 }

@@ -1,6 +1,6 @@
 // @ts-check
-// Advisory text. It is parsed and drawn as elements of a few kinds: there is no HTML text at any time, so what an advisory
-// holds can only ever be shown.
+// Advisory text. It is parsed and drawn as elements of a few kinds: there is no HTML text at any time, so what an
+// advisory holds can only ever be shown.
 import { h } from "./vendor/preact.mjs";
 import MarkdownIt from "./vendor/markdown-it.esm.min.mjs";
 
@@ -8,9 +8,26 @@ const parser = MarkdownIt({ html: false, linkify: false });
 
 /** Elements that Markdown may become. Headings are below the page's own. */
 const ELEMENTS = {
-  p: "p", em: "em", strong: "strong", s: "s", ul: "ul", ol: "ol", li: "li", blockquote: "blockquote",
-  table: "table", thead: "thead", tbody: "tbody", tr: "tr", th: "th", td: "td",
-  h1: "h3", h2: "h3", h3: "h4", h4: "h5", h5: "h6", h6: "h6",
+  p: "p",
+  em: "em",
+  strong: "strong",
+  s: "s",
+  ul: "ul",
+  ol: "ol",
+  li: "li",
+  blockquote: "blockquote",
+  table: "table",
+  thead: "thead",
+  tbody: "tbody",
+  tr: "tr",
+  th: "th",
+  td: "td",
+  h1: "h3",
+  h2: "h3",
+  h3: "h4",
+  h4: "h5",
+  h5: "h6",
+  h6: "h6",
 };
 
 /** @param {{text: string}} props */

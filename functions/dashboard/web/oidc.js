@@ -1,6 +1,6 @@
 // @ts-check
-// Signing in with an OpenID issuer: the authorization code flow with PKCE, as a public client. The library validates; this
-// says in which order.
+// Signing in with an OpenID issuer: the authorization code flow with PKCE, as a public client. The library validates;
+// this says in which order.
 import * as oauth from "./vendor/oauth4webapi.js";
 import { kept } from "./store.js";
 
@@ -69,7 +69,12 @@ export function way({ html, settings, query }) {
       try {
         const validated = oauth.validateAuthResponse(authorizationServer, client, query, begun.state);
         const answer = await oauth.authorizationCodeGrantRequest(
-          authorizationServer, client, oauth.None(), validated, redirectUri, begun.verifier,
+          authorizationServer,
+          client,
+          oauth.None(),
+          validated,
+          redirectUri,
+          begun.verifier,
           { ...local(new URL(authorizationServer.token_endpoint ?? "")), ...resource(settings) },
         );
         const result = await oauth.processAuthorizationCodeResponse(authorizationServer, client, answer, {

@@ -1,5 +1,5 @@
 // @ts-check
-// Who is signed in, and for which owner this tab looks at findings. The token is kept for this tab only, and for no longer.
+// Who is signed in, and for which owner this tab looks at findings. The token is kept for this tab only.
 import { Store, kept } from "./store.js";
 
 const TOKEN = "token";
@@ -8,7 +8,7 @@ const OWNER = "owner";
 /**
  * @typedef {object} Session
  * @property {string} token
- * @property {{sub: string, name?: string, email?: string, orgs: string[]}} claims as the token says; the server checks them
+ * @property {{sub: string, name?: string, email?: string, orgs: string[]}} claims as the token has them
  * @property {boolean} expired whether the server has refused the token since
  */
 

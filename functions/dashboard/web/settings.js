@@ -89,7 +89,10 @@ class Form extends View {
   async conflict() {
     try {
       const { body } = await call("GET", path(owner.value, "config"));
-      this.setState({ draft: { ...this.state.draft, version: body.version }, outcome: { kind: "conflict", theirs: body } });
+      this.setState({
+        draft: { ...this.state.draft, version: body.version },
+        outcome: { kind: "conflict", theirs: body },
+      });
     } catch (error) {
       this.setState({ outcome: { kind: "unread", error } });
     }
@@ -129,9 +132,11 @@ class Form extends View {
             onChange=${() => this.set({ repositorySelection: "selected" })} />
           Only those chosen here
         </label>
-        ${draft.repositorySelection === "selected" &&
-        html`<${Selection} repositories=${repositories} ids=${draft.selectedRepositoryIds}
-          set=${(selectedRepositoryIds) => this.set({ selectedRepositoryIds })} />`}
+        ${
+          draft.repositorySelection === "selected" &&
+          html`<${Selection} repositories=${repositories} ids=${draft.selectedRepositoryIds}
+          set=${(selectedRepositoryIds) => this.set({ selectedRepositoryIds })} />`
+        }
       </fieldset>
 
       <fieldset>
@@ -183,9 +188,10 @@ const put = (draft) =>
 /** Whether two configurations say the same, whatever their versions. */
 function same(a, b) {
   const content = ({ version, ...settings }) =>
-    JSON.stringify({ ...settings, selectedRepositoryIds: [...settings.selectedRepositoryIds].sort() }, [
-      ...Object.keys(settings), "enabled", "minSeverity", "includeExisting", "minConfidence", ...SEVERITIES,
-    ].sort());
+    JSON.stringify(
+      { ...settings, selectedRepositoryIds: [...settings.selectedRepositoryIds].sort() },
+      [...Object.keys(settings), "enabled", "minSeverity", "includeExisting", "minConfidence", ...SEVERITIES].sort(),
+    );
   return content(a) === content(b);
 }
 
@@ -246,7 +252,9 @@ function Integration({ integration }) {
   if (!integration.connected) {
     return html`<p class="quiet">GitHub: not connected. Install the GitHub App, or Security Agent cannot be enabled.</p>`;
   }
-  const rights = integration.canReadAlerts ? "may read alerts" : "may not read alerts: grant it that, or nothing can be enabled";
+  const rights = integration.canReadAlerts
+    ? "may read alerts"
+    : "may not read alerts: grant it that, or nothing can be enabled";
   const refused = integration.authInvalidAt ? " GitHub refuses its credentials: reinstall or reconnect it." : "";
   return html`<p class="quiet">GitHub: connected to installation ${integration.installationId}, which ${rights}.${refused}</p>`;
 }

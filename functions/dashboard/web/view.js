@@ -62,9 +62,11 @@ export function Read({ of: reading, what, children }) {
   if (data === undefined) {
     if (!trouble || trouble instanceof SignedOut) return html`<p class="quiet" role="status">Reading ${what} …</p>`;
     return html`<p class="notice failed" role="alert">
-      ${trouble instanceof Refused && trouble.status === 404
-        ? `There is nothing here: ${what} cannot be found.`
-        : `${trouble.message} It is tried again by itself.`}
+      ${
+        trouble instanceof Refused && trouble.status === 404
+          ? `There is nothing here: ${what} cannot be found.`
+          : `${trouble.message} It is tried again by itself.`
+      }
     </p>`;
   }
   const stale =

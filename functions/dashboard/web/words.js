@@ -35,6 +35,12 @@ const DONE = {
   ANALYSIS_RESTART_STARTED: "The agent has begun anew. The finding shows the result when there is one.",
 };
 
+const DOING = {
+  sync: "The alerts of each repository are being read from GitHub.",
+  dismiss_finding: "GitHub is being asked to dismiss the alert.",
+  start_analysis: "The agent is being asked to begin.",
+};
+
 /** How a command stands, in a sentence. @param {any} command */
 export function sentence(command) {
   if (command.message) return command.message;
@@ -42,7 +48,9 @@ export function sentence(command) {
     case "accepted":
       return command.attempts ? "It is waiting to go on." : "It is waiting for a worker.";
     case "running":
-      return command.waitingUntil ? "It waits for GitHub's rate limit and goes on by itself." : "A worker is at it.";
+      return command.waitingUntil
+        ? "It waits for GitHub's rate limit and goes on by itself."
+        : (DOING[command.type] ?? "");
     default:
       return DONE[command.resultCode] ?? "";
   }

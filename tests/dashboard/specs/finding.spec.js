@@ -63,12 +63,18 @@ test("a dismissal that GitHub refuses leaves the finding open, and says so", asy
   await dashboard.getByRole("button", { name: "Dismiss", exact: true }).click();
   await dashboard.getByRole("button", { name: "Dismiss at GitHub" }).click();
   await expect(item(dashboard, "Dismissal")).toHaveAttribute("data-status", "failed");
-  await expect(item(dashboard, "Dismissal")).toContainText("GitHub did not accept the dismissal, and the alert is unchanged.");
+  await expect(item(dashboard, "Dismissal")).toContainText(
+    "GitHub did not accept the dismissal, and the alert is unchanged.",
+  );
   await expect(item(dashboard, "Dismissal")).toContainText("DISMISSAL_REJECTED");
   await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeEnabled();
 });
 
-test("an analysis is followed over its launch to its result, also after a reload", async ({ dashboard, caller, stack }) => {
+test("an analysis is followed over its launch to its result, also after a reload", async ({
+  dashboard,
+  caller,
+  stack,
+}) => {
   await caller.enable();
   await stack.agent({ operation: "callback", effect: "hold" });
   const finding = await caller.finding("status=open&severity=critical");
@@ -99,7 +105,14 @@ test("the history tells of each command its outcome, code, timing and attempts",
   await dashboard.getByRole("link", { name: "Commands" }).click();
   const entry = dashboard.getByRole("main").locator(`[data-command="${initial.id}"]`);
   await expect(entry).toContainText("Initial refresh");
-  for (const fact of ["Succeeded", "SYNC_COMPLETED", "Attempts1", "Repositories5 of 5", initial.id, "by saving the settings"]) {
+  for (const fact of [
+    "Succeeded",
+    "SYNC_COMPLETED",
+    "Attempts1",
+    "Repositories5 of 5",
+    initial.id,
+    "by saving the settings",
+  ]) {
     await expect(entry).toContainText(fact);
   }
 });

@@ -18,7 +18,9 @@ const test = base.extend({
       DashboardScope: `openid ${issuers.SCOPE}`,
       DashboardAudienceParameter: "resource",
     };
-    const stack = await start(Object.entries(parameters).flatMap(([name, value]) => ["--parameter", `${name}=${value}`]));
+    const stack = await start(
+      Object.entries(parameters).flatMap(([name, value]) => ["--parameter", `${name}=${value}`]),
+    );
     await use(stack);
     await stack.stop();
   },
@@ -33,7 +35,11 @@ async function signIn(page, sub) {
   await page.getByRole("button", { name: "Continue" }).click();
 }
 
-test("people sign in with the code flow, and nothing of it stays in the address or in storage", async ({ page, stack, issuer }) => {
+test("people sign in with the code flow, and nothing of it stays in the address or in storage", async ({
+  page,
+  stack,
+  issuer,
+}) => {
   issuer.open(stack.url, ["6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10"]);
   await stack.caller("somebody");
   const errors = watch(page);
@@ -46,10 +52,18 @@ test("people sign in with the code flow, and nothing of it stays in the address 
   expect(page.url()).toBe(`${stack.url}/#/settings`);
   const [asked] = addresses.filter((address) => new URL(address).pathname === "/auth");
   const parameters = Object.fromEntries(new URL(asked).searchParams);
-  expect(parameters).toMatchObject({ response_type: "code", code_challenge_method: "S256", resource: issuers.AUDIENCE });
+  expect(parameters).toMatchObject({
+    response_type: "code",
+    code_challenge_method: "S256",
+    resource: issuers.AUDIENCE,
+  });
   const token = await page.evaluate(() => JSON.parse(sessionStorage.getItem("token")));
   expect(addresses.filter((address) => address.includes(token))).toEqual([]);
-  expect(await page.evaluate(() => [localStorage.length, document.cookie, sessionStorage.getItem("sign-in")])).toEqual([0, "", null]);
+  expect(await page.evaluate(() => [localStorage.length, document.cookie, sessionStorage.getItem("sign-in")])).toEqual([
+    0,
+    "",
+    null,
+  ]);
   expect(errors).toEqual([]);
 });
 
@@ -59,7 +73,13 @@ test("an expired token asks to sign in again, and the page goes on where it was"
   const caller = await stack.caller("somebody");
   await caller.enable();
   // The command outlives the token, and says what it waits for.
-  await stack.github({ repository: "*", operation: "list_alerts", status: 429, headers: { "retry-after": "12" }, times: 5 });
+  await stack.github({
+    repository: "*",
+    operation: "list_alerts",
+    status: 429,
+    headers: { "retry-after": "12" },
+    times: 5,
+  });
   await page.goto(`${stack.url}/#/`);
   await signIn(page, "somebody");
   await page.getByRole("button", { name: "Refresh", exact: true }).first().click();
@@ -90,8 +110,15 @@ test("a code that this tab did not ask for is not redeemed", async ({ page, stac
 test("what the issuer refuses is said", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   await page.goto(stack.url);
-  await page.evaluate(() => sessionStorage.setItem("sign-in", JSON.stringify({ verifier: "v".repeat(43), state: "s", nonce: "n", place: "#/" })));
-  await page.goto(`${stack.url}/?error=access_denied&error_description=Not%20you.&state=s&iss=${encodeURIComponent(issuer.url)}`);
+  await page.evaluate(() =>
+    sessionStorage.setItem(
+      "sign-in",
+      JSON.stringify({ verifier: "v".repeat(43), state: "s", nonce: "n", place: "#/" }),
+    ),
+  );
+  await page.goto(
+    `${stack.url}/?error=access_denied&error_description=Not%20you.&state=s&iss=${encodeURIComponent(issuer.url)}`,
+  );
   await expect(page.getByRole("alert")).toContainText("Not you.");
   await expect(page.getByRole("button", { name: "Sign in" })).toBeVisible();
 });

@@ -43,7 +43,11 @@ test("a reload in mid-command finds it again, and its end", async ({ dashboard, 
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
 });
 
-test("what ended while nobody looked is told after a reload, until it is put away", async ({ dashboard, caller, stack }) => {
+test("what ended while nobody looked is told after a reload, until it is put away", async ({
+  dashboard,
+  caller,
+  stack,
+}) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 2000 });
   await refresh(dashboard).click();
@@ -58,7 +62,11 @@ test("what ended while nobody looked is told after a reload, until it is put awa
   await expect(activity(dashboard)).toContainText("Nothing is under way.");
 });
 
-test("a command that could not be queued says so, and is the same command when tried again", async ({ dashboard, caller, stack }) => {
+test("a command that could not be queued says so, and is the same command when tried again", async ({
+  dashboard,
+  caller,
+  stack,
+}) => {
   await caller.enable();
   await stack.aws({ service: "sqs", operation: "SendMessage", function: "api", effect: "error", status: 500 });
   await refresh(dashboard).click();
@@ -73,7 +81,10 @@ test("a command that could not be queued says so, and is the same command when t
   await expect(all(dashboard)).toHaveAttribute("data-command", id);
 });
 
-test("a request whose answer is lost is asked again, over a reload, and is one command", async ({ dashboard, caller }) => {
+test("a request whose answer is lost is asked again, over a reload, and is one command", async ({
+  dashboard,
+  caller,
+}) => {
   await caller.enable();
   const before = (await caller.commands()).length;
   let lost = 0;
@@ -97,7 +108,11 @@ test("what the server refuses is shown as refused, and nothing hangs", async ({ 
       ? route.fulfill({
           status: 422,
           contentType: "application/problem+json",
-          body: JSON.stringify({ code: "IDEMPOTENCY_KEY_REUSED", detail: "The key was used for another request.", status: 422 }),
+          body: JSON.stringify({
+            code: "IDEMPOTENCY_KEY_REUSED",
+            detail: "The key was used for another request.",
+            status: 422,
+          }),
         })
       : route.fallback(),
   );

@@ -13,7 +13,9 @@ test("what an advisory holds is shown and never done", async ({ dashboard, calle
     "| a | b |\n| - | - |\n| 1 | 2 |",
     "```\n<b>fenced</b>\n```",
   ].join("\n\n");
-  await dashboard.route(`**/findings/${finding.id}`, (route) => route.fulfill({ json: { ...finding, description, url: "javascript:1" } }));
+  await dashboard.route(`**/findings/${finding.id}`, (route) =>
+    route.fulfill({ json: { ...finding, description, url: "javascript:1" } }),
+  );
   const outside = [];
   dashboard.on("request", (request) => request.url().includes(".example") && outside.push(request.url()));
   await dashboard.evaluate((id) => (location.hash = `#/findings/${id}`), finding.id);
@@ -24,7 +26,9 @@ test("what an advisory holds is shown and never done", async ({ dashboard, calle
   await expect(advisory.locator("pre")).toContainText("<b>fenced</b>");
   await expect(advisory.getByRole("listitem")).toHaveText(["one", "two"]);
   await expect(advisory.getByRole("cell")).toHaveText(["1", "2"]);
-  const links = await advisory.locator("a[href]").evaluateAll((found) => found.map((link) => link.getAttribute("href")));
+  const links = await advisory
+    .locator("a[href]")
+    .evaluateAll((found) => found.map((link) => link.getAttribute("href")));
   expect(links).toEqual(["https://web.example/a", "https://tracker.example/pixel.png", "https://auto.example/"]);
   expect(await dashboard.locator("img, script:not([type=module])").count()).toBe(0);
   expect(await dashboard.evaluate(() => window.done)).toBeUndefined();
@@ -34,21 +38,26 @@ test("what an advisory holds is shown and never done", async ({ dashboard, calle
 
 test("no text can become markup, and no foreign script is run", async ({ page, stack }) => {
   const answer = await page.goto(stack.url);
-  expect(answer.headers()["content-security-policy"]).toContain("require-trusted-types-for 'script'; trusted-types 'none'");
+  expect(answer.headers()["content-security-policy"]).toContain(
+    "require-trusted-types-for 'script'; trusted-types 'none'",
+  );
   const refused = await page.evaluate(async () => {
     const attempts = {
       markup: () => (document.body.innerHTML = "<b>x</b>"),
       policy: () => trustedTypes.createPolicy("any", { createHTML: (text) => text }),
-      script: () => document.body.append(Object.assign(document.createElement("script"), { textContent: "window.done = 1" })),
+      script: () =>
+        document.body.append(Object.assign(document.createElement("script"), { textContent: "window.done = 1" })),
     };
-    return Object.entries(attempts).filter(([, attempt]) => {
-      try {
-        attempt();
-        return false;
-      } catch {
-        return true;
-      }
-    }).map(([name]) => name);
+    return Object.entries(attempts)
+      .filter(([, attempt]) => {
+        try {
+          attempt();
+          return false;
+        } catch {
+          return true;
+        }
+      })
+      .map(([name]) => name);
   });
   expect(refused).toEqual(["markup", "policy", "script"]);
 });

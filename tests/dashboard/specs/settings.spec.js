@@ -17,14 +17,20 @@ test("enabling is one outcome, the refresh it starts another", async ({ dashboar
   expect([config.enabled, config.selectedRepositoryIds.length]).toEqual([true, 1]);
 });
 
-test("settings stay saved when the initial refresh cannot be queued, and both are said", async ({ dashboard, caller, stack }) => {
+test("settings stay saved when the initial refresh cannot be queued, and both are said", async ({
+  dashboard,
+  caller,
+  stack,
+}) => {
   await stack.aws({ service: "sqs", operation: "SendMessage", function: "api", effect: "error", status: 500 });
   await settings(dashboard);
   await dashboard.getByLabel("Only those chosen here").check();
   await dashboard.getByLabel("acme-appsec/nodegoat").check();
   await dashboard.getByLabel("Enabled").check();
   await save(dashboard);
-  await expect(outcome(dashboard)).toContainText("The settings are saved. The refresh that they call for could not be queued");
+  await expect(outcome(dashboard)).toContainText(
+    "The settings are saved. The refresh that they call for could not be queued",
+  );
   expect((await caller.ask("GET", "config")).enabled).toBe(true);
   await stack.heal();
   await dashboard.getByRole("button", { name: "Start the refresh" }).click();
@@ -88,11 +94,15 @@ test("when the answer to a save is lost, the server is asked what it has", async
     await route.abort();
   });
   await save(dashboard);
-  await expect(outcome(dashboard)).toContainText("The answer was lost, but the server has the settings as they are here");
+  await expect(outcome(dashboard)).toContainText(
+    "The answer was lost, but the server has the settings as they are here",
+  );
   expect((await caller.ask("GET", "config")).triageModel).toBe("kept");
   await dashboard.unroute("**/config");
   await dashboard.getByLabel("Model for triage").fill("never sent");
-  await dashboard.route("**/config", (route) => (route.request().method() === "PUT" ? route.abort() : route.fallback()));
+  await dashboard.route("**/config", (route) =>
+    route.request().method() === "PUT" ? route.abort() : route.fallback(),
+  );
   await save(dashboard);
   await expect(outcome(dashboard)).toContainText("Nothing was saved.");
   await expect(dashboard.getByLabel("Model for triage")).toHaveValue("never sent");
@@ -106,5 +116,7 @@ test("an owner without a connection is told what enabling needs", async ({ page,
   await page.reload();
   await page.getByLabel("Enabled").check();
   await save(page);
-  await expect(outcome(page)).toContainText("Nothing was saved. Connect the owner to an installation of the GitHub App first.");
+  await expect(outcome(page)).toContainText(
+    "Nothing was saved. Connect the owner to an installation of the GitHub App first.",
+  );
 });

@@ -1,5 +1,5 @@
-// Every page, as it is seen: in light, dark and on a phone. Each is checked with axe, and its picture is taken, into docs if
-// PICTURES names the folder.
+// Every page, as it is seen: in light, dark and on a phone. Each is checked with axe, and its picture is taken, into
+// the folder that PICTURES names.
 import AxeBuilder from "@axe-core/playwright";
 import { activity, expect, signIn, test } from "../support/test.js";
 
@@ -11,8 +11,9 @@ const LOOKS = {
 };
 const PAGES = ["sign-in", "dashboard", "findings", "finding", "commands", "settings"];
 
-test("every page is accessible and fits, in light, dark and on a phone", async ({ browser, stack, caller }) => {
+test("every page is accessible and fits, in light, dark and on a phone", async ({ browser, stack }) => {
   test.slow();
+  const caller = await stack.caller("jo");
   await caller.enable();
   const worst = await caller.finding("status=open&severity=critical");
   const lesser = await caller.finding("status=open&severity=low");
@@ -21,20 +22,27 @@ test("every page is accessible and fits, in light, dark and on a phone", async (
   await expect.poll(async () => (await caller.ask("GET", `findings/${worst.id}`)).analysis.status).toBe("completed");
   await stack.github({ repository: "*", operation: "update_alert", status: 422 });
   for (const [look, options] of Object.entries(LOOKS)) {
-    const context = await browser.newContext({ ...options, locale: "en-GB", timezoneId: "UTC", reducedMotion: "reduce" });
+    const context = await browser.newContext({
+      ...options,
+      locale: "en-GB",
+      timezoneId: "UTC",
+      reducedMotion: "reduce",
+    });
     const page = await context.newPage();
     const seen = async (name) => {
       expect(PAGES).toContain(name);
       await page.screenshot({ path: `${FOLDER}/${name}-${look}.png` });
       const { violations } = await new AxeBuilder({ page }).analyze();
-      expect(violations.map(({ id, impact, nodes }) => [name, look, id, impact, nodes.map((node) => node.html)])).toEqual([]);
+      expect(
+        violations.map(({ id, impact, nodes }) => [name, look, id, impact, nodes.map((node) => node.html)]),
+      ).toEqual([]);
       const [wide, seen] = await page.evaluate(() => [document.documentElement.scrollWidth, innerWidth]);
       expect(wide, `${name} is not wider than the window`).toBeLessThanOrEqual(seen);
     };
     await page.goto(stack.url);
     await expect(page.getByLabel("User")).toBeVisible();
     await seen("sign-in");
-    await signIn(page, stack, caller.sub);
+    await signIn(page, stack, "jo");
     if (look === "light") {
       await page.goto(`${stack.url}/#/findings/${lesser.id}`);
       await page.getByRole("button", { name: "Dismiss", exact: true }).click();
@@ -66,4 +74,5 @@ test("every page is accessible and fits, in light, dark and on a phone", async (
     await seen("settings");
     await context.close();
   }
+  await stack.heal();
 });

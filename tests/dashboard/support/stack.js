@@ -14,11 +14,9 @@ const TROUBLED = JSON.parse(readFileSync(`${DATASET}/special-repositories.json`,
 
 /** Starts `cargo local`, and gives it when it serves requests. @param {string[]} [options] */
 export async function start(options = []) {
-  const child = spawn(
-    `${BINARIES}/local`,
-    ["--ephemeral", "--no-build", "--listen", "127.0.0.1:0", ...options],
-    { stdio: ["ignore", "pipe", "pipe"] },
-  );
+  const child = spawn(`${BINARIES}/local`, ["--ephemeral", "--no-build", "--listen", "127.0.0.1:0", ...options], {
+    stdio: ["ignore", "pipe", "pipe"],
+  });
   let said = "";
   child.stderr.on("data", (text) => (said += text));
   const ended = new Promise((resolve) => child.on("exit", resolve));
@@ -83,9 +81,17 @@ export class Caller {
     this.token = token;
   }
 
-  /** @param {string} method @param {string} path below the owner @param {any} [body] @param {Record<string, string>} [headers] */
+  /**
+   * @param {string} method
+   * @param {string} path below the owner
+   * @param {any} [body]
+   * @param {Record<string, string>} [headers]
+   */
   ask(method, path, body, headers = {}) {
-    return this.stack.call(method, `/v1/owners/me/${path}`, body, { authorization: `Bearer ${this.token}`, ...headers });
+    return this.stack.call(method, `/v1/owners/me/${path}`, body, {
+      authorization: `Bearer ${this.token}`,
+      ...headers,
+    });
   }
 
   /** Enables Security Agent for the repositories that answer, and waits for the refresh. */

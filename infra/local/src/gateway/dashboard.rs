@@ -1,5 +1,5 @@
-//! What the dashboard is told while no issuer is configured: that people choose on this machine who they are. The module
-//! it loads for that is served here, so that the deployed page holds nothing of it.
+//! What the dashboard is told while no issuer is configured: that people choose on this machine who they are. The
+//! module it loads for that is served here, so that the deployed page holds nothing of it.
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;

@@ -1,5 +1,5 @@
-//! Tokens of an issuer elsewhere, checked as API Gateway does: its documents are found by its name, its keys are kept for
-//! a while, and only RSA signatures count.
+//! Tokens of an issuer elsewhere, checked as API Gateway does: its documents are found by its name, its keys are kept
+//! for a while, and only RSA signatures count.
 
 use std::time::Duration;
 

@@ -24,7 +24,13 @@ export function way({ html }) {
       const answer = await fetch("/local/tokens", {
         method: "POST",
         headers: { "content-type": "application/json" },
-        body: JSON.stringify({ sub, orgs: orgs.split(",").map((org) => org.trim()).filter(Boolean) }),
+        body: JSON.stringify({
+          sub,
+          orgs: orgs
+            .split(",")
+            .map((org) => org.trim())
+            .filter(Boolean),
+        }),
       }).catch(() => {
         throw new Error("The local stack does not answer. Is it still running?");
       });
