@@ -15,7 +15,7 @@ const OPEN: [(&str, &str); 3] = [
     ("POST", "/v1/callbacks/analysis"),
 ];
 /// A page that may be served beside the API; what it shows it asks the API for, with a token.
-const DASHBOARD: [&str; 3] = ["/", "/assets/{file}", "/dashboard.json"];
+const DASHBOARD: [&str; 3] = ["/", "/assets/{version}/{file+}", "/dashboard.json"];
 
 fn key(route: &Route) -> (String, String) {
     let method = route.method.as_ref().map_or("ANY", Method::as_str);
