@@ -1,9 +1,14 @@
 //! Prints the API's description, as docs/openapi.json keeps it.
 
+use std::{
+    error::Error,
+    io::{self, Write},
+};
+
 use api::openapi::Document;
 use utoipa::OpenApi as _;
 
-fn main() -> serde_json::Result<()> {
-    println!("{}", Document::openapi().to_pretty_json()?);
+fn main() -> Result<(), Box<dyn Error>> {
+    writeln!(io::stdout(), "{}", Document::openapi().to_pretty_json()?)?;
     Ok(())
 }
