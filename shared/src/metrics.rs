@@ -2,8 +2,8 @@
 //! standard output as documents of CloudWatch's embedded metric format when it ends.
 //!
 //! A piece of work is a request, a delivery, a run of the reconciler. What it recorded is written before its function
-//! answers, since a function is frozen after that, and also if the work panics or is given up. A function that dies loses
-//! what it recorded since the last writing, a delivery's at most. No metric names an owner.
+//! answers, since a function is frozen after that, and also if the work panics or is given up. A function that dies
+//! loses what it recorded since the last writing, a delivery's at most. No metric names an owner.
 //!
 //! Each value of a dimension makes a metric of its own, which costs: there are few.
 
@@ -32,8 +32,8 @@ pub enum Metric {
     CommandStalled,
     /// `CommandsResent`: messages that the reconciler sent again because nobody had claimed them.
     CommandResent,
-    /// `Takeovers`: claims of commands whose earlier claim had lapsed without being given back: that worker had died, or
-    /// was too slow.
+    /// `Takeovers`: claims of commands whose earlier claim had lapsed without being given back: that worker had died,
+    /// or was too slow.
     Takeover,
     /// `WorkersFenced`: deliveries that came to nothing because the worker's claim was lost: its writes were refused.
     WorkerFenced,
@@ -43,15 +43,17 @@ pub enum Metric {
     MalformedMessageKept,
     /// `AnalysesLost`: analyses that failed because nothing was heard of them.
     AnalysisLost,
-    /// `OldestAcceptedAge`, seconds, the maximum of a run of the reconciler: how long ago the oldest command was admitted
-    /// that was due for a look and still accepted; 0 if there was none. A command is looked at when its message has waited
-    /// 75 s and 180 s, and at its deadline: one that waits for less is not seen, and none between those looks.
+    /// `OldestAcceptedAge`, seconds, the maximum of a run of the reconciler: how long ago the oldest command was
+    /// admitted that was due for a look and still accepted; 0 if there was none. A command is looked at when its
+    /// message has waited 75 s and 180 s, and at its deadline: one that waits for less is not seen, and none between
+    /// those looks.
     OldestAcceptedAge(Duration),
     /// `OldestRunningAge`, seconds, likewise: the oldest command that was due for a look and running. A running command
     /// is looked at when the message of a continuation has waited so long, and when it has made no progress until its
     /// deadline: what runs well is not seen.
     OldestRunningAge(Duration),
-    /// `ReconcilerCompleted`: runs of the reconciler that came to their end. None for minutes means that nobody reconciles.
+    /// `ReconcilerCompleted`: runs of the reconciler that came to their end. None for minutes means that nobody
+    /// reconciles.
     ReconcilerCompleted,
     /// `ReconcilerErrors`: rows and shards that a run could not read or write. The next run tries again.
     ReconcilerError,

@@ -62,8 +62,8 @@ impl Delivery {
 }
 
 impl Delivery {
-    /// Does the work for the message that this delivery brought: what is logged meanwhile says what it is about, and what is
-    /// sent or asked goes on in its trace.
+    /// Does the work for the message that this delivery brought: what is logged meanwhile says what it is about, and
+    /// what is sent or asked goes on in its trace.
     pub fn follow<T>(
         &self,
         message: &Message,

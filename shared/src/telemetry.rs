@@ -41,8 +41,8 @@ pub fn init() {
         .init();
 }
 
-/// The work for something of an owner's: what is logged in it says so. Of level ERROR, or lines of that level would lack
-/// what it says wherever less is not logged.
+/// The work for something of an owner's: what is logged in it says so. Of level ERROR, or lines of that level would
+/// lack what it says wherever less is not logged.
 pub fn work(owner: &Owner, trace: TraceId) -> Span {
     tracing::error_span!(
         "work",
@@ -83,8 +83,8 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// One object without objects in it. The subscriber's own JSON keeps the fields of spans apart, and other layers write a
-/// name twice that a span and an event share.
+/// One object without objects in it. The subscriber's own JSON keeps the fields of spans apart, and other layers write
+/// a name twice that a span and an event share.
 struct FlatLine;
 
 impl<S, N> FormatEvent<S, N> for FlatLine

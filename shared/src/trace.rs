@@ -2,8 +2,8 @@
 //! <https://www.w3.org/TR/trace-context/>: spans are not recorded anywhere, log lines carry the trace's id.
 //!
 //! Work about a message goes on in the trace that its sender was in. Where that is not known, what the message is about
-//! names the trace: a command's id, so that a message that is sent again stays in a trace that can be found. X-Ray, where
-//! it is switched on, needs nothing of this: the AWS client hands its header from the runtime to SQS by itself.
+//! names the trace: a command's id, so that a message that is sent again stays in a trace that can be found. X-Ray,
+//! where it is switched on, needs nothing of this: the AWS client hands its header from the runtime to SQS by itself.
 
 use std::{
     fmt,

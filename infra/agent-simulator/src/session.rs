@@ -177,7 +177,7 @@ impl Session {
 
     /// The session as the local endpoints list it.
     pub(crate) fn shown(&self) -> Value {
-        json!({
+        let mut shown = json!({
             "cloudAgentSessionId": self.cloud_agent_session_id,
             "cliSessionId": self.cli_session_id,
             "idempotencyKey": self.idempotency_key,
@@ -192,8 +192,11 @@ impl Session {
             "requests": self.requests,
             "callbacks": self.callbacks,
             "githubTokenGiven": self.github_token_given,
-            "traceparent": self.callback.traceparent,
-        })
+        });
+        if let Some(trace) = &self.callback.traceparent {
+            shown["traceparent"] = json!(trace);
+        }
+        shown
     }
 
     /// The callback that this session still owes.

@@ -42,8 +42,8 @@ struct Due {
 }
 
 /// The next message is always one of the group that has the fewest in flight, counting those that were just taken; of
-/// these the oldest. A message without a group is a group of its own. The groups are found by leaps through an index, so
-/// that a backlog costs no more than its groups.
+/// these the oldest. A message without a group is a group of its own. The groups are found by leaps through an index,
+/// so that a backlog costs no more than its groups.
 const DUE: &str = "
 WITH RECURSIVE groups(name) AS (
   SELECT min(group_id) FROM message WHERE queue = ?1 AND group_id IS NOT NULL
