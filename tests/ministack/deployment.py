@@ -32,6 +32,10 @@ CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
 # The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
 CALLBACK = "${HttpApi.ApiEndpoint}/v1/callbacks"
 CALLBACK_BY_PATH = "{url}/_aws/execute-api/${{HttpApi}}/$default/v1/callbacks"
+# ministack speaks no TLS, and so a queue that demands it would refuse everybody. It refuses those with TLS instead.
+TLS_ONLY, NO_TLS = '"aws:SecureTransport": false', '"aws:SecureTransport": true'
+# ministack hands a parameter of the type Number on as text, with which its pollers then cannot count.
+CONCURRENCY = re.compile(r"MaximumConcurrency: !Ref \w+")
 
 
 @dataclass(frozen=True)
@@ -112,11 +116,13 @@ def adapted(template: str, emulator: Emulator) -> str:
     changes = {
         CERTIFICATES: str(certificates),
         CALLBACK: CALLBACK_BY_PATH.format(url=emulator.url),
+        TLS_ONLY: NO_TLS,
     }
     for old, new in changes.items():
         if template.count(old) != 1:
             raise Broken(f"template.yaml has {old} {template.count(old)} times and not once")
         template = template.replace(old, new)
+    template = CONCURRENCY.sub("MaximumConcurrency: 5", template)
     return CODE.sub(rf"CodeUri: s3://{BUCKET}/\1.zip", template)
 
 
