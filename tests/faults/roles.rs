@@ -1,5 +1,5 @@
-//! What functions do so rarely that no other test has them do it: each of these needs a permission of its own, which the
-//! local stack refuses unless the function's role in template.yaml grants it.
+//! What functions do so rarely that no other test has them do it: each of these needs a permission of its own, which
+//! the local stack refuses unless the function's role in template.yaml grants it.
 
 use reqwest::Method;
 use security_agent::{

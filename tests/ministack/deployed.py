@@ -160,14 +160,18 @@ def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
 def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) -> None:
     """No role lacks a permission, and no log holds a secret."""
     logs = emulator.client("logs")
-    groups = [group["logGroupName"] for group in logs.describe_log_groups()["logGroups"]]
-    lines = [event["message"] for group in groups
-             for page in logs.get_paginator("filter_log_events").paginate(logGroupName=group)
-             for event in page["events"]]
-    refused = [line for line in lines if "AccessDenied" in line]
-    named = [group for group in groups if not group.startswith("/aws/lambda/")]
-    report.promise(f"{len(named)} log groups of the template hold {len(lines)} lines, and none that a call was refused",
-                   len(named) >= 9 and named == groups and not refused, (groups, refused[:3]))
+    groups = {group["logGroupName"]: [event["message"]
+                                      for page in logs.get_paginator("filter_log_events").paginate(
+                                          logGroupName=group["logGroupName"])
+                                      for event in page["events"]]
+              for group in logs.describe_log_groups()["logGroups"]}
+    lines = [line for group in groups.values() for line in group]
+    # All but `connect`, which an operator invokes. The API's own log stays empty, too.
+    talkative = sorted(name for name, group in groups.items() if group)
+    # On AWS a batch of messages needs `sqs:SendMessage`: there is no such action as ministack asks for.
+    refused = [line for line in lines if "AccessDenied" in line and "sqs:SendMessageBatch" not in line]
+    report.promise(f"{len(talkative)} functions have logged {len(lines)} lines, and none that a call was refused",
+                   len(talkative) == 9 and not refused, (talkative, refused[:3]))
     key = simulators["githubPrivateKey"].splitlines()[1]
     leaked = [line for line in lines for secret in (key, simulators["agentToken"]) if secret in line]
     report.equal("no log holds a secret", leaked, [])

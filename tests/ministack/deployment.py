@@ -32,12 +32,12 @@ CODE = re.compile(r"CodeUri: functions/(\S+)")
 CONCURRENCY = re.compile(r"MaximumConcurrency: !Ref (\w+)")
 # ministack has no certificates where Amazon Linux has them, and the functions end if there are none.
 CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
-# The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
 # ministack has no TLS, so that the policy that demands it would let nobody through. Here it is for one user.
 TLS_ONLY = 'Condition: { Bool: { "aws:SecureTransport": false } }'
 WITHOUT_TLS = "without-tls"
 TLS_ONLY_FOR_ONE = ('Condition: { Bool: { "aws:SecureTransport": false }, '
                     f'ArnLike: {{ "aws:PrincipalArn": "arn:aws:iam::*:user/{WITHOUT_TLS}" }} }}')
+# The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
 CALLBACK = "${HttpApi.ApiEndpoint}/v1/callbacks"
 CALLBACK_BY_PATH = "{url}/_aws/execute-api/${{HttpApi}}/$default/v1/callbacks"
 

@@ -1,5 +1,5 @@
-//! What the template grants and no run used: reads a file that `LOCAL_PERMISSIONS_FILE` had stacks write, and prints each
-//! grant of a function that nothing in it needs.
+//! What the template grants and no run used: reads a file that `LOCAL_PERMISSIONS_FILE` had stacks write, and prints
+//! each grant of a function that nothing in it needs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
