@@ -51,7 +51,6 @@ async fn a_launch_is_answered_with_two_ids_and_is_listed() {
             "triageModel": "small",
             "mode": "auto",
             "status": "running",
-            "traceparent": null,
             "settled": false,
             "createdAt": null,
             "requests": 1,
