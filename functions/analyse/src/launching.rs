@@ -3,9 +3,9 @@
 use security_agent::{
     Timestamp,
     analyses::{Beginning, Begun},
-    analysis::{Analysis, AnalysisOutcome, BegunBy, FailureCode, SessionId},
+    analysis::{Analysis, AnalysisOutcome, FailureCode, SessionId},
     audit::{AuditAction, AuditEvent, ResourceType},
-    command::{AnalysisOptions, Command, CommandId, LastError, Origin},
+    command::{AnalysisOptions, Command, CommandId, LastError},
     finding::FindingId,
     findings::{FindingRecord, FindingsError},
     giving_up,
@@ -23,7 +23,7 @@ use tracing::{info, warn};
 use crate::{
     Analyse,
     asking::Trouble,
-    wanted::{Next, Refusal, may_begin, may_go_on, next},
+    wanted::{Next, Refusal, begun_by, may_begin, may_go_on, next},
 };
 
 /// How often the finding may change between our read and our write.
@@ -138,10 +138,7 @@ impl Launching<'_> {
                 .map_err(|Refusal { code, error }| ended(code, so_far, error))?;
             let beginning = Beginning {
                 attempt: self.id(),
-                begun_by: match origin {
-                    Origin::AutoAnalysis => BegunBy::Automation,
-                    _ => BegunBy::Request,
-                },
+                begun_by: begun_by(origin),
             };
             let begun =
                 self.analyse

@@ -2,7 +2,7 @@
 
 use security_agent::{
     Timestamp,
-    analysis::{Analysis, AnalysisStatus, SessionId},
+    analysis::{Analysis, AnalysisStatus, BegunBy, SessionId},
     command::{LastError, Origin},
     finding::FindingStatus,
     owners::OwnerRecord,
@@ -81,6 +81,15 @@ fn allowed(owner: &OwnerRecord, origin: Origin, now: Timestamp) -> Result<(), Re
         });
     }
     Ok(())
+}
+
+/// Who begins an analysis by a command of this origin.
+pub(crate) fn begun_by(origin: Origin) -> BegunBy {
+    if origin == Origin::AutoAnalysis {
+        BegunBy::Automation
+    } else {
+        BegunBy::Request
+    }
 }
 
 /// What follows when the end of a launch that failed could not be written because the finding had changed.

@@ -2,7 +2,7 @@
 
 use super::*;
 use security_agent::{
-    analysis::{AnalysisOutcome, BegunBy, CallBack, FailureCode},
+    analysis::{AnalysisOutcome, CallBack, FailureCode},
     command::CommandId,
     github::InstallationId,
     owners::Integration,
@@ -174,6 +174,15 @@ fn what_the_agent_has_begun_goes_on_whatever_the_owner_wants_by_now() {
     }
     let pending = analysis(AnalysisStatus::Pending);
     assert!(goes_on(&pending).is_err());
+}
+
+#[test]
+fn only_a_command_that_automation_admitted_takes_a_slot_of_automations_share() {
+    let begun = [Origin::AutoAnalysis, Origin::Manual, Origin::AutoDismiss].map(begun_by);
+    assert_eq!(
+        begun,
+        [BegunBy::Automation, BegunBy::Request, BegunBy::Request]
+    );
 }
 
 #[test]
