@@ -1,21 +1,22 @@
 //! What every worker does around its effect: when a message comes again, what becomes of the command, and what is
 //! acknowledged.
 
-use std::{cell::RefCell, ops::RangeInclusive};
+mod lost;
+
+use std::{cell::RefCell, ops::RangeInclusive, time::Duration};
 
 use security_agent::{
     Timestamp,
     clock::Clock,
     command::{Command, LastError},
     ledger::{Claim, Ending},
-    lifecycle::{Hold, Stage, Standing, Status, Token, Waits},
+    lifecycle::{Stage, Standing, Status, Waits},
     queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
     sqs::{Delivery, Verdict},
     table::Writes,
     worker::{Effected, Invocation, Work, Worker},
 };
-use std::time::Duration;
 use tests::{Fault, Holder, NOON, Proxy, TestQueues, TestTable, noon, standings, worker};
 
 use crate::{audit::refused_writes, ledger::ending};
@@ -74,9 +75,7 @@ impl Scene {
     }
 
     async fn seed(&self, name: &str) -> Command {
-        let mut all = standings(Holder::Another).into_iter();
-        let (_, standing) = all.find(|(known, _)| *known == name).expect("a standing");
-        self.table.seed(standing).await
+        self.table.seed(standing(name)).await
     }
 
     /// Delivers the message of this stage of a command for the n-th time, to an invocation of half a minute.
@@ -131,31 +130,11 @@ impl Scene {
             self.proxy.plan_about("UpdateItem", text, Fault::Fail);
         }
     }
+}
 
-    /// Somebody takes the command over.
-    async fn take_over(&self, row: &Command) -> Command {
-        let hold = Hold {
-            token: Token(0xa07e4),
-            until: noon(60),
-        };
-        let standing = Standing {
-            attempt: row.standing.attempt + 1,
-            hold: Some(hold),
-            ..row.standing.clone()
-        };
-        self.put(row, standing).await
-    }
-
-    async fn put(&self, row: &Command, standing: Standing) -> Command {
-        let key = row.key.clone();
-        let owner = key.owner.clone();
-        let row = Command {
-            key,
-            ..tests::command(owner, standing)
-        };
-        self.table.put_command(&row).await;
-        row
-    }
+fn standing(name: &str) -> Standing {
+    let mut all = standings(Holder::Another).into_iter();
+    all.find(|(known, _)| *known == name).expect("a standing").1
 }
 
 /// How long a message stays away after its first delivery has failed.
@@ -278,66 +257,6 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
     let said = LastError::GithubUnreachable.to_string();
     assert_eq!(stored.last_error.as_ref(), Some(&said));
     assert_eq!(*work.exhausted.borrow(), [stored]);
-}
-
-/// Whatever a worker says that has lost its claim.
-#[tokio::test]
-async fn a_worker_whose_command_was_taken_over_changes_nothing_and_leaves_the_message() {
-    let scene = Scene::set().await;
-    type Say = fn() -> Effected;
-    let says: [(u32, Say); 5] = [
-        (1, done),
-        (1, || transient(None)),
-        (RECEIVES, || transient(None)),
-        (1, || continues(noon(90))),
-        (1, || Effected::Fenced),
-    ];
-    for (place, (receives, say)) in says.into_iter().enumerate() {
-        let row = scene.seed("accepted").await;
-        let theirs = RefCell::new(None);
-        let work = doing(async |_: &Claim, claimed: &Command| {
-            theirs.replace(Some(scene.take_over(claimed).await));
-            say()
-        });
-        let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
-        assert_eq!(verdict, Verdict::Again, "{place}");
-        assert_eq!(Some(scene.stored(&row).await), theirs.take(), "{place}");
-        assert_eq!(*work.exhausted.borrow(), [], "{place}");
-    }
-    assert_eq!(scene.queues.bodies(&scene.queue).await, [""; 0]);
-}
-
-#[tokio::test]
-async fn a_worker_whose_command_has_ended_or_is_gone_acknowledges_and_changes_nothing() {
-    let scene = Scene::set().await;
-    let (_, stalled) = standings(Holder::Another).remove(10);
-    for receives in [1, RECEIVES] {
-        for gone in [true, false] {
-            let row = scene.seed("accepted").await;
-            let rows = RefCell::new(Vec::new());
-            let work = doing(async |_: &Claim, claimed: &Command| {
-                if gone {
-                    let pk = format!("command#{}", claimed.key.owner);
-                    scene
-                        .table
-                        .take_away(&pk, &claimed.key.id.to_string())
-                        .await;
-                } else {
-                    scene.put(claimed, stalled.clone()).await;
-                }
-                rows.replace(scene.table.items().await);
-                if receives == RECEIVES {
-                    transient(None)
-                } else {
-                    done()
-                }
-            });
-            let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
-            assert_eq!(verdict, Verdict::Done, "{receives} {gone}");
-            assert_eq!(scene.table.items().await, rows.take(), "{receives} {gone}");
-            assert_eq!(*work.exhausted.borrow(), [], "{receives} {gone}");
-        }
-    }
 }
 
 #[tokio::test]

@@ -1,0 +1,91 @@
+//! A worker whose command is no longer its own: taken over, ended, or gone.
+
+use security_agent::lifecycle::{Hold, Token};
+
+use super::*;
+
+impl Scene {
+    /// Somebody takes the command over.
+    async fn take_over(&self, row: &Command) -> Command {
+        let hold = Hold {
+            token: Token(0xa07e4),
+            until: noon(60),
+        };
+        let standing = Standing {
+            attempt: row.standing.attempt + 1,
+            hold: Some(hold),
+            ..row.standing.clone()
+        };
+        self.put(row, standing).await
+    }
+
+    async fn put(&self, row: &Command, standing: Standing) -> Command {
+        let key = row.key.clone();
+        let owner = key.owner.clone();
+        let row = Command {
+            key,
+            ..tests::command(owner, standing)
+        };
+        self.table.put_command(&row).await;
+        row
+    }
+}
+
+/// Whatever a worker says that has lost its claim.
+#[tokio::test]
+async fn a_worker_whose_command_was_taken_over_changes_nothing_and_leaves_the_message() {
+    let scene = Scene::set().await;
+    type Say = fn() -> Effected;
+    let says: [(u32, Say); 5] = [
+        (1, done),
+        (1, || transient(None)),
+        (RECEIVES, || transient(None)),
+        (1, || continues(noon(90))),
+        (1, || Effected::Fenced),
+    ];
+    for (place, (receives, say)) in says.into_iter().enumerate() {
+        let row = scene.seed("accepted").await;
+        let theirs = RefCell::new(None);
+        let work = doing(async |_: &Claim, claimed: &Command| {
+            theirs.replace(Some(scene.take_over(claimed).await));
+            say()
+        });
+        let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
+        assert_eq!(verdict, Verdict::Again, "{place}");
+        assert_eq!(Some(scene.stored(&row).await), theirs.take(), "{place}");
+        assert_eq!(*work.exhausted.borrow(), [], "{place}");
+    }
+    assert_eq!(scene.queues.bodies(&scene.queue).await, [""; 0]);
+}
+
+#[tokio::test]
+async fn a_worker_whose_command_has_ended_or_is_gone_acknowledges_and_changes_nothing() {
+    let scene = Scene::set().await;
+    for receives in [1, RECEIVES] {
+        for gone in [true, false] {
+            let row = scene.seed("accepted").await;
+            let rows = RefCell::new(Vec::new());
+            let work = doing(async |_: &Claim, claimed: &Command| {
+                if gone {
+                    let pk = format!("command#{}", claimed.key.owner);
+                    scene
+                        .table
+                        .take_away(&pk, &claimed.key.id.to_string())
+                        .await;
+                } else {
+                    scene.put(claimed, standing("failed")).await;
+                }
+                rows.replace(scene.table.items().await);
+                if receives == RECEIVES {
+                    transient(None)
+                } else {
+                    done()
+                }
+            });
+            let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
+            assert_eq!(verdict, Verdict::Done, "{receives} {gone}");
+            assert_eq!(scene.table.items().await, rows.take(), "{receives} {gone}");
+            assert_eq!(*work.exhausted.borrow(), [], "{receives} {gone}");
+        }
+    }
+}
