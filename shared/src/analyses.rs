@@ -17,7 +17,7 @@ use crate::{
     Timestamp,
     analysis::{
         AUTOMATIC_SLOTS, Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, CallBack,
-        Exploitability, PENDING_FOR, RUNNING_FOR, SLOTS, SessionId,
+        Exploitability, RUNNING_FOR, SLOTS, SessionId,
     },
     command::CommandId,
     finding::{Finding, FindingId, FindingStatus},
@@ -187,20 +187,9 @@ impl Analyses {
         let before = seen.analysis.as_ref();
         let replaced = before.filter(|before| before.status.in_flight());
         let begun = Analysis {
-            attempt: beginning.attempt,
-            status: AnalysisStatus::Pending,
-            begun_by: beginning.begun_by,
             restart: replaced.is_some(),
             replaces: replaced.and_then(|replaced| replaced.cloud_session.clone()),
-            begun_at: now,
-            started_at: None,
-            completed_at: None,
-            cloud_session: None,
-            cli_session: None,
-            failure: None,
-            result: None,
-            called_back: None,
-            due_at: Some(now + PENDING_FOR),
+            ..Analysis::begun(beginning.attempt, beginning.begun_by, now)
         };
 
         let mut e = Expression::default();

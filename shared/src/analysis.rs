@@ -256,6 +256,26 @@ pub struct Analysis {
 }
 
 impl Analysis {
+    /// One that takes its slot now, in place of none.
+    pub fn begun(attempt: CommandId, begun_by: BegunBy, now: Timestamp) -> Self {
+        Self {
+            attempt,
+            status: AnalysisStatus::Pending,
+            begun_by,
+            restart: false,
+            replaces: None,
+            begun_at: now,
+            started_at: None,
+            completed_at: None,
+            cloud_session: None,
+            cli_session: None,
+            failure: None,
+            result: None,
+            called_back: None,
+            due_at: Some(now + PENDING_FOR),
+        }
+    }
+
     /// Until when it may stay as it is.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.status {

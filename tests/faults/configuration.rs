@@ -8,6 +8,7 @@ async fn a_stack_with_an_impossible_parameter_does_not_start() {
         ("RetentionDays=0", "RetentionDays"),
         ("AcceptedTimeoutSeconds=abc", "AcceptedTimeoutSeconds"),
         ("RunningTimeoutSeconds=-1", "RunningTimeoutSeconds"),
+        ("PausedCommands=syncs", "PausedCommands"),
     ] {
         let said = Stack::refusal(&["--parameter", parameter]).await;
         assert!(said.contains(name), "{parameter}: {said}");

@@ -62,7 +62,7 @@ def play(report: Report, workspace: Path, binaries: Path) -> None:
     ):
         refuse_strangers(report, emulator)
         parameters = deployment.parameters(tokens, simulators) | deployment.secrets(emulator, simulators)
-        deployed = deployment.deploy(emulator, workspace, binaries, Path(folder), parameters)
+        deployed = deployment.deploy(emulator, workspace, binaries, parameters)
         report.promise(f"template.yaml is deployed, {len(deployed.resources)} resources", True)
         demand_tls(report, deployed)
         stack = DeployedStack(deployed, tokens, simulators["url"])

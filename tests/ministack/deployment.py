@@ -5,13 +5,10 @@ variables that hold for AWS only, whom the demand for TLS is for, and the routes
 reads no definition.
 """
 
-import io
 import json
 import platform
 import re
-import subprocess
 import time
-import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -19,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore
+from archive import archive
 from issuer import Issuer
 from processes import Emulator
 from report import Broken
@@ -73,11 +71,10 @@ class Deployment:
             functions.update_event_source_mapping(UUID=self.resources[mapping], Enabled=True)
 
 
-def deploy(emulator: Emulator, workspace: Path, binaries: Path, folder: Path,
-           parameters: dict[str, str]) -> Deployment:
+def deploy(emulator: Emulator, workspace: Path, binaries: Path, parameters: dict[str, str]) -> Deployment:
     """Packages the functions, creates the stack, and opens the API's routes."""
     template = (workspace / "template.yaml").read_text()
-    package(emulator, binaries, folder, CODE.findall(template))
+    package(emulator, binaries, CODE.findall(template))
     # As `sam deploy` does it: a template in the request itself may have 51,200 bytes.
     emulator.client("s3").put_object(Bucket=BUCKET, Key="template.yaml", Body=adapted(template, emulator).encode())
     cloudformation = emulator.client("cloudformation")
@@ -104,17 +101,12 @@ def deploy(emulator: Emulator, workspace: Path, binaries: Path, folder: Path,
     return deployment
 
 
-def package(emulator: Emulator, binaries: Path, folder: Path, names: list[str]) -> None:
-    """Puts each function's binary as `bootstrap` into a zip in S3, without debug symbols."""
+def package(emulator: Emulator, binaries: Path, names: list[str]) -> None:
+    """Puts each function into S3, as Lambda takes it."""
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for name in names:
-        stripped = folder / "bootstrap"
-        subprocess.run(["strip", "-o", stripped, binaries / name], check=True)
-        archive = io.BytesIO()
-        with zipfile.ZipFile(archive, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as code:
-            code.write(stripped, "bootstrap")
-        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive.getvalue())
+        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive(binaries / name, compresslevel=1))
 
 
 def adapted(template: str, emulator: Emulator) -> str:

@@ -16,6 +16,8 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 WORKSPACE = HERE.parent.parent
+# Functions are packaged as there.
+sys.path.append(str(HERE.parent / "package"))
 ENVIRONMENT = WORKSPACE / "target" / "ministack"
 
 

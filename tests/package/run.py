@@ -22,10 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from archive import archive
+
 WORKSPACE = Path(__file__).resolve().parent.parent.parent
 FUNCTIONS = sorted(path.parent.name for path in (WORKSPACE / "functions").glob("*/Cargo.toml"))
-# A zip holds a time for each file. This one makes equal binaries equal zips.
-EPOCH = (1980, 1, 1, 0, 0, 0)
 # Lambda's limit for a zip and its layers, unpacked.
 LARGEST = 250 * 1024 * 1024
 
@@ -50,27 +50,20 @@ def build(profile: str) -> tuple[Path, Path]:
 
 
 def package(binaries: Path, zips: Path) -> None:
-    """Writes the zips, without debug symbols."""
+    """Writes the zips."""
     shutil.rmtree(zips, ignore_errors=True)
     zips.mkdir(parents=True)
     for name in FUNCTIONS:
-        bootstrap = zips / "bootstrap"
-        subprocess.run(["strip", "-o", bootstrap, binaries / name], check=True)
-        entry = zipfile.ZipInfo("bootstrap", EPOCH)
-        entry.external_attr = 0o755 << 16
-        entry.compress_type = zipfile.ZIP_DEFLATED
-        with zipfile.ZipFile(zips / f"{name}.zip", "w") as archive:
-            archive.writestr(entry, bootstrap.read_bytes(), compresslevel=9)
-        bootstrap.unlink()
+        (zips / f"{name}.zip").write_bytes(archive(binaries / name, compresslevel=9))
 
 
 def unpack(zips: Path, folder: Path) -> None:
     """Puts what each zip holds where `cargo local` looks for a function of its name."""
     for name in FUNCTIONS:
-        with zipfile.ZipFile(zips / f"{name}.zip") as archive:
-            if archive.namelist() != ["bootstrap"]:
-                sys.exit(f"{name}.zip holds {archive.namelist()} and not bootstrap alone")
-            (folder / name).write_bytes(archive.read("bootstrap"))
+        with zipfile.ZipFile(zips / f"{name}.zip") as packed:
+            if packed.namelist() != ["bootstrap"]:
+                sys.exit(f"{name}.zip holds {packed.namelist()} and not bootstrap alone")
+            (folder / name).write_bytes(packed.read("bootstrap"))
         (folder / name).chmod(0o755)
 
 

@@ -1,6 +1,7 @@
 //! What `template.yaml` must say, whatever else it says: read from the file itself, so nothing needs to run but each
 //! function's start.
 
+mod alarms;
 mod environment;
 mod permissions;
 mod queues;

@@ -10,23 +10,12 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 
 fn analysis(status: AnalysisStatus) -> Analysis {
     Analysis {
-        attempt: CommandId::new(NOW),
         status,
-        begun_by: BegunBy::Request,
-        restart: false,
-        replaces: None,
-        begun_at: NOW,
-        started_at: None,
-        completed_at: None,
-        cloud_session: None,
-        cli_session: None,
-        failure: None,
-        result: None,
         called_back: Some(CallBack {
             session: "ses-1".parse().expect("a session"),
             outcome: AnalysisOutcome::Failed(FailureCode::unspecified()),
         }),
-        due_at: None,
+        ..Analysis::begun(CommandId::new(NOW), BegunBy::Request, NOW)
     }
 }
 

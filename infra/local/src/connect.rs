@@ -36,7 +36,6 @@ enum Source {
 #[derive(Clone, Debug)]
 struct Connection {
     installation: InstallationId,
-    can_read_alerts: bool,
     listings: Vec<Listing>,
 }
 
@@ -67,7 +66,6 @@ impl Connector {
             .collect::<Result<_, _>>()?;
         let connection = Connection {
             installation: InstallationId::new(simulator.installation_id()),
-            can_read_alerts: true,
             listings,
         };
         Ok(Self::new(Source::Simulator(connection), table))
@@ -87,7 +85,8 @@ impl Connector {
     }
 
     /// Connects the owner, to the simulator's installation unless another is named. One that is connected to it
-    /// already stays exactly as it is, and one that is being erased stays unconnected. With GitHub itself, an owner for whom none is named stays unconnected.
+    /// already stays exactly as it is, and one that is being erased stays unconnected. With GitHub itself, an owner for
+    /// whom none is named stays unconnected.
     pub async fn connect(
         &self,
         owner: &Owner,
@@ -120,9 +119,7 @@ impl Connector {
             }
         };
         // Repositories are recorded of a connected owner only.
-        let connected = self
-            .owners
-            .connect(owner, installation, connection.can_read_alerts, now);
+        let connected = self.owners.connect(owner, installation, true, now);
         match connected.await {
             // Whoever is being erased may still look at how far that is.
             Err(OwnersError::BeingErased) => return Ok(()),
@@ -136,20 +133,17 @@ impl Connector {
 }
 
 fn simulated(found: github_simulator::Repository) -> Result<Listing, InvalidIdentity> {
-    Ok(listing(InstallationRepository {
-        repository: Repository {
-            id: RepositoryId::new(found.id),
-            name: found.full_name.try_into()?,
-        },
-        private: found.private,
-        archived: found.archived,
-    }))
-}
-
-fn listing(found: InstallationRepository) -> Listing {
-    Listing {
-        id: found.repository.id,
-        listed: Some(found),
+    let repository = Repository {
+        id: RepositoryId::new(found.id),
+        name: found.full_name.try_into()?,
+    };
+    Ok(Listing {
+        id: repository.id,
+        listed: Some(InstallationRepository {
+            repository,
+            private: found.private,
+            archived: found.archived,
+        }),
         attempt: None,
-    }
+    })
 }

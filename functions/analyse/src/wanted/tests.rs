@@ -39,20 +39,8 @@ fn owner() -> OwnerRecord {
 
 fn analysis(status: AnalysisStatus) -> Analysis {
     Analysis {
-        attempt: CommandId::new(NOW),
         status,
-        begun_by: BegunBy::Request,
-        restart: false,
-        replaces: None,
-        begun_at: NOW,
-        started_at: None,
-        completed_at: None,
-        cloud_session: None,
-        cli_session: None,
-        failure: None,
-        result: None,
-        called_back: None,
-        due_at: None,
+        ..Analysis::begun(CommandId::new(NOW), BegunBy::Request, NOW)
     }
 }
 
