@@ -10,7 +10,10 @@ use security_agent::{
     queue::{Message, ScheduledSync},
 };
 use serde_json::{Value, json};
-use tests::{Answer, Caller, PATIENCE, Stack, batch, command_id, eventually, failures, message};
+use tests::{
+    Answer, Caller, Launch, PATIENCE, Stack, batch, binaries, command_id, eventually, failures,
+    message,
+};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -287,6 +290,49 @@ async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resum
         (&json!(0), &json!(0))
     );
     crate::oracle::check(&scene.stack, &[&bob]).await;
+}
+
+#[tokio::test]
+async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_asked() {
+    // Nobody listens there, and the key is none: whoever is to be connected fails.
+    let key = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned();
+    let launch = Launch {
+        binaries: binaries().await.to_owned(),
+        options: [
+            "--no-schedules",
+            "--ephemeral",
+            "--listen=127.0.0.1:0",
+            "--github=http://127.0.0.1:1",
+            "--parameter=GithubAppId=1",
+        ]
+        .map(str::to_owned)
+        .to_vec(),
+        environment: vec![("LOCAL_GITHUB_PRIVATE_KEY_FILE", key)],
+        github_desk: None,
+    };
+    let stack = launch.start().await.expect("the stack starts");
+    let leaving = stack.caller(&json!({"sub": "leaving"})).await;
+    let to_be_connected = async || {
+        let claims = json!({"sub": "leaving", "installation": 7});
+        let asked = reqwest::Client::new()
+            .post(format!("{}/local/tokens", stack.url()))
+            .json(&claims)
+            .send();
+        let answer = asked.await.expect("the stack answers");
+        let status = answer.status();
+        let body: Value = answer.json().await.expect("it is JSON");
+        (status.is_success(), body)
+    };
+    let (given, refused) = to_be_connected().await;
+    assert!(!given && refused["code"] == "CONNECT_FAILED", "{refused}");
+
+    assert_eq!(erase(&leaving).await.status, StatusCode::ACCEPTED);
+    let (given, answer) = to_be_connected().await;
+    assert!(given, "{answer}");
+    let token = answer["token"].as_str().expect("a token");
+    let leaving = Caller::new(stack.url(), token, "leaving");
+    assert_eq!(leaving.get("erasure").await.body["status"], "running");
+    assert_eq!(leaving.get("integration").await.body["connected"], false);
 }
 
 #[tokio::test]

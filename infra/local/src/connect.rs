@@ -5,6 +5,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 use github_simulator::Simulator;
 use security_agent::Timestamp;
+use security_agent::erasure::{ErasureError, Erasures};
 use security_agent::finding::{InvalidIdentity, Repository, RepositoryId};
 use security_agent::github::{InstallationId, InstallationRepository};
 use security_agent::owner::Owner;
@@ -19,6 +20,7 @@ use crate::functions::{Functions, InvokeError};
 #[derive(Debug)]
 pub struct Connector {
     owners: Owners,
+    erasures: Erasures,
     repositories: Repositories,
     source: Source,
 }
@@ -45,6 +47,9 @@ pub enum ConnectError {
     /// The integration could not be read or written.
     #[error(transparent)]
     Owner(#[from] OwnersError),
+    /// Whether the owner is being erased could not be read.
+    #[error(transparent)]
+    Erasure(#[from] ErasureError),
     /// The repositories could not be written.
     #[error(transparent)]
     Repositories(#[from] RepositoriesError),
@@ -79,6 +84,7 @@ impl Connector {
     fn new(source: Source, table: Table) -> Self {
         Self {
             owners: Owners::new(table.clone()),
+            erasures: Erasures::new(table.clone()),
             repositories: Repositories::new(table),
             source,
         }
@@ -106,6 +112,11 @@ impl Connector {
         if same && !self.repositories.read(owner).await?.is_empty() {
             return Ok(());
         }
+        // Whoever is being erased may still look at how far that is.
+        let erasure = self.erasures.read(owner, now).await?;
+        if erasure.is_some_and(|erasure| erasure.completed_at.is_none()) {
+            return Ok(());
+        }
         let connection = match &self.source {
             Source::Simulator(connection) if connection.installation == installation => {
                 connection.clone()
@@ -121,7 +132,7 @@ impl Connector {
         // Repositories are recorded of a connected owner only.
         let connected = self.owners.connect(owner, installation, true, now);
         match connected.await {
-            // Whoever is being erased may still look at how far that is.
+            // The erasure was asked for just now.
             Err(OwnersError::BeingErased) => return Ok(()),
             connected => connected?,
         }
