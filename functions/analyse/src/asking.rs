@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use security_agent::{
     Timestamp,
-    agent::{AgentError, Launch, Session},
+    agent::{AgentError, Launch, LaunchFailed, Session},
     analysis::PENDING_FOR,
     capability::Capability,
     command::{AnalysisOptions, LastError, ModelName},
@@ -20,6 +20,7 @@ use tracing::warn;
 use crate::launching::{Failure, Held, Launching};
 
 /// Why the agent has not begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
     /// It will not.
     Lasting(Failure),
@@ -62,7 +63,7 @@ impl Launching<'_> {
         held: &Held,
     ) -> Result<Session, Trouble> {
         let now = self.now();
-        if held.analysis.begun_at + PENDING_FOR <= now {
+        if too_late(held.analysis.begun_at, now) {
             return Err(self.failed(ResultCode::AnalysisLaunchFailed, LastError::LaunchTooLate));
         }
         let Some(integration) = &owner.integration else {
@@ -96,31 +97,7 @@ impl Launching<'_> {
         let launched = self.analyse.agent.launch(&launch, now, self.deadline());
         launched.await.map_err(|failed| {
             warn!(error = %chain(&failed.error), "the agent did not begin");
-            let effect = if failed.may_have_begun {
-                Effect::Unknown
-            } else {
-                self.so_far()
-            };
-            let lasting = |code, status| {
-                Trouble::Lasting(Failure {
-                    code,
-                    effect,
-                    error: Some(LastError::AgentStatus(status)),
-                })
-            };
-            match failed.error {
-                AgentError::NoCredits => lasting(ResultCode::InsufficientCredits, 402),
-                AgentError::Refused { status } => lasting(ResultCode::AnalysisLaunchFailed, status),
-                AgentError::Busy {
-                    status,
-                    retry_after,
-                } => Trouble::Passing(LastError::AgentStatus(status), retry_after),
-                AgentError::Malformed
-                | AgentError::Network { .. }
-                | AgentError::OutOfTime
-                | AgentError::Credentials(_)
-                | AgentError::Client { .. } => Trouble::Passing(LastError::AgentUnreachable, None),
-            }
+            not_begun(&failed, self.so_far())
         })
     }
 
@@ -144,50 +121,108 @@ impl Launching<'_> {
             Err(error) => error,
         };
         warn!(error = %chain(&error), "GitHub gave no token for the repository");
-        Err(match error {
-            GithubError::Refused { refusal, .. } => match refusal {
-                Refusal::AuthInvalid => {
-                    let now = self.now();
-                    let owner = &self.command.key.owner;
-                    if let Err(error) = self.analyse.owners.mark_auth_invalid(owner, now).await {
-                        warn!(error = %chain(&error), "the integration could not be marked");
-                    }
-                    self.failed(
-                        ResultCode::GithubAuthInvalid,
-                        LastError::CredentialsRefused(now),
-                    )
-                }
-                Refusal::RateLimited(limit) => {
-                    let began = held.analysis.begun_at;
-                    match self.analyse.worker.resumes_at(limit.until, began) {
-                        Some(at) if at < began + PENDING_FOR => {
-                            Trouble::Limited(at, LastError::RateLimited(limit.until))
-                        }
-                        Some(_) | None => self.failed(
-                            ResultCode::GithubRateLimited,
-                            LastError::RateLimited(limit.until),
-                        ),
-                    }
-                }
-                Refusal::ServerError { status, .. } => {
-                    Trouble::Passing(LastError::GithubStatus(status), None)
-                }
-                Refusal::Malformed => Trouble::Passing(LastError::GithubUnreachable, None),
-                Refusal::Unavailable
-                | Refusal::PermissionMissing
-                | Refusal::AlertsDisabled
-                | Refusal::Gone
-                | Refusal::Unexpected { .. } => self.failed(
-                    ResultCode::GithubTokenUnavailable,
-                    LastError::NoRepositoryToken,
-                ),
-            },
-            GithubError::Credentials { .. } | GithubError::Client { .. } => {
-                Trouble::Passing(LastError::NoCredentials, None)
+        let now = self.now();
+        if let GithubError::Refused {
+            refusal: Refusal::AuthInvalid,
+            ..
+        } = error
+        {
+            let owner = &self.command.key.owner;
+            if let Err(error) = self.analyse.owners.mark_auth_invalid(owner, now).await {
+                warn!(error = %chain(&error), "the integration could not be marked");
             }
-            GithubError::Network { .. } | GithubError::OutOfTime | GithubError::PageElsewhere => {
-                Trouble::Passing(LastError::GithubUnreachable, None)
-            }
-        })
+        }
+        let began = held.analysis.begun_at;
+        let resumes_at = |until| self.analyse.worker.resumes_at(until, began);
+        Err(withheld(&error, began, now, self.so_far(), resumes_at))
     }
 }
+
+/// What it means that the agent has not begun. `so_far` is what earlier deliveries may have done.
+fn not_begun(failed: &LaunchFailed, so_far: Effect) -> Trouble {
+    let effect = if failed.may_have_begun {
+        Effect::Unknown
+    } else {
+        so_far
+    };
+    let lasting = |code, status| {
+        Trouble::Lasting(Failure {
+            code,
+            effect,
+            error: Some(LastError::AgentStatus(status)),
+        })
+    };
+    match &failed.error {
+        AgentError::NoCredits => lasting(ResultCode::InsufficientCredits, 402),
+        AgentError::Refused { status } => lasting(ResultCode::AnalysisLaunchFailed, *status),
+        AgentError::Busy {
+            status,
+            retry_after,
+        } => Trouble::Passing(LastError::AgentStatus(*status), *retry_after),
+        AgentError::Malformed
+        | AgentError::Network { .. }
+        | AgentError::OutOfTime
+        | AgentError::Credentials(_)
+        | AgentError::Client { .. } => Trouble::Passing(LastError::AgentUnreachable, None),
+    }
+}
+
+/// What it means that GitHub gave no token, `now`, for an analysis that has its slot since `began`. `resumes_at` tells
+/// whether and when a command goes on after a rate limit.
+fn withheld(
+    error: &GithubError,
+    began: Timestamp,
+    now: Timestamp,
+    so_far: Effect,
+    resumes_at: impl FnOnce(Timestamp) -> Option<Timestamp>,
+) -> Trouble {
+    let lasting = |code, error| {
+        Trouble::Lasting(Failure {
+            code,
+            effect: so_far,
+            error: Some(error),
+        })
+    };
+    match error {
+        GithubError::Refused { refusal, .. } => match refusal {
+            Refusal::AuthInvalid => lasting(
+                ResultCode::GithubAuthInvalid,
+                LastError::CredentialsRefused(now),
+            ),
+            Refusal::RateLimited(limit) => {
+                let error = LastError::RateLimited(limit.until);
+                // By then the slot must still be this command's.
+                match resumes_at(limit.until).filter(|at| !too_late(began, *at)) {
+                    Some(at) => Trouble::Limited(at, error),
+                    None => lasting(ResultCode::GithubRateLimited, error),
+                }
+            }
+            Refusal::ServerError { status, .. } => {
+                Trouble::Passing(LastError::GithubStatus(*status), None)
+            }
+            Refusal::Malformed => Trouble::Passing(LastError::GithubUnreachable, None),
+            Refusal::Unavailable
+            | Refusal::PermissionMissing
+            | Refusal::AlertsDisabled
+            | Refusal::Gone
+            | Refusal::Unexpected { .. } => lasting(
+                ResultCode::GithubTokenUnavailable,
+                LastError::NoRepositoryToken,
+            ),
+        },
+        GithubError::Credentials { .. } | GithubError::Client { .. } => {
+            Trouble::Passing(LastError::NoCredentials, None)
+        }
+        GithubError::Network { .. } | GithubError::OutOfTime | GithubError::PageElsewhere => {
+            Trouble::Passing(LastError::GithubUnreachable, None)
+        }
+    }
+}
+
+/// Whether the slot that was taken at `began` is not this command's any more.
+fn too_late(began: Timestamp, now: Timestamp) -> bool {
+    began + PENDING_FOR <= now
+}
+
+#[cfg(test)]
+mod tests;

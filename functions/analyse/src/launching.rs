@@ -56,6 +56,7 @@ impl Held {
 }
 
 /// Why nothing is launched, now or ever.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: ResultCode,
     pub(crate) effect: Effect,
