@@ -330,8 +330,8 @@ impl Agent {
             };
             let again = error.is_worth_another_try() && tries < MOST_TRIES;
             let error = failed(error);
-            let wait = (FIRST_WAIT * 2u32.pow(tries - 1)).mul_f64(fastrand::f64());
-            if !again || timeout_at(deadline, sleep(wait)).await.is_err() {
+            let pause = outbound::pause(FIRST_WAIT, tries);
+            if !again || timeout_at(deadline, sleep(pause)).await.is_err() {
                 return Err(error);
             }
         }

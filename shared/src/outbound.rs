@@ -115,6 +115,12 @@ pub(crate) fn traced(request: RequestBuilder) -> RequestBuilder {
     }
 }
 
+/// How long to wait after the try of this number, counted from one. Full jitter: anything up to `first`, doubled with each
+/// try, so that callers who failed together do not come back together.
+pub(crate) fn pause(first: Duration, tries: u32) -> Duration {
+    (first * 2u32.pow(tries - 1)).mul_f64(fastrand::f64())
+}
+
 /// The body of an answer, or nothing if it is longer than `largest`: cut short, it could not be read as what it should be.
 pub(crate) async fn body(
     response: &mut Response,
@@ -133,6 +139,59 @@ pub(crate) async fn body(
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::github::testing::{Reply, Stub};
+
+    #[test]
+    fn callers_who_failed_together_do_not_come_back_together() {
+        const FIRST: Duration = Duration::from_millis(250);
+        for (tries, longest) in [(1, FIRST), (2, 2 * FIRST), (3, 4 * FIRST)] {
+            let pauses: Vec<_> = (0..1_000).map(|_| pause(FIRST, tries)).collect();
+            let (shortest, latest) = (pauses.iter().min(), pauses.iter().max());
+            assert!(latest.is_some_and(|pause| *pause <= longest), "{latest:?}");
+            // A thousand draws miss the first or the last tenth once in 10^45.
+            assert!(latest.is_some_and(|pause| *pause > longest.mul_f64(0.9)));
+            assert!(shortest.is_some_and(|pause| *pause < longest.mul_f64(0.1)));
+        }
+    }
+
+    #[tokio::test]
+    async fn a_body_that_is_too_long_is_none_and_never_part_of_one() {
+        const LARGEST: usize = 300_000;
+        for (length, expected) in [
+            (0, 0),
+            (1, 1),
+            (LARGEST, LARGEST),
+            (LARGEST + 1, 0),
+            (4 * LARGEST, 0),
+        ] {
+            let stub = Stub::with_tokens(move |_, _| Reply::text(200, "x".repeat(length))).await;
+            let asked = Client::new().get(&stub.url).send();
+            let mut response = asked.await.expect("an answer");
+            let read = body(&mut response, LARGEST).await.expect("a body");
+            assert_eq!(read, vec![b'x'; expected], "{length}");
+        }
+    }
+
+    #[test]
+    fn an_origin_is_scheme_host_and_port_without_anybodys_credentials() {
+        let base: BaseUrl = "https://ghe.example/api/v3".parse().expect("valid");
+        assert!(base.is_https());
+        let loopback = "http://127.0.0.1:8080".parse::<BaseUrl>();
+        assert!(!loopback.expect("valid").is_https());
+        assert_eq!(base.to_string(), "https://ghe.example/api/v3");
+        for (url, same) in [
+            ("https://ghe.example", true),
+            ("https://ghe.example:443/other?a=b", true),
+            ("http://ghe.example", false),
+            ("https://ghe.example:444", false),
+            ("https://gh.example", false),
+            ("https://user@ghe.example", false),
+            ("https://:password@ghe.example", false),
+        ] {
+            let url = Url::parse(url).expect("valid");
+            assert_eq!(base.is_origin_of(&url), same, "{url}");
+        }
+    }
 
     #[test]
     fn tokens_travel_in_the_open_only_on_the_loopback_interface() {

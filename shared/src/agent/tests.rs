@@ -136,6 +136,51 @@ async fn what_may_pass_is_tried_again_under_the_same_key() {
 }
 
 #[tokio::test]
+async fn what_does_not_pass_is_tried_three_times() {
+    for (trouble, understood) in [
+        (
+            Reply::text(503, ""),
+            AgentError::Busy {
+                status: 503,
+                retry_after: None,
+            },
+        ),
+        (
+            Reply::text(429, ""),
+            AgentError::Busy {
+                status: 429,
+                retry_after: None,
+            },
+        ),
+        (Reply::text(200, "not json"), AgentError::Malformed),
+        // A yes in another form than the contract's.
+        (Reply::text(202, ""), AgentError::Malformed),
+        (Reply::text(204, ""), AgentError::Malformed),
+    ] {
+        let stub = Stub::with_tokens(move |_, _| trouble.clone()).await;
+        let (agent, _secrets) = agent(&stub).await;
+        let failed = launch(&agent, soon()).await.expect_err("it is no success");
+        assert_eq!(failed.error.to_string(), understood.to_string());
+        assert!(failed.may_have_begun);
+        assert_eq!(stub.seen().len(), 3, "{understood}");
+    }
+}
+
+#[tokio::test]
+async fn an_answer_of_some_kilobytes_is_understood_and_an_endless_one_is_not_read() {
+    for (spaces, understood) in [(60_000, true), (70_000, false)] {
+        let answer = format!(
+            r#"{{"cloudAgentSessionId": "a",{}"cliSessionId": "b"}}"#,
+            " ".repeat(spaces)
+        );
+        let stub = Stub::with_tokens(move |_, _| Reply::text(201, answer.clone())).await;
+        let (agent, _secrets) = agent(&stub).await;
+        let launched = launch(&agent, soon()).await;
+        assert_eq!(launched.is_ok(), understood, "{spaces}: {launched:?}");
+    }
+}
+
+#[tokio::test]
 async fn every_answer_has_its_meaning_and_says_whether_it_may_have_begun() {
     for status in 300..600 {
         let stub =
@@ -198,6 +243,28 @@ async fn a_refusal_does_not_tell_what_became_of_an_earlier_try() {
     let (agent, _secrets) = agent(&stub).await;
     let failed = launch(&agent, soon()).await.expect_err("no credits");
     assert!(matches!(failed.error, AgentError::NoCredits) && failed.may_have_begun);
+}
+
+#[tokio::test]
+async fn an_interruption_that_is_refused_is_told() {
+    for (status, understood) in [
+        (400, AgentError::Refused { status: 400 }),
+        (302, AgentError::Refused { status: 302 }),
+        (
+            500,
+            AgentError::Busy {
+                status: 500,
+                retry_after: None,
+            },
+        ),
+    ] {
+        let stub = Stub::with_tokens(move |_, _| Reply::text(status, "")).await;
+        let (agent, _secrets) = agent(&stub).await;
+        let session = "cloud-1".parse().expect("visible");
+        let refused = agent.interrupt(&session, NOON, soon()).await;
+        let refused = refused.expect_err("it may go on");
+        assert_eq!(refused.to_string(), understood.to_string());
+    }
 }
 
 #[tokio::test]

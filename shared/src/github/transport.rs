@@ -145,16 +145,11 @@ impl Transport {
             if tries == MOST_TRIES || call.repeat == Repeat::Never || asked_wait > LONGEST_WAIT {
                 return result;
             }
-            let wait = asked_wait.max(self.jittered(tries));
+            let wait = asked_wait.max(outbound::pause(self.first_wait, tries));
             if timeout_at(deadline, sleep(wait)).await.is_err() {
                 return result;
             }
         }
-    }
-
-    /// Full jitter: anything up to the doubled wait, so that callers who failed together do not come back together.
-    fn jittered(&self, tries: u32) -> Duration {
-        (self.first_wait * 2u32.pow(tries - 1)).mul_f64(fastrand::f64())
     }
 
     async fn once(&self, call: &Call, bearer: &SecretText) -> Result<Answer, GithubError> {

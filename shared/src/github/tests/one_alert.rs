@@ -20,6 +20,58 @@ async fn an_alert_is_read_by_its_number() {
 }
 
 #[tokio::test]
+async fn an_alert_is_looked_for_elsewhere_only_if_it_is_certainly_the_same() {
+    for (location, expected) in [
+        ("/repositories/7/dependabot/alerts/42", Ok(number())),
+        (
+            "/repositories/8/dependabot/alerts/42",
+            Err(Refusal::Unavailable),
+        ),
+        // The name may have passed to another repository.
+        (
+            "/repos/octo/new/dependabot/alerts/42",
+            Err(Refusal::Unavailable),
+        ),
+        (
+            "/repositories/7/dependabot/alerts/43",
+            Err(Refusal::Unexpected { status: 301 }),
+        ),
+    ] {
+        let stub = Stub::start(move |seen, _| match seen.target.as_str() {
+            "/repos/octo/app/dependabot/alerts/42" => {
+                Reply::text(301, "").and("location", location)
+            }
+            _ => Reply::json(200, alert(42)),
+        })
+        .await;
+        let read = stub
+            .github
+            .alert(INSTALLATION, &repository(), number(), budget())
+            .await;
+        assert_eq!(
+            read.map(|alert| alert.number).map_err(refused),
+            expected,
+            "{location}"
+        );
+        let dismissed = stub
+            .github
+            .dismiss_alert(
+                INSTALLATION,
+                &repository(),
+                number(),
+                DismissReason::NotUsed,
+                None,
+                budget(),
+            )
+            .await;
+        let dismissed = dismissed.map(|alert| alert.number);
+        assert_eq!(dismissed.map_err(refused), expected, "{location}");
+        let followed = stub.calls().len() - 2;
+        assert_eq!(followed, if expected.is_ok() { 2 } else { 0 }, "{location}");
+    }
+}
+
+#[tokio::test]
 async fn a_dismissal_says_why_with_a_token_that_may() {
     let stub = Stub::start(|_, _| {
         let mut dismissed = alert(42);

@@ -207,7 +207,13 @@ async fn repositories_are_all_found_or_none() {
             .await
             .expect_err("no end");
         assert_eq!(refused(error), Refusal::Malformed);
-        assert!(stub.calls().len() <= 3);
+        let calls = stub.calls();
+        assert!(calls.len() <= 3, "{calls:?}");
+        let list = "/installation/repositories?";
+        assert!(
+            calls.iter().all(|call| call.target.starts_with(list)),
+            "{calls:?}"
+        );
     }
 }
 

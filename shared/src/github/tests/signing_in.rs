@@ -18,10 +18,11 @@ async fn the_app_signs_with_its_key_and_asks_for_no_more_than_it_needs() {
         claims["exp"].as_i64().expect("exp"),
     );
     assert_eq!(claims["iss"], APP);
-    assert!(
-        iat <= NOON.as_seconds() - 60 && exp > NOON.as_seconds() && exp - iat <= 600,
-        "{claims}"
-    );
+    // GitHub takes it although its clock is two minutes behind ours, or ahead.
+    for githubs in [NOON.as_seconds() - 120, NOON.as_seconds() + 120] {
+        let valid = iat <= githubs && githubs < exp && exp <= githubs + 600;
+        assert!(valid, "{claims} at {githubs}");
+    }
     assert_eq!(
         mint.body,
         json!({"permissions": {"metadata": "read", "vulnerability_alerts": "read"}})

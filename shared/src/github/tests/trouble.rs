@@ -135,11 +135,19 @@ async fn the_callers_time_ends_everything() {
 }
 
 #[tokio::test]
-async fn an_endless_body_is_not_read_to_its_end() {
-    let stub =
-        Stub::start(|_, _| Reply::text(200, format!("[{}]", " ".repeat(17 * 1024 * 1024)))).await;
+async fn a_page_of_megabytes_is_read_and_an_endless_one_is_not() {
+    let page_of = |megabytes: usize| {
+        Stub::start(move |_, _| {
+            Reply::text(200, format!("[{}]", " ".repeat(megabytes * 1024 * 1024)))
+        })
+    };
+    page(list(&page_of(15).await.github).await);
     assert_eq!(
-        refused(list(&stub.github).await.expect_err("too large")),
+        refused(
+            list(&page_of(17).await.github)
+                .await
+                .expect_err("too large")
+        ),
         Refusal::Malformed
     );
 }
