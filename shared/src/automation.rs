@@ -12,10 +12,12 @@ use crate::{
     Timestamp,
     analyses::{Analyses, AnalysesError, Beginning, Begun},
     analysis::BegunBy,
+    aws::Services,
     command::{Action, Actor, AnalysisOptions, Command, CommandType, Origin, PausedCommands},
     finding::{FindingId, FindingStatus, Severity},
     findings::{Findings, FindingsError},
     ledger::{Ledger, NewCommand},
+    lifecycle::Timeouts,
     metrics::{self, Metric},
     owner::Owner,
     owners::{OwnerRecord, Owners, OwnersError},
@@ -64,6 +66,25 @@ pub enum AutomationError {
 }
 
 impl Automation {
+    /// Automation whose commands are written with these timeouts, and queued there.
+    pub fn new(
+        services: &Services,
+        timeouts: Timeouts,
+        queue: QueueUrl,
+        paused: PausedCommands,
+    ) -> Self {
+        let table = &services.table;
+        Self {
+            ledger: Ledger::new(table.clone(), timeouts),
+            owners: Owners::new(table.clone()),
+            findings: Findings::new(table.clone()),
+            analyses: Analyses::new(table.clone()),
+            sender: Sender::new(services.queues.clone()),
+            queue,
+            paused,
+        }
+    }
+
     /// Begins as many analyses as there are findings that wait and slots that are free. Gives how many that were.
     pub async fn advance(&self, owner: &Owner, now: Timestamp) -> Result<usize, AutomationError> {
         // A note that there is more to do stays until analyses may start again.

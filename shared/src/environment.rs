@@ -10,8 +10,8 @@ use std::{
 };
 
 use crate::{
-    github::GithubConfig, lifecycle::Timeouts, metrics::StackName, queue::CommandQueues,
-    secrets::SecretName,
+    function::FunctionConfig, github::GithubConfig, lifecycle::Timeouts, queue::CommandQueues,
+    secrets::SecretName, worker::WorkerConfig,
 };
 
 /// A variable that cannot be used.
@@ -103,7 +103,20 @@ pub fn command_queues() -> Result<CommandQueues, InvalidEnvironment> {
     })
 }
 
-/// Reads the name of the stack that the function belongs to.
-pub fn stack() -> Result<StackName, InvalidEnvironment> {
-    read("STACK")
+/// Reads what every function with a table is told.
+pub fn function() -> Result<FunctionConfig, InvalidEnvironment> {
+    Ok(FunctionConfig {
+        stack: read("STACK")?,
+        table: read("TABLE")?,
+    })
+}
+
+/// Reads what a worker of commands is told, whose queue the variable of this name holds.
+pub fn worker(queue: &'static str) -> Result<WorkerConfig, InvalidEnvironment> {
+    Ok(WorkerConfig {
+        timeouts: timeouts()?,
+        queue: read(queue)?,
+        malformed_queue: read("MALFORMED_QUEUE_URL")?,
+        max_receives: positive("MAX_RECEIVES")?.get(),
+    })
 }

@@ -14,6 +14,7 @@ pub mod environment;
 pub mod erasure;
 pub mod finding;
 pub mod findings;
+pub mod function;
 pub mod github;
 pub mod giving_up;
 pub mod ledger;

@@ -11,10 +11,11 @@ use tracing::{error, info, warn};
 
 use crate::{
     Timestamp,
+    aws::Services,
     clock::Clock,
     command::{Command, CommandKey, LastError, Progress},
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
-    lifecycle::{Stage, Waits, is_last_delivery},
+    lifecycle::{Stage, Timeouts, Waits, is_last_delivery},
     metrics::{self, Metric},
     queue::{MAX_DELAY, Message, QueueUrl, Sender},
     result_code::ResultCode,
@@ -43,6 +44,19 @@ pub struct Worker {
     pub max_receives: u32,
     /// The time.
     pub clock: Clock,
+}
+
+/// What a worker of commands is told.
+#[derive(Clone, Debug)]
+pub struct WorkerConfig {
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: what commands are written with.
+    pub timeouts: Timeouts,
+    /// The queue of its commands.
+    pub queue: QueueUrl,
+    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    pub malformed_queue: QueueUrl,
+    /// `MAX_RECEIVES`: the queue's maxReceiveCount.
+    pub max_receives: u32,
 }
 
 /// What became of an effect.
@@ -115,6 +129,25 @@ pub trait Work {
 pub const BUDGET: Duration = Duration::from_secs(2 * 3600);
 
 impl Worker {
+    /// A worker that reads this one queue.
+    pub fn new(services: &Services, config: WorkerConfig) -> Self {
+        let Services {
+            table,
+            queues,
+            clock,
+            ..
+        } = services;
+        Self {
+            ledger: Ledger::new(table.clone(), config.timeouts),
+            inbox: Inbox::new(queues.clone(), vec![config.queue.clone()]),
+            sender: Sender::new(queues.clone()),
+            queue: config.queue,
+            malformed: config.malformed_queue,
+            max_receives: config.max_receives,
+            clock: clock.clone(),
+        }
+    }
+
     /// When a command that began at `began` goes on if GitHub wants to be left alone `until` then. `None` if it may not
     /// live that long.
     pub fn resumes_at(&self, until: Timestamp, began: Timestamp) -> Option<Timestamp> {

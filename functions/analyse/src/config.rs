@@ -4,28 +4,20 @@ use security_agent::{
     agent::AgentConfig,
     agent::CallbackUrl,
     environment::{self, InvalidEnvironment},
+    function::FunctionConfig,
     github::GithubConfig,
-    lifecycle::Timeouts,
-    metrics::StackName,
-    queue::QueueUrl,
     secrets::SecretName,
+    worker::WorkerConfig,
 };
 
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `STACK`: the name of the stack, which metrics are told apart by.
-    pub stack: StackName,
-    /// `TABLE`: the table of everything.
-    pub table: String,
-    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
-    pub timeouts: Timeouts,
-    /// `ANALYSE_QUEUE_URL`: launches of analyses.
-    pub queue: QueueUrl,
-    /// `MALFORMED_QUEUE_URL`: what nobody can read.
-    pub malformed_queue: QueueUrl,
-    /// `MAX_RECEIVES`: the queue's maxReceiveCount.
-    pub max_receives: u32,
+    /// `STACK`, `TABLE`.
+    pub function: FunctionConfig,
+    /// `ANALYSE_QUEUE_URL` for launches of analyses, `MALFORMED_QUEUE_URL`, `MAX_RECEIVES`, `ACCEPTED_TIMEOUT_SECONDS`,
+    /// `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
+    pub worker: WorkerConfig,
     /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
     pub github: GithubConfig,
     /// `AGENT_URL`, `AGENT_TOKEN_SECRET`.
@@ -40,12 +32,8 @@ impl Config {
     /// Reads the environment; the error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
-            stack: environment::stack()?,
-            table: environment::read("TABLE")?,
-            timeouts: environment::timeouts()?,
-            queue: environment::read("ANALYSE_QUEUE_URL")?,
-            malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
-            max_receives: environment::positive("MAX_RECEIVES")?.get(),
+            function: environment::function()?,
+            worker: environment::worker("ANALYSE_QUEUE_URL")?,
             github: environment::github()?,
             agent: AgentConfig {
                 base_url: environment::read("AGENT_URL")?,

@@ -1,69 +1,41 @@
 //! Wiring: the environment, the clients, the runtime.
 
 use analyse::{Analyse, Config};
-use aws_lambda_events::event::sqs::SqsEvent;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::Error;
 use security_agent::{
-    Timestamp,
     agent::Agent,
     analyses::Analyses,
     audit::Audit,
     aws::{Patience, Services},
     capability::Capabilities,
     findings::Findings,
+    function::Function,
     github::Github,
-    ledger::Ledger,
-    metrics::Meter,
     owners::Owners,
-    queue::Sender,
-    sqs::{self, Inbox},
     telemetry,
-    worker::{Invocation, Worker},
+    worker::Worker,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "main reads the clock for everything below it"
-    )]
-    let machine: fn() -> Timestamp = Timestamp::now;
-    let meter = Meter::new(config.stack, machine);
-    let Services {
-        table,
-        queues,
-        secrets,
-        clock,
-    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
+    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let Services { table, secrets, .. } = &function.services;
     let analyse = Analyse {
-        worker: Worker {
-            ledger: Ledger::new(table.clone(), config.timeouts),
-            inbox: Inbox::new(queues.clone(), vec![config.queue.clone()]),
-            sender: Sender::new(queues),
-            queue: config.queue,
-            malformed: config.malformed_queue,
-            max_receives: config.max_receives,
-            clock,
-        },
+        worker: Worker::new(&function.services, config.worker),
         owners: Owners::new(table.clone()),
         findings: Findings::new(table.clone()),
         analyses: Analyses::new(table.clone()),
-        audit: Audit::new(table),
+        audit: Audit::new(table.clone()),
         github: Github::new(&config.github, secrets.clone())?,
         agent: Agent::new(&config.agent, secrets.clone())?,
-        capabilities: Capabilities::new(secrets, config.callback_keys),
+        capabilities: Capabilities::new(secrets.clone(), config.callback_keys),
         callback_url: config.callback_url,
     };
-
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let invocation = Invocation::of(event.context.deadline, machine());
-        let answer = sqs::each_message(&event.payload, async |delivery| {
-            let work = analyse.worker.deliver(&analyse, &delivery, invocation);
-            meter.measure(work).await
-        });
-        Ok::<_, Error>(answer.await)
-    }))
-    .await
+    function
+        .read_queue(async |delivery, invocation| {
+            analyse.worker.deliver(&analyse, delivery, invocation).await
+        })
+        .await
 }

@@ -3,8 +3,8 @@
 use security_agent::{
     command::PausedCommands,
     environment::{self, InvalidEnvironment},
+    function::FunctionConfig,
     lifecycle::Timeouts,
-    metrics::StackName,
     queue::{CommandQueues, QueueUrl},
     secrets::SecretName,
 };
@@ -12,10 +12,8 @@ use security_agent::{
 /// The function's environment.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `STACK`: the name of the stack, which metrics are told apart by.
-    pub stack: StackName,
-    /// `TABLE`: the one table.
-    pub table: String,
+    /// `STACK`, `TABLE`.
+    pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: what commands are written with.
     pub timeouts: Timeouts,
     /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: where commands are queued.
@@ -36,8 +34,7 @@ impl Config {
     /// Reads it. A failure names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
-            stack: environment::stack()?,
-            table: environment::read("TABLE")?,
+            function: environment::function()?,
             timeouts: environment::timeouts()?,
             queues: environment::command_queues()?,
             callback_queue: environment::read("CALLBACK_QUEUE_URL")?,

@@ -3,17 +3,16 @@
 use std::time::Duration;
 
 use api::{App, config::Config, cursor::Cursors, gateway};
-use lambda_http::{Error, lambda_runtime, service_fn};
+use lambda_http::Error;
 use security_agent::{
-    Timestamp,
     analyses::Analyses,
     audit::Audit,
     aws::{Patience, Services},
     capability::Capabilities,
     erasure::Erasures,
     findings::Findings,
+    function::Function,
     ledger::Ledger,
-    metrics::Meter,
     owners::Owners,
     queue::Sender,
     repositories::Repositories,
@@ -31,18 +30,14 @@ const PATIENCE: Patience = Patience {
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "the clock is read here and nowhere below"
-    )]
-    let machine: fn() -> Timestamp = Timestamp::now;
-    let meter = Meter::new(config.stack, machine);
+    let function = Function::open(config.function, PATIENCE).await;
     let Services {
         table,
         queues,
         secrets,
         clock,
-    } = Services::open(config.table, PATIENCE, machine).await;
+    } = &function.services;
+    let clock = clock.clone();
     let router = api::router(App {
         ledger: Ledger::new(table.clone(), config.timeouts),
         owners: Owners::new(table.clone()),
@@ -50,19 +45,17 @@ async fn main() -> Result<(), Error> {
         findings: Findings::new(table.clone()),
         analyses: Analyses::new(table.clone()),
         audit: Audit::new(table.clone()),
-        erasures: Erasures::new(table),
-        sender: Sender::new(queues),
+        erasures: Erasures::new(table.clone()),
+        sender: Sender::new(queues.clone()),
         queues: config.queues,
         callback_queue: config.callback_queue,
         erase_queue: config.erase_queue,
         capabilities: Capabilities::new(secrets.clone(), config.callback_keys),
         paused: config.paused,
-        cursors: Cursors::new(secrets, config.cursor_key),
+        cursors: Cursors::new(secrets.clone(), config.cursor_key),
     });
 
-    lambda_runtime::run(service_fn(async |event| {
-        let answer = gateway::answer(router.clone(), event, clock.now());
-        meter.measure(answer).await
-    }))
-    .await
+    function
+        .serve(async |event, _| gateway::answer(router.clone(), event, clock.now()).await)
+        .await
 }

@@ -2,18 +2,16 @@
 
 use security_agent::{
     environment::{self, InvalidEnvironment},
+    function::FunctionConfig,
     lifecycle::Timeouts,
-    metrics::StackName,
     queue::QueueUrl,
 };
 
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `STACK`: the name of the stack, which metrics are told apart by.
-    pub stack: StackName,
-    /// `TABLE`: the table of everything.
-    pub table: String,
+    /// `STACK`, `TABLE`.
+    pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
     /// `SYNC_DEAD_LETTER_QUEUE_URL`: messages of commands that no delivery could settle.
@@ -30,8 +28,7 @@ impl Config {
     /// Reads the environment; the error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
-            stack: environment::stack()?,
-            table: environment::read("TABLE")?,
+            function: environment::function()?,
             timeouts: environment::timeouts()?,
             sync_dead_letters: environment::read("SYNC_DEAD_LETTER_QUEUE_URL")?,
             dismiss_dead_letters: environment::read("DISMISS_DEAD_LETTER_QUEUE_URL")?,

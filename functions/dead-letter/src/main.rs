@@ -2,15 +2,14 @@
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use dead_letter::{Config, DeadLetters};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::{Error, LambdaEvent};
 use security_agent::{
-    Timestamp,
     analyses::Analyses,
     audit::Audit,
     aws::{Patience, Services},
     findings::Findings,
+    function::Function,
     ledger::Ledger,
-    metrics::Meter,
     queue::Sender,
     sqs::Inbox,
     telemetry,
@@ -20,18 +19,13 @@ use security_agent::{
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "main reads the clock for everything below it"
-    )]
-    let machine: fn() -> Timestamp = Timestamp::now;
-    let meter = Meter::new(config.stack, machine);
+    let function = Function::open(config.function, Patience::BACKGROUND).await;
     let Services {
         table,
         queues,
         clock,
         ..
-    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
+    } = &function.services;
     let inbox = vec![
         config.sync_dead_letters,
         config.dismiss_dead_letters,
@@ -41,16 +35,15 @@ async fn main() -> Result<(), Error> {
         ledger: Ledger::new(table.clone(), config.timeouts),
         findings: Findings::new(table.clone()),
         analyses: Analyses::new(table.clone()),
-        audit: Audit::new(table),
+        audit: Audit::new(table.clone()),
         inbox: Inbox::new(queues.clone(), inbox),
-        sender: Sender::new(queues),
+        sender: Sender::new(queues.clone()),
         malformed: config.malformed_queue,
-        clock,
+        clock: clock.clone(),
     };
-
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let settled = dead_letters.settle_each(&event.payload);
-        Ok::<_, Error>(meter.measure(settled).await)
-    }))
-    .await
+    function
+        .serve(async |batch: LambdaEvent<SqsEvent>, _| {
+            Ok::<_, Error>(dead_letters.settle_each(&batch.payload).await)
+        })
+        .await
 }

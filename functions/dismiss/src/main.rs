@@ -1,62 +1,34 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use aws_lambda_events::event::sqs::SqsEvent;
 use dismiss::{Config, Dismiss};
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::Error;
 use security_agent::{
-    Timestamp,
     audit::Audit,
     aws::{Patience, Services},
     findings::Findings,
+    function::Function,
     github::Github,
-    ledger::Ledger,
-    metrics::Meter,
     owners::Owners,
-    queue::Sender,
-    sqs::{self, Inbox},
     telemetry,
-    worker::{Invocation, Worker},
+    worker::Worker,
 };
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "main reads the clock for everything below it"
-    )]
-    let machine: fn() -> Timestamp = Timestamp::now;
-    let meter = Meter::new(config.stack, machine);
-    let Services {
-        table,
-        queues,
-        secrets,
-        clock,
-    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
+    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let Services { table, secrets, .. } = &function.services;
     let dismiss = Dismiss {
-        worker: Worker {
-            ledger: Ledger::new(table.clone(), config.timeouts),
-            inbox: Inbox::new(queues.clone(), vec![config.queue.clone()]),
-            sender: Sender::new(queues),
-            queue: config.queue,
-            malformed: config.malformed_queue,
-            max_receives: config.max_receives,
-            clock,
-        },
+        worker: Worker::new(&function.services, config.worker),
         owners: Owners::new(table.clone()),
         findings: Findings::new(table.clone()),
-        audit: Audit::new(table),
-        github: Github::new(&config.github, secrets)?,
+        audit: Audit::new(table.clone()),
+        github: Github::new(&config.github, secrets.clone())?,
     };
-
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let invocation = Invocation::of(event.context.deadline, machine());
-        let answer = sqs::each_message(&event.payload, async |delivery| {
-            let work = dismiss.worker.deliver(&dismiss, &delivery, invocation);
-            meter.measure(work).await
-        });
-        Ok::<_, Error>(answer.await)
-    }))
-    .await
+    function
+        .read_queue(async |delivery, invocation| {
+            dismiss.worker.deliver(&dismiss, delivery, invocation).await
+        })
+        .await
 }

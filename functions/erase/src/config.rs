@@ -2,18 +2,16 @@
 
 use security_agent::{
     environment::{self, InvalidEnvironment},
+    function::FunctionConfig,
     lifecycle::Timeouts,
-    metrics::StackName,
     queue::QueueUrl,
 };
 
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `STACK`: the name of the stack, which metrics are told apart by.
-    pub stack: StackName,
-    /// `TABLE`: the table of everything.
-    pub table: String,
+    /// `STACK`, `TABLE`.
+    pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
     /// `ERASE_QUEUE_URL`: erasures.
@@ -26,8 +24,7 @@ impl Config {
     /// Reads the environment; the error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
-            stack: environment::stack()?,
-            table: environment::read("TABLE")?,
+            function: environment::function()?,
             timeouts: environment::timeouts()?,
             queue: environment::read("ERASE_QUEUE_URL")?,
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,

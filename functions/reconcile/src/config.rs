@@ -3,18 +3,16 @@
 use security_agent::{
     command::PausedCommands,
     environment::{self, InvalidEnvironment},
+    function::FunctionConfig,
     lifecycle::Timeouts,
-    metrics::StackName,
     queue::{CommandQueues, QueueUrl},
 };
 
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `STACK`: the name of the stack, which metrics are told apart by.
-    pub stack: StackName,
-    /// `TABLE`: the table of everything.
-    pub table: String,
+    /// `STACK`, `TABLE`.
+    pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
     /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: where commands are queued.
@@ -33,8 +31,7 @@ impl Config {
     /// Reads the environment; the error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
-            stack: environment::stack()?,
-            table: environment::read("TABLE")?,
+            function: environment::function()?,
             timeouts: environment::timeouts()?,
             queues: environment::command_queues()?,
             callback_queue: environment::read("CALLBACK_QUEUE_URL")?,

@@ -1,23 +1,18 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use aws_lambda_events::event::sqs::SqsEvent;
-use lambda_runtime::{Error, LambdaEvent, service_fn};
+use lambda_runtime::Error;
 use security_agent::{
-    Timestamp,
-    analyses::Analyses,
     audit::Audit,
     automation::Automation,
     aws::{Patience, Services},
     findings::Findings,
+    function::Function,
     github::Github,
-    ledger::Ledger,
-    metrics::Meter,
     owners::Owners,
-    queue::Sender,
     repositories::Repositories,
-    sqs::{self, Inbox},
+    sqs::Inbox,
     telemetry,
-    worker::{Invocation, Worker},
+    worker::Worker,
 };
 use sync::{Config, Sync};
 
@@ -25,59 +20,36 @@ use sync::{Config, Sync};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    #[expect(
-        clippy::disallowed_methods,
-        reason = "main reads the clock for everything below it"
-    )]
-    let machine: fn() -> Timestamp = Timestamp::now;
-    let meter = Meter::new(config.stack, machine);
+    let function = Function::open(config.function, Patience::BACKGROUND).await;
     let Services {
         table,
         queues,
         secrets,
-        clock,
-    } = Services::open(config.table, Patience::BACKGROUND, machine).await;
-    let inbox = vec![
-        config.sync_queue.clone(),
-        config.scheduled_sync_queue.clone(),
-    ];
-    let ledger = Ledger::new(table.clone(), config.timeouts);
-    let sender = Sender::new(queues.clone());
-    let (owners, findings) = (Owners::new(table.clone()), Findings::new(table.clone()));
+        ..
+    } = &function.services;
+    let (timeouts, queue) = (config.worker.timeouts, config.worker.queue.clone());
+    let both = vec![queue, config.scheduled_sync_queue.clone()];
     let sync = Sync {
-        automation: Automation {
-            ledger: ledger.clone(),
-            owners: owners.clone(),
-            findings: findings.clone(),
-            analyses: Analyses::new(table.clone()),
-            sender: sender.clone(),
-            queue: config.analyse_queue,
-            paused: config.paused,
-        },
         worker: Worker {
-            ledger,
-            inbox: Inbox::new(queues, inbox),
-            sender,
-            queue: config.sync_queue,
-            malformed: config.malformed_queue,
-            max_receives: config.max_receives,
-            clock,
+            inbox: Inbox::new(queues.clone(), both),
+            ..Worker::new(&function.services, config.worker)
         },
         scheduled_queue: config.scheduled_sync_queue,
-        owners,
+        owners: Owners::new(table.clone()),
         repositories: Repositories::new(table.clone()),
-        findings,
-        audit: Audit::new(table),
-        github: Github::new(&config.github, secrets)?,
+        findings: Findings::new(table.clone()),
+        audit: Audit::new(table.clone()),
+        automation: Automation::new(
+            &function.services,
+            timeouts,
+            config.analyse_queue,
+            config.paused,
+        ),
+        github: Github::new(&config.github, secrets.clone())?,
     };
-
-    lambda_runtime::run(service_fn(async |event: LambdaEvent<SqsEvent>| {
-        let invocation = Invocation::of(event.context.deadline, machine());
-        let answer = sqs::each_message(&event.payload, async |delivery| {
-            let work = sync.worker.deliver(&sync, &delivery, invocation);
-            meter.measure(work).await
-        });
-        Ok::<_, Error>(answer.await)
-    }))
-    .await
+    function
+        .read_queue(async |delivery, invocation| {
+            sync.worker.deliver(&sync, delivery, invocation).await
+        })
+        .await
 }
