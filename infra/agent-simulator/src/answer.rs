@@ -65,11 +65,3 @@ impl Answer {
         response
     }
 }
-
-/// The server drops the connection when a body fails before anything of the answer was sent.
-pub(crate) fn lose_answer() -> Response<Body> {
-    let failure = std::io::Error::other("the answer is lost on purpose");
-    Response::new(Body::from_stream(futures::stream::iter([Err::<Bytes, _>(
-        failure,
-    )])))
-}

@@ -10,11 +10,12 @@ use axum::routing;
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest as _, Sha256};
+use simulation::{Effect, Strike, lose_answer};
 use uuid::Uuid;
 
-use crate::answer::{Answer, lose_answer};
+use crate::answer::Answer;
 use crate::caller::TRACEPARENT;
-use crate::faults::{Effect, Operation};
+use crate::faults::Operation;
 use crate::request::{Launch, is_key};
 use crate::sessions::Interruption;
 use crate::{Simulator, delivery, locked};
@@ -78,11 +79,7 @@ async fn proceed(
     operation: Operation,
     perform: impl FnOnce(&Simulator) -> Result<Answer, Answer> + Send + 'static,
 ) -> Response<Body> {
-    let strike = simulator.world.faults.strike(operation);
-    if let Some(delay) = strike.as_ref().and_then(|strike| strike.delay) {
-        tokio::time::sleep(delay).await;
-    }
-    let effect = strike.map_or(Effect::LetThrough, |strike| strike.effect);
+    let effect = Strike::befall(simulator.world.faults.strike(operation)).await;
     if let Effect::AnswerInstead(answer) = effect {
         return answer.into_response();
     }
@@ -95,10 +92,8 @@ async fn proceed(
     match effect {
         Effect::PerformThenAnswer(answer) => answer.into_response(),
         Effect::LoseAnswer => lose_answer(),
-        // The last two are registered for callbacks only.
-        Effect::LetThrough | Effect::AnswerInstead(_) | Effect::Duplicate | Effect::Hold(_) => {
-            performed.into_response()
-        }
+        // The last is registered for callbacks only.
+        Effect::LetThrough | Effect::AnswerInstead(_) | Effect::Own(_) => performed.into_response(),
     }
 }
 

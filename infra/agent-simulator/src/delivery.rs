@@ -4,10 +4,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
+use simulation::{Effect, Strike};
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
-use crate::faults::{Effect, Operation};
+use crate::faults::{Operation, Operations, Tampering};
 use crate::session::{Owed, State};
 use crate::sessions::Answered;
 use crate::{World, locked, on_disk};
@@ -106,12 +107,8 @@ impl Owed {
 impl World {
     /// One try, as the faults allow it.
     async fn attempt(&self, owed: &Owed) -> Attempt {
-        let strike = self.faults.strike(Operation::Callback);
-        if let Some(delay) = strike.as_ref().and_then(|strike| strike.delay) {
-            tokio::time::sleep(delay).await;
-        }
-        let effect = strike.map_or(Effect::LetThrough, |strike| strike.effect);
-        if let Effect::Hold(lifted) = &effect {
+        let effect = Strike::befall(self.faults.strike(Operation::Callback)).await;
+        if let Effect::Own(Tampering::Hold(lifted)) = &effect {
             lifted.cancelled().await;
         }
         if owed.expires_within(Duration::ZERO) {
@@ -122,7 +119,7 @@ impl World {
         }
         let first = self.call(owed, &effect).await;
         let mut calls = vec![first];
-        if matches!(effect, Effect::Duplicate) {
+        if matches!(effect, Effect::Own(Tampering::Duplicate)) {
             calls.push(self.call(owed, &effect).await);
         }
         let over = calls
@@ -134,7 +131,7 @@ impl World {
         }
     }
 
-    async fn call(&self, owed: &Owed, effect: &Effect) -> Answered {
+    async fn call(&self, owed: &Owed, effect: &Effect<Operations>) -> Answered {
         let status = Some(owed.status.to_owned());
         let call = locked(&self.sessions).calling(owed.session, status, Timestamp::now());
         let answer = match effect {
@@ -147,7 +144,7 @@ impl World {
                 let _ = self.caller.call(&owed.target, owed.body.clone()).await;
                 None
             }
-            Effect::LetThrough | Effect::Duplicate | Effect::Hold(_) => {
+            Effect::LetThrough | Effect::Own(_) => {
                 self.caller.call(&owed.target, owed.body.clone()).await
             }
         };

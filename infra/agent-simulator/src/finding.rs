@@ -1,8 +1,7 @@
 //! What is read of a finding. Only its id must be there; whatever else is missing or new is unknown, not wrong.
 
 use serde_json::Value;
-
-use crate::fields::{FieldError, Fields};
+use simulation::{FieldError, Fields};
 
 /// What the package is needed for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,11 +5,12 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use axum::Router;
 use sha2::{Digest as _, Sha256};
+use simulation::{Faults, locked};
 use tokio_util::sync::{CancellationToken, DropGuard};
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
@@ -19,18 +20,16 @@ mod api;
 mod caller;
 mod delivery;
 mod faults;
-mod fields;
 mod finding;
 mod journal;
 mod local;
-mod problem;
 mod request;
 mod session;
 mod sessions;
 mod verdict;
 
 use caller::Caller;
-use faults::Faults;
+use faults::Operations;
 use journal::Journal;
 use sessions::Sessions;
 
@@ -48,7 +47,7 @@ struct World {
     /// Between a launch and its callback.
     pause: Duration,
     sessions: Mutex<Sessions>,
-    faults: Faults,
+    faults: Faults<Operations>,
     caller: Caller,
     deliveries: TaskTracker,
     stop: CancellationToken,
@@ -176,9 +175,4 @@ async fn on_disk<T: Send + 'static>(
     let world = Arc::clone(world);
     let worked = tokio::task::spawn_blocking(move || work(&mut locked(&world.sessions))).await;
     worked.unwrap_or_else(|error| Err(io::Error::other(error)))
-}
-
-/// The guard, also after a panic: every value behind a lock here is whole between statements.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -7,10 +7,10 @@ use axum::response::IntoResponse;
 use axum::{Json, Router, routing};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use simulation::{Effect, Fault, Problem};
 use uuid::Uuid;
 
-use crate::faults::Fault;
-use crate::problem::Problem;
+use crate::faults::Tampering;
 use crate::session::{Session, State as SessionState};
 use crate::sessions::Answered;
 use crate::{Simulator, locked, on_disk};
@@ -32,16 +32,17 @@ pub(crate) fn router(simulator: Simulator) -> Router {
 type Reply = Response<Body>;
 
 async fn register_fault(State(simulator): State<Simulator>, body: Bytes) -> Result<Reply, Problem> {
-    let body: Value = serde_json::from_slice(&body).map_err(|error| {
-        let detail = format!("the body is not JSON: {error}");
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })?;
+    let body = Problem::parsed(&body)?;
     simulator.world.faults.register(Fault::parse(&body)?);
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
 async fn clear_faults(State(simulator): State<Simulator>) -> StatusCode {
-    simulator.world.faults.clear();
+    for effect in simulator.world.faults.clear() {
+        if let Effect::Own(Tampering::Hold(lifted)) = effect {
+            lifted.cancel();
+        }
+    }
     StatusCode::NO_CONTENT
 }
 

@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 use reqwest::Url;
 use serde_json::Value;
+use simulation::{FieldError, Fields};
 
-use crate::fields::{FieldError, Fields};
 use crate::finding::Finding;
 use crate::session::{CallbackTarget, CallbackToken};
 use crate::verdict::Mode;

@@ -5,11 +5,11 @@ use axum::extract::{Request, State};
 use axum::http::header::{self, HeaderMap, HeaderName, HeaderValue};
 use axum::http::{Method, Response, StatusCode, Uri};
 use jiff::Timestamp;
+use simulation::{Effect, Strike, lose_answer};
 
 use crate::Simulator;
 use crate::answer::Answer;
 use crate::call::Call;
-use crate::faults::Effect;
 use crate::requests::Sequence;
 use crate::tokens::Grant;
 use crate::version::ApiVersion;
@@ -103,11 +103,12 @@ async fn proceed(
     let id = request_id(sequence, incoming.now);
     let call = Call::parse(&incoming.method, incoming.uri.path());
     let strike = call.as_ref().and_then(|call| simulator.strike(call));
-    if let Some(delay) = strike.as_ref().and_then(|strike| strike.delay) {
-        tokio::time::sleep(delay).await;
+    let struck = strike.is_some();
+    let effect = Strike::befall(strike).await;
+    if struck {
+        // It may have been delayed.
         incoming.now = Timestamp::now();
     }
-    let effect = strike.map_or(Effect::LetThrough, |strike| strike.effect);
     if let Effect::AnswerInstead(answer) = effect {
         simulator.world.requests.answered(sequence, answer.status);
         return answer.into_response(id);
@@ -131,6 +132,7 @@ async fn proceed(
         Effect::PerformThenAnswer(answer) => (answer, false),
         Effect::LoseAnswer => (performed, true),
         Effect::LetThrough | Effect::AnswerInstead(_) => (performed, false),
+        Effect::Own(never) => match never {},
     };
     simulator.world.requests.answered(sequence, answer.status);
     if lost {
@@ -250,14 +252,6 @@ fn either(answer: Result<Answer, Answer>) -> Answer {
 
 fn server_error() -> Answer {
     Answer::refusal(StatusCode::INTERNAL_SERVER_ERROR, "Server Error", "")
-}
-
-/// The server drops the connection when a body fails before anything of the answer was sent.
-fn lose_answer() -> Response<Body> {
-    let failure = std::io::Error::other("the answer is lost on purpose");
-    Response::new(Body::from_stream(futures::stream::iter([Err::<Bytes, _>(
-        failure,
-    )])))
 }
 
 fn request_id(call: Sequence, now: Timestamp) -> HeaderValue {

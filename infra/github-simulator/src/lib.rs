@@ -6,12 +6,13 @@
 use std::collections::HashMap;
 use std::io;
 use std::path::Path;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 
 use axum::Router;
 use jiff::Timestamp;
 use jsonwebtoken::DecodingKey;
 use serde_json::Value;
+use simulation::{Faults, Strike, locked};
 
 mod alert;
 mod alerts;
@@ -38,7 +39,7 @@ use alerts::Alerts;
 use answer::Answer;
 use call::{Call, RepositoryPath};
 use dataset::{Dataset, Served};
-use faults::{Faults, Strike};
+use faults::Matching;
 use journal::Journal;
 use rate_limit::RateLimit;
 use requests::Requests;
@@ -64,7 +65,7 @@ struct World {
     journal: Mutex<Journal>,
     tokens: Tokens,
     rate_limit: RateLimit,
-    faults: Faults,
+    faults: Faults<Matching>,
     requests: Requests,
 }
 
@@ -159,14 +160,14 @@ impl Simulator {
         self.world.repositories.get(*index?)
     }
 
-    fn strike(&self, call: &Call) -> Option<Strike> {
+    fn strike(&self, call: &Call) -> Option<Strike<Matching>> {
         let repository = call.repository();
         let name = repository.and_then(|path| match (self.served(path), path) {
             (Some(served), _) => Some(served.repository.full_name.as_str()),
             (None, RepositoryPath::Named(name)) => Some(name),
             (None, RepositoryPath::Numbered(_)) => None,
         });
-        self.world.faults.strike(call.operation(), name)
+        self.world.faults.strike((call.operation(), name))
     }
 
     /// Changes an alert, on disk first. Changes of one repository happen one after the other.
@@ -233,9 +234,4 @@ enum ChangeError {
     Alert(#[source] serde_json::Error),
     #[error("could not store the change")]
     Journal(#[source] io::Error),
-}
-
-/// The guard, also after a panic: every value behind a lock here is whole between statements.
-fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

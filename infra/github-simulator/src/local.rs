@@ -3,14 +3,14 @@
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
-use axum::http::{Response, StatusCode, header};
+use axum::http::{Response, StatusCode};
 use axum::response::IntoResponse;
 use axum::{Router, body::Body, routing};
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use simulation::{Fault, Problem};
 
 use crate::call::RepositoryPath;
-use crate::faults::Fault;
 use crate::version::ApiVersion;
 use crate::{ChangeError, Simulator};
 
@@ -36,10 +36,8 @@ pub(crate) fn router(simulator: Simulator) -> Router {
 type Reply = Response<Body>;
 
 async fn register_fault(State(simulator): State<Simulator>, body: Bytes) -> Result<Reply, Problem> {
-    let body = parse(&body)?;
-    let fault =
-        Fault::parse(&body).map_err(|error| Problem::invalid(&error.pointer, error.message))?;
-    simulator.world.faults.register(fault);
+    let body = Problem::parsed(&body)?;
+    simulator.world.faults.register(Fault::parse(&body)?);
     Ok((StatusCode::CREATED, Json(body)).into_response())
 }
 
@@ -169,46 +167,12 @@ fn overlay(base: &mut Value, given: Value) {
     }
 }
 
-fn parse(body: &[u8]) -> Result<Value, Problem> {
-    serde_json::from_slice(body).map_err(|error| {
-        let detail = format!("the body is not JSON: {error}");
-        Problem::new(StatusCode::BAD_REQUEST, detail)
-    })
-}
-
 fn object(body: &[u8]) -> Result<Value, Problem> {
-    let body = parse(body)?;
+    let body = Problem::parsed(body)?;
     if body.is_object() {
         Ok(body)
     } else {
         Err(Problem::invalid("", "must be an object"))
-    }
-}
-
-/// A refusal, RFC 9457.
-#[derive(Debug)]
-struct Problem {
-    status: StatusCode,
-    detail: String,
-    /// JSON pointer to what is wrong, and why.
-    error: Option<(String, &'static str)>,
-}
-
-impl Problem {
-    fn new(status: StatusCode, detail: impl Into<String>) -> Self {
-        Self {
-            status,
-            detail: detail.into(),
-            error: None,
-        }
-    }
-
-    fn invalid(pointer: &str, message: &'static str) -> Self {
-        Self {
-            status: StatusCode::BAD_REQUEST,
-            detail: format!("{pointer} {message}").trim().to_owned(),
-            error: Some((pointer.to_owned(), message)),
-        }
     }
 }
 
@@ -225,28 +189,6 @@ impl From<ChangeError> for Problem {
                 format!("could not store the change: {error}"),
             ),
         }
-    }
-}
-
-impl IntoResponse for Problem {
-    fn into_response(self) -> Reply {
-        let code = match self.status {
-            StatusCode::BAD_REQUEST => "INVALID_REQUEST",
-            StatusCode::NOT_FOUND => "NOT_FOUND",
-            _ => "INTERNAL_ERROR",
-        };
-        let mut body = json!({
-            "type": "about:blank",
-            "title": self.status.canonical_reason(),
-            "status": self.status.as_u16(),
-            "detail": self.detail,
-            "code": code,
-        });
-        if let Some((pointer, message)) = self.error {
-            body["errors"] = json!([{"pointer": pointer, "message": message}]);
-        }
-        let media_type = [(header::CONTENT_TYPE, "application/problem+json")];
-        (self.status, media_type, body.to_string()).into_response()
     }
 }
 

@@ -1,26 +1,45 @@
-//! Refusals of the local endpoints, RFC 9457.
+//! Refusals of the simulators' own endpoints, RFC 9457.
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
 use axum::response::IntoResponse;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::fields::FieldError;
 
+/// A refusal.
 #[derive(Debug)]
-pub(crate) struct Problem {
+pub struct Problem {
     status: StatusCode,
     detail: String,
     error: Option<FieldError>,
 }
 
 impl Problem {
-    pub(crate) fn new(status: StatusCode, detail: impl Into<String>) -> Self {
+    /// A refusal for a reason that is in no field.
+    pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
             detail: detail.into(),
             error: None,
         }
+    }
+
+    /// A refusal of the field at this JSON pointer.
+    pub fn invalid(pointer: &str, message: &'static str) -> Self {
+        FieldError {
+            pointer: pointer.to_owned(),
+            message,
+        }
+        .into()
+    }
+
+    /// Reads a body as JSON.
+    pub fn parsed(body: &[u8]) -> Result<Value, Self> {
+        serde_json::from_slice(body).map_err(|error| {
+            let detail = format!("the body is not JSON: {error}");
+            Self::new(StatusCode::BAD_REQUEST, detail)
+        })
     }
 }
 

@@ -4,21 +4,23 @@ use serde_json::{Map, Value};
 
 /// A field that cannot be what it is.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct FieldError {
-    /// JSON pointer.
-    pub(crate) pointer: String,
-    pub(crate) message: &'static str,
+pub struct FieldError {
+    /// Where it is: a JSON pointer.
+    pub pointer: String,
+    /// What it should be.
+    pub message: &'static str,
 }
 
 /// An object, and where it stands in the whole.
 #[derive(Debug)]
-pub(crate) struct Fields<'a> {
+pub struct Fields<'a> {
     pointer: String,
     fields: &'a Map<String, Value>,
 }
 
 impl<'a> Fields<'a> {
-    pub(crate) fn of(value: &'a Value) -> Result<Self, FieldError> {
+    /// The fields of the whole.
+    pub fn of(value: &'a Value) -> Result<Self, FieldError> {
         Self::at(String::new(), value)
     }
 
@@ -33,13 +35,13 @@ impl<'a> Fields<'a> {
     }
 
     /// The object in this field.
-    pub(crate) fn object(&self, name: &str) -> Result<Self, FieldError> {
+    pub fn object(&self, name: &str) -> Result<Self, FieldError> {
         let value = self.fields.get(name).unwrap_or(&Value::Null);
         Self::at(self.pointer(name), value)
     }
 
     /// Refuses fields of other names.
-    pub(crate) fn only(&self, names: &[&str]) -> Result<(), FieldError> {
+    pub fn only(&self, names: &[&str]) -> Result<(), FieldError> {
         let unknown = self
             .fields
             .keys()
@@ -48,7 +50,7 @@ impl<'a> Fields<'a> {
     }
 
     /// Absent and null mean the same.
-    pub(crate) fn optional<T>(
+    pub fn optional<T>(
         &self,
         name: &str,
         message: &'static str,
@@ -62,7 +64,8 @@ impl<'a> Fields<'a> {
         }
     }
 
-    pub(crate) fn required<T>(
+    /// One that is not absent.
+    pub fn required<T>(
         &self,
         name: &str,
         message: &'static str,
@@ -73,17 +76,19 @@ impl<'a> Fields<'a> {
     }
 
     /// A text of at least one character.
-    pub(crate) fn text(&self, name: &str) -> Result<&'a str, FieldError> {
+    pub fn text(&self, name: &str) -> Result<&'a str, FieldError> {
         self.required(name, "must be a text that is not empty", |value| {
             value.as_str().filter(|text| !text.is_empty())
         })
     }
 
-    pub(crate) fn value(&self, name: &str) -> Option<&'a Value> {
+    /// Whatever is there.
+    pub fn value(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    pub(crate) fn error(&self, name: &str, message: &'static str) -> FieldError {
+    /// What is wrong with this field.
+    pub fn error(&self, name: &str, message: &'static str) -> FieldError {
         FieldError {
             pointer: self.pointer(name),
             message,
