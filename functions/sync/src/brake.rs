@@ -19,6 +19,8 @@ pub(crate) struct Brake {
     pub(crate) failed: Cell<Option<u16>>,
     /// Whether GitHub accepted the credentials.
     pub(crate) accepted: Cell<bool>,
+    /// How many findings were written.
+    pub(crate) written: Cell<usize>,
 }
 
 /// Why a delivery stops before everything is done.
@@ -46,6 +48,7 @@ impl Brake {
             stop: Cell::new(None),
             failed: Cell::new(None),
             accepted: Cell::new(false),
+            written: Cell::new(0),
         }
     }
 

@@ -25,6 +25,17 @@ pub(crate) enum Earlier {
 }
 
 impl Earlier {
+    /// Whether what GitHub showed was stored, at least in part.
+    pub(crate) const fn has_stored(&self) -> bool {
+        match self {
+            Self::Begun { from, .. } => from.is_some(),
+            Self::Ended(
+                Ended::Succeeded | Ended::Failed(RepositoryFailure::SyncPartialFailure),
+            ) => true,
+            Self::Nothing | Self::Ended(Ended::Failed(_)) => false,
+        }
+    }
+
     /// How far `pass` has come with the repository of this row.
     pub(crate) fn of(record: Option<&RepositoryRecord>, pass: Uuid) -> Self {
         let mine = record
@@ -126,6 +137,29 @@ mod tests {
             let at = noon(0);
             let again = Earlier::Begun { at, from: None };
             assert_eq!(of(Some(passes)), again, "{passes:?}");
+        }
+    }
+
+    #[test]
+    fn a_delivery_has_stored_something_if_it_kept_a_place_refreshed_or_met_what_it_could_not_store()
+    {
+        use RepositoryFailure as Failure;
+        let ended = |ended| Earlier::Ended(ended);
+        let begun = |from| Earlier::Begun { at: noon(0), from };
+        for stored in [
+            begun(Some(cursor())),
+            ended(Ended::Succeeded),
+            ended(Ended::Failed(Failure::SyncPartialFailure)),
+        ] {
+            assert!(stored.has_stored(), "{stored:?}");
+        }
+        for not in [
+            Earlier::Nothing,
+            begun(None),
+            ended(Ended::Failed(Failure::RepositoryUnavailable)),
+            ended(Ended::Failed(Failure::DependabotAlertsDisabled)),
+        ] {
+            assert!(!not.has_stored(), "{not:?}");
         }
     }
 

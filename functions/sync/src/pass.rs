@@ -153,6 +153,7 @@ impl Pass<'_> {
             }
         }
         drop(ends);
+        tally.wrote(brake.written.get());
         // Before the end is written down: a worker that dies in between is followed by one that looks again.
         if owner.settings.auto_analysis.enabled
             && let Err(error) = self.sync.automation.advance(self.owner, self.now()).await

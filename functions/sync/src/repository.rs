@@ -105,7 +105,12 @@ impl Pass<'_> {
             };
             let (stored, following) = tokio::join!(store, following);
             match stored {
-                Ok(stored) => cursor.not_stored(stored.unstorable),
+                Ok(stored) => {
+                    brake
+                        .written
+                        .update(|written| written.saturating_add(stored.written));
+                    cursor.not_stored(stored.unstorable);
+                }
                 Err(error) => {
                     warn!(repository.id = %target.repository.id, error = %chain(&error), "findings could not be stored");
                     brake.pull(Stop::StoreUnavailable);

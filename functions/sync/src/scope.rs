@@ -128,11 +128,10 @@ impl Scope {
         let mut tally = Tally::of(wanted.len(), gone);
         let mut targets = Vec::new();
         for (entry, record) in wanted {
-            let (begun, from) = match Earlier::of(record.as_ref(), pass) {
-                Earlier::Ended(ended) => {
-                    tally.count(ended);
-                    continue;
-                }
+            let earlier = Earlier::of(record.as_ref(), pass);
+            tally.count_earlier(&earlier);
+            let (begun, from) = match earlier {
+                Earlier::Ended(_) => continue,
                 Earlier::Begun { at, from } => (at, from),
                 Earlier::Nothing => {
                     let id = entry.repository.id;

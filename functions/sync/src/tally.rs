@@ -47,6 +47,8 @@ pub(crate) struct Tally {
     succeeded: u32,
     skipped: u32,
     failures: Vec<RepositoryFailure>,
+    /// Whether anything that GitHub showed was stored, though its repository may not have succeeded.
+    stored: bool,
 }
 
 impl Tally {
@@ -54,9 +56,8 @@ impl Tally {
     pub(crate) fn so_far(records: &[RepositoryRecord], pass: Uuid) -> Self {
         let mut tally = Self::default();
         for record in records {
-            if let Earlier::Ended(ended) = Earlier::of(Some(record), pass) {
-                tally.count(ended);
-            }
+            let earlier = Earlier::of(Some(record), pass);
+            tally.count_earlier(&earlier);
         }
         tally
     }
@@ -68,6 +69,19 @@ impl Tally {
             failures: vec![RepositoryFailure::RepositoryUnavailable; gone],
             ..Self::default()
         }
+    }
+
+    /// Counts what earlier deliveries have left of one repository.
+    pub(crate) fn count_earlier(&mut self, earlier: &Earlier) {
+        self.stored |= earlier.has_stored();
+        if let Earlier::Ended(ended) = earlier {
+            self.count(*ended);
+        }
+    }
+
+    /// This delivery has written so many findings.
+    pub(crate) const fn wrote(&mut self, findings: usize) {
+        self.stored |= findings > 0;
     }
 
     pub(crate) fn count(&mut self, ended: Ended) {
@@ -186,7 +200,7 @@ impl Tally {
     }
 
     const fn effect(&self) -> Effect {
-        if self.succeeded > 0 {
+        if self.stored || self.succeeded > 0 {
             Effect::Applied
         } else {
             Effect::None

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::samples::{OTHER, PASS, noon, record};
+use crate::samples::{OTHER, PASS, cursor, noon, record};
 use RepositoryFailure as Failure;
 use ResultCode as Code;
 use security_agent::repositories::{Pass, PassState, Watermark};
@@ -87,7 +87,7 @@ fn a_sync_settles_with_the_first_in_rank_of_what_its_repositories_met() {
 }
 
 #[test]
-fn an_effect_is_applied_if_and_only_if_a_repository_was_refreshed() {
+fn an_effect_is_applied_if_a_repository_was_refreshed_and_not_if_all_were_skipped_or_failed() {
     let skipped = Ended::Failed(Failure::DependabotAlertsDisabled);
     let gone = Ended::Failed(Failure::RepositoryUnavailable);
     assert_eq!(ends(&[gone, Ended::Succeeded]).effect, Effect::Applied);
@@ -95,6 +95,32 @@ fn an_effect_is_applied_if_and_only_if_a_repository_was_refreshed() {
     for nothing in [&[][..], &[gone], &[skipped], &[skipped, gone]] {
         assert_eq!(ends(nothing).effect, Effect::None, "{nothing:?}");
     }
+}
+
+#[test]
+fn an_effect_is_applied_if_findings_were_written_before_something_went_wrong() {
+    for (written, effect) in [
+        (&[][..], Effect::None),
+        (&[0], Effect::None),
+        (&[0, 1], Effect::Applied),
+        (&[200, 0], Effect::Applied),
+    ] {
+        let mut tally = tally(1, &[]);
+        for findings in written {
+            tally.wrote(*findings);
+        }
+        let ending = ending(comes_to(&tally, Some(Stop::AuthInvalid)));
+        assert_eq!(ending.effect, effect, "{written:?}");
+    }
+    let earlier = |from| {
+        let mut tally = tally(2, &[]);
+        tally.count_earlier(&Earlier::Begun { at: noon(0), from });
+        tally.count_earlier(&Earlier::Nothing);
+        assert_eq!(tally.progress(), Some(Progress { done: 0, total: 2 }));
+        ending(comes_to(&tally, Some(Stop::AuthInvalid))).effect
+    };
+    assert_eq!(earlier(None), Effect::None);
+    assert_eq!(earlier(Some(cursor())), Effect::Applied);
 }
 
 #[test]
