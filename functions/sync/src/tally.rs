@@ -121,7 +121,8 @@ impl Tally {
             Some(Stop::StoreUnavailable) => transient(LastError::StoreUnavailable),
             Some(Stop::NoCredentials) => transient(LastError::NoCredentials),
             Some(Stop::RateLimited(until)) if !all_done => self.rate_limited(until, resumes(until)),
-            Some(Stop::OutOfTime) if !all_done => self.out_of_time(began, now),
+            // What is left is gone on with, even if nothing stopped it: that is no completed sync.
+            None | Some(Stop::OutOfTime) if !all_done => self.out_of_time(began, now),
             None | Some(Stop::RateLimited(_) | Stop::OutOfTime) => self.all_ended(failed),
         }
     }

@@ -283,10 +283,11 @@ fn a_rate_limit_is_waited_for_if_the_pass_may_live_that_long() {
 
 #[test]
 fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
-    let after = |lasted: Duration, ended: &[Ended]| {
+    let stopped = |stop, lasted: Duration, ended: &[Ended]| {
         let now = noon(0) + lasted;
-        tally(2, ended).comes_to(Some(Stop::OutOfTime), None, (noon(0), now), |_| None)
+        tally(2, ended).comes_to(stop, None, (noon(0), now), |_| None)
     };
+    let after = |lasted, ended: &[Ended]| stopped(Some(Stop::OutOfTime), lasted, ended);
     let last = BUDGET - Duration::from_millis(1);
     for lasted in [Duration::from_secs(20), last] {
         let goes_on = after(lasted, &ALL_OK[..1]);
@@ -303,6 +304,11 @@ fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
         let expected = Some(Progress { done: 1, total: 2 });
         assert_eq!((progress, error), (expected, None));
     }
+    let for_no_reason = stopped(None, Duration::ZERO, &ALL_OK[..1]);
+    assert!(
+        matches!(for_no_reason, Effected::Continues { .. }),
+        "what is left is never forgotten: {for_no_reason:?}"
+    );
     for lasted in [BUDGET, BUDGET * 2] {
         assert_eq!(
             ending(after(lasted, &ALL_OK[..1])),
