@@ -59,8 +59,8 @@ impl Brake {
             .or((Instant::now() >= self.soft).then_some(Stop::OutOfTime))
     }
 
-    /// Stops everybody. The first reason stands, but the later of two limits counts, refused credentials outdo a limit, as
-    /// nothing is to be waited for, and a lost claim outdoes all.
+    /// Stops everybody. The first reason stands, but the later of two limits counts, refused credentials outdo a limit,
+    /// as there is nothing to wait for, and a lost claim outdoes all.
     pub(crate) fn pull(&self, stop: Stop) {
         let stop = match (self.stop.get(), stop) {
             (None, stop) | (_, stop @ Stop::Fenced) => stop,

@@ -59,8 +59,8 @@ impl Earlier {
     }
 }
 
-/// Whether a delivery takes an earlier one's word for it. What GitHub failed at is tried again; refused credentials and a
-/// limit are, too, since the delivery that met them could not act on them, or this one would not be.
+/// Whether a delivery takes an earlier one's word for it. What GitHub failed at is tried again. So is what met refused
+/// credentials or a limit: the delivery that did would have ended the pass, had it been able to.
 const fn is_final(failure: RepositoryFailure) -> bool {
     match failure {
         RepositoryFailure::RepositoryUnavailable

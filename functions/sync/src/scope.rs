@@ -73,8 +73,8 @@ impl Scope {
         })
     }
 
-    /// What the installation lists now, narrowed by what the owner chose, or to the one that is named. `None` if that is
-    /// not among them.
+    /// What the installation lists now, narrowed by what the owner chose, or to the one that is named. `None` if that
+    /// is not among them.
     pub(crate) fn listed(
         listed: &[InstallationRepository],
         settings: &Settings,

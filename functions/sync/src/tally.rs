@@ -102,8 +102,8 @@ impl Tally {
         self.total.map(|total| Progress { done, total })
     }
 
-    /// What a delivery's part of a pass that began at `began` comes to: stopped, or not. `failed` is a status that GitHub
-    /// failed with; `resumes` says when to go on after a limit that ends then, if the pass may live that long.
+    /// What a delivery's part of a pass that began at `began` comes to: stopped, or not. `failed` is a status that
+    /// GitHub failed with; `resumes` says when to go on after a limit that ends then, if the pass may live that long.
     pub(crate) fn comes_to(
         &self,
         stop: Option<Stop>,
