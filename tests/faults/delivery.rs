@@ -9,7 +9,7 @@ use tokio::time::Instant;
 
 use crate::{
     oracle,
-    scene::{NODEGOAT, PYGOAT, Scene},
+    scene::{NODEGOAT, PYGOAT, Scene, ZEPPELIN},
 };
 
 /// Within how long of a worker's death another must have taken over.
@@ -257,6 +257,44 @@ async fn fault_16_a_worker_whose_claim_was_taken_over_can_no_longer_settle() {
         "the zombie's writes were refused"
     );
     assert_eq!(scene.stack.logged("the command has ended").len(), 1);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_16_a_worker_that_learns_that_its_claim_is_lost_asks_for_nothing_more() {
+    let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
+    let key = scene.stack.backstage.admit(scene.ada.owner()).await;
+    let slow =
+        json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "delayMs": 5_000, "times": 1});
+    scene.stack.github_fault(&slow).await;
+    let delivery = batch("SyncQueue", &[message(&key, 0)]);
+    let zombie = scene.stack.invoke("sync", &delivery);
+    let successor = async {
+        eventually("the first page is asked for", async || {
+            scene.stack.github_calls("/dependabot/alerts").await.len() == 1
+        })
+        .await;
+        scene.stack.backstage.let_pass(&key, &["claim_until"]).await;
+        scene.stack.invoke("sync", &delivery).await
+    };
+    let (zombie, successor) = join(zombie, successor).await;
+    zombie.expect("it notices, and ends");
+    assert_eq!(failures(&successor.expect("it ends")), [""; 0]);
+    let pages = scene.stack.github_calls("/dependabot/alerts").await.len();
+    assert_eq!(pages, 1 + 4, "the zombie's one, and its successor's");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn a_sync_under_way_shows_how_far_it_is() {
+    let scene = Scene::with(&[], &[PYGOAT.0, NODEGOAT.0]).await;
+    scene.stack.github_fault(&slow_github(5_000)).await;
+    let id = scene.ada.sync().await;
+    let expected = json!({"done": 1, "total": 2});
+    let shown = |view: &Value| view["progress"] == expected;
+    let halfway = scene.ada.until(id, "halfway", shown).await;
+    assert_eq!(halfway["status"], "running");
+    scene.ada.ends_as(id, "SYNC_COMPLETED").await;
     scene.holds().await;
 }
 

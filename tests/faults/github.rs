@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use tests::{batch, eventually, failures, message};
 use tokio::{net::TcpListener, time::Instant};
 
-use crate::scene::{PYGOAT, Scene, ZEPPELIN};
+use crate::scene::{NODEGOAT, PYGOAT, Scene, ZEPPELIN};
 
 /// How a listing of Pygoat's alerts is answered.
 fn listing(answer: &Value) -> Value {
@@ -84,6 +84,56 @@ async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burn
     let failed = scene.ada.ends_as(id, "GITHUB_RATE_LIMITED").await;
     let error = failed["lastError"].as_str().expect("it says until when");
     assert!(error.contains("until 20"), "{error}");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_29_a_listing_that_a_limit_stops_goes_on_at_the_page_where_it_was() {
+    let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
+    let limit = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 2, "status": 429,
+        "headers": {"retry-after": "1"}, "times": 1});
+    scene.stack.github_fault(&limit).await;
+    let id = scene.ada.sync().await;
+    let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(ended["attempts"], 2);
+    let answers = scene.stack.github_calls("/dependabot/alerts").await;
+    assert_eq!(answers, [200, 200, 429, 200, 200], "no page is read twice");
+    assert_eq!(scene.ada.all("findings").await.len(), 317);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_29_a_repository_that_a_limit_kept_from_being_refreshed_says_so_whatever_befell_others()
+ {
+    let scene = Scene::with(&[], &[PYGOAT.0, NODEGOAT.0]).await;
+    scene.stack.github_fault(&secondary_limit(7_200)).await;
+    let gone = json!({"repository": NODEGOAT.1, "operation": "list_alerts", "status": 404});
+    scene.stack.github_fault(&gone).await;
+    let id = scene.ada.sync().await;
+    let ended = scene.ada.ends_as(id, "REPOSITORY_UNAVAILABLE").await;
+    assert_eq!(ended["effect"], "none");
+    let repositories = scene.ada.get("repositories").await.body["repositories"].clone();
+    let failure = |name: &str| {
+        let repositories = repositories.as_array().expect("a list").iter();
+        let mut found = repositories.filter(|repository| repository["fullName"] == name);
+        found.next().expect("it is shown")["lastFailureCode"].clone()
+    };
+    assert_eq!(failure(PYGOAT.1), "GITHUB_RATE_LIMITED");
+    assert_eq!(failure(NODEGOAT.1), "REPOSITORY_UNAVAILABLE");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_29_a_limit_that_ends_a_sync_in_mid_listing_does_not_claim_that_nothing_was_changed()
+{
+    let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
+    let limit = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 2, "status": 429,
+        "headers": {"retry-after": "7200"}});
+    scene.stack.github_fault(&limit).await;
+    let id = scene.ada.sync().await;
+    let ended = scene.ada.ends_as(id, "GITHUB_RATE_LIMITED").await;
+    assert_eq!(ended["effect"], "applied", "two pages of findings");
+    assert_eq!(scene.ada.all("findings").await.len(), 200);
     scene.holds().await;
 }
 

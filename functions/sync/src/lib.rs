@@ -1,11 +1,20 @@
 //! The sync function: refreshes an owner's findings from GitHub, for a command or on schedule.
 //!
-//! `Work` takes one message to its verdict. `pass` goes over the repositories in scope, `repository` lists one of
-//! them, and what they found is concluded in one place, `Pass::conclude`.
+//! `Work` takes one message to its verdict. `pass` goes over the repositories in `scope`, but for what an `earlier`
+//! delivery has done, and `repository` lists one of them, until the `brake` is on. What is decided on the way is pure:
+//! what is taken from a `listing`, what `refusals` mean, and what a `tally` comes to.
 
+mod brake;
 mod config;
+mod earlier;
+mod listing;
 mod pass;
+mod refusals;
 mod repository;
+#[cfg(test)]
+mod samples;
+mod scope;
+mod tally;
 
 use std::time::Duration;
 
@@ -15,15 +24,14 @@ use security_agent::{
     Timestamp,
     audit::{Audit, AuditAction, AuditEvent, ResourceType},
     automation::Automation,
-    command::{Action, Command, LastError},
+    command::{Action, Command, LastError, Progress},
     finding::RepositoryName,
     findings::Findings,
     github::Github,
-    ledger::{Claim, Ending},
+    ledger::Claim,
     owners::Owners,
     queue::{MAX_DELAY, Message, QueueUrl, ScheduledSync},
     repositories::Repositories,
-    result_code::ResultCode,
     sqs::{Delivery, Verdict},
     telemetry::chain,
     worker::{Effected, Invocation, Work, Worker},
@@ -72,15 +80,15 @@ impl Work for Sync {
             invocation,
             reporter: Reporter::Command(claim),
         };
-        match pass.run().await {
-            Effected::Ended(ending) if ending.code == ResultCode::SyncCompleted => {
-                let event = self.completed(command, repository.as_ref(), &ending);
-                let event = self.audit.record(&command.key.owner, &event);
-                let settled = self.worker.settle(claim, command, ending, event).await;
-                settled.unwrap_or(Effected::Ended(ending))
-            }
-            effected => effected,
-        }
+        let effected = pass.run().await;
+        let Some(ending) = tally::completed(&effected) else {
+            return effected;
+        };
+        let now = self.worker.clock.now();
+        let event = completed(command, repository.as_ref(), ending.progress, now);
+        let event = self.audit.record(&command.key.owner, &event);
+        let settled = self.worker.settle(claim, command, *ending, event).await;
+        settled.unwrap_or(effected)
     }
 
     /// A scheduled sync has no row: what it could not do now it does in a later message, or in the next cycle.
@@ -129,7 +137,7 @@ impl Work for Sync {
             Effected::Continues { at, .. } => self.continue_scheduled(delivery, sync, at).await,
             Effected::Transient { error, .. } => {
                 warn!(error = %error, "a scheduled sync failed and comes again");
-                let pause = Duration::from_secs(60 * u64::from(delivery.receives));
+                let pause = pause(delivery.receives);
                 self.worker.inbox.come_again_after(delivery, pause).await;
                 Verdict::Again
             }
@@ -139,30 +147,6 @@ impl Work for Sync {
 }
 
 impl Sync {
-    fn completed(
-        &self,
-        command: &Command,
-        repository: Option<&RepositoryName>,
-        ending: &Ending,
-    ) -> AuditEvent {
-        let action = AuditAction::SyncCompleted;
-        let (actor, now) = (command.actor.clone(), self.worker.clock.now());
-        let event = match repository {
-            Some(name) => {
-                let of = (ResourceType::Repository, name.as_str());
-                AuditEvent::of_command(command.key.id, action, actor, of, now)
-            }
-            None => {
-                let of = (ResourceType::Owner, &command.key.owner);
-                AuditEvent::of_command(command.key.id, action, actor, of, now)
-            }
-        };
-        let repositories = ending.progress.map(|progress| progress.done);
-        event
-            .with("repositories", repositories)
-            .with("origin", command.origin)
-    }
-
     async fn continue_scheduled(
         &self,
         delivery: &Delivery,
@@ -183,5 +167,118 @@ impl Sync {
                 Verdict::Again
             }
         }
+    }
+}
+
+/// How long a scheduled sync stays away after its n-th failed delivery: nobody waits for it.
+fn pause(receives: u32) -> Duration {
+    Duration::from_mins(1) * receives
+}
+
+/// What the audit says of a sync in which every repository was refreshed or skipped.
+fn completed(
+    command: &Command,
+    repository: Option<&RepositoryName>,
+    progress: Option<Progress>,
+    now: Timestamp,
+) -> AuditEvent {
+    let (id, action, actor) = (
+        command.key.id,
+        AuditAction::SyncCompleted,
+        command.actor.clone(),
+    );
+    let event = match repository {
+        Some(name) => {
+            let of = (ResourceType::Repository, name.as_str());
+            AuditEvent::of_command(id, action, actor, of, now)
+        }
+        None => {
+            let of = (ResourceType::Owner, &command.key.owner);
+            AuditEvent::of_command(id, action, actor, of, now)
+        }
+    };
+    event
+        .with("repositories", progress.map(|progress| progress.done))
+        .with("origin", command.origin)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::{name, noon};
+    use security_agent::{
+        command::{Actor, CommandId, CommandKey, Origin},
+        lifecycle::{Stage, Standing, Status, Token},
+        owner::Owner,
+    };
+    use serde_json::json;
+
+    #[test]
+    fn a_scheduled_sync_that_fails_comes_again_after_a_minute_more_each_time() {
+        let minutes = [1, 2, 5].map(|receives| pause(receives).as_secs());
+        assert_eq!(minutes, [60, 120, 300]);
+    }
+
+    fn owner() -> Owner {
+        "user:jo".parse().expect("an owner")
+    }
+
+    fn command() -> Command {
+        Command {
+            key: CommandKey {
+                owner: owner(),
+                id: CommandId::new(noon(0)),
+            },
+            action: Action::Sync { repository: None },
+            origin: Origin::Manual,
+            actor: Actor::SecurityAgent,
+            standing: Standing {
+                status: Status::Running,
+                never_queued: false,
+                admission: Token(1),
+                attempt: 1,
+                stage: Stage(0),
+                hold: None,
+                queued_at: None,
+                resends: 0,
+                waiting_until: None,
+                deadline: noon(1_800),
+                due: None,
+            },
+            progress: None,
+            last_error: None,
+            accepted_at: noon(0),
+            started_at: None,
+            updated_at: noon(0),
+            ended: None,
+        }
+    }
+
+    #[test]
+    fn the_audit_says_who_had_what_refreshed_and_how_many_repositories_that_were() {
+        let command = command();
+        let progress = Some(Progress { done: 3, total: 3 });
+        let event = completed(&command, None, progress, noon(9));
+        let details = json!({ "repositories": 3, "origin": command.origin });
+        assert_eq!(
+            (event.action, event.actor, event.command, event.occurred_at),
+            (
+                AuditAction::SyncCompleted,
+                Actor::SecurityAgent,
+                Some(command.key.id),
+                noon(9)
+            )
+        );
+        assert_eq!(serde_json::Value::Object(event.details), details);
+        assert_eq!(
+            (event.resource_type, event.resource_id.as_str()),
+            (ResourceType::Owner, "user:jo")
+        );
+        let name = name("octo/app");
+        let event = completed(&command, Some(&name), progress, noon(9));
+        assert_eq!(
+            (event.resource_type, event.resource_id.as_str()),
+            (ResourceType::Repository, "octo/app")
+        );
     }
 }

@@ -1,23 +1,19 @@
-//! One pass over an owner's repositories: which are in scope, a bounded number of them at a time, and what their
-//! outcomes add up to.
+//! One delivery's part of a pass over an owner's repositories: a bounded number of them at a time, what is recorded on
+//! the way, and what is known of the owner by their outcomes.
 
-use std::{cell::Cell, collections::BTreeSet, time::Duration};
+use std::time::Duration;
 
 use futures::stream::{self, StreamExt};
 use security_agent::{
     Timestamp,
-    command::{LastError, Progress},
-    finding::{Repository, RepositoryId, RepositoryName},
-    github::{GithubError, InstallationRepository, Refusal},
-    ledger::{Claim, Ending, Outcome},
-    lifecycle::Waits,
+    command::LastError,
+    finding::RepositoryName,
+    ledger::{Claim, Outcome},
     owner::Owner,
     owners::{Integration, OwnerRecord},
-    repositories::{Listing, PassState, RepositoryFailure, RepositoryOutcome, RepositoryRecord},
-    result_code::{Effect, ResultCode},
-    settings::Settings,
+    repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
     telemetry::chain,
-    worker::{BUDGET, Effected, Invocation},
+    worker::{Effected, Invocation},
 };
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
@@ -25,15 +21,16 @@ use uuid::Uuid;
 
 use crate::{
     Sync,
-    repository::{Brake, Ended, Stop, Target},
+    brake::{Brake, Stop},
+    refusals::Unlisted,
+    scope::{Left, Scope, Target, to_ask_with},
+    tally::{Tally, completed},
 };
 
 /// How many repositories are listed at once. GitHub allows an installation 100 requests at a time.
 const CONCURRENCY: usize = 8;
 /// Progress is written at most so often.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
-/// How long before its end an invocation asks for nothing new, so that what is under way can be stored.
-const SOFT_STOP: Duration = Duration::from_secs(10);
 
 /// One delivery's part of a pass.
 #[derive(Debug)]
@@ -59,65 +56,6 @@ pub(crate) enum Reporter<'a> {
     Nobody,
 }
 
-/// What the repositories of a pass came to, this delivery's and the earlier ones'.
-#[derive(Clone, Debug, Default)]
-struct Tally {
-    total: u32,
-    succeeded: u32,
-    skipped: u32,
-    failures: Vec<RepositoryFailure>,
-}
-
-impl Tally {
-    fn count(&mut self, ended: Ended) {
-        match ended {
-            Ended::Succeeded => self.succeeded += 1,
-            Ended::Failed(RepositoryFailure::DependabotAlertsDisabled) => self.skipped += 1,
-            Ended::Failed(failure) => self.failures.push(failure),
-            Ended::Stopped => {}
-        }
-    }
-
-    fn progress(&self) -> Progress {
-        let failed = u32::try_from(self.failures.len()).unwrap_or(u32::MAX);
-        Progress {
-            done: self.succeeded + self.skipped + failed,
-            total: self.total,
-        }
-    }
-
-    fn has(&self, failure: RepositoryFailure) -> bool {
-        self.failures.contains(&failure)
-    }
-
-    /// The first in rank of the codes that the outcomes met, and of the one that stopped the pass, if one did.
-    fn code(&self, stopped_by: Option<ResultCode>) -> ResultCode {
-        use RepositoryFailure as Failure;
-        use ResultCode as Code;
-        let ranked = [
-            (Failure::RepositoryUnavailable, Code::RepositoryUnavailable),
-            (Failure::GithubAuthInvalid, Code::GithubAuthInvalid),
-            (Failure::GithubRateLimited, Code::GithubRateLimited),
-        ];
-        let met = ranked
-            .into_iter()
-            .find(|(failure, code)| self.has(*failure) || stopped_by == Some(*code));
-        match met {
-            Some((_, code)) => code,
-            None if self.failures.is_empty() => Code::SyncCompleted,
-            None => Code::SyncPartialFailure,
-        }
-    }
-
-    const fn effect(&self) -> Effect {
-        if self.succeeded > 0 {
-            Effect::Applied
-        } else {
-            Effect::None
-        }
-    }
-}
-
 impl Pass<'_> {
     /// Goes over what is left of the pass.
     pub(crate) async fn run(&self) -> Effected {
@@ -130,219 +68,120 @@ impl Pass<'_> {
             (Err(error), _) => return self.unavailable(&error),
             (_, Err(error)) => return self.unavailable(&error),
         };
-        let OwnerRecord {
-            settings,
-            integration,
-            ..
-        } = owner;
-        if !settings.enabled {
-            return ended(ResultCode::ConfigDisabled, Effect::None, None, None);
-        }
-        let Some(integration) = integration else {
-            let error = Some(LastError::NotConnected);
-            return ended(ResultCode::GithubAuthInvalid, Effect::None, error, None);
+        let so_far = Tally::so_far(&records, self.id);
+        let integration = match to_ask_with(&owner, self.now()) {
+            Ok(integration) => integration,
+            Err(barred) => return so_far.barred(barred),
         };
-        if let (Some(_), Some(at)) = (
-            integration.refused_until(self.now()),
-            integration.auth_invalid_at,
-        ) {
-            let error = Some(LastError::CredentialsRefused(at));
-            let effect = self.effect_so_far(&records);
-            return ended(ResultCode::GithubAuthInvalid, effect, error, None);
+        match self.scope(&owner, integration, &records, so_far).await {
+            Ok(scope) => self.refresh_all(&owner, integration, scope).await,
+            Err(effected) => effected,
         }
-        let scope = match self.scope(&settings, &integration, &records).await {
-            Ok(scope) => scope,
-            Err(effected) => return effected,
-        };
-        self.refresh_all(&settings, &integration, scope).await
     }
 
     /// Which repositories to refresh: what the installation lists now, narrowed by what the owner chose.
     async fn scope(
         &self,
-        settings: &Settings,
+        owner: &OwnerRecord,
         integration: &Integration,
         records: &[RepositoryRecord],
+        so_far: Tally,
     ) -> Result<Scope, Effected> {
-        // A known repository that is named needs no listing: should it be gone, its alerts' answer says so.
-        let named = self.only.and_then(|name| {
-            records
-                .iter()
-                .find(|record| record.listed && record.repository.name.same_as(name))
-        });
-        if let Some(record) = named {
-            let target = Target {
-                repository: record.repository.clone(),
-                record: Some(record.clone()),
-            };
-            return Ok(Scope {
-                all: records
-                    .iter()
-                    .map(|record| record.repository.clone())
-                    .collect(),
-                listings: Vec::new(),
-                gone: 0,
-                targets: vec![target],
-            });
+        if let Some(scope) = self.only.and_then(|name| Scope::known(name, records)) {
+            return Ok(scope);
         }
-        let listed = match self
+        let listed = self
             .sync
             .github
             .installation_repositories(integration.installation, self.github_budget())
-            .await
-        {
+            .await;
+        let listed = match listed {
             Ok(listed) => listed.repositories,
-            Err(error) => return Err(self.not_listed(&error).await),
+            Err(error) => {
+                warn!(error = %chain(&error), "the installation's repositories could not be listed");
+                return Err(match Unlisted::from(&error) {
+                    Unlisted::Stops(stop) => self.conclude(&so_far, Some(stop), None).await,
+                    Unlisted::MayPass { error, after } => Effected::Transient { error, after },
+                });
+            }
         };
-        if let Some(name) = self.only
-            && !listed
-                .iter()
-                .any(|entry| entry.repository.name.same_as(name))
-        {
-            let error = Some(LastError::NotInInstallation);
-            let code = ResultCode::RepositoryUnavailable;
-            return Err(ended(code, Effect::None, error, None));
-        }
-        Ok(Scope::of(&listed, settings, self.only, records))
-    }
-
-    async fn not_listed(&self, error: &GithubError) -> Effected {
-        warn!(error = %chain(error), "the installation's repositories could not be listed");
-        let transient = |error, after| Effected::Transient { error, after };
-        match error {
-            GithubError::Refused { refusal, .. } => match refusal {
-                Refusal::AuthInvalid | Refusal::Unavailable | Refusal::PermissionMissing => {
-                    self.auth_invalid(&Tally::default()).await
-                }
-                Refusal::RateLimited(limit) => self.rate_limited(limit.until, &Tally::default()),
-                Refusal::ServerError {
-                    status,
-                    retry_after,
-                } => transient(LastError::GithubStatus(*status), *retry_after),
-                Refusal::Unexpected { status } => transient(LastError::GithubStatus(*status), None),
-                Refusal::AlertsDisabled | Refusal::Malformed | Refusal::Gone => {
-                    transient(LastError::GithubUnreachable, None)
-                }
-            },
-            GithubError::Network { .. }
-            | GithubError::OutOfTime
-            | GithubError::PageElsewhere
-            | GithubError::Client { .. } => transient(LastError::GithubUnreachable, None),
-            GithubError::Credentials { .. } => transient(LastError::NoCredentials, None),
-        }
+        Scope::listed(&listed, &owner.settings, self.only, records).ok_or_else(|| {
+            let error = LastError::NotInInstallation;
+            so_far.ended_by(RepositoryFailure::RepositoryUnavailable, error)
+        })
     }
 
     async fn refresh_all(
         &self,
-        settings: &Settings,
+        owner: &OwnerRecord,
         integration: &Integration,
         scope: Scope,
     ) -> Effected {
-        let Scope {
+        let now = self.now();
+        let Left {
             all,
-            mut listings,
-            gone,
+            listings,
+            mut tally,
             targets,
-        } = scope;
-        let mut tally = Tally {
-            total: u32::try_from(targets.len())
-                .unwrap_or(u32::MAX)
-                .saturating_add(gone),
-            ..Tally::default()
-        };
-        tally
-            .failures
-            .extend((0..gone).map(|_| RepositoryFailure::RepositoryUnavailable));
-        let mut left = Vec::new();
-        for target in targets {
-            match self.finished_before(target.record.as_ref()) {
-                Some(ended) => tally.count(ended),
-                None => left.push(target),
-            }
-        }
-        // Before anything is fetched: a worker that dies must have left a trace. What is paused was begun already.
-        let attempted = self.now();
-        for target in &left {
-            if !self.is_mine(target.record.as_ref()) {
-                let id = target.repository.id;
-                match listings.iter_mut().find(|listing| listing.id == id) {
-                    Some(listing) => listing.attempt = Some(self.id),
-                    None => listings.push(self.attempt(target)),
-                }
-            }
-        }
-        if let Err(error) = self
-            .sync
-            .repositories
-            .record(self.owner, &listings, attempted)
-            .await
-        {
+        } = scope.left(self.id, now);
+        // Before anything is fetched: a worker that dies must have left a trace.
+        let repositories = &self.sync.repositories;
+        if let Err(error) = repositories.record(self.owner, &listings, now).await {
             return self.unavailable(&error);
         }
 
-        let soft = self.invocation.killed - SOFT_STOP;
-        let brake = Brake::new(soft.max(Instant::now() + Duration::from_millis(500)));
-        let reported = Cell::new(Instant::now());
+        let brake = Brake::new(self.invocation.killed, Instant::now());
+        let installation = integration.installation;
         let mut stopped = Vec::new();
-        let mut ends = stream::iter(&left)
+        let mut ends = stream::iter(&targets)
             .map(async |target| {
-                let begun = self.begun(target.record.as_ref()).unwrap_or(attempted);
-                let ended = if brake.on().is_some() {
-                    Ended::Stopped
-                } else {
-                    self.refresh(integration.installation, target, &all, begun, &brake)
-                        .await
-                };
-                (
-                    Begun {
-                        id: target.repository.id,
-                        at: begun,
-                    },
-                    ended,
-                )
+                let ended = self.refresh(installation, target, &all, &brake).await;
+                ended.ok_or(target)
             })
             .buffer_unordered(CONCURRENCY);
-        let mut ticks = tokio::time::interval(REPORT_EVERY / 4);
-        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        let mut report = tokio::time::interval(REPORT_EVERY);
+        report.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        report.reset();
         loop {
             tokio::select! {
                 ended = ends.next() => match ended {
-                    Some((begun, Ended::Stopped)) => stopped.push(begun),
-                    Some((_, ended)) => tally.count(ended),
+                    Some(Ok(ended)) => tally.count(ended),
+                    Some(Err(target)) => stopped.push(target),
                     None => break,
                 },
-                _ = ticks.tick() => {}
-            }
-            if reported.get().elapsed() >= REPORT_EVERY {
-                reported.set(Instant::now());
-                self.report(tally.progress(), &brake).await;
+                _ = report.tick() => self.report(&tally, &brake).await,
             }
         }
         drop(ends);
+        tally.wrote(brake.written.get());
         // Before the end is written down: a worker that dies in between is followed by one that looks again.
-        if settings.auto_analysis.enabled
+        if owner.settings.auto_analysis.enabled
             && let Err(error) = self.sync.automation.advance(self.owner, self.now()).await
         {
             return self.unavailable(&error);
         }
-        let effected = self.conclude(tally, integration, &brake).await;
-        if let Effected::Ended(Ending {
-            code: ResultCode::GithubRateLimited,
-            ..
-        }) = effected
+        if brake.accepted.get()
+            && let Some(seen) = integration.auth_invalid_at
+            && let Err(error) = self.sync.owners.clear_auth_invalid(self.owner, seen).await
         {
+            return self.unavailable(&error);
+        }
+        let stop = brake.on();
+        let effected = self.conclude(&tally, stop, brake.failed.get()).await;
+        if let (Some(Stop::RateLimited(_)), Effected::Ended(_)) = (stop, &effected) {
             self.give_up(&stopped).await;
         }
         effected
     }
 
     /// Says of the repositories that the rate limit kept from being refreshed that it did.
-    async fn give_up(&self, stopped: &[Begun]) {
+    async fn give_up(&self, stopped: &[&Target]) {
         let outcome = RepositoryOutcome::Failed(RepositoryFailure::GithubRateLimited);
-        let recorded = stream::iter(stopped).map(|begun| {
+        let recorded = stream::iter(stopped).map(|target| {
+            let (id, begun) = (target.repository.id, target.begun);
             self.sync
                 .repositories
-                .finish(self.owner, begun.id, self.id, begun.at, &outcome)
+                .finish(self.owner, id, self.id, begun, &outcome)
         });
         let recorded: Vec<_> = recorded.buffer_unordered(CONCURRENCY).collect().await;
         for error in recorded.into_iter().filter_map(Result::err) {
@@ -351,8 +190,8 @@ impl Pass<'_> {
     }
 
     /// Shows how far the pass is. A claim that is lost stops it.
-    async fn report(&self, progress: Progress, brake: &Brake) {
-        let Reporter::Command(claim) = self.reporter else {
+    async fn report(&self, tally: &Tally, brake: &Brake) {
+        let (Reporter::Command(claim), Some(progress)) = (self.reporter, tally.progress()) else {
             return;
         };
         match self
@@ -372,109 +211,23 @@ impl Pass<'_> {
         }
     }
 
-    /// What it all came to.
-    async fn conclude(&self, tally: Tally, integration: &Integration, brake: &Brake) -> Effected {
-        let progress = tally.progress();
-        if brake.accepted.get()
-            && let Some(seen) = integration.auth_invalid_at
-            && let Err(error) = self.sync.owners.clear_auth_invalid(self.owner, seen).await
+    /// What it all comes to. Notes of the owner that GitHub refuses the credentials, or that everything is fresh.
+    async fn conclude(&self, tally: &Tally, stop: Option<Stop>, failed: Option<u16>) -> Effected {
+        let now = self.now();
+        if stop == Some(Stop::AuthInvalid)
+            && let Err(error) = self.sync.owners.mark_auth_invalid(self.owner, now).await
         {
             return self.unavailable(&error);
         }
-        let all_done = progress.done >= progress.total;
-        match brake.on() {
-            Some(Stop::Fenced) => Effected::Fenced,
-            Some(Stop::AuthInvalid) => self.auth_invalid(&tally).await,
-            Some(Stop::StoreUnavailable) => Effected::Transient {
-                error: LastError::StoreUnavailable,
-                after: None,
-            },
-            Some(Stop::NoCredentials) => Effected::Transient {
-                error: LastError::NoCredentials,
-                after: None,
-            },
-            Some(Stop::RateLimited(until)) if !all_done => self.rate_limited(until, &tally),
-            Some(Stop::OutOfTime) if !all_done => self.out_of_time(&tally),
-            None | Some(Stop::RateLimited(_) | Stop::OutOfTime) => self.settle(&tally, brake).await,
-        }
-    }
-
-    async fn settle(&self, tally: &Tally, brake: &Brake) -> Effected {
-        let progress = Some(tally.progress());
-        let failed = u32::try_from(tally.failures.len()).unwrap_or(u32::MAX);
-        let error = (failed > 0).then_some(LastError::Repositories {
-            failed,
-            total: tally.total,
-        });
-        let code = tally.code(None);
-        // Nothing but failures that may pass: worth another try.
-        let may_pass = tally
-            .failures
-            .iter()
-            .all(|failure| *failure == RepositoryFailure::SyncFailed);
-        if failed > 0 && tally.succeeded == 0 && may_pass {
-            let error = brake
-                .failed
-                .get()
-                .map_or(LastError::GithubUnreachable, LastError::GithubStatus);
-            return Effected::Transient { error, after: None };
-        }
-        if code != ResultCode::SyncCompleted {
-            return ended(code, tally.effect(), error, progress);
-        }
+        let resumes = |until| self.sync.worker.resumes_at(until, self.began);
+        let effected = tally.comes_to(stop, failed, (self.began, now), resumes);
         if self.only.is_none()
+            && completed(&effected).is_some()
             && let Err(error) = self.sync.owners.mark_synced(self.owner, self.began).await
         {
             return self.unavailable(&error);
         }
-        ended(code, Effect::Applied, None, progress)
-    }
-
-    async fn auth_invalid(&self, tally: &Tally) -> Effected {
-        let now = self.now();
-        if let Err(error) = self.sync.owners.mark_auth_invalid(self.owner, now).await {
-            return self.unavailable(&error);
-        }
-        let code = tally.code(Some(ResultCode::GithubAuthInvalid));
-        let error = Some(LastError::CredentialsRefused(now));
-        ended(code, tally.effect(), error, Some(tally.progress()))
-    }
-
-    /// Waits for the limit's end if the command may live that long, in a message of its own: waiting costs no
-    /// deliveries.
-    fn rate_limited(&self, until: Timestamp, tally: &Tally) -> Effected {
-        let error = LastError::RateLimited(until);
-        if let Some(at) = self.sync.worker.resumes_at(until, self.began) {
-            return Effected::Continues {
-                at,
-                waits: Waits::UntilThen,
-                progress: Some(tally.progress()),
-                error: Some(error),
-            };
-        }
-        let code = tally.code(Some(ResultCode::GithubRateLimited));
-        ended(code, tally.effect(), Some(error), Some(tally.progress()))
-    }
-
-    fn out_of_time(&self, tally: &Tally) -> Effected {
-        let progress = tally.progress();
-        let now = self.now();
-        if now < self.began + BUDGET {
-            return Effected::Continues {
-                at: now,
-                waits: Waits::No,
-                progress: Some(progress),
-                error: None,
-            };
-        }
-        let Progress { done, total } = progress;
-        let error = Some(LastError::BudgetSpent { done, total });
-        ended(
-            ResultCode::SyncPartialFailure,
-            tally.effect(),
-            error,
-            Some(progress),
-        )
+        effected
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
@@ -488,154 +241,4 @@ impl Pass<'_> {
     fn now(&self) -> Timestamp {
         self.sync.worker.clock.now()
     }
-
-    fn is_mine(&self, record: Option<&RepositoryRecord>) -> bool {
-        record
-            .and_then(|record| record.pass.as_ref())
-            .is_some_and(|pass| pass.id == self.id)
-    }
-
-    /// When this pass began the repository, if it did in an earlier delivery.
-    fn begun(&self, record: Option<&RepositoryRecord>) -> Option<Timestamp> {
-        record
-            .filter(|_| self.is_mine(record))
-            .and_then(|record| record.last_attempted_at)
-    }
-
-    /// How the repository ended in an earlier delivery of this pass. What GitHub failed at is tried again.
-    fn finished_before(&self, record: Option<&RepositoryRecord>) -> Option<Ended> {
-        let record = record.filter(|_| self.is_mine(record))?;
-        let finished = record
-            .pass
-            .as_ref()
-            .is_some_and(|pass| pass.state == PassState::Finished);
-        match record.last_failure {
-            _ if !finished => None,
-            Some(RepositoryFailure::SyncFailed) => None,
-            Some(failure) => Some(Ended::Failed(failure)),
-            None => Some(Ended::Succeeded),
-        }
-    }
-
-    fn effect_so_far(&self, records: &[RepositoryRecord]) -> Effect {
-        let applied = records
-            .iter()
-            .any(|record| self.finished_before(Some(record)) == Some(Ended::Succeeded));
-        if applied {
-            Effect::Applied
-        } else {
-            Effect::None
-        }
-    }
-
-    fn attempt(&self, target: &Target) -> Listing {
-        Listing {
-            id: target.repository.id,
-            listed: Some(InstallationRepository {
-                repository: target.repository.clone(),
-                private: target.record.as_ref().is_some_and(|record| record.private),
-                archived: false,
-            }),
-            attempt: Some(self.id),
-        }
-    }
-}
-
-/// A repository that this pass has begun, and when.
-#[derive(Clone, Copy, Debug)]
-struct Begun {
-    id: RepositoryId,
-    at: Timestamp,
-}
-
-/// What a pass has to do.
-#[derive(Debug)]
-struct Scope {
-    /// Every repository of the installation.
-    all: Vec<Repository>,
-    /// What is to be recorded of the listing.
-    listings: Vec<Listing>,
-    /// How many chosen repositories the installation no longer has.
-    gone: u32,
-    targets: Vec<Target>,
-}
-
-impl Scope {
-    fn of(
-        listed: &[InstallationRepository],
-        settings: &Settings,
-        only: Option<&RepositoryName>,
-        records: &[RepositoryRecord],
-    ) -> Self {
-        let known = |id: RepositoryId| records.iter().find(|record| record.repository.id == id);
-        let wanted = |entry: &InstallationRepository| match only {
-            Some(name) => entry.repository.name.same_as(name),
-            None => settings.covers(entry.repository.id),
-        };
-        let ids: BTreeSet<RepositoryId> = listed.iter().map(|entry| entry.repository.id).collect();
-        let mut listings: Vec<Listing> = listed
-            .iter()
-            .filter(|entry| {
-                known(entry.repository.id).is_none_or(|record| {
-                    !record.listed
-                        || record.private != entry.private
-                        || record.repository.name != entry.repository.name
-                })
-            })
-            .map(|entry| Listing {
-                id: entry.repository.id,
-                listed: Some(entry.clone()),
-                attempt: None,
-            })
-            .collect();
-        listings.extend(
-            records
-                .iter()
-                .filter(|record| record.listed && !ids.contains(&record.repository.id))
-                .map(|record| Listing {
-                    id: record.repository.id,
-                    listed: None,
-                    attempt: None,
-                }),
-        );
-        let gone = match only {
-            Some(_) => 0,
-            None => settings
-                .selected_repository_ids
-                .iter()
-                .filter(|id| settings.covers(**id) && !ids.contains(id))
-                .count(),
-        };
-        let targets = listed
-            .iter()
-            .filter(|entry| wanted(entry))
-            .map(|entry| Target {
-                repository: entry.repository.clone(),
-                record: known(entry.repository.id).cloned(),
-            })
-            .collect();
-        Self {
-            all: listed
-                .iter()
-                .map(|entry| entry.repository.clone())
-                .collect(),
-            listings,
-            gone: u32::try_from(gone).unwrap_or(u32::MAX),
-            targets,
-        }
-    }
-}
-
-const fn ended(
-    code: ResultCode,
-    effect: Effect,
-    last_error: Option<LastError>,
-    progress: Option<Progress>,
-) -> Effected {
-    Effected::Ended(Ending {
-        code,
-        effect,
-        last_error,
-        progress,
-    })
 }

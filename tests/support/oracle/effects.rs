@@ -37,7 +37,8 @@ pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
                 owner.caller.owner().to_string()
             });
         }
-        let something = !effects.contains("applied") || !refreshed.is_empty();
+        let something = !refreshed.is_empty() || !owner.findings.is_empty();
+        let something = something || !effects.contains("applied");
         judgement.hold("4: an effect, something done", something, || {
             owner.caller.owner().to_string()
         });

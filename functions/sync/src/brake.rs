@@ -1,0 +1,130 @@
+//! What all repositories of a delivery share: a reason to stop.
+
+use std::{cell::Cell, time::Duration};
+
+use security_agent::Timestamp;
+use tokio::time::Instant;
+
+/// How long before its end an invocation asks for nothing new, so that what is under way can be stored.
+const SOFT_STOP: Duration = Duration::from_secs(10);
+/// However little time it has, it asks for something.
+const LEAST: Duration = Duration::from_millis(500);
+
+/// Whether a delivery goes on, and what it has learned of GitHub on the way.
+#[derive(Debug)]
+pub(crate) struct Brake {
+    soft: Instant,
+    stop: Cell<Option<Stop>>,
+    /// The last failure of GitHub's that may pass.
+    pub(crate) failed: Cell<Option<u16>>,
+    /// Whether GitHub accepted the credentials.
+    pub(crate) accepted: Cell<bool>,
+    /// How many findings were written.
+    pub(crate) written: Cell<usize>,
+}
+
+/// Why a delivery stops before everything is done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// GitHub refuses the credentials: nobody else need ask.
+    AuthInvalid,
+    /// GitHub's rate limit.
+    RateLimited(Timestamp),
+    /// The delivery's time is up.
+    OutOfTime,
+    /// The data store fails.
+    StoreUnavailable,
+    /// Our own credentials cannot be read.
+    NoCredentials,
+    /// The claim is lost.
+    Fenced,
+}
+
+impl Brake {
+    /// For a delivery that begins `now` and is killed then.
+    pub(crate) fn new(killed: Instant, now: Instant) -> Self {
+        Self {
+            soft: (killed - SOFT_STOP).max(now + LEAST),
+            stop: Cell::new(None),
+            failed: Cell::new(None),
+            accepted: Cell::new(false),
+            written: Cell::new(0),
+        }
+    }
+
+    /// Why to stop, if there is a reason.
+    pub(crate) fn on(&self) -> Option<Stop> {
+        self.stop
+            .get()
+            .or((Instant::now() >= self.soft).then_some(Stop::OutOfTime))
+    }
+
+    /// Stops everybody. The first reason stands, but the later of two limits counts, refused credentials outdo a limit,
+    /// as there is nothing to wait for, and a lost claim outdoes all.
+    pub(crate) fn pull(&self, stop: Stop) {
+        let stop = match (self.stop.get(), stop) {
+            (None, stop) | (_, stop @ Stop::Fenced) => stop,
+            (Some(Stop::RateLimited(a)), Stop::RateLimited(b)) => Stop::RateLimited(a.max(b)),
+            (Some(Stop::RateLimited(_)), Stop::AuthInvalid) => Stop::AuthInvalid,
+            (Some(first), _) => first,
+        };
+        self.stop.set(Some(stop));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::samples::noon;
+
+    fn with_time() -> Brake {
+        let now = Instant::now();
+        Brake::new(now + Duration::from_secs(600), now)
+    }
+
+    #[test]
+    fn a_delivery_stops_ten_seconds_before_its_end_but_always_asks_for_something() {
+        let now = Instant::now();
+        for (has, asks_for) in [(30_000, 20_000), (11_000, 1_000), (10_000, 500), (0, 500)] {
+            let [has, asks_for] = [has, asks_for].map(Duration::from_millis);
+            assert_eq!(Brake::new(now + has, now).soft, now + asks_for, "{has:?}");
+        }
+    }
+
+    #[test]
+    fn time_that_is_up_stops_a_delivery_unless_something_else_has() {
+        assert_eq!(with_time().on(), None);
+        let over = Brake {
+            soft: Instant::now(),
+            ..with_time()
+        };
+        assert_eq!(over.on(), Some(Stop::OutOfTime));
+        over.pull(Stop::StoreUnavailable);
+        assert_eq!(over.on(), Some(Stop::StoreUnavailable));
+    }
+
+    #[test]
+    fn the_first_reason_stands_unless_a_graver_one_follows() {
+        let (sooner, later) = (Stop::RateLimited(noon(1)), Stop::RateLimited(noon(2)));
+        use Stop::{AuthInvalid, Fenced, NoCredentials, StoreUnavailable};
+        for (first, second, stands) in [
+            (StoreUnavailable, NoCredentials, StoreUnavailable),
+            (NoCredentials, AuthInvalid, NoCredentials),
+            (AuthInvalid, sooner, AuthInvalid),
+            (StoreUnavailable, AuthInvalid, StoreUnavailable),
+            (sooner, StoreUnavailable, sooner),
+            (sooner, later, later),
+            (later, sooner, later),
+            (sooner, AuthInvalid, AuthInvalid),
+            (AuthInvalid, Fenced, Fenced),
+            (sooner, Fenced, Fenced),
+            (Fenced, AuthInvalid, Fenced),
+        ] {
+            let brake = with_time();
+            brake.pull(first);
+            assert_eq!(brake.on(), Some(first));
+            brake.pull(second);
+            assert_eq!(brake.on(), Some(stands), "{first:?}, {second:?}");
+        }
+    }
+}

@@ -1,0 +1,141 @@
+//! What it means for a pass, and for a repository, that GitHub did not give what was asked for. Pure.
+
+use std::time::Duration;
+
+use security_agent::{
+    command::LastError,
+    finding::Repository,
+    github::{GithubError, Refusal, RepositoryPath},
+    repositories::RepositoryFailure,
+};
+
+use crate::brake::Stop;
+
+/// What it means that the installation's repositories could not be listed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Unlisted {
+    /// Nothing is to be asked for.
+    Stops(Stop),
+    /// It may work another time.
+    MayPass {
+        /// What went wrong.
+        error: LastError,
+        /// Not before this long.
+        after: Option<Duration>,
+    },
+}
+
+impl From<&GithubError> for Unlisted {
+    fn from(error: &GithubError) -> Self {
+        let may_pass = |error, after| Self::MayPass { error, after };
+        match error {
+            GithubError::Refused { refusal, .. } => match refusal {
+                Refusal::AuthInvalid | Refusal::Unavailable | Refusal::PermissionMissing => {
+                    Self::Stops(Stop::AuthInvalid)
+                }
+                Refusal::RateLimited(limit) => Self::Stops(Stop::RateLimited(limit.until)),
+                Refusal::ServerError {
+                    status,
+                    retry_after,
+                } => may_pass(LastError::GithubStatus(*status), *retry_after),
+                Refusal::Unexpected { status } => may_pass(LastError::GithubStatus(*status), None),
+                Refusal::AlertsDisabled | Refusal::Malformed | Refusal::Gone => {
+                    may_pass(LastError::GithubUnreachable, None)
+                }
+            },
+            GithubError::Network { .. }
+            | GithubError::OutOfTime
+            | GithubError::PageElsewhere
+            | GithubError::Client { .. } => may_pass(LastError::GithubUnreachable, None),
+            GithubError::Credentials { .. } => Self::Stops(Stop::NoCredentials),
+        }
+    }
+}
+
+/// What it means that a page of a repository's alerts was not given.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Ungiven {
+    /// How the repository has ended. `None` if it goes on in a later delivery.
+    pub(crate) failure: Option<RepositoryFailure>,
+    /// Why the delivery stops.
+    pub(crate) stop: Option<Stop>,
+    /// What GitHub failed with.
+    pub(crate) status: Option<u16>,
+}
+
+impl Ungiven {
+    const fn failed(failure: RepositoryFailure) -> Self {
+        Self {
+            failure: Some(failure),
+            stop: None,
+            status: None,
+        }
+    }
+
+    const fn stopped(stop: Stop) -> Self {
+        Self {
+            failure: None,
+            stop: Some(stop),
+            status: None,
+        }
+    }
+
+    /// Of a page of `asked`, one of `all` repositories of the installation, in a delivery that stops already or not.
+    pub(crate) fn of(
+        error: &GithubError,
+        asked: &Repository,
+        all: &[Repository],
+        stop: Option<Stop>,
+    ) -> Self {
+        use RepositoryFailure as Failure;
+        match error {
+            GithubError::Refused { refusal, led_to } => match refusal {
+                Refusal::AuthInvalid => Self {
+                    failure: Some(Failure::GithubAuthInvalid),
+                    ..Self::stopped(Stop::AuthInvalid)
+                },
+                Refusal::RateLimited(limit) => Self::stopped(Stop::RateLimited(limit.until)),
+                Refusal::ServerError { status, .. } | Refusal::Unexpected { status } => Self {
+                    status: Some(*status),
+                    ..Self::failed(Failure::SyncFailed)
+                },
+                Refusal::Malformed => Self::failed(Failure::SyncFailed),
+                Refusal::Unavailable | Refusal::Gone => {
+                    Self::failed(Failure::RepositoryUnavailable)
+                }
+                Refusal::PermissionMissing | Refusal::AlertsDisabled
+                    if leads_away(led_to.as_ref(), asked, all) =>
+                {
+                    Self::failed(Failure::RepositoryUnavailable)
+                }
+                Refusal::PermissionMissing => Self::failed(Failure::GithubPermissionMissing),
+                Refusal::AlertsDisabled => Self::failed(Failure::DependabotAlertsDisabled),
+            },
+            GithubError::OutOfTime if stop.is_some() => Self::default(),
+            GithubError::Network { .. } | GithubError::OutOfTime | GithubError::PageElsewhere => {
+                Self::failed(Failure::SyncFailed)
+            }
+            GithubError::Credentials { .. } | GithubError::Client { .. } => {
+                Self::stopped(Stop::NoCredentials)
+            }
+        }
+    }
+}
+
+/// Whether a redirect led to another repository than the one asked for. A new name of the same one is fine.
+pub(crate) fn leads_away(
+    led_to: Option<&RepositoryPath>,
+    asked: &Repository,
+    all: &[Repository],
+) -> bool {
+    match led_to {
+        None => false,
+        Some(path @ RepositoryPath::Id(_)) => path.is_other_than(asked),
+        Some(RepositoryPath::Name(name)) => all
+            .iter()
+            .any(|other| other.id != asked.id && other.name.same_as(name)),
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,208 @@
+//! Which repositories a pass is about, and what is left to do with them. Pure.
+
+use std::{collections::BTreeSet, time::Duration};
+
+use security_agent::{
+    Timestamp,
+    command::LastError,
+    finding::{Repository, RepositoryId, RepositoryName},
+    github::InstallationRepository,
+    owners::{Integration, OwnerRecord},
+    repositories::{Cursor, Listing, RepositoryRecord, Watermark},
+    settings::{RepositorySelection, Settings},
+};
+use uuid::Uuid;
+
+use crate::{earlier::Earlier, tally::Tally};
+
+/// A listing goes to its end at least so often. Less than a day, so that cycles of some hours keep the promise of one.
+const COMPLETE_EVERY: Duration = Duration::from_hours(20);
+
+/// Why GitHub is not to be asked at all.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Barred {
+    /// The owner has switched everything off.
+    Disabled,
+    /// GitHub would not let us in.
+    NotLetIn(LastError),
+}
+
+/// What to ask GitHub with.
+pub(crate) fn to_ask_with(owner: &OwnerRecord, now: Timestamp) -> Result<&Integration, Barred> {
+    if !owner.settings.enabled {
+        return Err(Barred::Disabled);
+    }
+    let integration = owner.integration.as_ref();
+    let integration = integration.ok_or(Barred::NotLetIn(LastError::NotConnected))?;
+    match integration.auth_invalid_at {
+        Some(at) if integration.refused_until(now).is_some() => {
+            Err(Barred::NotLetIn(LastError::CredentialsRefused(at)))
+        }
+        Some(_) | None => Ok(integration),
+    }
+}
+
+/// The repositories that a pass is about.
+#[derive(Debug)]
+pub(crate) struct Scope {
+    /// Every repository of the installation.
+    all: Vec<Repository>,
+    /// What is to be recorded of the listing.
+    listings: Vec<Listing>,
+    /// How many chosen repositories the installation no longer has.
+    gone: usize,
+    /// The installation's that are to be refreshed, with what is known of them.
+    wanted: Vec<(InstallationRepository, Option<RepositoryRecord>)>,
+}
+
+impl Scope {
+    /// The repository of this name, if it is known. It needs no listing: should it be gone, its alerts' answer says so.
+    pub(crate) fn known(name: &RepositoryName, records: &[RepositoryRecord]) -> Option<Self> {
+        let listed = || records.iter().filter(|record| record.listed);
+        let named = listed().find(|record| record.repository.name.same_as(name))?;
+        let entry = InstallationRepository {
+            repository: named.repository.clone(),
+            private: named.private,
+            archived: false,
+        };
+        Some(Self {
+            all: listed().map(|record| record.repository.clone()).collect(),
+            listings: Vec::new(),
+            gone: 0,
+            wanted: vec![(entry, Some(named.clone()))],
+        })
+    }
+
+    /// What the installation lists now, narrowed by what the owner chose, or to the one that is named. `None` if that
+    /// is not among them.
+    pub(crate) fn listed(
+        listed: &[InstallationRepository],
+        settings: &Settings,
+        only: Option<&RepositoryName>,
+        records: &[RepositoryRecord],
+    ) -> Option<Self> {
+        let known = |id: RepositoryId| records.iter().find(|record| record.repository.id == id);
+        let is_wanted = |entry: &&InstallationRepository| match only {
+            Some(name) => entry.repository.name.same_as(name),
+            None => settings.covers(entry.repository.id),
+        };
+        let wanted: Vec<_> = listed
+            .iter()
+            .filter(is_wanted)
+            .map(|entry| (entry.clone(), known(entry.repository.id).cloned()))
+            .collect();
+        if only.is_some() && wanted.is_empty() {
+            return None;
+        }
+        let ids: BTreeSet<RepositoryId> = listed.iter().map(|entry| entry.repository.id).collect();
+        let changed = listed
+            .iter()
+            .filter(|entry| known(entry.repository.id).is_none_or(|record| differs(record, entry)))
+            .map(|entry| to_record(entry.repository.id, Some(entry)));
+        let lost = records
+            .iter()
+            .filter(|record| record.listed && !ids.contains(&record.repository.id))
+            .map(|record| to_record(record.repository.id, None));
+        let gone = match (only, settings.repository_selection) {
+            (None, RepositorySelection::Selected) => {
+                settings.selected_repository_ids.difference(&ids).count()
+            }
+            (Some(_), _) | (None, RepositorySelection::All) => 0,
+        };
+        Some(Self {
+            all: listed.iter().map(|it| it.repository.clone()).collect(),
+            listings: changed.chain(lost).collect(),
+            gone,
+            wanted,
+        })
+    }
+
+    /// What earlier deliveries of `pass` have left of it, for one that begins `now`.
+    pub(crate) fn left(self, pass: Uuid, now: Timestamp) -> Left {
+        let Self {
+            all,
+            mut listings,
+            gone,
+            wanted,
+        } = self;
+        let mut tally = Tally::of(wanted.len(), gone);
+        let mut targets = Vec::new();
+        for (entry, record) in wanted {
+            let earlier = Earlier::of(record.as_ref(), pass);
+            tally.count_earlier(&earlier);
+            let (begun, from) = match earlier {
+                Earlier::Ended(_) => continue,
+                Earlier::Begun { at, from } => (at, from),
+                Earlier::Nothing => {
+                    let id = entry.repository.id;
+                    match listings.iter_mut().find(|listing| listing.id == id) {
+                        Some(listing) => listing.attempt = Some(pass),
+                        None => listings.push(Listing {
+                            attempt: Some(pass),
+                            ..to_record(id, Some(&entry))
+                        }),
+                    }
+                    (now, None)
+                }
+            };
+            let completed_at = record.as_ref().and_then(|record| record.completed_at);
+            targets.push(Target {
+                repository: entry.repository,
+                begun,
+                from,
+                seen: record.and_then(|record| record.watermark),
+                complete: completed_at.is_none_or(|last| now.since(last) >= COMPLETE_EVERY),
+            });
+        }
+        Left {
+            all,
+            listings,
+            tally,
+            targets,
+        }
+    }
+}
+
+/// What is left of a pass.
+#[derive(Debug)]
+pub(crate) struct Left {
+    /// Every repository of the installation.
+    pub(crate) all: Vec<Repository>,
+    /// What is to be recorded before anything is fetched: what is listed otherwise than before, and what is begun now.
+    pub(crate) listings: Vec<Listing>,
+    /// What earlier deliveries came to.
+    pub(crate) tally: Tally,
+    /// What is to be refreshed.
+    pub(crate) targets: Vec<Target>,
+}
+
+/// A repository to be refreshed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Target {
+    pub(crate) repository: Repository,
+    /// When the pass began it.
+    pub(crate) begun: Timestamp,
+    /// Where the pass goes on, if not at the first page.
+    pub(crate) from: Option<Cursor>,
+    /// How far finished listings have seen, if there was one.
+    pub(crate) seen: Option<Watermark>,
+    /// Whether a listing that begins now goes to its end whatever it meets.
+    pub(crate) complete: bool,
+}
+
+/// Whether the installation lists a repository otherwise than is known.
+fn differs(record: &RepositoryRecord, entry: &InstallationRepository) -> bool {
+    let known = (record.listed, record.private, &record.repository.name);
+    known != (true, entry.private, &entry.repository.name)
+}
+
+fn to_record(id: RepositoryId, listed: Option<&InstallationRepository>) -> Listing {
+    Listing {
+        id,
+        listed: listed.cloned(),
+        attempt: None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

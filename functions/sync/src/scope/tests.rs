@@ -1,0 +1,261 @@
+//! Which repositories a pass is about, and what is left of them.
+
+use super::*;
+use crate::samples::{OTHER, PASS, cursor, name, noon, record, repository};
+use security_agent::{
+    command::Progress,
+    github::InstallationId,
+    owners::Integration,
+    repositories::{Pass, PassState, RepositoryFailure},
+};
+
+/// The installation's repository of this id.
+fn entry(id: u64) -> InstallationRepository {
+    InstallationRepository {
+        repository: repository(id),
+        private: false,
+        archived: false,
+    }
+}
+
+fn selected(ids: &[u64]) -> Settings {
+    Settings {
+        enabled: true,
+        repository_selection: RepositorySelection::Selected,
+        selected_repository_ids: ids.iter().copied().map(RepositoryId::new).collect(),
+        ..Settings::default()
+    }
+}
+
+fn all() -> Settings {
+    Settings {
+        repository_selection: RepositorySelection::All,
+        ..selected(&[])
+    }
+}
+
+/// What is left for the first delivery of a pass that begins at noon.
+fn left(scope: Option<Scope>) -> Left {
+    scope.expect("a scope").left(PASS, noon(0))
+}
+
+fn targets(left: &Left) -> Vec<u64> {
+    let ids = left.targets.iter().map(|it| it.repository.id.get());
+    ids.collect()
+}
+
+fn total(left: &Left) -> u32 {
+    left.tally.progress().expect("it is known").total
+}
+
+/// What is to be recorded: which repositories, whether they are listed, and whether they are begun.
+fn recorded(left: &Left) -> Vec<(u64, bool, bool)> {
+    let recorded = left.listings.iter().map(|listing| {
+        assert!(listing.attempt.is_none_or(|pass| pass == PASS));
+        let begun = listing.attempt.is_some();
+        (listing.id.get(), listing.listed.is_some(), begun)
+    });
+    let mut recorded: Vec<_> = recorded.collect();
+    recorded.sort_unstable();
+    recorded
+}
+
+#[test]
+fn all_is_what_the_installation_has_and_a_selection_what_was_chosen_of_it() {
+    let listed = [entry(1), entry(2), entry(3)];
+    for (settings, expected, counted) in [
+        (all(), &[1, 2, 3][..], 3),
+        (selected(&[1, 3]), &[1, 3], 2),
+        (selected(&[]), &[], 0),
+        (selected(&[2, 8, 9]), &[2], 3),
+    ] {
+        let left = left(Scope::listed(&listed, &settings, None, &[]));
+        assert_eq!((targets(&left), total(&left)), (expected.to_vec(), counted));
+    }
+}
+
+#[test]
+fn a_chosen_repository_that_is_gone_fails_a_sync_of_the_selection_and_no_other() {
+    let listed = [entry(1), entry(2)];
+    let unavailable = |settings: &Settings, only: Option<&RepositoryName>| {
+        let left = left(Scope::listed(&listed, settings, only, &[]));
+        left.tally.progress().expect("it is known").done
+    };
+    assert_eq!(unavailable(&selected(&[1, 8, 9]), None), 2);
+    let named = name("octo/app-1");
+    assert_eq!(unavailable(&selected(&[1, 8, 9]), Some(&named)), 0);
+    let chosen_before = Settings {
+        repository_selection: RepositorySelection::All,
+        ..selected(&[1, 8, 9])
+    };
+    assert_eq!(unavailable(&chosen_before, None), 0, "all are wanted now");
+}
+
+#[test]
+fn a_repository_that_is_named_is_the_only_one_and_need_not_be_selected() {
+    let named = name("Octo/App-2");
+    let listed = [entry(1), entry(2)];
+    let scope = Scope::listed(&listed, &selected(&[1]), Some(&named), &[]);
+    assert_eq!(targets(&left(scope)), [2]);
+    let strange = name("octo/strange");
+    assert!(Scope::listed(&listed, &all(), Some(&strange), &[]).is_none());
+    assert!(Scope::listed(&[], &all(), None, &[]).is_some(), "no name");
+}
+
+#[test]
+fn a_named_repository_that_is_known_needs_no_listing() {
+    let unlisted = RepositoryRecord {
+        listed: false,
+        ..record(3)
+    };
+    let private = RepositoryRecord {
+        private: true,
+        ..record(2)
+    };
+    let records = [record(1), private, unlisted];
+    let left = left(Scope::known(&name("Octo/App-2"), &records));
+    assert_eq!((targets(&left), total(&left)), (vec![2], 1));
+    assert_eq!(recorded(&left), [(2, true, true)]);
+    let listed = left.listings[0].listed.as_ref().expect("it is listed");
+    assert!(listed.private, "as it is known");
+    let others = [repository(1), repository(2)];
+    assert_eq!(left.all, others, "what the installation has lost is none");
+    for unknown in ["octo/app-3", "octo/app-4"] {
+        assert!(
+            Scope::known(&name(unknown), &records).is_none(),
+            "{unknown}"
+        );
+    }
+}
+
+#[test]
+fn what_the_installation_lists_is_recorded_where_it_differs_from_what_is_known() {
+    let known = [
+        record(1),
+        RepositoryRecord {
+            private: true,
+            ..record(2)
+        },
+        RepositoryRecord {
+            listed: false,
+            ..record(3)
+        },
+        RepositoryRecord {
+            repository: Repository {
+                name: name("octo/before"),
+                ..repository(4)
+            },
+            ..record(4)
+        },
+        record(6),
+        RepositoryRecord {
+            listed: false,
+            ..record(7)
+        },
+    ];
+    let listed = [1, 2, 3, 4, 5].map(entry);
+    let left = left(Scope::listed(&listed, &selected(&[]), None, &known));
+    let differ = [2, 3, 4, 5].map(|id| (id, true, false));
+    let expected = [&differ[..], &[(6, false, false)]].concat();
+    assert_eq!(recorded(&left), expected, "7 was lost before");
+    assert_eq!(left.all, [1, 2, 3, 4, 5].map(repository));
+}
+
+/// Attempted by a pass at eleven, and left so.
+fn attempted(id: u64, pass: Uuid, state: PassState) -> RepositoryRecord {
+    RepositoryRecord {
+        last_attempted_at: Some(noon(-3_600)),
+        pass: Some(Pass { id: pass, state }),
+        ..record(id)
+    }
+}
+
+#[test]
+fn what_an_earlier_delivery_has_begun_goes_on_and_what_it_has_done_is_counted() {
+    let paused = PassState::Paused(Box::new(cursor()));
+    let known = [
+        attempted(1, PASS, PassState::Finished),
+        attempted(2, PASS, PassState::Begun),
+        attempted(3, PASS, paused.clone()),
+        attempted(4, OTHER, paused),
+        RepositoryRecord {
+            last_failure: Some(RepositoryFailure::DependabotAlertsDisabled),
+            ..attempted(5, PASS, PassState::Finished)
+        },
+    ];
+    let listed = [1, 2, 3, 4, 5, 6].map(entry);
+    let left = left(Scope::listed(&listed, &all(), None, &known));
+    let progress = Some(Progress { done: 2, total: 6 });
+    assert_eq!(left.tally.progress(), progress);
+    assert_eq!(recorded(&left), [(4, true, true), (6, true, true)]);
+    let goes_on: Vec<_> = left
+        .targets
+        .iter()
+        .map(|it| (it.repository.id.get(), it.begun, it.from.clone()))
+        .collect();
+    let began = noon(-3_600);
+    assert_eq!(
+        goes_on,
+        [
+            (2, began, None),
+            (3, began, Some(cursor())),
+            (4, noon(0), None),
+            (6, noon(0), None),
+        ]
+    );
+}
+
+#[test]
+fn a_listing_goes_to_its_end_if_none_has_for_twenty_hours() {
+    let complete = |completed_at| {
+        let known = [RepositoryRecord {
+            completed_at,
+            watermark: Some(Watermark {
+                updated_at: Some(noon(-9)),
+                ..Watermark::default()
+            }),
+            ..record(1)
+        }];
+        let left = left(Scope::listed(&[entry(1)], &all(), None, &known));
+        let target = left.targets.first().expect("it is wanted");
+        assert_eq!(target.seen, known[0].watermark);
+        target.complete
+    };
+    assert!(complete(None));
+    assert!(complete(Some(noon(-20 * 3_600))));
+    assert!(!complete(Some(noon(1 - 20 * 3_600))));
+    assert!(!complete(Some(noon(0))));
+}
+
+#[test]
+fn github_is_asked_for_an_owner_who_is_enabled_connected_and_not_refused_within_the_hour() {
+    let connected = |auth_invalid_at| OwnerRecord {
+        settings: all(),
+        integration: Some(Integration {
+            installation: InstallationId::new(9),
+            can_read_alerts: true,
+            auth_invalid_at,
+        }),
+        ..OwnerRecord::default()
+    };
+    let barred = |owner: &OwnerRecord| to_ask_with(owner, noon(0)).err();
+    assert_eq!(barred(&connected(None)), None);
+    assert_eq!(barred(&connected(Some(noon(-3_601)))), None, "an hour ago");
+    let at = noon(-3_599);
+    let refused = Barred::NotLetIn(LastError::CredentialsRefused(at));
+    assert_eq!(barred(&connected(Some(at))), Some(refused));
+    let nowhere = OwnerRecord {
+        integration: None,
+        ..connected(None)
+    };
+    let not_connected = Barred::NotLetIn(LastError::NotConnected);
+    assert_eq!(barred(&nowhere), Some(not_connected));
+    let off = OwnerRecord {
+        settings: Settings {
+            enabled: false,
+            ..all()
+        },
+        ..connected(Some(at))
+    };
+    assert_eq!(barred(&off), Some(Barred::Disabled));
+}
