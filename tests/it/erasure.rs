@@ -59,7 +59,6 @@ enum Write {
     PutOff,
     Postpone,
     Looked,
-    LeaveToPeople,
     Synced,
     AuthInvalid,
     MoveTurn,
@@ -72,7 +71,7 @@ enum Write {
 }
 
 impl Write {
-    const ALL: [Self; 22] = [
+    const ALL: [Self; 21] = [
         Self::Save,
         Self::Connect,
         Self::Repositories,
@@ -85,7 +84,6 @@ impl Write {
         Self::PutOff,
         Self::Postpone,
         Self::Looked,
-        Self::LeaveToPeople,
         Self::Synced,
         Self::AuthInvalid,
         Self::MoveTurn,
@@ -270,11 +268,6 @@ impl Underway {
             Write::Looked => {
                 let looked = analyses.looked(owner, NOON).await;
                 looked.expect("the table answers");
-                None
-            }
-            Write::LeaveToPeople => {
-                let left = findings.leave_to_people(owner, idle).await;
-                left.expect("the table answers");
                 None
             }
             Write::Synced => {

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     Timestamp,
-    analysis::AnalysisStatus,
     command::CommandId,
     finding::{Finding, FindingDigest, FindingId, FindingStatus, RepositoryId},
     owner::Owner,
@@ -295,30 +294,6 @@ impl Findings {
         delta.add(changed.severity, changed.status, 1);
         let repository = changed.id.repository;
         finding.and(self.repositories.count(owner, repository, &delta))
-    }
-
-    /// Takes the mark of a finding that automation must not begin: it is not open any more, or its analysis is in flight.
-    /// One that was put off since it was looked at keeps its mark.
-    pub async fn leave_to_people(&self, owner: &Owner, id: FindingId) -> Result<(), FindingsError> {
-        let mut e = Expression::default();
-        let condition = format!(
-            "{} AND ({} OR {} OR {})",
-            e.exists("unanalysed"),
-            e.compare("status", "<>", s(FindingStatus::Open.as_str())),
-            e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str())),
-            e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str())),
-        );
-        e.remove("unanalysed");
-        let update = self.table.update(key(owner, id), e, Some(condition));
-        self.table
-            .transact(&update)
-            .await
-            .map(|_| ())
-            .map_err(|source| FindingsError::Unwritten {
-                repository: id.repository,
-                count: 1,
-                source,
-            })
     }
 }
 
