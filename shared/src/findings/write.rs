@@ -339,3 +339,40 @@ fn chunks(pending: Vec<Pending>) -> Vec<Vec<Pending>> {
     }
     chunks
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn finding() -> Finding {
+        let at = "2026-11-23T12:00:00.000Z";
+        let finding = json!({
+            "id": "dependabot-7-1", "source": "dependabot", "sourceId": "1", "repository": "octo/app",
+            "severity": "low", "status": "open", "package": {"ecosystem": "npm", "name": "semver"},
+            "vulnerableVersionRange": "< 7.5.2", "manifestPath": "", "ghsaId": "GHSA-c2qf-rxjj-qqgw", "cweIds": [],
+            "title": "", "description": "", "url": "", "firstDetectedAt": at, "sourceUpdatedAt": at
+        });
+        serde_json::from_value(finding).expect("a finding")
+    }
+
+    /// How many findings go into each transaction, of so many whose texts are so long.
+    fn split(count: usize, bytes: usize) -> Vec<usize> {
+        let pending = (0..count).map(|_| Pending::new(finding(), "x".repeat(bytes)));
+        chunks(pending.collect()).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_page_is_written_in_as_few_transactions_as_dynamodb_takes() {
+        assert_eq!(split(0, 2_000), [0; 0]);
+        assert_eq!(split(99, 2_000), [99]);
+        assert_eq!(split(100, 2_000), [99, 1]);
+        assert_eq!(split(200, 2_000), [99, 99, 2]);
+        // With a thousand for the rest of the row, sixty of these fill three megabytes.
+        assert_eq!(split(60, 49_000), [60]);
+        assert_eq!(split(61, 49_000), [60, 1]);
+        assert_eq!(split(130, 49_000), [60, 60, 10]);
+        assert_eq!(split(60, 49_001), [59, 1]);
+    }
+}
