@@ -216,24 +216,9 @@ impl Findings {
         if seen.is_none() {
             e.set("new_since", ms(new_since));
         }
-        // An analysis may have begun since: then the mark has gone, and must not come back.
-        let was = seen.and_then(|seen| seen.unanalysed.as_ref());
-        let waits = finding.status == FindingStatus::Open
-            && (was.is_some() || seen.is_none_or(|seen| !seen.analysed));
-        let mark = waits.then(|| unanalysed(finding.severity, new_since));
-        if mark.as_ref() != was {
-            if seen.is_some() {
-                let same = match was {
-                    Some(was) => e.compare("unanalysed", "=", s(was)),
-                    None => format!(
-                        "{} AND {}",
-                        e.absent("unanalysed"),
-                        e.absent("analysis_attempt")
-                    ),
-                };
-                condition = format!("{condition} AND {same}");
-            }
-            e.put("unanalysed", mark.map(s));
+        let (waited, analysed) = seen.map_or((false, false), |seen| (seen.waits, seen.analysed));
+        if let Some(as_seen) = wait(finding, waited, analysed, new_since, &mut e) {
+            condition = format!("{condition} AND {as_seen}");
         }
         set(pending, now, &mut e);
         self.table
@@ -268,13 +253,9 @@ impl Findings {
         let mut condition = e.compare("digest", "=", s(seen.digest.to_string()));
         if differs {
             set(&pending, now, &mut e);
-            if changed.status != FindingStatus::Open {
-                e.remove("unanalysed");
-            } else if seen.analysis.is_none() {
-                // It waits for automation, also if it was not open before.
-                let mark = unanalysed(changed.severity, seen.new_since);
-                e.set("unanalysed", s(mark));
-                condition = format!("{condition} AND {}", e.absent("analysis_attempt"));
+            let (waited, analysed) = (seen.waits, seen.analysis.is_some());
+            if let Some(as_seen) = wait(changed, waited, analysed, seen.new_since, &mut e) {
+                condition = format!("{condition} AND {as_seen}");
             }
         }
         if let Some(command) = dismissal {
@@ -295,6 +276,33 @@ impl Findings {
         let repository = changed.id.repository;
         finding.and(self.repositories.count(owner, repository, &delta))
     }
+}
+
+/// An open finding waits for automation until it is analysed, in the place of its severity. Gives the condition that
+/// nobody has changed that since: an analysis that has begun must not begin again, and what was put off meanwhile waits
+/// in the place of a severity that is no more.
+fn wait(
+    finding: &Finding,
+    waited: bool,
+    analysed: bool,
+    new_since: Timestamp,
+    e: &mut Expression,
+) -> Option<String> {
+    if finding.status != FindingStatus::Open {
+        e.remove("unanalysed");
+        return None;
+    }
+    let as_seen = match (waited, analysed) {
+        (true, _) => e.exists("unanalysed"),
+        (false, true) => return Some(e.absent("unanalysed")),
+        (false, false) => format!(
+            "{} AND {}",
+            e.absent("unanalysed"),
+            e.absent("analysis_attempt")
+        ),
+    };
+    e.set("unanalysed", s(unanalysed(finding.severity, new_since)));
+    Some(as_seen)
 }
 
 /// What a finding's row says of the finding itself.

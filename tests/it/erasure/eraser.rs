@@ -1,5 +1,5 @@
-//! The erase function: it sweeps for the erasure that stands and for no other, and is done only once everything that was
-//! under way when it began has ended.
+//! The erase function: it sweeps for the erasure that stands and for no other, and is done only once everything that
+//! was under way when it began has ended.
 
 use erase::Eraser;
 use security_agent::{

@@ -5,7 +5,7 @@ use security_agent::{
 };
 
 use super::*;
-use crate::analyses::{owner_with, read, take};
+use crate::analyses::{failed, owner_with, read, take};
 
 fn shown(status: FindingStatus, severity: Severity, at: i64) -> Finding {
     finding(&repository(), 1, severity, status, noon(at))
@@ -235,4 +235,57 @@ async fn a_dismissal_is_named_for_as_long_as_the_finding_is_ignored() {
             "{status}"
         );
     }
+}
+
+/// The agent does not take the analysis that automation began.
+async fn put_off(table: &TestTable, owner: &Owner, id: FindingId) {
+    let record = read(table, owner, id).await;
+    let seen = record.analysis.clone().expect("it was begun");
+    let analyses = table.analyses();
+    let writes = analyses.put_off(owner, &record, &seen, &failed(), NOON);
+    let written = analyses.write(id, "a putting off", writes).await;
+    assert!(written.expect("the table answers"));
+}
+
+/// Of a finding that automation has begun: a sync that has compared it, and a dismissal that has seen it, write when it
+/// waits again.
+#[tokio::test]
+async fn a_finding_that_is_put_off_waits_by_the_severity_that_it_has_whoever_changes_it() {
+    let table = TestTable::create().await;
+    let (proxy, through) = table.through(&[]).await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    let (id, findings) = (ids[0], Findings::new(through));
+    take(&table, &owner, id, BegunBy::Automation).await;
+    proxy.freeze("BatchGetItem");
+    let same = shown(FindingStatus::Open, Severity::High, 0);
+    assert_eq!(store(&findings, &owner, vec![same]).await.unchanged, 1);
+    let seen = read(&table, &owner, id).await;
+    put_off(&table, &owner, id).await;
+
+    let worse = shown(FindingStatus::Open, Severity::Critical, 10);
+    let page = vec![worse.clone()];
+    let stored = findings.store(&owner, repository().id, page, Arrival::New, NOON);
+    let stored = stored.await;
+    assert!(
+        matches!(stored, Err(FindingsError::Contended { .. })),
+        "{stored:?}"
+    );
+    let change = async |seen: &FindingRecord| {
+        let findings = table.findings();
+        let writes = findings.change(&owner, seen, &worse, None, NOON);
+        let written = table.analyses().write(id, "a change", writes).await;
+        written.expect("the table answers")
+    };
+    assert!(!change(&seen).await, "it was not seen waiting");
+    assert_eq!(waiting(&table, &owner, Severity::High).await, ids);
+
+    assert!(change(&read(&table, &owner, id).await).await);
+    assert_eq!(waiting(&table, &owner, Severity::High).await, []);
+    assert_eq!(waiting(&table, &owner, Severity::Critical).await, ids);
+    let milder = shown(FindingStatus::Open, Severity::Low, 20);
+    assert_eq!(
+        store(&table.findings(), &owner, vec![milder]).await.written,
+        1
+    );
+    assert_eq!(waiting(&table, &owner, Severity::Low).await, ids);
 }
