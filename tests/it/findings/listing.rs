@@ -251,7 +251,11 @@ async fn a_finding_is_past_its_sla_at_the_moment_it_is_due_and_due_soon_for_a_we
     let day = Duration::from_secs(86_400);
     let moment = Duration::from_millis(1);
     let mut page = Vec::new();
-    for (severity, days) in [(Severity::Critical, 15), (Severity::Low, 90)] {
+    for (severity, days) in [
+        (Severity::Critical, 15),
+        (Severity::High, 30),
+        (Severity::Low, 90),
+    ] {
         // Due now, if it was first detected then.
         let due = NOON - day * days;
         for (status, first_detected_at) in [
@@ -269,11 +273,11 @@ async fn a_finding_is_past_its_sla_at_the_moment_it_is_due_and_due_soon_for_a_we
             page.push(finding);
         }
     }
-    assert_eq!(store(&table.findings(), &owner, page).await.written, 14);
+    assert_eq!(store(&table.findings(), &owner, page).await.written, 21);
     let counted = table.findings().overdue(&owner, &sla, NOON).await;
     let expected = Overdue {
-        overdue: 2 * 2,
-        due_soon: 2 * 2,
+        overdue: 3 * 2,
+        due_soon: 3 * 2,
     };
     assert_eq!(counted.expect("the table answers"), expected);
 }
