@@ -14,7 +14,7 @@ use crate::{
     analysis::BegunBy,
     aws::Services,
     command::{Action, Actor, AnalysisOptions, Command, CommandType, Origin, PausedCommands},
-    finding::{FindingId, FindingStatus, Severity},
+    finding::{FindingId, Severity},
     findings::{Findings, FindingsError},
     ledger::{Ledger, NewCommand},
     lifecycle::Timeouts,
@@ -92,10 +92,10 @@ impl Automation {
             return Ok(0);
         }
         let record = self.owners.read(owner).await?;
-        let begun = self.begin_all(owner, &record, now).await?;
-        if begun > 0 {
-            info!(owner = owner.hashed(), begun, "automation began analyses");
-        }
+        let begun = match eligible(&record, now) {
+            Some(eligible) => self.begin_all(owner, &record, eligible, now).await?,
+            None => 0,
+        };
         // Should a slot have been freed meanwhile, there is a later note, and it stays.
         if let Some(due) = record.analyses.automation_due.filter(|due| *due <= now) {
             self.analyses.looked(owner, due).await?;
@@ -107,47 +107,29 @@ impl Automation {
         &self,
         owner: &Owner,
         record: &OwnerRecord,
+        eligible: Eligible,
         now: Timestamp,
     ) -> Result<usize, AutomationError> {
-        let settings = &record.settings;
-        let wanted = settings.enabled && settings.auto_analysis.enabled;
-        let rests = record.analyses.automation_due.is_some_and(|due| due > now);
-        let (Some(since), true, false, Some(_)) = (
-            record.auto_analysis_since,
-            wanted,
-            rests,
-            &record.integration,
-        ) else {
-            return Ok(0);
-        };
-        let mut left = record.analyses.automatic_slots_left();
+        let slots = record.analyses.automatic_slots_left();
         let mut begun = 0;
         let mut passed_over = 0;
-        for severity in severities(settings.auto_analysis) {
-            let since = if settings.auto_analysis.include_existing {
-                Timestamp::from_millis(0)
-            } else {
-                since
-            };
+        for severity in eligible.severities() {
             let mut after = None;
-            while left > 0 && passed_over < PASSED_OVER {
+            while begun < slots && passed_over < PASSED_OVER {
                 let page = self
                     .findings
-                    .unanalysed(owner, severity, since, PAGE, after)
+                    .unanalysed(owner, severity, eligible.since, PAGE, after)
                     .await?;
                 for finding in page.findings {
-                    if left == 0 {
+                    if begun == slots {
                         break;
                     }
-                    if !settings.covers(finding.repository) {
+                    if !record.settings.covers(finding.repository) {
                         passed_over += 1;
                         continue;
                     }
                     match self.begin(owner, finding, now).await? {
-                        Attempted::Begun => {
-                            left -= 1;
-                            begun += 1;
-                        }
+                        Attempted::Begun => begun += 1,
                         Attempted::NoSlot => return Ok(begun),
                         Attempted::Ineligible => {}
                     }
@@ -170,12 +152,9 @@ impl Automation {
         let Some(seen) = self.findings.read_alone(owner, finding).await? else {
             return Ok(Attempted::Ineligible);
         };
-        let in_flight = seen
-            .analysis
-            .as_ref()
-            .is_some_and(|analysis| analysis.status.in_flight());
-        if seen.finding.status != FindingStatus::Open || in_flight {
-            self.findings.leave_to_people(owner, finding).await?;
+        // Somebody was quicker, and automation restarts nothing.
+        let mut analysis = seen.analysis.iter();
+        if analysis.any(|analysis| analysis.status.in_flight()) {
             return Ok(Attempted::Ineligible);
         }
         let new = NewCommand {
@@ -230,21 +209,131 @@ enum Attempted {
     Ineligible,
 }
 
-/// The severities that automation looks at, worst first.
-fn severities(auto: AutoAnalysis) -> impl Iterator<Item = Severity> {
-    let least = match auto.min_severity {
-        MinSeverity::Critical => Severity::Critical,
-        MinSeverity::High => Severity::High,
-        MinSeverity::Medium => Severity::Medium,
-        MinSeverity::All => Severity::Low,
-    };
-    Severity::ALL
-        .iter()
-        .copied()
-        .filter(move |severity| *severity >= least)
+/// What automation may begin.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Eligible {
+    /// At least so severe.
+    least: Severity,
+    /// And new since then.
+    since: Timestamp,
+}
+
+impl Eligible {
+    /// The worst first.
+    fn severities(self) -> impl Iterator<Item = Severity> {
+        let all = Severity::ALL.iter().copied();
+        all.filter(move |severity| *severity >= self.least)
+    }
+}
+
+/// What may begin now by itself for this owner; `None` if nothing may.
+fn eligible(record: &OwnerRecord, now: Timestamp) -> Option<Eligible> {
+    let chosen = record.auto_analysis_since?;
+    record.integration.as_ref()?;
+    let AutoAnalysis {
+        min_severity,
+        include_existing,
+        ..
+    } = record.settings.auto_analysis;
+    let rests = record.analyses.automation_due.is_some_and(|due| due > now);
+    (!rests).then_some(Eligible {
+        least: match min_severity {
+            MinSeverity::Critical => Severity::Critical,
+            MinSeverity::High => Severity::High,
+            MinSeverity::Medium => Severity::Medium,
+            MinSeverity::All => Severity::Low,
+        },
+        since: if include_existing {
+            Timestamp::from_millis(0)
+        } else {
+            chosen
+        },
+    })
 }
 
 /// What could not be advanced is looked at again by the reconciler.
 pub fn log_failure(owner: &Owner, error: &AutomationError) {
     warn!(owner = owner.hashed(), error = %chain(error), "automation could not look for findings; the reconciler will");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{analyses::OwnerAnalyses, github::InstallationId, owners::Integration};
+
+    const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
+
+    /// An owner for whom analyses have begun by themselves since noon, with these choices.
+    fn record(min_severity: MinSeverity, include_existing: bool) -> OwnerRecord {
+        let mut record = OwnerRecord {
+            auto_analysis_since: Some(NOON),
+            integration: Some(Integration {
+                installation: InstallationId::new(1),
+                can_read_alerts: true,
+                auth_invalid_at: None,
+            }),
+            ..OwnerRecord::default()
+        };
+        record.settings.auto_analysis = AutoAnalysis {
+            enabled: true,
+            min_severity,
+            include_existing,
+        };
+        record
+    }
+
+    #[test]
+    fn the_chosen_severities_are_looked_at_and_the_worst_first() {
+        use Severity::{Critical, High, Low, Medium};
+        for (least, expected) in [
+            (MinSeverity::Critical, &[Critical][..]),
+            (MinSeverity::High, &[Critical, High]),
+            (MinSeverity::Medium, &[Critical, High, Medium]),
+            (MinSeverity::All, &[Critical, High, Medium, Low]),
+        ] {
+            let eligible = eligible(&record(least, false), NOON).expect("it is switched on");
+            let severities: Vec<Severity> = eligible.severities().collect();
+            assert_eq!(severities, expected, "{least:?}");
+        }
+    }
+
+    #[test]
+    fn what_was_there_before_is_looked_at_only_if_chosen() {
+        let since = |existing| {
+            let eligible = eligible(&record(MinSeverity::All, existing), NOON);
+            eligible.expect("it is switched on").since
+        };
+        assert_eq!(since(false), NOON);
+        assert_eq!(since(true), Timestamp::from_millis(0));
+    }
+
+    #[test]
+    fn nothing_begins_while_automation_is_off_rests_or_knows_no_installation() {
+        let on = record(MinSeverity::All, true);
+        let due = |at| OwnerRecord {
+            analyses: OwnerAnalyses {
+                automation_due: Some(at),
+                ..OwnerAnalyses::default()
+            },
+            ..on.clone()
+        };
+        let just_after = Timestamp::from_millis(NOON.as_millis() + 1);
+        let off = OwnerRecord {
+            auto_analysis_since: None,
+            ..on.clone()
+        };
+        let unconnected = OwnerRecord {
+            integration: None,
+            ..on.clone()
+        };
+        for (name, record, expected) in [
+            ("on", &on, true),
+            ("off", &off, false),
+            ("not connected", &unconnected, false),
+            ("to look now", &due(NOON), true),
+            ("resting", &due(just_after), false),
+        ] {
+            assert_eq!(eligible(record, NOON).is_some(), expected, "{name}");
+        }
+    }
 }

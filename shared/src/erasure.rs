@@ -14,7 +14,6 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
 use tokio::time::Instant;
-use tracing::warn;
 
 use crate::{
     Timestamp,
@@ -40,6 +39,9 @@ const SHOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 
 /// As many as one request takes.
 const BATCH: usize = 25;
+
+/// How long the sweep lets DynamoDB alone for each row that it did not take.
+const PAUSE_PER_ROW: Duration = Duration::from_millis(10);
 
 /// An erasure that was asked for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -187,8 +189,7 @@ impl Erasures {
                     if Instant::now() >= until {
                         return Ok(Swept::OutOfTime { deleted });
                     }
-                    self.delete(batch.to_vec()).await?;
-                    deleted += batch.len() as u64;
+                    deleted += self.delete(batch.to_vec()).await?;
                 }
             }
         }
@@ -275,13 +276,15 @@ impl Erasures {
         Ok(keys.into_iter().filter(wanted).collect())
     }
 
+    /// Asks for these rows to be deleted; gives how many are. What DynamoDB does not take the sweep finds again.
     #[expect(
         clippy::disallowed_methods,
         reason = "rows of an owner whose erasure has begun go whatever they hold"
     )]
-    async fn delete(&self, keys: Vec<Item>) -> Result<(), ErasureError> {
+    async fn delete(&self, keys: Vec<Item>) -> Result<u64, ErasureError> {
         let attempted = failed("delete rows");
-        let mut wanted: Vec<WriteRequest> = keys
+        let asked = keys.len();
+        let deletions: Vec<WriteRequest> = keys
             .into_iter()
             .map(|key| {
                 let delete = DeleteRequest::builder().set_key(Some(key)).build()?;
@@ -289,35 +292,18 @@ impl Erasures {
             })
             .collect::<Result<_, aws_sdk_dynamodb::error::BuildError>>()
             .map_err(|error| attempted(Box::new(error)))?;
-        let mut pause = Duration::from_millis(40);
-        loop {
-            let answer = self
-                .table
-                .client
-                .batch_write_item()
-                .request_items(&self.table.name, wanted)
-                .send()
-                .await
-                .map_err(|error| attempted(Box::new(error)))?;
-            wanted = answer
-                .unprocessed_items
-                .unwrap_or_default()
-                .into_values()
-                .flatten()
-                .collect();
-            if wanted.is_empty() {
-                return Ok(());
-            }
-            if pause > Duration::from_secs(2) {
-                return Err(attempted("DynamoDB left deletions unprocessed".into()));
-            }
-            warn!(
-                unprocessed = wanted.len(),
-                "a batch of deletions came back incomplete and is continued"
-            );
-            tokio::time::sleep(pause).await;
-            pause *= 2;
-        }
+        let answer = self
+            .table
+            .client
+            .batch_write_item()
+            .request_items(&self.table.name, deletions)
+            .send()
+            .await
+            .map_err(|error| attempted(Box::new(error)))?;
+        let left = answer.unprocessed_items.into_iter().flatten();
+        let left = left.flat_map(|(_, rows)| rows).count();
+        tokio::time::sleep(PAUSE_PER_ROW * left as u32).await;
+        Ok(asked.saturating_sub(left) as u64)
     }
 }
 

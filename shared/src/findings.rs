@@ -39,6 +39,8 @@ pub struct FindingRecord {
     pub digest: FindingDigest,
     /// Its latest analysis, if it was ever analysed.
     pub analysis: Option<Analysis>,
+    /// Whether it waits for automation.
+    pub waits: bool,
     /// The command whose dismissal is what it shows, if it is ignored for that.
     pub dismissal: Option<CommandId>,
     /// Since when it counts as new: when it came up, or when GitHub raised it, if it was there when we first looked.
@@ -266,6 +268,7 @@ fn record(item: &Item) -> Result<FindingRecord, Unreadable> {
     Ok(FindingRecord {
         digest: item.parsed("digest", |text| text.parse().ok())?,
         analysis: analyses::analysis(item)?,
+        waits: item.has("unanalysed"),
         dismissal: item.maybe("dismissal", |item, name| {
             item.parsed(name, |text| text.parse().ok())
         })?,
@@ -288,7 +291,7 @@ struct Head {
     source_updated_at: Timestamp,
     new_since: Option<Timestamp>,
     analysed: bool,
-    unanalysed: Option<String>,
+    waits: bool,
 }
 
 fn head(item: &Item) -> Result<Head, Unreadable> {
@@ -299,7 +302,7 @@ fn head(item: &Item) -> Result<Head, Unreadable> {
         source_updated_at: item.time("source_updated_at")?,
         new_since: item.maybe("new_since", Attributes::time)?,
         analysed: item.has("analysis_attempt"),
-        unanalysed: item.maybe("unanalysed", Attributes::text_owned)?,
+        waits: item.has("unanalysed"),
     })
 }
 

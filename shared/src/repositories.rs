@@ -18,6 +18,7 @@ use crate::{
     table::{
         Cause, Expression, Partition, Refusal, Table, Transacted, Writes, ms, retry_conflicts, s,
     },
+    text::words,
 };
 
 pub(crate) use item::key;
@@ -54,8 +55,7 @@ pub struct RepositoryRecord {
 }
 
 /// Why a repository could not be refreshed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "SCREAMING_SNAKE_CASE")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RepositoryFailure {
     /// GitHub refused the installation's credentials.
     GithubAuthInvalid,
@@ -73,37 +73,15 @@ pub enum RepositoryFailure {
     SyncPartialFailure,
 }
 
-impl RepositoryFailure {
-    const ALL: [Self; 7] = [
-        Self::GithubAuthInvalid,
-        Self::RepositoryUnavailable,
-        Self::GithubPermissionMissing,
-        Self::DependabotAlertsDisabled,
-        Self::GithubRateLimited,
-        Self::SyncFailed,
-        Self::SyncPartialFailure,
-    ];
-
-    /// The stable text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::GithubAuthInvalid => "GITHUB_AUTH_INVALID",
-            Self::RepositoryUnavailable => "REPOSITORY_UNAVAILABLE",
-            Self::GithubPermissionMissing => "GITHUB_PERMISSION_MISSING",
-            Self::DependabotAlertsDisabled => "DEPENDABOT_ALERTS_DISABLED",
-            Self::GithubRateLimited => "GITHUB_RATE_LIMITED",
-            Self::SyncFailed => "SYNC_FAILED",
-            Self::SyncPartialFailure => "SYNC_PARTIAL_FAILURE",
-        }
-    }
-
-    /// The failure of this text.
-    pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|failure| failure.as_str() == text)
-    }
-}
+words!(RepositoryFailure, "why a repository could not be refreshed", {
+    GithubAuthInvalid => "GITHUB_AUTH_INVALID",
+    RepositoryUnavailable => "REPOSITORY_UNAVAILABLE",
+    GithubPermissionMissing => "GITHUB_PERMISSION_MISSING",
+    DependabotAlertsDisabled => "DEPENDABOT_ALERTS_DISABLED",
+    GithubRateLimited => "GITHUB_RATE_LIMITED",
+    SyncFailed => "SYNC_FAILED",
+    SyncPartialFailure => "SYNC_PARTIAL_FAILURE",
+});
 
 /// How far finished listings have seen: everything updated before `updated_at` is stored, and so are the alerts in
 /// `seen`, whose updates are so close to it that others may still appear beside them.

@@ -507,7 +507,7 @@ async fn an_agent_that_calls_back_before_the_launch_is_recorded_changes_only_who
 }
 
 #[tokio::test]
-async fn a_finding_that_was_put_off_keeps_waiting_whoever_looked_at_it_meanwhile() {
+async fn a_finding_that_was_put_off_waits_again() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = take(&table, &owner, ids[0], BegunBy::Automation).await;
@@ -517,9 +517,6 @@ async fn a_finding_that_was_put_off_keeps_waiting_whoever_looked_at_it_meanwhile
     let writes = analyses.put_off(&owner, &record, &seen, &failed(), NOON);
     let written = analyses.write(ids[0], "a putting off", writes).await;
     assert!(written.expect("the table answers"));
-    let left = table.findings();
-    let left = left.leave_to_people(&owner, ids[0]).await;
-    left.expect("the table answers");
     assert_eq!(waiting(&table, &owner).await, ids);
 }
 

@@ -9,7 +9,7 @@ use security_agent::{
 };
 use tests::{NOON, TestTable, finding, noon, repository};
 
-use crate::analyses::{owner_with, read};
+use crate::analyses::{owner_with, read, waiting};
 
 fn shown(status: FindingStatus, at: i64) -> Finding {
     finding(&repository(), 1, Severity::High, status, noon(at))
@@ -140,4 +140,26 @@ async fn what_github_showed_before_does_not_undo_what_it_has_shown_since() {
     let withdrawn = shown(FindingStatus::Closed, 20);
     let change = findings.change(&owner, &seen, &withdrawn, None, NOON);
     assert!(!change.is_empty(), "what is gone is gone for good");
+}
+
+#[tokio::test]
+async fn a_change_of_the_same_moment_is_written_and_none_is_no_change() {
+    let table = TestTable::create().await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    let seen = read(&table, &owner, ids[0]).await;
+    let findings = table.findings();
+    let same = findings.change(&owner, &seen, &seen.finding, None, NOON);
+    assert!(same.is_empty());
+    assert_eq!(waiting(&table, &owner).await, ids);
+
+    // Somebody else has dismissed it: nobody's command is named, and automation leaves it alone.
+    let ignored = shown(FindingStatus::Ignored, 0);
+    assert!(change(&table, &owner, &seen, &ignored, None).await);
+    let seen = read(&table, &owner, ids[0]).await;
+    assert_eq!((&seen.finding, seen.dismissal), (&ignored, None));
+    assert_eq!(waiting(&table, &owner).await, []);
+    let reopened = shown(FindingStatus::Open, 0);
+    assert!(change(&table, &owner, &seen, &reopened, None).await);
+    assert_eq!(counts(&table, &owner).await, counted(FindingStatus::Open));
+    assert_eq!(waiting(&table, &owner).await, ids);
 }

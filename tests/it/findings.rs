@@ -1,5 +1,8 @@
 //! The findings' store: only what changed is written, nothing newer is overwritten, and the counts are the rows'.
 
+mod listing;
+mod storing;
+
 use std::collections::BTreeMap;
 
 use futures::future::join_all;
@@ -133,24 +136,6 @@ async fn a_page_from_before_a_dismissal_does_not_undo_it() {
         counts(&table, &owner).await,
         Counts {
             ignored: 1,
-            ..Counts::default()
-        }
-    );
-}
-
-#[tokio::test]
-async fn an_alert_that_a_listing_shows_twice_is_stored_as_it_is_now() {
-    let table = TestTable::create().await;
-    let findings = table.findings();
-    let owner = owner();
-    table.connect(&owner).await;
-    let of = |status, at| finding(&repository(), 1, Severity::Low, status, noon(at));
-    let page = vec![of(FindingStatus::Fixed, 5), of(FindingStatus::Open, 0)];
-    assert_eq!(store(&findings, &owner, page).await.written, 1);
-    assert_eq!(
-        counts(&table, &owner).await,
-        Counts {
-            fixed: 1,
             ..Counts::default()
         }
     );

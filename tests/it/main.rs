@@ -2,6 +2,7 @@
 
 mod analyses;
 mod audit;
+mod automation;
 mod dead_letter;
 mod dismissal;
 mod erasure;

@@ -196,6 +196,7 @@ async fn freshness_only_advances_and_a_mark_is_taken_back_only_by_who_saw_it() {
         integration.refused_until(noon(20)),
         Some(noon(20) + Duration::from_secs(3_600))
     );
+    assert_eq!(integration.refused_until(noon(20 + 3_600)), None);
     owners
         .clear_auth_invalid(&owner, noon(20))
         .await

@@ -4,10 +4,11 @@ use std::collections::BTreeMap;
 
 use security_agent::{
     Timestamp,
+    finding::{FindingStatus, Repository, RepositoryId, Severity},
     github::InstallationRepository,
     owner::Owner,
     repositories::{
-        Cursor, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
+        Counts, Cursor, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
         RepositoryRecord, Watermark,
     },
 };
@@ -173,4 +174,90 @@ async fn a_repository_that_nobody_listed_is_not_made_by_its_outcome() {
         repositories.read(&owner).await.expect("the table answers"),
         []
     );
+}
+
+/// A repository as the installation lists it, or no longer does.
+fn shown(id: u64, private: Option<bool>) -> Listing {
+    let id = RepositoryId::new(id);
+    let name = format!("octo/app-{}", id.get());
+    Listing {
+        id,
+        listed: private.map(|private| InstallationRepository {
+            repository: Repository {
+                id,
+                name: name.parse().expect("a name"),
+            },
+            private,
+            archived: false,
+        }),
+        attempt: None,
+    }
+}
+
+#[tokio::test]
+async fn what_the_installation_lists_is_kept_however_much_it_is_and_also_when_it_no_longer_does() {
+    let table = TestTable::create().await;
+    let repositories = table.repositories();
+    let owner = owner();
+    table.connect(&owner).await;
+    let all: Vec<Listing> = (100..300).map(|id| shown(id, Some(id % 2 == 0))).collect();
+    let recorded = repositories.record(&owner, &all, NOON).await;
+    recorded.expect("the table answers");
+    let gone = [shown(100, None), shown(101, None)];
+    let recorded = repositories.record(&owner, &gone, noon(60)).await;
+    recorded.expect("the table answers");
+
+    let read = repositories.read(&owner).await.expect("the table answers");
+    // The first is the one that the owner had before.
+    let kept: Vec<_> = read[1..]
+        .iter()
+        .map(|record| {
+            let id = record.repository.id.get();
+            assert_eq!(record.repository.name.as_str(), format!("octo/app-{id}"));
+            assert_eq!((record.last_attempted_at, &record.pass), (None, &None));
+            (id, record.private, record.listed)
+        })
+        .collect();
+    let expected: Vec<_> = (100..300).map(|id| (id, id % 2 == 0, id >= 102)).collect();
+    assert_eq!(kept, expected);
+}
+
+/// The counts in the order in which people read them.
+fn places(counts: &Counts) -> [i64; 7] {
+    let [critical, high, medium, low] = counts.open;
+    let Counts {
+        fixed,
+        ignored,
+        closed,
+        ..
+    } = *counts;
+    [critical, high, medium, low, fixed, ignored, closed]
+}
+
+#[test]
+fn each_finding_is_counted_in_its_own_place() {
+    use FindingStatus::{Closed, Fixed, Ignored, Open};
+    use Severity::{Critical, High, Low, Medium};
+    let kinds = [
+        (Critical, Open),
+        (High, Open),
+        (Medium, Open),
+        (Low, Open),
+        (High, Fixed),
+        (High, Ignored),
+        (High, Closed),
+    ];
+    let mut sum = Counts::default();
+    for (place, (severity, status)) in kinds.into_iter().enumerate() {
+        let mut counts = Counts::default();
+        counts.add(severity, status, 3);
+        counts.add(severity, status, -1);
+        let mut expected = [0; 7];
+        expected[place] = 2;
+        assert_eq!(places(&counts), expected, "{severity}, {status}");
+        for _ in 0..=place {
+            sum.add_all(&counts);
+        }
+    }
+    assert_eq!(places(&sum), [2, 4, 6, 8, 10, 12, 14]);
 }

@@ -58,7 +58,7 @@ impl Asked {
             analysis: query.parsed(
                 "analysis",
                 "none, pending, running, completed or failed",
-                AnalysisFilter::parse,
+                |text| text.parse().ok(),
             ),
             limit: query.limit().unwrap_or(PAGE),
             cursor: query.text("cursor"),

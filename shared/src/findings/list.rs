@@ -10,6 +10,7 @@ use crate::{
     owner::Owner,
     settings::SlaDays,
     table::{Attributes, Item, Partition, s},
+    text::words,
 };
 
 /// Which findings are asked for. Each filter that is `None` lets all through.
@@ -40,31 +41,13 @@ pub enum AnalysisFilter {
     Failed,
 }
 
-impl AnalysisFilter {
-    /// The filter of this text.
-    pub fn parse(text: &str) -> Option<Self> {
-        [
-            Self::None,
-            Self::Pending,
-            Self::Running,
-            Self::Completed,
-            Self::Failed,
-        ]
-        .into_iter()
-        .find(|filter| filter.as_str() == text)
-    }
-
-    /// The stable text.
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::Pending => "pending",
-            Self::Running => "running",
-            Self::Completed => "completed",
-            Self::Failed => "failed",
-        }
-    }
-}
+words!(AnalysisFilter, "the state of a finding's analysis", {
+    None => "none",
+    Pending => "pending",
+    Running => "running",
+    Completed => "completed",
+    Failed => "failed",
+});
 
 /// Where a page ended: the rank of its last finding.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -10,7 +10,6 @@ use super::{
 };
 use crate::{
     Timestamp,
-    analysis::AnalysisStatus,
     command::CommandId,
     finding::{Finding, FindingDigest, FindingId, FindingStatus, RepositoryId},
     owner::Owner,
@@ -217,24 +216,9 @@ impl Findings {
         if seen.is_none() {
             e.set("new_since", ms(new_since));
         }
-        // An analysis may have begun since: then the mark has gone, and must not come back.
-        let was = seen.and_then(|seen| seen.unanalysed.as_ref());
-        let waits = finding.status == FindingStatus::Open
-            && (was.is_some() || seen.is_none_or(|seen| !seen.analysed));
-        let mark = waits.then(|| unanalysed(finding.severity, new_since));
-        if mark.as_ref() != was {
-            if seen.is_some() {
-                let same = match was {
-                    Some(was) => e.compare("unanalysed", "=", s(was)),
-                    None => format!(
-                        "{} AND {}",
-                        e.absent("unanalysed"),
-                        e.absent("analysis_attempt")
-                    ),
-                };
-                condition = format!("{condition} AND {same}");
-            }
-            e.put("unanalysed", mark.map(s));
+        let (waited, analysed) = seen.map_or((false, false), |seen| (seen.waits, seen.analysed));
+        if let Some(as_seen) = wait(finding, waited, analysed, new_since, &mut e) {
+            condition = format!("{condition} AND {as_seen}");
         }
         set(pending, now, &mut e);
         self.table
@@ -269,13 +253,9 @@ impl Findings {
         let mut condition = e.compare("digest", "=", s(seen.digest.to_string()));
         if differs {
             set(&pending, now, &mut e);
-            if changed.status != FindingStatus::Open {
-                e.remove("unanalysed");
-            } else if seen.analysis.is_none() {
-                // It waits for automation, also if it was not open before.
-                let mark = unanalysed(changed.severity, seen.new_since);
-                e.set("unanalysed", s(mark));
-                condition = format!("{condition} AND {}", e.absent("analysis_attempt"));
+            let (waited, analysed) = (seen.waits, seen.analysis.is_some());
+            if let Some(as_seen) = wait(changed, waited, analysed, seen.new_since, &mut e) {
+                condition = format!("{condition} AND {as_seen}");
             }
         }
         if let Some(command) = dismissal {
@@ -296,30 +276,33 @@ impl Findings {
         let repository = changed.id.repository;
         finding.and(self.repositories.count(owner, repository, &delta))
     }
+}
 
-    /// Takes the mark of a finding that automation must not begin: it is not open any more, or its analysis is in flight.
-    /// One that was put off since it was looked at keeps its mark.
-    pub async fn leave_to_people(&self, owner: &Owner, id: FindingId) -> Result<(), FindingsError> {
-        let mut e = Expression::default();
-        let condition = format!(
-            "{} AND ({} OR {} OR {})",
-            e.exists("unanalysed"),
-            e.compare("status", "<>", s(FindingStatus::Open.as_str())),
-            e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str())),
-            e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str())),
-        );
+/// An open finding waits for automation until it is analysed, in the place of its severity. Gives the condition that
+/// nobody has changed that since: an analysis that has begun must not begin again, and what was put off meanwhile waits
+/// in the place of a severity that is no more.
+fn wait(
+    finding: &Finding,
+    waited: bool,
+    analysed: bool,
+    new_since: Timestamp,
+    e: &mut Expression,
+) -> Option<String> {
+    if finding.status != FindingStatus::Open {
         e.remove("unanalysed");
-        let update = self.table.update(key(owner, id), e, Some(condition));
-        self.table
-            .transact(&update)
-            .await
-            .map(|_| ())
-            .map_err(|source| FindingsError::Unwritten {
-                repository: id.repository,
-                count: 1,
-                source,
-            })
+        return None;
     }
+    let as_seen = match (waited, analysed) {
+        (true, _) => e.exists("unanalysed"),
+        (false, true) => return Some(e.absent("unanalysed")),
+        (false, false) => format!(
+            "{} AND {}",
+            e.absent("unanalysed"),
+            e.absent("analysis_attempt")
+        ),
+    };
+    e.set("unanalysed", s(unanalysed(finding.severity, new_since)));
+    Some(as_seen)
 }
 
 /// What a finding's row says of the finding itself.
@@ -363,4 +346,41 @@ fn chunks(pending: Vec<Pending>) -> Vec<Vec<Pending>> {
         }
     }
     chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn finding() -> Finding {
+        let at = "2026-11-23T12:00:00.000Z";
+        let finding = json!({
+            "id": "dependabot-7-1", "source": "dependabot", "sourceId": "1", "repository": "octo/app",
+            "severity": "low", "status": "open", "package": {"ecosystem": "npm", "name": "semver"},
+            "vulnerableVersionRange": "< 7.5.2", "manifestPath": "", "ghsaId": "GHSA-c2qf-rxjj-qqgw", "cweIds": [],
+            "title": "", "description": "", "url": "", "firstDetectedAt": at, "sourceUpdatedAt": at
+        });
+        serde_json::from_value(finding).expect("a finding")
+    }
+
+    /// How many findings go into each transaction, of so many whose texts are so long.
+    fn split(count: usize, bytes: usize) -> Vec<usize> {
+        let pending = (0..count).map(|_| Pending::new(finding(), "x".repeat(bytes)));
+        chunks(pending.collect()).iter().map(Vec::len).collect()
+    }
+
+    #[test]
+    fn a_page_is_written_in_as_few_transactions_as_dynamodb_takes() {
+        assert_eq!(split(0, 2_000), [0; 0]);
+        assert_eq!(split(99, 2_000), [99]);
+        assert_eq!(split(100, 2_000), [99, 1]);
+        assert_eq!(split(200, 2_000), [99, 99, 2]);
+        // With a thousand for the rest of the row, sixty of these fill three megabytes.
+        assert_eq!(split(60, 49_000), [60]);
+        assert_eq!(split(61, 49_000), [60, 1]);
+        assert_eq!(split(130, 49_000), [60, 60, 10]);
+        assert_eq!(split(60, 49_001), [59, 1]);
+    }
 }

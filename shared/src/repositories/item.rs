@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
-use super::{Counts, Listing, Pass, PassState, RepositoryFailure, RepositoryRecord, flag};
+use super::{Counts, Listing, Pass, PassState, RepositoryRecord, flag};
 use crate::{
     Timestamp,
     finding::{Repository, RepositoryId},
@@ -62,7 +62,7 @@ pub(super) fn record(item: &Item) -> Result<RepositoryRecord, Unreadable> {
         last_attempted_at: item.maybe("last_attempted_at", Attributes::time)?,
         last_succeeded_at: item.maybe("last_succeeded_at", Attributes::time)?,
         last_failure: item.maybe("last_failure", |item, name| {
-            item.parsed(name, RepositoryFailure::parse)
+            item.parsed(name, |text| text.parse().ok())
         })?,
         completed_at: item.maybe("completed_at", Attributes::time)?,
         watermark: item.maybe("watermark", json)?,

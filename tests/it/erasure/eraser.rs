@@ -1,0 +1,247 @@
+//! The erase function: it sweeps for the erasure that stands and for no other, and is done only once everything that
+//! was under way when it began has ended.
+
+use erase::Eraser;
+use security_agent::{
+    clock::Clock,
+    ledger::Ledger,
+    queue::{Message, QueueUrl},
+    sqs::{Delivery, Verdict},
+    worker::Invocation,
+};
+use tests::{Proxy, TIMEOUTS, TestQueues, key};
+
+use super::*;
+
+struct Scene {
+    table: TestTable,
+    proxy: Proxy,
+    queues: TestQueues,
+    queue: QueueUrl,
+    malformed: QueueUrl,
+    owner: Owner,
+    erasures: Erasures,
+}
+
+/// When every admission that was under way at noon has ended.
+fn settled() -> Timestamp {
+    noon(20)
+}
+
+/// That of a minute which has just begun.
+fn a_minute() -> Invocation {
+    Invocation::until(noon(60), NOON)
+}
+
+/// That of one which is almost over.
+fn no_time() -> Invocation {
+    Invocation::until(NOON, NOON)
+}
+
+impl Scene {
+    /// An owner with rows, whose erasure was asked for at noon.
+    async fn set() -> Self {
+        let table = TestTable::create().await;
+        let (proxy, through) = table.through(&[]).await;
+        let queues = TestQueues::create().await;
+        let (owner, _) = owner_with(&table, 3).await;
+        begin(&table, &owner, NOON).await;
+        Self {
+            table,
+            proxy,
+            queue: queues.queue("erase").await,
+            malformed: queues.queue("malformed").await,
+            queues,
+            owner,
+            erasures: Erasures::new(through),
+        }
+    }
+
+    fn function(&self, clock: fn() -> Timestamp) -> Eraser {
+        Eraser {
+            ledger: Ledger::new(self.table.table(), TIMEOUTS),
+            erasures: self.erasures.clone(),
+            inbox: self.queues.inbox(vec![self.queue.clone()]),
+            sender: self.queues.sender(),
+            queue: self.queue.clone(),
+            malformed: self.malformed.clone(),
+            clock: Clock::new(clock),
+        }
+    }
+
+    /// The message about the erasure of this owner that was asked for then.
+    fn message(&self, requested_at: Timestamp) -> Message {
+        Message::Erase {
+            owner: self.owner.clone(),
+            requested_at,
+        }
+    }
+
+    /// Delivers the body for the first time, and nothing else that is queued.
+    async fn deliver(
+        &self,
+        clock: fn() -> Timestamp,
+        body: &str,
+        invocation: Invocation,
+    ) -> Verdict {
+        self.queues.take(&self.queue).await;
+        self.queues.send(&self.queue, body).await;
+        let batch = self.queues.batch(&self.queue).await;
+        let [record] = &batch.records[..] else {
+            panic!("one message")
+        };
+        let delivery = Delivery::of(record);
+        self.function(clock).deliver(&delivery, invocation).await
+    }
+
+    /// What the function has sent on, and after how many seconds that comes.
+    fn sent_on(&self) -> Vec<(String, i64)> {
+        let requests = self.queues.proxy.requests("SendMessage").into_iter();
+        // Only the function's own messages stand in line.
+        let own = requests.filter(|request| request["MessageGroupId"].is_string());
+        own.map(|request| {
+            let body = request["MessageBody"].as_str().expect("it has a body");
+            let delay = request["DelaySeconds"].as_i64().unwrap_or(0);
+            (body.to_owned(), delay)
+        })
+        .collect()
+    }
+
+    async fn is_done(&self) -> bool {
+        let read = self.erasures.read(&self.owner, settled()).await;
+        let erasure = read.expect("the table answers").expect("it was asked for");
+        erasure.completed_at.is_some()
+    }
+}
+
+#[tokio::test]
+async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_ended() {
+    let scene = Scene::set().await;
+    let message = scene.message(NOON);
+    let early: fn() -> Timestamp = || noon(2);
+    let verdict = scene.deliver(early, &message.body(), a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.table.count().await, 1, "the tombstone");
+    assert!(!scene.is_done().await);
+    assert_eq!(scene.sent_on(), [(message.body(), 18)]);
+
+    // Until then a command may have been admitted.
+    let admitted = scene.table.ledger();
+    let admitted = admitted.admit(new_command(&scene.owner), noon(3)).await;
+    assert!(
+        matches!(admitted, Ok(Admission::Admitted(..))),
+        "{admitted:?}"
+    );
+    let just_before: fn() -> Timestamp = || settled() - Duration::from_millis(1);
+    let verdict = scene
+        .deliver(just_before, &message.body(), a_minute())
+        .await;
+    assert_eq!(verdict, Verdict::Done);
+    assert!(!scene.is_done().await);
+    assert_eq!(scene.sent_on().len(), 2);
+
+    let admitted = scene.table.ledger();
+    let admitted = admitted.admit(new_command(&scene.owner), noon(3)).await;
+    assert!(
+        matches!(admitted, Ok(Admission::Admitted(..))),
+        "{admitted:?}"
+    );
+    let verdict = scene.deliver(settled, &message.body(), a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.table.count().await, 1, "the tombstone");
+    assert!(scene.is_done().await);
+    assert_eq!(scene.sent_on().len(), 2, "nothing is left to do");
+}
+
+#[tokio::test]
+async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
+    let scene = Scene::set().await;
+    let rows = scene.table.items().await;
+    let another = scene.message(noon(-60)).body();
+    let verdict = scene.deliver(settled, &another, a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(
+        scene.table.items().await,
+        rows,
+        "the one that stands is later"
+    );
+
+    let message = scene.message(NOON).body();
+    let verdict = scene.deliver(settled, &message, a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert!(scene.is_done().await);
+    // The same person comes anew, and the message again.
+    scene.table.connect(&scene.owner).await;
+    let rows = scene.table.items().await;
+    let verdict = scene.deliver(settled, &message, a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.table.items().await, rows);
+
+    // Whoever never asked for an erasure.
+    let stranger = Message::Erase {
+        owner: owner(),
+        requested_at: NOON,
+    };
+    let verdict = scene.deliver(settled, &stranger.body(), a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.table.items().await, rows);
+    assert_eq!(scene.sent_on(), []);
+}
+
+#[tokio::test]
+async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() {
+    let scene = Scene::set().await;
+    let message = scene.message(NOON).body();
+    let rows = scene.table.count().await;
+    let verdict = scene.deliver(settled, &message, no_time()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.table.count().await, rows);
+    assert!(!scene.is_done().await);
+    assert_eq!(scene.sent_on(), [(message.clone(), 0)]);
+
+    // What cannot be sent on comes again itself.
+    for _ in 0..3 {
+        scene
+            .queues
+            .proxy
+            .plan_about("SendMessage", "MessageGroupId", Fault::Fail);
+    }
+    let verdict = scene.deliver(settled, &message, no_time()).await;
+    assert_eq!(verdict, Verdict::Again);
+}
+
+#[tokio::test]
+async fn an_erasure_that_the_table_interrupts_comes_again_after_a_while() {
+    let scene = Scene::set().await;
+    // Every try that the library makes.
+    for _ in 0..3 {
+        scene.proxy.plan("BatchWriteItem", Fault::Fail);
+    }
+    let message = scene.message(NOON).body();
+    let verdict = scene.deliver(settled, &message, a_minute()).await;
+    assert_eq!(verdict, Verdict::Again);
+    let asked = scene.queues.proxy.requests("ChangeMessageVisibility");
+    let [asked] = &asked[..] else {
+        panic!("{asked:?}")
+    };
+    let seconds = asked["VisibilityTimeout"].as_i64().expect("a number");
+    assert!((5..=7).contains(&seconds), "{seconds}");
+    assert!(!scene.is_done().await);
+}
+
+#[tokio::test]
+async fn a_message_that_is_none_of_its_own_is_kept_or_comes_again() {
+    let scene = Scene::set().await;
+    let rows = scene.table.count().await;
+    let body = "{\"v\":1,\"type\":\"erase\"}";
+    let verdict = scene.deliver(settled, body, a_minute()).await;
+    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(scene.queues.bodies(&scene.malformed).await, [body]);
+    let anothers = Message::Command {
+        key: key(scene.owner.clone()),
+        stage: Stage(0),
+    };
+    let verdict = scene.deliver(settled, &anothers.body(), a_minute()).await;
+    assert_eq!(verdict, Verdict::Again);
+    assert_eq!(scene.table.count().await, rows);
+}
