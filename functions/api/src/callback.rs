@@ -282,16 +282,36 @@ mod tests {
     }
 
     #[test]
+    fn what_was_found_is_kept_whole_up_to_its_bounds() {
+        let places = vec![json!({"path": "src/a.js"}); MOST_LOCATIONS];
+        let mut body = completed();
+        body["result"]["reasoning"] = "\u{e9}".repeat(LONGEST_TEXT).into();
+        body["result"]["suggestedFix"] = "f".repeat(LONGEST_TEXT).into();
+        body["result"]["usageLocations"] = places.clone().into();
+        let AnalysisOutcome::Completed(result) = parsed(body).expect("valid").outcome else {
+            panic!("completed")
+        };
+        assert_eq!(result.reasoning, "\u{e9}".repeat(LONGEST_TEXT));
+        assert_eq!(result.suggested_fix, Some("f".repeat(LONGEST_TEXT)));
+        assert_eq!(json!(result.usage_locations), json!(places));
+        assert_eq!(result.summary, "Not used.");
+    }
+
+    #[test]
     fn what_is_unknown_or_out_of_bounds_is_refused() {
         let mut unknown = completed();
         unknown["result"]["mood"] = "good".into();
         let mut long = completed();
         long["result"]["summary"] = "x".repeat(LONGEST_TEXT + 1).into();
+        let mut fix = completed();
+        fix["result"]["suggestedFix"] = "x".repeat(LONGEST_TEXT + 1).into();
+        let mut places = completed();
+        places["result"]["usageLocations"] = vec![json!("src/a.js"); MOST_LOCATIONS + 1].into();
         let mut word = completed();
         word["result"]["confidence"] = "certain".into();
         let mut session = completed();
         session["cloudAgentSessionId"] = "a b".into();
-        for body in [unknown, long, word, session, json!({})] {
+        for body in [unknown, long, fix, places, word, session, json!({})] {
             assert!(parsed(body).is_err());
         }
     }

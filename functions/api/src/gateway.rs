@@ -146,6 +146,51 @@ mod tests {
         );
     }
 
+    fn tamed(mut event: Value) -> Value {
+        tame(&mut event);
+        event
+    }
+
+    #[test]
+    fn what_a_caller_says_of_hosts_is_taken_out_and_nothing_else() {
+        let event = json!({
+            "headers": {"Host": "%2e", "x-forwarded-proto": "a b", "X-Forwarded-For": "192.0.2.1", "if-match": "1"},
+            "requestContext": {"domainName": "a b", "routeKey": "GET /v1/health"},
+        });
+        let expected = json!({
+            "headers": {"X-Forwarded-For": "192.0.2.1", "if-match": "1"},
+            "requestContext": {"routeKey": "GET /v1/health"},
+        });
+        let tamed = tamed(event);
+        assert_eq!(tamed["headers"], expected["headers"]);
+        assert_eq!(tamed["requestContext"], expected["requestContext"]);
+    }
+
+    #[test]
+    fn a_query_is_made_one_that_a_uri_may_have_and_means_the_same() {
+        for (given, expected) in [
+            ("status=open&cursor=a-b_%7C", "status=open&cursor=a-b_%7C"),
+            ("a=b c\"<\u{fc}>#\n", "a=b%20c%22%3C%C3%BC%3E%23%0A"),
+        ] {
+            let tamed = tamed(json!({"rawQueryString": given}));
+            assert_eq!(tamed["rawQueryString"], expected);
+        }
+    }
+
+    #[test]
+    fn a_body_is_base64_only_if_it_is_said_to_be_and_is() {
+        for (said, body, is) in [
+            (true, "eyJhIjoxfQ==", true),
+            (true, "{}", false),
+            (false, "{}", false),
+            (false, "eyJhIjoxfQ==", false),
+        ] {
+            let tamed = tamed(json!({"isBase64Encoded": said, "body": body}));
+            assert_eq!(tamed["isBase64Encoded"], is, "{said}, {body}");
+            assert_eq!(tamed["body"], body);
+        }
+    }
+
     #[test]
     fn without_a_matched_route_the_path_stays() {
         for event in [

@@ -171,3 +171,28 @@ async fn finish(
     );
     response
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+
+    #[test]
+    fn a_request_is_part_of_the_one_trace_that_it_names() {
+        let trace = |given: &[&'static str]| {
+            let given = given.iter().map(|text| HeaderValue::from_static(text));
+            let headers = given.map(|value| (TRACEPARENT.parse().expect("a name"), value));
+            trace_of(&headers.collect()).map(|trace| trace.to_string())
+        };
+        assert_eq!(trace(&[TRACE]).as_deref(), Some(TRACE));
+        for given in [
+            &[][..],
+            &["nonsense"],
+            &[TRACE, TRACE],
+            &["nonsense", TRACE],
+        ] {
+            assert_eq!(trace(given), None, "{given:?}");
+        }
+    }
+}

@@ -137,6 +137,19 @@ async fn a_command_that_a_worker_holds_was_queued_whatever_the_queue_said() {
 }
 
 #[tokio::test]
+async fn a_command_that_another_request_could_not_queue_either_has_failed_for_both() {
+    let stack = Stack::start().await;
+    stack.services.queue(Queue::RefusesWhatHasFailed);
+    let answer = stack.call(keyed("k-1")).await;
+    assert_eq!(answer.problem(503), "QUEUE_ADMISSION_FAILED");
+    let command = &answer.body["command"];
+    assert_eq!(
+        (&command["status"], &command["resultCode"]),
+        (&json!("failed"), &json!("QUEUE_ADMISSION_FAILED"))
+    );
+}
+
+#[tokio::test]
 async fn a_command_that_can_neither_be_queued_nor_failed_is_shown_as_it_was_stored() {
     let stack = Stack::start().await;
     stack.services.queue(Queue::RefusesAsTheTableVanishes);

@@ -137,6 +137,23 @@ async fn filters_narrow_the_list_and_the_most_severe_come_first() {
 }
 
 #[tokio::test]
+async fn a_repository_is_asked_for_by_the_name_that_it_has_now() {
+    for (before, now) in [(7, 9), (9, 7)] {
+        let stack = Stack::connected().await;
+        for id in [before, now] {
+            let repository = (id, APP.1);
+            let open = finding(repository, 1, Severity::Low, FindingStatus::Open, NOON);
+            stack.store(vec![open]).await;
+            stack.record(repository, true, &succeeded()).await;
+        }
+        // The name has passed on: its earlier bearer is no longer in the installation.
+        stack.record((before, APP.1), false, &succeeded()).await;
+        let answer = stack.call(list("repository=octo/app")).await;
+        assert_eq!(answer.ids("findings"), [format!("dependabot-{now}-1")]);
+    }
+}
+
+#[tokio::test]
 async fn pages_join_to_the_whole_under_every_filter() {
     let stack = stack().await;
     for filter in ["", "status=open", "repository=octo/app", "severity=high"] {

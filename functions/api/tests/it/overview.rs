@@ -68,6 +68,11 @@ async fn repositories_are_shown_by_name_with_their_freshness() {
         (vec!["9".into(), "7".into()], vec!["8".into()])
     );
     assert_eq!(rest.next(), None);
+    let exactly = stack.call(get(REPOSITORIES).query("limit=3")).await;
+    assert_eq!(
+        (exactly.ids("repositories").len(), exactly.next()),
+        (3, None)
+    );
 }
 
 #[tokio::test]
@@ -119,6 +124,9 @@ async fn the_summary_counts_what_is_stored() {
                 FindingStatus::Ignored,
                 NOON - 200 * DAY,
             ),
+            finding(app, 6, Severity::High, FindingStatus::Open, NOON),
+            finding(app, 7, Severity::High, FindingStatus::Open, NOON),
+            finding(app, 8, Severity::High, FindingStatus::Open, NOON),
         ])
         .await;
     stack
@@ -132,8 +140,8 @@ async fn the_summary_counts_what_is_stored() {
         answer.body,
         json!({
             "findings": {
-                "open": 3, "fixed": 1, "ignored": 1,
-                "openBySeverity": {"critical": 2, "high": 0, "medium": 0, "low": 1}
+                "open": 6, "fixed": 1, "ignored": 1,
+                "openBySeverity": {"critical": 2, "high": 3, "medium": 0, "low": 1}
             },
             "analysis": no_analysis, "sla": {"overdue": 1, "dueSoon": 1},
             "lastSyncedAt": "2026-11-23T12:00:00.000Z"

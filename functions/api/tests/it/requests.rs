@@ -34,7 +34,7 @@ async fn a_body_is_bounded_and_declared_as_json() {
     assert_eq!(too_long.problem(413), "BODY_TOO_LARGE");
 
     let sync = json!({"type": "sync"});
-    for declared in ["text/plain", "", "application/jsonx"] {
+    for declared in ["text/plain", "", "application/jsonx", "image/svg+json"] {
         let call = post(COMMANDS)
             .header("content-type", declared)
             .body(sync.clone());
@@ -44,13 +44,20 @@ async fn a_body_is_bounded_and_declared_as_json() {
             "{declared}"
         );
     }
-    let call = post(COMMANDS).header("content-type", "Application/JSON; charset=utf-8");
-    assert_eq!(stack.call(call.body(sync)).await.status, 202);
+    let json = [
+        "Application/JSON; charset=utf-8",
+        "application/vnd.acme.command+json",
+    ];
+    for declared in json {
+        let call = post(COMMANDS).header("content-type", declared);
+        let answer = stack.call(call.body(sync.clone())).await;
+        assert_eq!(answer.status, 202, "{declared}");
+    }
     for text in ["", "{", "[]", "null", "\"sync\""] {
         let answer = stack.call(post(COMMANDS).text(text)).await;
         assert_eq!(answer.problem(400), "MALFORMED_BODY", "{text}");
     }
-    assert_eq!(stack.services.sent().len(), 1);
+    assert_eq!(stack.services.sent().len(), json.len());
 }
 
 #[tokio::test]
@@ -147,6 +154,18 @@ async fn unusable_query_parameters_are_all_named() {
         .call(get(COMMANDS).query(&format!("ids={}", many[..100].join(","))))
         .await;
     assert_eq!(answer.ids("commands"), [""; 0]);
+}
+
+#[tokio::test]
+async fn a_query_parameter_is_bounded() {
+    let stack = Stack::start().await;
+    let cursor = |length: usize| get(COMMANDS).query(&format!("cursor={}", "x".repeat(length)));
+    let read = stack.call(cursor(4_096)).await;
+    assert_eq!(read.problem(400), "INVALID_CURSOR");
+    for length in [4_097, 9_000] {
+        let answer = stack.call(cursor(length)).await;
+        assert_eq!(answer.invalid(), ["/query/cursor"], "{length}");
+    }
 }
 
 #[tokio::test]

@@ -10,7 +10,7 @@ use axum::{
 };
 use dynoxide::Database;
 use security_agent::{
-    ledger::{Claimed, Ledger},
+    ledger::{Claimed, Ledger, Outcome},
     lifecycle::Stage,
     queue::Message,
 };
@@ -28,6 +28,8 @@ pub(crate) enum Queue {
     Refuses,
     /// Takes it, a worker claims its command at once, and the answer says that it failed.
     DeliversButFails,
+    /// Refuses it, and the command has failed for that by then, as another request with its key was told.
+    RefusesWhatHasFailed,
     /// Refuses it, and the table is gone before anything can be written about that.
     RefusesAsTheTableVanishes,
 }
@@ -103,6 +105,16 @@ impl Services {
                 let claimed = self.ledger.claim(&key, stage, until, NOON).await;
                 assert!(matches!(claimed, Ok(Claimed::Held(..))), "{claimed:?}");
                 assert_eq!(stage, Stage(0));
+            }
+            Queue::RefusesWhatHasFailed => {
+                let Message::Command { key, .. } = message else {
+                    panic!("the function sends commands only");
+                };
+                let found = self.ledger.read(&key, NOON).await;
+                let found = found.expect("the table answers").expect("it is stored");
+                let admission = found.standing.admission;
+                let failed = self.ledger.fail_admission(&key, admission, NOON).await;
+                assert!(matches!(failed, Ok(Outcome::Applied(_))), "{failed:?}");
             }
             Queue::RefusesAsTheTableVanishes => {
                 let table = serde_json::from_value(json!({"TableName": "table"}));
