@@ -427,10 +427,9 @@ impl Analyses {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => {
                     let row = refusal.item.unwrap_or_default();
                     let found = analysis(&row).map_err(|source| unwritten(source.into()))?;
+                    // One that has ended keeps no call back.
                     let waits = found.is_some_and(|found| {
-                        found.attempt == attempt
-                            && found.status.in_flight()
-                            && found.called_back.is_some_and(|kept| kept == *call_back)
+                        found.attempt == attempt && found.called_back.as_ref() == Some(call_back)
                     });
                     Ok(if waits {
                         Received::Kept

@@ -299,8 +299,18 @@ mod tests {
             AuditPosition::parse(&text).expect("a position").as_str(),
             text
         );
-        for other in ["", "1#2", "00179543520000x#a", "001795435200000#", "z"] {
-            assert_eq!(AuditPosition::parse(other), None, "{other}");
+        let id = event.id;
+        for other in [
+            String::new(),
+            "z".to_owned(),
+            "001795435200000".to_owned(),
+            "001795435200000#".to_owned(),
+            "001795435200000#1".to_owned(),
+            format!("1#{id}"),
+            format!("0001795435200000#{id}"),
+            format!("00179543520000x#{id}"),
+        ] {
+            assert_eq!(AuditPosition::parse(&other), None, "{other}");
         }
     }
 }

@@ -26,7 +26,7 @@ use crate::{
 };
 
 /// The sort key of the tombstone.
-pub(crate) const ROW: &str = "erasure";
+const ROW: &str = "erasure";
 
 /// How long after its beginning an erasure looks for the last time: no request of the API lives that long.
 pub const SETTLES_AFTER: Duration = Duration::from_secs(20);
@@ -308,7 +308,7 @@ impl Erasures {
 }
 
 /// Reads a tombstone.
-pub(crate) fn read(item: &Item) -> Result<Erasure, Unreadable> {
+fn read(item: &Item) -> Result<Erasure, Unreadable> {
     Ok(Erasure {
         requested_at: item.time("requested_at")?,
         completed_at: item.maybe("completed_at", Attributes::time)?,

@@ -1,5 +1,5 @@
-//! What is known of an owner besides commands and findings: configuration, integration with freshness, analyses in flight,
-//! erasure. Rows of one partition, so that one query reads them all.
+//! What is known of an owner besides commands and findings: configuration, integration with freshness, analyses in flight.
+//! Rows of one partition, so that one query reads them all.
 //!
 //! While an owner is being erased nothing brings one of these rows into being: saving and connecting check the erasure's
 //! row in the transaction that writes.
@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 use crate::{
     Timestamp,
     analyses::{self, Analyses, OwnerAnalyses},
-    erasure::{self, Erasure},
+    erasure,
     github::InstallationId,
     owner::Owner,
     settings::Settings,
@@ -53,8 +53,6 @@ pub struct OwnerRecord {
     pub last_synced_at: Option<Timestamp>,
     /// The analyses in flight, and how all of them stand.
     pub analyses: OwnerAnalyses,
-    /// The erasure that was asked for, if one was.
-    pub erasure: Option<Erasure>,
 }
 
 /// An owner's connection to an installation of the GitHub App.
@@ -176,9 +174,6 @@ impl Owners {
                 }
                 Ok(analyses::ROW) => {
                     record.analyses = analyses::owner_analyses(item).map_err(of(analyses::ROW))?;
-                }
-                Ok(erasure::ROW) => {
-                    record.erasure = Some(erasure::read(item).map_err(of(erasure::ROW))?);
                 }
                 _ => {}
             }
@@ -371,7 +366,6 @@ impl Owners {
         condition: String,
     ) -> Result<(), Refused> {
         let update = expression.update();
-        let values = (!expression.values.is_empty()).then_some(expression.values);
         let sent = self
             .table
             .client
@@ -381,7 +375,7 @@ impl Owners {
             .update_expression(update)
             .condition_expression(condition)
             .set_expression_attribute_names(Some(expression.names))
-            .set_expression_attribute_values(values)
+            .set_expression_attribute_values(Some(expression.values))
             .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
             .send()
             .await;
@@ -452,7 +446,7 @@ fn integration(item: &Item) -> Result<Integration, OwnersError> {
 /// When an owner's next scheduled sync is: every owner has a phase of its own within the cycle, so they are spread.
 pub fn next_sync(owner: &Owner, now: Timestamp) -> Timestamp {
     let cycle = SYNC_EVERY.as_millis() as i64;
-    let phase = i64::from(spread(owner)) % cycle;
+    let phase = i64::from(spread(owner));
     let since = (now.as_millis() - phase).rem_euclid(cycle);
     Timestamp::from_millis(now.as_millis() - since + cycle)
 }

@@ -11,7 +11,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use security_agent::{
-    analyses::{Analyses, Beginning, Begun, OwnerAnalyses, Received},
+    analyses::{Analyses, Beginning, Begun, OwnerAnalyses, REST, Received},
     analysis::{
         Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, CallBack,
         Exploitability, FailureCode, PENDING_FOR, RUNNING_FOR, SuggestedAction,
@@ -24,6 +24,8 @@ use security_agent::{
     table::Writes,
 };
 use tests::{Fault, NOON, Proxy, TestTable, finding, noon, owner, repository};
+
+use crate::audit::refused_writes;
 
 /// An owner with this many open findings, numbered from 1.
 pub(crate) async fn owner_with(table: &TestTable, count: u32) -> (Owner, Vec<FindingId>) {
@@ -299,6 +301,20 @@ async fn what_was_seen_must_still_be_so() {
     );
 }
 
+#[tokio::test]
+async fn what_cannot_be_written_beside_a_beginning_keeps_it_from_its_slot() {
+    let table = TestTable::create().await;
+    let (_, _, refused) = refused_writes(&table).await;
+    let (owner, ids) = owner_with(&table, 1).await;
+    let (seen, before) = (read(&table, &owner, ids[0]).await, table.items().await);
+    let made = beginning(BegunBy::Automation);
+    let begun = table.analyses();
+    let begun = begun.begin(&owner, &seen, made, refused, NOON).await;
+    let begun = begun.expect("the table answers");
+    assert!(matches!(begun, Begun::Changed), "{begun:?}");
+    assert_eq!(table.items().await, before, "nothing was written");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn of_twenty_that_begin_at_once_three_get_a_slot_and_two_of_them_by_automation() {
     let table = TestTable::create().await;
@@ -346,7 +362,7 @@ async fn of_twenty_that_begin_one_finding_one_does() {
 
 /// Lets the next transaction's answer be lost, and the client's own repetition meet another transaction: what is sent
 /// after that is to the database a transaction of its own.
-fn lose_for_good(proxy: &Proxy) {
+pub(crate) fn lose_for_good(proxy: &Proxy) {
     proxy.plan("TransactWriteItems", Fault::LoseAnswer);
     proxy.plan("TransactWriteItems", Fault::Conflict);
 }
@@ -455,6 +471,7 @@ async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing()
         assert_eq!(seen.called_back.as_ref(), Some(&first));
         assert_eq!(seen.due_at, Some(noon(75)));
         stale("a second one", &owner, attempt, &second).await;
+        stale("another attempt's same", &owner, another, &first).await;
         stale("a second session", &owner, attempt, &elsewhere).await;
 
         let outcome = seen.called_back.expect("it was kept").outcome;
@@ -518,6 +535,8 @@ async fn a_finding_that_was_put_off_waits_again() {
     let written = analyses.write(ids[0], "a putting off", writes).await;
     assert!(written.expect("the table answers"));
     assert_eq!(waiting(&table, &owner).await, ids);
+    let due = owner_analyses(&table, &owner).await.automation_due;
+    assert_eq!(due, Some(NOON + REST), "automation rests for a while");
 }
 
 #[tokio::test(flavor = "multi_thread")]

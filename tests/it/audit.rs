@@ -79,6 +79,35 @@ async fn pages_go_back_from_the_newest_event_and_meet_each_once() {
     );
 }
 
+/// The database gives at most a megabyte at once, whatever was asked for.
+#[tokio::test]
+async fn a_page_that_the_database_cuts_short_is_not_the_last() {
+    let table = TestTable::create().await;
+    let audit = Audit::new(table.table());
+    let owner = owner();
+    let mut expected = Vec::new();
+    for at in [3, 2, 1, 0] {
+        let event = event(CommandId::new(NOON), AuditAction::FindingDismissed, at);
+        let event = event.with("as much as a row holds", "x".repeat(390_000));
+        let record = audit.record(&owner, &event);
+        let written = table.analyses();
+        let written = written.write("dependabot-7-1".parse().expect("an id"), "an event", record);
+        assert!(written.await.expect("the table answers"));
+        expected.push(event);
+    }
+    let (mut found, mut after) = (Vec::new(), None);
+    loop {
+        let page = audit.list(&owner, 100, after.as_ref()).await;
+        let page = page.expect("the table answers");
+        found.extend(page.events);
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(found, expected);
+}
+
 /// Ends a command with an event beside it, through a proxy on which this goes wrong.
 async fn settled_through(
     table: &TestTable,

@@ -4,14 +4,19 @@ use std::time::Duration;
 
 use futures::future::join_all;
 use security_agent::{
+    erasure::Erasures,
     finding::RepositoryId,
     github::InstallationId,
     owner::Owner,
-    owners::{DueOwner, OwnerRecord, Owners, OwnersError, SYNC_EVERY, Saved, next_sync},
+    owners::{
+        DueOwner, Integration, OwnerRecord, Owners, OwnersError, SYNC_EVERY, Saved, next_sync,
+    },
     settings::Settings,
     table::{DueKind, Writes},
 };
 use tests::{Fault, NOON, TestTable, noon, owner};
+
+use crate::{analyses::lose_for_good, audit::refused_writes};
 
 fn enabled() -> Settings {
     Settings {
@@ -112,6 +117,63 @@ async fn a_save_and_a_move_whose_answers_were_lost_are_known_again() {
     assert!(moved.expect("the table answers"));
     assert_eq!(proxy.count("TransactWriteItems"), 2);
     assert_eq!(proxy.count("UpdateItem"), 2);
+}
+
+#[tokio::test]
+async fn a_save_that_comes_again_as_another_transaction_is_known_again() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let (proxy, through) = table.through(&[]).await;
+    lose_for_good(&proxy);
+    enable(&Owners::new(through), &owner).await;
+    let record = table.owners().read(&owner).await;
+    assert_eq!(record.expect("the table answers").version, 1, "saved once");
+}
+
+#[tokio::test]
+async fn a_save_says_that_the_owner_is_being_erased_and_says_it_of_nobody_else() {
+    let table = TestTable::create().await;
+    let owners = table.owners();
+    let (_, _, refused) = refused_writes(&table).await;
+    let owner = owner();
+    let unseen = OwnerRecord::default();
+    let saved = owners
+        .save(&owner, &enabled(), &unseen, refused, NOON)
+        .await;
+    assert_eq!(
+        saved.expect("the table answers"),
+        Saved::Conflict,
+        "only what was to be written beside it stood in the way"
+    );
+    let begun = Erasures::new(table.table()).begin(&owner, NOON).await;
+    begun.expect("the table answers");
+    let saved = save(&owners, &owner, &enabled(), &unseen).await;
+    assert_eq!(saved.expect("the table answers"), Saved::BeingErased);
+    let record = owners.read(&owner).await.expect("the table answers");
+    assert_eq!(record, unseen, "nothing was saved");
+}
+
+#[tokio::test]
+async fn connecting_again_renews_what_is_known_of_the_connection() {
+    let table = TestTable::create().await;
+    let owners = table.owners();
+    let owner = owner();
+    for (installation, can_read_alerts) in [(1, false), (2, true), (2, false)] {
+        let installation = InstallationId::new(installation);
+        let connected = owners
+            .connect(&owner, installation, can_read_alerts, NOON)
+            .await;
+        connected.expect("the table answers");
+        let record = owners.read(&owner).await.expect("the table answers");
+        let expected = Integration {
+            installation,
+            can_read_alerts,
+            auth_invalid_at: None,
+        };
+        assert_eq!(record.integration, Some(expected));
+        let marked = owners.mark_auth_invalid(&owner, NOON).await;
+        marked.expect("the table answers");
+    }
 }
 
 #[tokio::test]

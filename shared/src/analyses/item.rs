@@ -44,10 +44,13 @@ pub(super) fn set(begun: &Analysis, finding: FindingId, e: &mut Expression) {
         e.remove(later);
     }
     e.put("due_at", begun.due_at.map(ms));
-    // Well mixed enough: repositories' ids and alerts' numbers both count up.
-    let number = (finding.repository.get() as u32) ^ finding.number.get();
-    let shard = begun.due_at.map(|_| s(DueKind::Analysis.shard_of(number)));
+    let shard = begun.due_at.map(|_| s(shard(finding)));
     e.put("due_shard", shard);
+}
+
+/// Well mixed enough: repositories' ids and alerts' numbers both count up.
+fn shard(finding: FindingId) -> String {
+    DueKind::Analysis.shard_of((finding.repository.get() as u32) ^ finding.number.get())
 }
 
 /// Writes how an analysis ended.
@@ -197,4 +200,22 @@ fn call_back(text: &str) -> Option<CallBack> {
 
 fn json(value: &impl Serialize) -> String {
     serde_json::to_string(value).expect("plain data: serialising it to memory cannot fail")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn analyses_of_one_repository_are_spread_over_all_shards_and_so_are_those_of_many() {
+        let of = |repository: u32, number: u32| {
+            let finding = format!("dependabot-{repository}-{number}");
+            shard(finding.parse().expect("an id"))
+        };
+        let shards = u32::from(DueKind::Analysis.shards());
+        let of_one: BTreeSet<_> = (1..=shards).map(|number| of(51_000_003, number)).collect();
+        let of_many: BTreeSet<_> = (1..=shards).map(|id| of(id, 1)).collect();
+        assert_eq!(of_one.len(), of_many.len());
+        assert_eq!(of_one.len(), shards as usize);
+    }
 }

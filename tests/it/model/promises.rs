@@ -7,6 +7,7 @@ use security_agent::{
     analysis::AnalysisStatus,
     audit::{Audit, AuditAction, AuditEvent},
     command::{Action, Command, CommandId, CommandKey, Ended},
+    erasure::Erasures,
     finding::FindingStatus,
     findings::{FindingFilter, FindingRecord},
     lifecycle::Status,
@@ -242,9 +243,9 @@ impl World {
     }
 
     async fn erasure_completed_at(&self) -> Option<Timestamp> {
-        let record = self.table.owners().read(&self.owner).await;
-        let erasure = record.expect("the table answers").erasure;
-        erasure.and_then(|erasure| erasure.completed_at)
+        let erasures = Erasures::new(self.table.table());
+        let erasure = erasures.read(&self.owner, now()).await;
+        erasure.expect("the table answers")?.completed_at
     }
 
     /// What holds once there is nothing left to do.
