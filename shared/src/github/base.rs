@@ -108,6 +108,19 @@ mod tests {
     }
 
     #[test]
+    fn only_another_id_is_certainly_another_repository() {
+        let repository = Repository {
+            id: RepositoryId::new(7),
+            name: "octo/app".parse().expect("valid"),
+        };
+        let id = |id| RepositoryPath::Id(RepositoryId::new(id));
+        let renamed = RepositoryPath::Name("octo/new".parse().expect("valid"));
+        assert!(!id(7).is_other_than(&repository));
+        assert!(id(8).is_other_than(&repository));
+        assert!(!renamed.is_other_than(&repository));
+    }
+
+    #[test]
     fn other_paths_are_no_listing_of_alerts() {
         let base: BaseUrl = "https://ghe.example/api/v3".parse().expect("valid");
         for path in [

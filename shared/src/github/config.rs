@@ -108,6 +108,13 @@ mod tests {
     use super::*;
 
     #[test]
+    fn an_installation_is_known_by_its_number() {
+        let installation = InstallationId::new(51_000_001);
+        assert_eq!(installation.get(), 51_000_001);
+        assert_eq!(installation.to_string(), "51000001");
+    }
+
+    #[test]
     fn settings_are_refused_at_the_edge() {
         assert!("2026-03-10".parse::<ApiVersion>().is_ok() && "51000001".parse::<AppId>().is_ok());
         assert!("Iv1.8a61f9b3a7aba766".parse::<AppId>().is_ok());

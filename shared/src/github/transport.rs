@@ -202,3 +202,28 @@ const fn answered<T>(result: &Result<Reading<T>, GithubError>) -> GithubAnswer {
         Err(_) => GithubAnswer::None,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_left_of_the_budget_is_read_where_it_is_told() {
+        for (header, left) in [
+            (Some("4711"), Some(4711)),
+            (Some("0"), Some(0)),
+            (Some("-1"), None),
+            (Some("many"), None),
+            (None, None),
+        ] {
+            let name = HeaderName::from_static("x-ratelimit-remaining");
+            let header = header.map(|value| (name, HeaderValue::from_static(value)));
+            let answer = Answer {
+                status: 200,
+                headers: header.into_iter().collect(),
+                body: Vec::new(),
+            };
+            assert_eq!(budget_left(&answer), left, "{answer:?}");
+        }
+    }
+}
