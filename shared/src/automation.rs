@@ -153,8 +153,8 @@ impl Automation {
             return Ok(Attempted::Ineligible);
         };
         // Somebody was quicker, and automation restarts nothing.
-        let mut analysis = seen.analysis.iter();
-        if analysis.any(|analysis| analysis.status.in_flight()) {
+        let analysis = seen.analysis.as_ref();
+        if analysis.is_some_and(|analysis| analysis.status.in_flight()) {
             return Ok(Attempted::Ineligible);
         }
         let new = NewCommand {
