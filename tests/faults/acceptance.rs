@@ -189,7 +189,7 @@ async fn an_unchanged_repository_costs_one_request_and_no_finding_is_written() {
         "one listing"
     );
     let mut after = scene.stack.backstage.items("finding#").await;
-    let by_key = |item: &security_agent::table::Item| format!("{:?}", item.get("sk"));
+    let by_key = |item: &store::table::Item| format!("{:?}", item.get("sk"));
     before.sort_by_key(by_key);
     after.sort_by_key(by_key);
     assert_eq!(before, after);

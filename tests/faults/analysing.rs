@@ -1,10 +1,8 @@
 //! What the tests of analyses do again and again.
 
+use domain::command::{CommandId, CommandKey};
 use reqwest::StatusCode;
-use security_agent::{
-    command::{CommandId, CommandKey},
-    queue::Message,
-};
+use runtime::queue::Message;
 use serde_json::{Value, json};
 use tests::{Caller, eventually};
 

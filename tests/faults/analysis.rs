@@ -1,14 +1,14 @@
 //! Faults between a launch, the agent and its call back.
 
+use domain::{
+    command::{Action, AnalysisOptions, CommandId, CommandKey, Origin},
+    result_code::ResultCode,
+};
 use futures::future::{join, join_all};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::StatusCode;
-use security_agent::{
-    command::{Action, AnalysisOptions, CommandId, CommandKey, Origin},
-    ledger::NewCommand,
-    result_code::ResultCode,
-};
 use serde_json::{Value, json};
+use store::ledger::NewCommand;
 use tests::{actor, batch, eventually, failures, message};
 
 use crate::{

@@ -2,8 +2,8 @@
 
 use std::collections::BTreeSet;
 
+use domain::command::CommandId;
 use reqwest::Method;
-use security_agent::command::CommandId;
 use serde_json::{Value, json};
 use tests::{PATIENCE, command_id, eventually};
 use tokio::time::{Instant, sleep};

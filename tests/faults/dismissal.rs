@@ -4,9 +4,9 @@ mod undone;
 
 use std::time::Duration;
 
+use domain::command::CommandKey;
 use futures::{StreamExt, future::join, future::join3, stream};
 use reqwest::{Method, StatusCode};
-use security_agent::command::CommandKey;
 use serde_json::{Value, json};
 use tests::{batch, command_id, eventually, failures, is_over, message};
 

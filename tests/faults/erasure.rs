@@ -2,13 +2,9 @@
 
 use std::time::Duration;
 
+use domain::{Timestamp, command::CommandId, owner::Owner};
 use reqwest::{Method, StatusCode};
-use security_agent::{
-    Timestamp,
-    command::CommandId,
-    owner::Owner,
-    queue::{Message, ScheduledSync},
-};
+use runtime::queue::{Message, ScheduledSync};
 use serde_json::{Value, json};
 use tests::{
     Answer, Caller, Launch, PATIENCE, Stack, batch, binaries, command_id, eventually, failures,
@@ -47,9 +43,8 @@ async fn rows(stack: &Stack, owner: &Owner) -> Vec<String> {
     let mut rows = Vec::new();
     for kind in ["command", "key", "owner", "repository", "finding", "audit"] {
         let prefix = format!("{kind}#{owner}");
-        let text = |item: &security_agent::table::Item, name: &str| {
-            item[name].as_s().expect("a key").clone()
-        };
+        let text =
+            |item: &store::table::Item, name: &str| item[name].as_s().expect("a key").clone();
         let items = stack.backstage.items(&prefix).await;
         rows.extend(
             items

@@ -1,8 +1,8 @@
 //! What GitHub may answer in mid-run, and continuations that are lost or come twice.
 
+use domain::Timestamp;
 use futures::future::join;
 use reqwest::Method;
-use security_agent::Timestamp;
 use serde_json::{Value, json};
 use tests::{batch, eventually, failures, message};
 use tokio::{net::TcpListener, time::Instant};

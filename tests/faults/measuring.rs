@@ -27,7 +27,7 @@ async fn a_sync_is_measured_from_its_admission_to_its_end() {
     .await;
     assert_eq!(stack.counted("CommandsAdmitted", &[SYNC]), 1);
     let time = |name: &str| {
-        let time: security_agent::Timestamp = ended[name]
+        let time: domain::Timestamp = ended[name]
             .as_str()
             .and_then(|t| t.parse().ok())
             .expect("a time");
@@ -188,7 +188,7 @@ async fn a_run_of_the_reconciler_is_measured() {
     stage.claim_and_die(&stalled).await;
     stage.let_pass(&stalled, &["due_at", "deadline"]).await;
     // The ages are told in whole seconds.
-    let whole = |id: security_agent::command::CommandId| id.admitted_at().as_millis();
+    let whole = |id: domain::command::CommandId| id.admitted_at().as_millis();
     let oldest = whole(unsent.id).min(whole(stalled.id));
     eventually("they are a second old", async || now() - oldest > 1_100).await;
     let report = scene.stack.reconcile().await;
@@ -227,5 +227,5 @@ async fn a_run_of_the_reconciler_is_measured() {
 
 #[expect(clippy::disallowed_methods, reason = "the stack lives in real time")]
 fn now() -> i64 {
-    security_agent::Timestamp::now().as_millis()
+    domain::Timestamp::now().as_millis()
 }

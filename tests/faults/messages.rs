@@ -1,6 +1,6 @@
 //! Messages that cannot be read, that another version wrote, and what is understood across a deployment.
 
-use security_agent::queue::{Message, Unusable, VERSION};
+use runtime::queue::{Message, Unusable, VERSION};
 use serde_json::{Value, json};
 use tests::{batch, eventually, failures, message};
 

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use futures::future::join;
-use security_agent::table::DueKind;
 use serde_json::{Value, json};
+use store::table::DueKind;
 use tests::{batch, eventually, failures, is_over, message};
 
 use crate::{oracle, scene::Scene};

@@ -3,8 +3,8 @@
 use std::collections::BTreeSet;
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{command::CommandKey, lifecycle::Status, result_code::ResultCode};
 use reqwest::StatusCode;
-use security_agent::{command::CommandKey, lifecycle::Status, result_code::ResultCode};
 use serde_json::{Value, json};
 use tests::{batch, failures, message};
 

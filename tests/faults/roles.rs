@@ -1,11 +1,9 @@
 //! What functions do so rarely that no other test has them do it: each of these needs a permission of its own, which
 //! the local stack refuses unless the function's role in template.yaml grants it.
 
+use domain::Timestamp;
 use reqwest::Method;
-use security_agent::{
-    Timestamp,
-    queue::{Message, ScheduledSync},
-};
+use runtime::queue::{Message, ScheduledSync};
 use serde_json::{Value, json};
 use tests::{PATIENCE, batch, eventually, failures, message};
 use uuid::Uuid;

@@ -1,8 +1,8 @@
 //! Faults of DynamoDB and SQS that the client library or the functions must bear.
 
 use aws_sdk_dynamodb::types::AttributeValue;
+use domain::owner::{Owner, UserId};
 use reqwest::StatusCode;
-use security_agent::owner::{Owner, UserId};
 use serde_json::{Value, json};
 use tests::{Caller, Fault, Proxy, TestQueues, command_id, embedded, eventually};
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use domain::command::CommandId;
 use reqwest::{Method, StatusCode};
-use security_agent::command::CommandId;
 use serde_json::{Value, json};
 use tests::{command_id, eventually, message};
 

@@ -3,18 +3,22 @@
 
 use std::{cell::Cell, time::Duration};
 
-use reconcile::Reconciler;
-use security_agent::{
+use domain::{
     Timestamp,
-    clock::Clock,
     command::{Command, CommandKey},
-    ledger::{Admission, Claim, Ending},
     lifecycle::Status,
-    queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
+};
+use reconcile::Reconciler;
+use runtime::{
+    queue::{Message, QueueUrl},
     sqs::{Delivery, Verdict, each_message},
-    table::Table,
     worker::{Effected, Invocation, Work, Worker},
+};
+use store::{
+    clock::Clock,
+    ledger::{Admission, Claim, Ending},
+    table::Table,
 };
 use tests::{
     Holder, NOON, TestQueues, TestTable, noon, owner, reconciler, standings, sync_of, worker,

@@ -5,14 +5,14 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use proptest::{collection::vec, prelude::*, sample::select};
-use security_agent::{
+use domain::{
     command::{Action, AnalysisOptions, Command, CommandKey},
     finding::DismissReason,
     lifecycle::Status,
-    queue::Message,
     result_code::Effect,
 };
+use proptest::{collection::vec, prelude::*, sample::select};
+use runtime::queue::Message;
 use serde_json::{Value, json};
 use tests::{Holder, NOON, command, standings};
 use tokio::time::timeout;

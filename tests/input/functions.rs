@@ -1,22 +1,21 @@
 //! The workers over a scene's table and queues, as their `main` makes them.
 
+use agent::{Agent, AgentConfig, callback_token::Capabilities};
 use analyse::Analyse;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use dead_letter::DeadLetters;
 use dismiss::Dismiss;
+use domain::Timestamp;
 use erase::Eraser;
+use github::{Github, GithubConfig};
 use record_analysis::Recorder;
-use security_agent::{
-    Timestamp,
-    agent::{Agent, AgentConfig},
+use runtime::{
     automation::Automation,
-    capability::Capabilities,
-    clock::Clock,
-    github::{Github, GithubConfig},
     queue::QueueUrl,
     sqs::each_message,
     worker::{Invocation, Worker},
 };
+use store::clock::Clock;
 use sync::Sync;
 use tests::{NOON, automation};
 

@@ -4,18 +4,18 @@
 use std::{collections::BTreeSet, fmt};
 
 use aws_lambda_events::event::sqs::SqsEvent;
-use proptest::{collection::vec, prelude::*, sample::select};
-use security_agent::{
+use domain::{
     analysis::{AnalysisOutcome, CallBack, FailureCode},
     command::{Action, AnalysisOptions, Command},
     finding::DismissReason,
     lifecycle::Stage,
     owner::Owner,
-    queue::{Message, Unusable},
     settings::Settings,
-    table::Writes,
 };
+use proptest::{collection::vec, prelude::*, sample::select};
+use runtime::queue::{Message, Unusable};
 use serde_json::{Value, json};
+use store::table::Writes;
 use tests::{Holder, NOON, command, standings};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The functions' queues.
 
-use security_agent::queue::{CommandQueues, QueueUrl};
+use runtime::queue::{CommandQueues, QueueUrl};
 use tests::TestQueues;
 
 /// All of them, in memory.

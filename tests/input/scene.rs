@@ -3,23 +3,25 @@
 
 use std::{cell::Cell, collections::BTreeMap};
 
+use agent::callback_token::{Capabilities, Capability};
 use api::{App, cursor::Cursors};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
-use security_agent::{
-    analyses::{Beginning, Begun},
+use domain::{
     analysis::BegunBy,
-    audit::{Audit, AuditAction, AuditEvent},
-    capability::{Capabilities, Capability},
     command::{CommandId, PausedCommands},
-    erasure::Erasures,
     finding::{FindingId, FindingStatus, Severity},
-    findings::Arrival,
     owner::Owner,
-    owners::Saved,
-    queue::Sender,
-    secrets::Secrets,
     settings::Settings,
+};
+use outbound::secrets::Secrets;
+use runtime::queue::Sender;
+use store::{
+    analyses::{Beginning, Begun},
+    audit::{Audit, AuditAction, AuditEvent},
+    erasure::Erasures,
+    findings::Arrival,
+    owners::Saved,
     table::{Item, Writes},
 };
 use tests::{Holder, NOON, TestTable, actor, command, finding, noon, repository, standings};

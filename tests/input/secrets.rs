@@ -5,7 +5,7 @@ use std::{collections::BTreeMap, sync::OnceLock};
 use aws_sdk_secretsmanager::config::{BehaviorVersion, Region};
 use axum::{Json, Router};
 use github_simulator::AppKey;
-use security_agent::secrets::{SecretName, Secrets};
+use outbound::secrets::{SecretName, Secrets};
 use serde_json::{Value, json};
 use tests::credentials;
 use tokio::net::TcpListener;

@@ -3,6 +3,16 @@
 
 use std::collections::BTreeMap;
 
+use domain::{
+    analysis::{
+        Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, CallBack,
+        Exploitability, FailureCode, PENDING_FOR, RUNNING_FOR, SuggestedAction,
+    },
+    command::CommandId,
+    finding::{FindingId, FindingStatus, Severity},
+    owner::Owner,
+    settings::Confidence,
+};
 use futures::future::join_all;
 use proptest::{
     collection::vec,
@@ -10,17 +20,9 @@ use proptest::{
     sample::select,
     test_runner::{Config, TestRunner},
 };
-use security_agent::{
+use store::{
     analyses::{Analyses, Beginning, Begun, OwnerAnalyses, REST, Received},
-    analysis::{
-        Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, CallBack,
-        Exploitability, FailureCode, PENDING_FOR, RUNNING_FOR, SuggestedAction,
-    },
-    command::CommandId,
-    finding::{FindingId, FindingStatus, Severity},
     findings::{Arrival, FindingFilter, FindingRecord},
-    owner::Owner,
-    settings::Confidence,
     table::Writes,
 };
 use tests::{Fault, NOON, Proxy, TestTable, finding, noon, owner, repository};
@@ -187,7 +189,7 @@ async fn checked(table: &TestTable, owner: &Owner) -> OwnerAnalyses {
 pub(crate) async fn waiting(table: &TestTable, owner: &Owner) -> Vec<FindingId> {
     let mut waiting = Vec::new();
     for severity in Severity::ALL {
-        let since = security_agent::Timestamp::from_millis(0);
+        let since = domain::Timestamp::from_millis(0);
         let page = table
             .findings()
             .unanalysed(owner, *severity, since, 100, None)

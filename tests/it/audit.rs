@@ -1,15 +1,17 @@
 //! The audit events: one for each effect, written with it or not at all.
 
-use security_agent::{
-    analyses::Analyses,
+use domain::{
     analysis::BegunBy,
-    audit::{Audit, AuditAction, AuditEvent, ResourceType},
     command::CommandId,
     finding::{FindingId, FindingStatus},
-    ledger::{Ledger, Outcome, Together},
     lifecycle::Status,
     owner::Owner,
     result_code::{Effect, ResultCode},
+};
+use store::{
+    analyses::Analyses,
+    audit::{Audit, AuditAction, AuditEvent, ResourceType},
+    ledger::{Ledger, Outcome, Together},
     table::Writes,
 };
 use tests::{Fault, NOON, Proxy, TIMEOUTS, TestTable, actor, noon, owner};

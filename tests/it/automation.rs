@@ -2,21 +2,25 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
-    analyses::REST,
     analysis::{AnalysisStatus, BegunBy},
-    automation::Automation,
     command::{Action, Actor, AnalysisOptions, Command, CommandType, Origin, PausedCommands},
     finding::{FindingId, FindingStatus, Repository, RepositoryId, Severity},
-    findings::{Arrival, Findings},
-    github::InstallationRepository,
     lifecycle::Status,
     owner::Owner,
-    owners::Saved,
-    queue::{Message, QueueUrl},
-    repositories::Listing,
     settings::{AutoAnalysis, MinSeverity, RepositorySelection, Settings},
+};
+use github::InstallationRepository;
+use runtime::{
+    automation::Automation,
+    queue::{Message, QueueUrl},
+};
+use store::{
+    analyses::REST,
+    findings::{Arrival, Findings},
+    owners::Saved,
+    repositories::Listing,
     table::Writes,
 };
 use tests::{Fault, NOON, Proxy, TestQueues, TestTable, finding, noon, owner, repository};
@@ -142,7 +146,7 @@ impl Scene {
     /// How many commands there are, sent or not.
     async fn commands(&self) -> usize {
         let items = self.table.items().await;
-        let key = |item: &security_agent::table::Item| item["pk"].as_s().expect("a key").clone();
+        let key = |item: &store::table::Item| item["pk"].as_s().expect("a key").clone();
         let of_commands = |item: &&_| key(item).starts_with("command#");
         items.iter().filter(of_commands).count()
     }
@@ -345,7 +349,7 @@ async fn an_analysis_whose_message_cannot_be_sent_waits_for_the_reconciler() {
 }
 
 /// A finding that waits for automation, as far as the index tells.
-fn nominated(owner: &Owner, number: u32) -> security_agent::table::Item {
+fn nominated(owner: &Owner, number: u32) -> store::table::Item {
     let text = |value: String| aws_sdk_dynamodb::types::AttributeValue::S(value);
     [
         ("pk", format!("finding#{owner}")),

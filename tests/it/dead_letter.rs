@@ -2,18 +2,14 @@
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use dead_letter::DeadLetters;
-use security_agent::{
-    analyses::Analyses,
-    audit::Audit,
-    clock::Clock,
+use domain::{
     command::{Command, CommandKey},
-    findings::Findings,
-    ledger::Ledger,
     lifecycle::{Stage, Status},
-    queue::{Message, QueueUrl, ScheduledSync},
     result_code::{Effect, ResultCode},
 };
+use runtime::queue::{Message, QueueUrl, ScheduledSync};
 use serde_json::json;
+use store::{analyses::Analyses, audit::Audit, clock::Clock, findings::Findings, ledger::Ledger};
 use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, key, owner, standings};
 use uuid::Uuid;
 

@@ -1,10 +1,12 @@
 //! A finding's change after a dismissal: guarded by what was seen, named after one command, and never backwards.
 
-use security_agent::{
+use domain::{
     command::CommandId,
     finding::{Finding, FindingStatus, Severity},
-    findings::{Arrival, FindingRecord},
     owner::Owner,
+};
+use store::{
+    findings::{Arrival, FindingRecord},
     repositories::Counts,
 };
 use tests::{NOON, TestTable, finding, noon, repository};

@@ -4,24 +4,26 @@ mod eraser;
 
 use std::time::Duration;
 
-use futures::future::join_all;
-use security_agent::{
+use domain::{
     Timestamp,
-    analyses::{Begun, Received},
     analysis::{Analysis, BegunBy, Exploitability},
-    audit::{Audit, AuditAction, AuditEvent, ResourceType},
     command::{Action, Command, IdempotencyKey, LastError, Origin},
-    erasure::{Erasures, RESUMED_AFTER, Swept},
     finding::{DismissReason, FindingStatus, Severity},
-    findings::{Arrival, FindingRecord},
-    github::{InstallationId, InstallationRepository},
-    ledger::{Admission, Claim, Claimed, LedgerError, NewCommand, Outcome, Together},
     lifecycle::Stage,
     owner::Owner,
-    owners::{OwnerRecord, OwnersError, Saved, next_sync},
-    repositories::{Listing, RepositoriesError},
     result_code::ResultCode,
     settings::{AutoAnalysis, Settings},
+};
+use futures::future::join_all;
+use github::{InstallationId, InstallationRepository};
+use store::{
+    analyses::{Begun, Received},
+    audit::{Audit, AuditAction, AuditEvent, ResourceType},
+    erasure::{Erasures, RESUMED_AFTER, Swept},
+    findings::{Arrival, FindingRecord},
+    ledger::{Admission, Claim, Claimed, LedgerError, NewCommand, Outcome, Together},
+    owners::{OwnerRecord, OwnersError, Saved, next_sync},
+    repositories::{Listing, RepositoriesError},
     table::Writes,
 };
 use tests::{Fault, NOON, TestTable, actor, finding, noon, owner, repository};

@@ -5,6 +5,10 @@ mod storing;
 
 use std::collections::BTreeMap;
 
+use domain::{
+    finding::{Finding, FindingStatus, Severity},
+    owner::Owner,
+};
 use futures::future::join_all;
 use proptest::{
     collection::vec,
@@ -12,10 +16,8 @@ use proptest::{
     sample::select,
     test_runner::{Config, TestRunner},
 };
-use security_agent::{
-    finding::{Finding, FindingStatus, Severity},
+use store::{
     findings::{Arrival, FindingFilter, Findings, FindingsError, Stored},
-    owner::Owner,
     repositories::Counts,
 };
 use tests::{Fault, NOON, TestTable, finding, noon, owner, repository};

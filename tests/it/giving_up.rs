@@ -1,14 +1,16 @@
 //! What is left to do for an analysis whose command nobody could finish: its slot is freed, by whoever ends the command.
 
-use security_agent::{
-    analyses::Received,
+use domain::{
     analysis::{AnalysisStatus, BegunBy, FailureCode},
-    audit::{Audit, AuditAction},
     command::{Action, AnalysisOptions, Command, CommandId, CommandKey, Ended},
     finding::FindingId,
-    giving_up::free_slot,
     owner::Owner,
     result_code::{Effect, ResultCode},
+};
+use store::{
+    abandon::free_slot,
+    analyses::Received,
+    audit::{Audit, AuditAction},
 };
 use tests::{Holder, NOON, TestTable, command, noon, standings};
 

@@ -9,12 +9,12 @@ mod repeated;
 mod throttled;
 mod transitions;
 
-use security_agent::{
+use domain::{
     command::Command,
-    ledger::{Claim, Claimed, Ending, Nominee},
     lifecycle::{Glimpse, Stage, Token},
     result_code::{Effect, ResultCode},
 };
+use store::ledger::{Claim, Claimed, Ending, Nominee};
 use tests::{Holder, NOON, TestTable, noon, standings};
 
 /// A claim until half a minute past noon, on a new command.

@@ -2,16 +2,14 @@
 
 use std::time::Duration;
 
+use domain::{finding::RepositoryId, owner::Owner, settings::Settings};
 use futures::future::join_all;
-use security_agent::{
+use github::InstallationId;
+use store::{
     erasure::Erasures,
-    finding::RepositoryId,
-    github::InstallationId,
-    owner::Owner,
     owners::{
         DueOwner, Integration, OwnerRecord, Owners, OwnersError, SYNC_EVERY, Saved, next_sync,
     },
-    settings::Settings,
     table::{DueKind, Writes},
 };
 use tests::{Fault, NOON, TestTable, noon, owner};

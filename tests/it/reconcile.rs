@@ -6,20 +6,19 @@ mod schedules;
 
 use std::time::Duration;
 
-use reconcile::{Reconciler, Report};
-use security_agent::{
+use domain::{
     Timestamp,
-    clock::Clock,
     command::{Command, CommandKey},
-    ledger::Claimed,
     lifecycle::{Stage, Standing, Status, Token, admitted},
     owner::Owner,
-    owners::SYNC_EVERY,
-    queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
-    table::DueKind,
+};
+use reconcile::{Reconciler, Report};
+use runtime::{
+    queue::{Message, QueueUrl},
     worker::Invocation,
 };
+use store::{clock::Clock, ledger::Claimed, owners::SYNC_EVERY, table::DueKind};
 use tests::{
     Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, command, key_in_shard, noon,
     owner, reconciler, standings,
@@ -311,7 +310,7 @@ async fn a_flooded_shard_is_paged_and_damage_stops_nothing() {
         };
         scene.table.put_command(&row).await;
     }
-    let mut damaged = security_agent::table::Item::new();
+    let mut damaged = store::table::Item::new();
     for (name, text) in [("pk", "nobody"), ("sk", "x"), ("due_shard", "command#03")] {
         damaged.insert(
             name.to_owned(),

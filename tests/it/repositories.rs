@@ -2,17 +2,17 @@
 
 use std::collections::BTreeMap;
 
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{FindingStatus, Repository, RepositoryId, Severity},
-    github::InstallationRepository,
     owner::Owner,
-    repositories::{
-        Counts, Cursor, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
-        RepositoryRecord, Watermark,
-    },
 };
+use github::InstallationRepository;
 use serde_json::json;
+use store::repositories::{
+    Counts, Cursor, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
+    RepositoryRecord, Watermark,
+};
 use tests::{NOON, TestTable, noon, owner, repository};
 use uuid::Uuid;
 

@@ -3,12 +3,9 @@
 use std::time::Duration;
 
 use aws_sdk_sqs::types::{Message as Received, MessageSystemAttributeName};
-use security_agent::{
-    lifecycle::Stage,
-    owner::Owner,
-    queue::{Message, ScheduledSync},
-    trace::TraceParent,
-};
+use domain::{lifecycle::Stage, owner::Owner};
+use runtime::queue::{Message, ScheduledSync};
+use telemetry::trace::TraceParent;
 use tests::{NOON, TestQueues, key};
 use uuid::Uuid;
 

@@ -5,17 +5,21 @@ mod lost;
 
 use std::{cell::RefCell, ops::RangeInclusive, time::Duration};
 
-use security_agent::{
+use domain::{
     Timestamp,
-    clock::Clock,
     command::{Command, LastError},
-    ledger::{Claim, Ending},
     lifecycle::{Stage, Standing, Status, Waits},
-    queue::{Message, QueueUrl},
     result_code::{Effect, ResultCode},
+};
+use runtime::{
+    queue::{Message, QueueUrl},
     sqs::{Delivery, Verdict},
-    table::Writes,
     worker::{Effected, Invocation, Work, Worker},
+};
+use store::{
+    clock::Clock,
+    ledger::{Claim, Ending},
+    table::Writes,
 };
 use tests::{Fault, Holder, NOON, Proxy, TestQueues, TestTable, noon, standings, worker};
 

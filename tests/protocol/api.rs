@@ -1,6 +1,6 @@
 //! The client with its idempotency key, and the API's invocations: row, message, compensation.
 
-use security_agent::{
+use domain::{
     lifecycle::{Move, Stage, Token},
     result_code::{Effect, ResultCode},
 };

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use security_agent::{
+use domain::{
     Timestamp,
     lifecycle::{Hold, Move},
 };

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     lifecycle::{Hold, Move, Waits, is_last_delivery},
     result_code::ResultCode,
 };

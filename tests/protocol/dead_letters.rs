@@ -1,6 +1,6 @@
 //! The dead-letter consumer: ends the command of a message that was received as often as allowed.
 
-use security_agent::{lifecycle::Move, result_code::ResultCode};
+use domain::{lifecycle::Move, result_code::ResultCode};
 
 use crate::{
     canonical::NOW,

@@ -7,7 +7,7 @@ use std::{
     time::Duration,
 };
 
-use security_agent::{
+use domain::{
     Timestamp,
     lifecycle::{Guard, Hold, Move, Stage, Standing, Terminal, Token, Waits},
 };

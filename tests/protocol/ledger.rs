@@ -1,7 +1,7 @@
 //! The ledger of the model: one row. What a guard lets through, what a move changes, and whether a refused write was our
 //! own, is `lifecycle`'s to say.
 
-use security_agent::{
+use domain::{
     lifecycle::{Move, Token, admitted},
     result_code::{Effect, ResultCode},
 };

@@ -1,6 +1,6 @@
 //! What the protocol promises, beside what stateright is asked for by name in `protocol`.
 
-use security_agent::{
+use domain::{
     Timestamp,
     lifecycle::{Move, RESEND_AFTER, Stage, Status, Timeouts, Token},
     result_code::{Effect, ResultCode},

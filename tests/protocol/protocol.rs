@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use security_agent::result_code::ResultCode;
+use domain::result_code::ResultCode;
 use stateright::{Model, Property};
 
 use crate::{

@@ -1,6 +1,6 @@
 //! The reconcilers: read the index, then attend to what it shows, be it soon or late.
 
-use security_agent::{
+use domain::{
     lifecycle::{Glimpse, Move, Need},
     result_code::ResultCode,
 };

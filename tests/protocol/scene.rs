@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use security_agent::lifecycle::{Guard, Move, Timeouts};
+use domain::lifecycle::{Guard, Move, Timeouts};
 
 use crate::guards::Spot;
 

@@ -1,10 +1,8 @@
 //! The workers: receive, claim, effect. How they conclude is in `concluding`.
 
 use dismiss::asked::{Asked, Judgement, judge};
-use security_agent::{
-    ledger::CLAIM_MARGIN,
-    lifecycle::{Hold, Move},
-};
+use domain::lifecycle::{Hold, Move};
+use store::ledger::CLAIM_MARGIN;
 
 use crate::{
     canonical::NOW,

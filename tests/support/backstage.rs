@@ -8,19 +8,21 @@ use aws_sdk_dynamodb::{
     types::AttributeValue::{self, N, S},
 };
 use aws_sdk_sqs::types::{Message as Received, QueueAttributeName};
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Action, Command, CommandId, CommandKey},
     finding::DismissReason,
-    ledger::{Admission, Claimed, Ledger, NewCommand},
     lifecycle::Stage,
     owner::Owner,
-    owners::{AUTH_INVALID_FOR, Owners, Saved},
-    queue::Message,
     settings::{RepositorySelection, Settings},
+};
+use runtime::queue::Message;
+use serde_json::{Value, json};
+use store::{
+    ledger::{Admission, Claimed, Ledger, NewCommand},
+    owners::{AUTH_INVALID_FOR, Owners, Saved},
     table::{Item, Table, Writes},
 };
-use serde_json::{Value, json};
 
 use crate::{TIMEOUTS, credentials, sync_of};
 
@@ -281,8 +283,8 @@ impl Backstage {
     }
 }
 
-fn id_of(id: u64) -> security_agent::finding::RepositoryId {
-    security_agent::finding::RepositoryId::new(id)
+fn id_of(id: u64) -> domain::finding::RepositoryId {
+    domain::finding::RepositoryId::new(id)
 }
 
 /// The message of a command at a stage.

@@ -6,11 +6,11 @@ use std::{
     time::Duration,
 };
 
-use reqwest::{Method, StatusCode, header::HeaderMap};
-use security_agent::{
+use domain::{
     command::{CommandId, CommandKey},
     owner::{Owner, UserId},
 };
+use reqwest::{Method, StatusCode, header::HeaderMap};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;

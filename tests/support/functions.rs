@@ -1,20 +1,15 @@
 //! Functions over a table and queues of a test's own.
 
+use domain::{Timestamp, command::PausedCommands};
 use reconcile::Reconciler;
-use security_agent::{
-    Timestamp,
-    analyses::Analyses,
-    audit::Audit,
+use runtime::{
     automation::Automation,
-    clock::Clock,
-    command::PausedCommands,
-    erasure::Erasures,
-    findings::Findings,
-    ledger::Ledger,
-    owners::Owners,
     queue::{CommandQueues, QueueUrl},
-    table::Table,
     worker::Worker,
+};
+use store::{
+    analyses::Analyses, audit::Audit, clock::Clock, erasure::Erasures, findings::Findings,
+    ledger::Ledger, owners::Owners, table::Table,
 };
 
 use crate::{NOON, TIMEOUTS, TestQueues};

@@ -14,7 +14,7 @@ mod privacy;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use security_agent::command::{Command, CommandId};
+use domain::command::{Command, CommandId};
 use serde_json::Value;
 
 use crate::{Caller, Stack, command_id, is_over};

@@ -8,7 +8,7 @@ use aws_sdk_sqs::{
     config::{BehaviorVersion, Region, retry::RetryConfig},
     types::{Message, MessageSystemAttributeName},
 };
-use security_agent::{
+use runtime::{
     queue::{QueueUrl, Sender},
     sqs::Inbox,
 };

@@ -1,12 +1,11 @@
 //! A command's row, spelt a second time: what the ledger reads back pins the names and the forms of the attributes.
 
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
-use security_agent::{
+use domain::{
     command::{Action, Command},
-    ledger::due_key,
     lifecycle::Token,
-    table::Item,
 };
+use store::{ledger::due_key, table::Item};
 
 /// The row of a command, as the ledger would have written it.
 pub fn row(command: &Command) -> Item {

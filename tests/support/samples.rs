@@ -2,16 +2,18 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Action, Actor, Command, CommandId, CommandKey, Ended, Origin},
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
-    ledger::{NewCommand, due_key},
     lifecycle::{Hold, RESEND_AFTER, Stage, Standing, Status, Timeouts, Token, admitted},
     owner::Owner,
     result_code::{Effect, ResultCode},
+};
+use store::{
+    ledger::{NewCommand, due_key},
     table::DueKind,
 };
 

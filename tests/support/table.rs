@@ -7,18 +7,16 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Region, retry::RetryConfig},
     types::{AttributeValue, PutRequest, WriteRequest},
 };
+use domain::{command::Command, lifecycle::Standing, owner::Owner};
 use dynoxide::Database;
 use futures::{StreamExt, stream};
+use github::{InstallationId, InstallationRepository};
 use local::template::{Place, Table as Definition, Template};
-use security_agent::{
+use store::{
     analyses::Analyses,
     clock::{Clock, Dated},
-    command::Command,
     findings::Findings,
-    github::{InstallationId, InstallationRepository},
     ledger::Ledger,
-    lifecycle::Standing,
-    owner::Owner,
     owners::Owners,
     repositories::{Listing, Repositories},
     table::{Item, Table},

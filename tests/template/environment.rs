@@ -1,7 +1,7 @@
 //! Each function reads exactly the variables that the template sets: the real binaries say so, and nothing lists them
 //! twice.
 //!
-//! All reading goes through `security_agent::environment`, which demands every variable it reads. So a function that
+//! All reading goes through `runtime::environment`, which demands every variable it reads. So a function that
 //! starts reads nothing else than what is set, and one that refuses to start without a variable reads that one.
 
 use std::{

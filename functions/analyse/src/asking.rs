@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use agent::{AgentError, Launch, LaunchFailed, Session, callback_token::Capability};
+use domain::{
     Timestamp,
-    agent::{AgentError, Launch, LaunchFailed, Session},
     analysis::PENDING_FOR,
-    capability::Capability,
     command::{AnalysisOptions, LastError, ModelName},
-    github::{Budget, GithubError, InstallationId, Refusal},
-    owners::OwnerRecord,
     result_code::{Effect, ResultCode},
-    secrets::SecretText,
     settings::{AnalysisMode, Settings},
-    telemetry::chain,
 };
+use github::{Budget, GithubError, InstallationId, Refusal};
+use outbound::secrets::SecretText;
+use store::owners::OwnerRecord;
+use telemetry::chain;
 use tracing::warn;
 
 use crate::launching::{Failure, Held, Launching};

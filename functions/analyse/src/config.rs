@@ -1,12 +1,11 @@
 //! What the function reads from its environment.
 
-use security_agent::{
-    agent::AgentConfig,
-    agent::CallbackUrl,
+use agent::{AgentConfig, CallbackUrl};
+use github::GithubConfig;
+use outbound::secrets::SecretName;
+use runtime::{
     environment::{self, InvalidEnvironment},
     function::FunctionConfig,
-    github::GithubConfig,
-    secrets::SecretName,
     worker::WorkerConfig,
 };
 

@@ -1,22 +1,24 @@
 //! One launch: what can be refused, the slot, the agent, what is recorded.
 
-use security_agent::{
+use domain::{
     Timestamp,
-    analyses::{Beginning, Begun},
     analysis::{Analysis, AnalysisOutcome, FailureCode, SessionId},
-    audit::{AuditAction, AuditEvent, ResourceType},
     command::{AnalysisOptions, Command, CommandId, LastError},
     finding::FindingId,
-    findings::{FindingRecord, FindingsError},
-    giving_up,
-    ledger::{Claim, Ending},
     lifecycle::Waits,
-    owners::OwnerRecord,
     result_code::{Effect, ResultCode},
-    table::Writes,
-    telemetry::chain,
-    worker::{Effected, Invocation},
 };
+use runtime::worker::{Effected, Invocation};
+use store::{
+    abandon,
+    analyses::{Beginning, Begun},
+    audit::{AuditAction, AuditEvent, ResourceType},
+    findings::{FindingRecord, FindingsError},
+    ledger::{Claim, Ending},
+    owners::OwnerRecord,
+    table::Writes,
+};
+use telemetry::chain;
 use tokio::time::Instant;
 use tracing::{info, warn};
 

@@ -11,18 +11,12 @@ mod wanted;
 
 pub use config::Config;
 
-use security_agent::{
-    agent::{Agent, CallbackUrl},
-    analyses::Analyses,
-    audit::Audit,
-    capability::Capabilities,
-    command::{Action, Command, LastError},
-    findings::Findings,
-    github::Github,
-    giving_up,
-    ledger::Claim,
-    owners::Owners,
-    worker::{Effected, Invocation, Work, Worker},
+use agent::{Agent, CallbackUrl, callback_token::Capabilities};
+use domain::command::{Action, Command, LastError};
+use github::Github;
+use runtime::worker::{Effected, Invocation, Work, Worker};
+use store::{
+    abandon, analyses::Analyses, audit::Audit, findings::Findings, ledger::Claim, owners::Owners,
 };
 use tracing::error;
 

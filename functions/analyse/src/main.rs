@@ -1,20 +1,15 @@
 //! Wiring: the environment, the clients, the runtime.
 
+use agent::{Agent, callback_token::Capabilities};
 use analyse::{Analyse, Config};
+use github::Github;
 use lambda_runtime::Error;
-use security_agent::{
-    agent::Agent,
-    analyses::Analyses,
-    audit::Audit,
+use runtime::{
     aws::{Patience, Services},
-    capability::Capabilities,
-    findings::Findings,
     function::Function,
-    github::Github,
-    owners::Owners,
-    telemetry,
     worker::Worker,
 };
+use store::{analyses::Analyses, audit::Audit, findings::Findings, owners::Owners};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

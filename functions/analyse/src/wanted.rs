@@ -1,13 +1,13 @@
 //! What can be refused before the agent is asked, and what follows when an end could not be written. Pure.
 
-use security_agent::{
+use domain::{
     Timestamp,
     analysis::{Analysis, AnalysisStatus, BegunBy, SessionId},
     command::{LastError, Origin},
     finding::FindingStatus,
-    owners::OwnerRecord,
     result_code::ResultCode,
 };
+use store::owners::OwnerRecord;
 
 /// Why a launch is refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,14 +3,16 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Command, CommandType},
-    ledger::{self, LedgerError, NewCommand, Outcome},
     lifecycle::Token,
+};
+use runtime::queue::{Message, SendError};
+use store::ledger::{self, LedgerError, NewCommand, Outcome};
+use telemetry::{
+    chain,
     metrics::{self, Metric},
-    queue::{Message, SendError},
-    telemetry::{self, chain},
 };
 
 use crate::App;

@@ -1,13 +1,10 @@
 //! `/audit-events`: what was done with an owner's data, by whom.
 
 use axum::{Json, extract::State};
-use security_agent::{
-    Timestamp,
-    audit::{AuditAction, AuditEvent, AuditPosition, ResourceType},
-    command::CommandId,
-};
+use domain::{Timestamp, command::CommandId};
 use serde::Serialize;
 use serde_json::{Map, Value};
+use store::audit::{AuditAction, AuditEvent, AuditPosition, ResourceType};
 use utoipa::ToSchema;
 
 use crate::{

@@ -3,20 +3,20 @@
 
 use std::time::Duration;
 
+use agent::callback_token::Capability;
 use axum::{
     extract::{FromRequestParts, State},
     http::{StatusCode, header, request::Parts},
 };
-use security_agent::{
-    analyses::Received,
+use domain::{
     analysis::{AnalysisOutcome, AnalysisResult, CallBack, FailureCode, SessionId},
-    capability::Capability,
     command::CommandKey,
-    queue::Message,
-    telemetry::{self, chain},
 };
+use runtime::queue::Message;
 use serde::Deserialize;
 use serde_json::Value;
+use store::analyses::Received;
+use telemetry::chain;
 use utoipa::ToSchema;
 
 use crate::{
@@ -220,7 +220,7 @@ fn text(fields: &mut Fields, name: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use security_agent::{
+    use domain::{
         analysis::{Exploitability, SuggestedAction},
         settings::Confidence,
     };

@@ -9,12 +9,12 @@ use axum::{
     http::{HeaderMap, HeaderName, HeaderValue, StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Command, CommandKey, IdempotencyKey},
-    ledger::NewCommand,
     lifecycle::Status,
 };
+use store::ledger::NewCommand;
 
 use crate::{
     App,

@@ -1,12 +1,11 @@
 //! What the function reads from its environment.
 
-use security_agent::{
-    command::PausedCommands,
+use domain::{command::PausedCommands, lifecycle::Timeouts};
+use outbound::secrets::SecretName;
+use runtime::{
     environment::{self, InvalidEnvironment},
     function::FunctionConfig,
-    lifecycle::Timeouts,
     queue::{CommandQueues, QueueUrl},
-    secrets::SecretName,
 };
 
 /// The function's environment.

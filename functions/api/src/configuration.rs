@@ -11,19 +11,21 @@ use axum::{
     http::{HeaderMap, header},
     response::{IntoResponse as _, Response},
 };
-use security_agent::{
+use domain::{
     Timestamp,
-    audit::{AuditAction, AuditEvent},
     command::{Action, Origin},
     finding::RepositoryId,
-    ledger::NewCommand,
     owner::Owner,
-    owners::{OwnerRecord, Saved},
     settings::{RepositorySelection, Settings},
-    table::Writes,
-    telemetry::chain,
 };
 use serde::Serialize;
+use store::{
+    audit::{AuditAction, AuditEvent},
+    ledger::NewCommand,
+    owners::{OwnerRecord, Saved},
+    table::Writes,
+};
+use telemetry::chain;
 use utoipa::ToSchema;
 
 use crate::{

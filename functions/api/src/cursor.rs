@@ -4,12 +4,9 @@
 use std::fmt::Display;
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
+use domain::{Timestamp, owner::Owner};
 use hmac::{Hmac, Mac as _};
-use security_agent::{
-    Timestamp,
-    owner::Owner,
-    secrets::{SecretName, SecretText, Secrets},
-};
+use outbound::secrets::{SecretName, SecretText, Secrets};
 use sha2::Sha256;
 
 use crate::problem::{Code, Problem};

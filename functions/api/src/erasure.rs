@@ -8,8 +8,11 @@ use axum::{
     http::{StatusCode, header},
     response::{IntoResponse as _, Response},
 };
-use security_agent::{Timestamp, erasure::Erasure, owner::Owner, queue::Message, telemetry::chain};
+use domain::{Timestamp, owner::Owner};
+use runtime::queue::Message;
 use serde::Serialize;
+use store::erasure::Erasure;
+use telemetry::chain;
 use utoipa::ToSchema;
 
 use crate::{

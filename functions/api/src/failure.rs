@@ -2,11 +2,13 @@
 
 use std::error::Error;
 
-use security_agent::{
-    analyses::AnalysesError, audit::AuditError, capability::KeysError, erasure::ErasureError,
-    findings::FindingsError, ledger::LedgerError, owners::OwnersError,
-    repositories::RepositoriesError, secrets::SecretError, telemetry::chain,
+use agent::callback_token::KeysError;
+use outbound::secrets::SecretError;
+use store::{
+    analyses::AnalysesError, audit::AuditError, erasure::ErasureError, findings::FindingsError,
+    ledger::LedgerError, owners::OwnersError, repositories::RepositoriesError,
 };
+use telemetry::chain;
 
 use crate::problem::{Code, Problem};
 

@@ -3,13 +3,15 @@
 mod view;
 
 use axum::{Json, extract::State};
-use security_agent::{
+use domain::{
     finding::{FindingStatus, RepositoryName, Severity},
-    findings::{AnalysisFilter, FindingFilter, FindingPosition},
     owner::Owner,
-    repositories::RepositoryRecord,
 };
 use serde::Serialize;
+use store::{
+    findings::{AnalysisFilter, FindingFilter, FindingPosition},
+    repositories::RepositoryRecord,
+};
 use utoipa::ToSchema;
 
 use crate::{

@@ -8,12 +8,12 @@ use std::convert::Infallible;
 
 use axum::{Router, extract::FromRequestParts, http::request::Parts};
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::Timestamp;
 use lambda_http::{
     Adapter, LambdaEvent, Request, Service as _, aws_lambda_events::apigw::ApiGatewayV2httpRequest,
     request::LambdaRequest,
 };
 use percent_encoding::{AsciiSet, CONTROLS, NON_ALPHANUMERIC, utf8_percent_encode};
-use security_agent::Timestamp;
 use serde::{Deserialize, Deserializer, Serialize, de};
 use serde_json::Value;
 

@@ -1,8 +1,9 @@
 //! `/integration`: an owner's connection to GitHub.
 
 use axum::{Json, extract::State};
-use security_agent::{Timestamp, owners::Integration};
+use domain::Timestamp;
 use serde::Serialize;
+use store::owners::Integration;
 use utoipa::ToSchema;
 
 use crate::{

@@ -28,6 +28,7 @@ pub mod scope;
 pub mod service;
 pub mod summary;
 
+use agent::callback_token::Capabilities;
 use axum::{
     Router,
     extract::MatchedPath,
@@ -36,19 +37,13 @@ use axum::{
     response::Response,
     routing::{delete, get, post},
 };
-use security_agent::{
-    analyses::Analyses,
-    audit::Audit,
-    capability::Capabilities,
-    command::PausedCommands,
-    erasure::Erasures,
-    findings::Findings,
-    ledger::Ledger,
-    owners::Owners,
-    queue::{CommandQueues, QueueUrl, Sender},
-    repositories::Repositories,
-    trace::{TRACEPARENT, TraceParent},
+use domain::command::PausedCommands;
+use runtime::queue::{CommandQueues, QueueUrl, Sender};
+use store::{
+    analyses::Analyses, audit::Audit, erasure::Erasures, findings::Findings, ledger::Ledger,
+    owners::Owners, repositories::Repositories,
 };
+use telemetry::trace::{TRACEPARENT, TraceParent};
 use tracing::{
     Instrument,
     field::{Empty, display},

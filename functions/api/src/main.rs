@@ -2,21 +2,17 @@
 
 use std::time::Duration;
 
+use agent::callback_token::Capabilities;
 use api::{App, config::Config, cursor::Cursors, gateway};
 use lambda_http::Error;
-use security_agent::{
-    analyses::Analyses,
-    audit::Audit,
+use runtime::{
     aws::{Patience, Services},
-    capability::Capabilities,
-    erasure::Erasures,
-    findings::Findings,
     function::Function,
-    ledger::Ledger,
-    owners::Owners,
     queue::Sender,
-    repositories::Repositories,
-    telemetry,
+};
+use store::{
+    analyses::Analyses, audit::Audit, erasure::Erasures, findings::Findings, ledger::Ledger,
+    owners::Owners, repositories::Repositories,
 };
 
 /// A save, an admission and its compensation still end within the function's own timeout, so that a caller is always

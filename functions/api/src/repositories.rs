@@ -1,13 +1,13 @@
 //! `/repositories`: what the installation holds, and how fresh it is.
 
 use axum::{Json, extract::State};
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{RepositoryId, RepositoryName},
-    repositories::{RepositoryFailure, RepositoryRecord},
     settings::{RepositorySelection, Settings},
 };
 use serde::Serialize;
+use store::repositories::{RepositoryFailure, RepositoryRecord};
 use utoipa::ToSchema;
 
 use crate::{

@@ -1,12 +1,12 @@
 //! Schemas of the domain's types, which know nothing of HTTP: closed sets of words, and the usual formats.
 
-use security_agent::{
+use domain::{
     analysis::{AnalysisStatus, Exploitability, SuggestedAction},
-    audit::{AuditAction, ResourceType},
     finding::{DependencyScope, DismissReason, FindingStatus, Severity},
     lifecycle::Status,
     result_code::ResultCode,
 };
+use store::audit::{AuditAction, ResourceType};
 use utoipa::openapi::{
     Object, ObjectBuilder,
     schema::{SchemaType, Type},

@@ -7,11 +7,11 @@ use axum::{
     extract::{FromRequestParts, RawPathParams},
     http::request::Parts,
 };
-use lambda_http::request::RequestContext;
-use security_agent::{
+use domain::{
     command::Actor,
     owner::{Owner, UserId},
 };
+use lambda_http::request::RequestContext;
 
 use crate::{
     gateway::segment,

@@ -1,13 +1,13 @@
 //! `/summary`: an owner's findings in numbers.
 
 use axum::{Json, extract::State};
-use security_agent::{
-    Timestamp, analyses,
-    finding::Severity,
+use domain::{Timestamp, finding::Severity};
+use serde::Serialize;
+use store::{
+    analyses,
     findings::Overdue,
     repositories::{Counts, severity_index},
 };
-use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::{

@@ -1,9 +1,7 @@
 //! What the function reads from its environment.
 
-use security_agent::{
-    environment::{self, InvalidEnvironment},
-    github::GithubConfig,
-};
+use github::GithubConfig;
+use runtime::environment::{self, InvalidEnvironment};
 
 /// The function's configuration, as template.yaml sets it.
 #[derive(Clone, Debug)]

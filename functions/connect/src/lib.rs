@@ -6,14 +6,14 @@
 
 mod config;
 
-use security_agent::{
+use domain::owner::{InvalidOwner, Owner};
+use github::{AlertsAccess, Budget, Github, GithubError, InstallationId};
+use serde::{Deserialize, Serialize};
+use store::{
     clock::Clock,
-    github::{AlertsAccess, Budget, Github, GithubError, InstallationId},
-    owner::{InvalidOwner, Owner},
     owners::{Owners, OwnersError},
     repositories::{Listing, Repositories, RepositoriesError},
 };
-use serde::{Deserialize, Serialize};
 use tokio::time::Instant;
 use tracing::info;
 

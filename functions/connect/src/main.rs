@@ -1,15 +1,14 @@
 //! Wiring: the environment, the clients, the runtime.
 
 use connect::{Config, Connector, Request};
+use github::Github;
 use lambda_runtime::{Error, LambdaEvent};
-use security_agent::{
+use runtime::{
     aws::{Patience, Services},
     function,
-    github::Github,
-    owners::Owners,
-    repositories::Repositories,
-    telemetry::{self, chain},
 };
+use store::{owners::Owners, repositories::Repositories};
+use telemetry::chain;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -3,7 +3,7 @@
 use std::str::FromStr;
 
 use http::Uri;
-use security_agent::environment::{self, InvalidEnvironment};
+use runtime::environment::{self, InvalidEnvironment};
 use serde::Serialize;
 
 /// The function's configuration, as template.yaml sets it.

@@ -2,7 +2,6 @@
 
 use dashboard::{Dashboard, Request, config::Config};
 use lambda_runtime::{Error, LambdaEvent, service_fn};
-use security_agent::telemetry;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

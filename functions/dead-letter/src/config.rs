@@ -1,9 +1,9 @@
 //! What the function reads from its environment.
 
-use security_agent::{
+use domain::lifecycle::Timeouts;
+use runtime::{
     environment::{self, InvalidEnvironment},
     function::FunctionConfig,
-    lifecycle::Timeouts,
     queue::QueueUrl,
 };
 

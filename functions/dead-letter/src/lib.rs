@@ -14,22 +14,28 @@ mod config;
 use std::{cell::Cell, time::Duration};
 
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
-use security_agent::{
+use domain::{
     Timestamp,
+    command::{Command, CommandKey},
+    lifecycle::{Obstacle, Stage, Status},
+    result_code::ResultCode,
+};
+use runtime::{
+    queue::{Message, QueueUrl, Sender, Unusable},
+    sqs::{self, Delivery, Inbox, Verdict},
+    worker::keep_malformed,
+};
+use store::{
+    abandon,
     analyses::Analyses,
     audit::Audit,
     clock::Clock,
-    command::{Command, CommandKey},
     findings::Findings,
-    giving_up,
     ledger::{Ledger, Outcome},
-    lifecycle::{Obstacle, Stage, Status},
+};
+use telemetry::{
+    chain,
     metrics::{self, Metric},
-    queue::{Message, QueueUrl, Sender, Unusable},
-    result_code::ResultCode,
-    sqs::{self, Delivery, Inbox, Verdict},
-    telemetry::{self, chain},
-    worker::keep_malformed,
 };
 use tracing::{error, info, warn};
 

@@ -3,17 +3,13 @@
 use aws_lambda_events::event::sqs::SqsEvent;
 use dead_letter::{Config, DeadLetters};
 use lambda_runtime::{Error, LambdaEvent};
-use security_agent::{
-    analyses::Analyses,
-    audit::Audit,
+use runtime::{
     aws::{Patience, Services},
-    findings::Findings,
     function::Function,
-    ledger::Ledger,
     queue::Sender,
     sqs::Inbox,
-    telemetry,
 };
+use store::{analyses::Analyses, audit::Audit, findings::Findings, ledger::Ledger};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

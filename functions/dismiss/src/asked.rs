@@ -1,11 +1,11 @@
 //! What is known of a command's request to GitHub, and what the alert's state means in its light. Pure.
 
-use security_agent::{
+use domain::{
     command::LastError,
-    github::AlertState,
     lifecycle::Standing,
     result_code::{Effect, ResultCode},
 };
+use github::AlertState;
 
 /// What GitHub knows of our request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

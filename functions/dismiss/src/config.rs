@@ -1,9 +1,9 @@
 //! What the function reads from its environment.
 
-use security_agent::{
+use github::GithubConfig;
+use runtime::{
     environment::{self, InvalidEnvironment},
     function::FunctionConfig,
-    github::GithubConfig,
     worker::WorkerConfig,
 };
 

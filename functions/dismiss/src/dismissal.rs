@@ -2,20 +2,22 @@
 
 use std::cell::Cell;
 
-use security_agent::{
+use domain::{
     Timestamp,
-    audit::{AuditAction, AuditEvent, ResourceType},
     command::{Command, CommandId, LastError},
     finding::{Finding, FindingId, FindingStatus},
-    findings::{FindingRecord, FindingsError},
-    github::{AlertState, Budget, GithubError, Refusal},
-    ledger::{Claim, Ending},
     lifecycle::Waits,
-    owners::Integration,
     result_code::{Effect, ResultCode},
-    telemetry::chain,
-    worker::{Effected, Invocation},
 };
+use github::{AlertState, Budget, GithubError, Refusal};
+use runtime::worker::{Effected, Invocation};
+use store::{
+    audit::{AuditAction, AuditEvent, ResourceType},
+    findings::{FindingRecord, FindingsError},
+    ledger::{Claim, Ending},
+    owners::Integration,
+};
+use telemetry::chain;
 use tracing::{info, warn};
 
 use crate::{

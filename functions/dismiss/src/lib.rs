@@ -25,15 +25,10 @@ pub use config::Config;
 
 use std::cell::Cell;
 
-use security_agent::{
-    audit::Audit,
-    command::{Action, Command, LastError},
-    findings::Findings,
-    github::Github,
-    ledger::Claim,
-    owners::Owners,
-    worker::{Effected, Invocation, Work, Worker},
-};
+use domain::command::{Action, Command, LastError};
+use github::Github;
+use runtime::worker::{Effected, Invocation, Work, Worker};
+use store::{audit::Audit, findings::Findings, ledger::Claim, owners::Owners};
 use tracing::error;
 
 use dismissal::Dismissal;

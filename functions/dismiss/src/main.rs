@@ -1,17 +1,14 @@
 //! Wiring: the environment, the clients, the runtime.
 
 use dismiss::{Config, Dismiss};
+use github::Github;
 use lambda_runtime::Error;
-use security_agent::{
-    audit::Audit,
+use runtime::{
     aws::{Patience, Services},
-    findings::Findings,
     function::Function,
-    github::Github,
-    owners::Owners,
-    telemetry,
     worker::Worker,
 };
+use store::{audit::Audit, findings::Findings, owners::Owners};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{CommandId, DismissComment},
     finding::DismissReason,
-    github::Alert,
 };
+use github::Alert;
 
 use crate::asked::Asked;
 

@@ -1,10 +1,10 @@
 //! An alert as GitHub shows it.
 
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{Repository, RepositoryId},
-    github::Alert,
 };
+use github::Alert;
 use serde_json::{Value, json};
 
 /// 2026-11-23T12:00:00Z, and so many seconds.

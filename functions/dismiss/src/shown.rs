@@ -1,11 +1,11 @@
 //! The alert as GitHub shows it, and the finding that it is kept as. Pure.
 
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{Finding, FindingStatus, Repository},
-    github::{Alert, AlertState},
-    telemetry::chain,
 };
+use github::{Alert, AlertState};
+use telemetry::chain;
 use tracing::warn;
 
 /// The alert as GitHub shows it.

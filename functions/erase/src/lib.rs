@@ -10,17 +10,18 @@ pub use config::Config;
 
 use std::time::Duration;
 
-use security_agent::{
-    Timestamp,
+use domain::{Timestamp, owner::Owner};
+use runtime::{
+    queue::{Message, QueueUrl, Sender},
+    sqs::{Delivery, Inbox, Verdict},
+    worker::{Invocation, backoff, unused},
+};
+use store::{
     clock::Clock,
     erasure::{ErasureError, Erasures, SETTLES_AFTER, Swept},
     ledger::Ledger,
-    owner::Owner,
-    queue::{Message, QueueUrl, Sender},
-    sqs::{Delivery, Inbox, Verdict},
-    telemetry::chain,
-    worker::{Invocation, backoff, unused},
 };
+use telemetry::chain;
 use tracing::{error, info, warn};
 
 /// The function's surroundings.

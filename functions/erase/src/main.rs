@@ -2,15 +2,13 @@
 
 use erase::{Config, Eraser};
 use lambda_runtime::Error;
-use security_agent::{
+use runtime::{
     aws::{Patience, Services},
-    erasure::Erasures,
     function::Function,
-    ledger::Ledger,
     queue::Sender,
     sqs::Inbox,
-    telemetry,
 };
+use store::{erasure::Erasures, ledger::Ledger};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

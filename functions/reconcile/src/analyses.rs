@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
-    analyses::{AnalysesError, DueAnalysis},
     analysis::{Analysis, AnalysisOutcome, AnalysisStatus, FailureCode},
-    automation::log_failure,
+};
+use runtime::{automation::log_failure, queue::Message};
+use store::{
+    abandon,
+    analyses::{AnalysesError, DueAnalysis},
     findings::FindingRecord,
-    giving_up,
+};
+use telemetry::{
+    chain,
     metrics::{self, Metric},
-    queue::Message,
-    telemetry::chain,
 };
 use tracing::{error, warn};
 

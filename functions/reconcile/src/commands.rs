@@ -3,16 +3,19 @@
 
 use std::time::Duration;
 
-use security_agent::{
-    automation::Automation,
+use domain::{
     command::Command,
-    giving_up,
-    ledger::{Nominee, Outcome},
     lifecycle::{Need, Status},
-    metrics::{self, Metric},
-    queue::Message,
     result_code::ResultCode,
-    telemetry::{self, chain},
+};
+use runtime::{automation::Automation, queue::Message};
+use store::{
+    abandon,
+    ledger::{Nominee, Outcome},
+};
+use telemetry::{
+    chain,
+    metrics::{self, Metric},
     trace::TraceParent,
 };
 use tracing::{Instrument, error, info, warn};

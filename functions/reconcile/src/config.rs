@@ -1,10 +1,9 @@
 //! What the function reads from its environment.
 
-use security_agent::{
-    command::PausedCommands,
+use domain::{command::PausedCommands, lifecycle::Timeouts};
+use runtime::{
     environment::{self, InvalidEnvironment},
     function::FunctionConfig,
-    lifecycle::Timeouts,
     queue::{CommandQueues, QueueUrl},
 };
 

@@ -2,11 +2,9 @@
 
 use std::time::Duration;
 
-use security_agent::{
-    erasure::{DueErasure, ErasureError, RESUMED_AFTER},
-    queue::Message,
-    telemetry::chain,
-};
+use runtime::queue::Message;
+use store::erasure::{DueErasure, ErasureError, RESUMED_AFTER};
+use telemetry::chain;
 use tracing::{error, warn};
 
 use crate::{PAGE, Reconciler, Run, each_page};

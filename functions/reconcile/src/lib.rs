@@ -15,20 +15,24 @@ mod schedules;
 
 use std::{cell::RefCell, time::Duration};
 
+use domain::Timestamp;
 use futures::{StreamExt, stream};
-use security_agent::{
-    Timestamp,
-    audit::Audit,
+use runtime::{
     automation::Automation,
+    queue::{CommandQueues, QueueUrl, Sender},
+    worker::Invocation,
+};
+use store::{
+    audit::Audit,
     clock::Clock,
     erasure::Erasures,
     ledger::Ledger,
-    metrics::{self, Metric},
     owners::Owners,
-    queue::{CommandQueues, QueueUrl, Sender},
     table::{DueKind, Item},
-    telemetry::chain,
-    worker::Invocation,
+};
+use telemetry::{
+    chain,
+    metrics::{self, Metric},
 };
 use tokio::time::Instant;
 use tracing::{error, info};

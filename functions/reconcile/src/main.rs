@@ -2,18 +2,14 @@
 
 use lambda_runtime::{Error, LambdaEvent};
 use reconcile::{Config, Reconciler};
-use security_agent::{
-    audit::Audit,
+use runtime::{
     automation::Automation,
     aws::{Patience, Services},
-    erasure::Erasures,
     function::Function,
-    ledger::Ledger,
-    owners::Owners,
     queue::Sender,
-    telemetry,
 };
 use serde_json::Value;
+use store::{audit::Audit, erasure::Erasures, ledger::Ledger, owners::Owners};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

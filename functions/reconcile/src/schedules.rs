@@ -5,13 +5,11 @@
 
 use std::time::Duration;
 
+use domain::Timestamp;
 use futures::future::join_all;
-use security_agent::{
-    Timestamp,
-    owners::{DueOwner, next_sync},
-    queue::{Message, ScheduledSync},
-    telemetry::chain,
-};
+use runtime::queue::{Message, ScheduledSync};
+use store::owners::{DueOwner, next_sync};
+use telemetry::chain;
 use tracing::{error, warn};
 use uuid::Uuid;
 

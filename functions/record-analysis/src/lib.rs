@@ -10,27 +10,27 @@ mod config;
 
 pub use config::Config;
 
-use security_agent::{
+use domain::{
     Timestamp,
     analysis::{
         Analysis, AnalysisOutcome, AnalysisResult, CallBack, Exploitability, SuggestedAction,
     },
-    audit::Audit,
-    automation::{self, Automation},
-    clock::Clock,
     command::{Action, Actor, Command, CommandId, CommandType, DismissComment, Origin},
     finding::{DismissReason, FindingId, FindingStatus},
-    findings::FindingRecord,
-    giving_up::analysis_event,
-    ledger::NewCommand,
     owner::Owner,
-    queue::{Message, QueueUrl},
     settings::Settings,
+};
+use runtime::{
+    automation::{self, Automation},
+    queue::{Message, QueueUrl},
     sqs::{Delivery, Inbox, Verdict},
-    table::Writes,
-    telemetry::chain,
     worker::{backoff, unused},
 };
+use store::{
+    abandon::analysis_event, audit::Audit, clock::Clock, findings::FindingRecord,
+    ledger::NewCommand, table::Writes,
+};
+use telemetry::chain;
 use tracing::{error, info, warn};
 
 /// How often the finding may change between our read and our write.

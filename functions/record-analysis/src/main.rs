@@ -2,14 +2,13 @@
 
 use lambda_runtime::Error;
 use record_analysis::{Config, Recorder};
-use security_agent::{
-    audit::Audit,
+use runtime::{
     automation::Automation,
     aws::{Patience, Services},
     function::Function,
     sqs::Inbox,
-    telemetry,
 };
+use store::audit::Audit;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {

@@ -1,7 +1,7 @@
 //! What is recorded, and what follows from a result.
 
 use super::*;
-use security_agent::{
+use domain::{
     analysis::{AnalysisStatus, BegunBy, FailureCode},
     settings::{AutoDismiss, Confidence},
 };

@@ -2,7 +2,7 @@
 
 use std::{cell::Cell, time::Duration};
 
-use security_agent::Timestamp;
+use domain::Timestamp;
 use tokio::time::Instant;
 
 /// How long before its end an invocation asks for nothing new, so that what is under way can be stored.

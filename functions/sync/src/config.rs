@@ -1,10 +1,10 @@
 //! What the function reads from its environment.
 
-use security_agent::{
-    command::PausedCommands,
+use domain::command::PausedCommands;
+use github::GithubConfig;
+use runtime::{
     environment::{self, InvalidEnvironment},
     function::FunctionConfig,
-    github::GithubConfig,
     queue::QueueUrl,
     worker::WorkerConfig,
 };

@@ -1,9 +1,7 @@
 //! What earlier deliveries of a pass left in a repository's row.
 
-use security_agent::{
-    Timestamp,
-    repositories::{Cursor, PassState, RepositoryFailure, RepositoryRecord},
-};
+use domain::Timestamp;
+use store::repositories::{Cursor, PassState, RepositoryFailure, RepositoryRecord};
 use uuid::Uuid;
 
 use crate::tally::Ended;
@@ -77,7 +75,7 @@ const fn is_final(failure: RepositoryFailure) -> bool {
 mod tests {
     use super::*;
     use crate::samples::{OTHER, PASS, cursor, noon, record};
-    use security_agent::repositories::Pass;
+    use store::repositories::Pass;
 
     fn left(state: PassState, last_failure: Option<RepositoryFailure>) -> RepositoryRecord {
         RepositoryRecord {

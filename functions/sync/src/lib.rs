@@ -20,22 +20,26 @@ use std::time::Duration;
 
 pub use config::Config;
 
-use security_agent::{
+use domain::{
     Timestamp,
-    audit::{Audit, AuditAction, AuditEvent, ResourceType},
-    automation::Automation,
     command::{Action, Command, LastError, Progress},
     finding::RepositoryName,
-    findings::Findings,
-    github::Github,
-    ledger::Claim,
-    owners::Owners,
+};
+use github::Github;
+use runtime::{
+    automation::Automation,
     queue::{MAX_DELAY, Message, QueueUrl, ScheduledSync},
-    repositories::Repositories,
     sqs::{Delivery, Verdict},
-    telemetry::chain,
     worker::{Effected, Invocation, Work, Worker},
 };
+use store::{
+    audit::{Audit, AuditAction, AuditEvent, ResourceType},
+    findings::Findings,
+    ledger::Claim,
+    owners::Owners,
+    repositories::Repositories,
+};
+use telemetry::chain;
 use tracing::{error, info, warn};
 use uuid::Uuid;
 
@@ -121,7 +125,7 @@ impl Work for Sync {
                 warn!("the scheduled sync did not end in time");
                 Effected::Continues {
                     at: self.worker.clock.now(),
-                    waits: security_agent::lifecycle::Waits::No,
+                    waits: domain::lifecycle::Waits::No,
                     progress: None,
                     error: None,
                 }
@@ -206,7 +210,7 @@ fn completed(
 mod tests {
     use super::*;
     use crate::samples::{name, noon};
-    use security_agent::{
+    use domain::{
         command::{Actor, CommandId, CommandKey, Origin},
         lifecycle::{Stage, Standing, Status, Token},
         owner::Owner,

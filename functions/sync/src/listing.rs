@@ -2,13 +2,13 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{Finding, Repository},
-    github::{AlertsPage, Next, NextPage},
-    repositories::{Cursor, RepositoryFailure, RepositoryOutcome, Watermark},
-    telemetry::chain,
 };
+use github::{AlertsPage, Next, NextPage};
+use store::repositories::{Cursor, RepositoryFailure, RepositoryOutcome, Watermark};
+use telemetry::chain;
 use tracing::warn;
 
 /// How long before the watermark a listing still compares: updates of one moment may appear one after the other.

@@ -1,19 +1,15 @@
 //! Wiring: the environment, the clients, the runtime.
 
+use github::Github;
 use lambda_runtime::Error;
-use security_agent::{
-    audit::Audit,
+use runtime::{
     automation::Automation,
     aws::{Patience, Services},
-    findings::Findings,
     function::Function,
-    github::Github,
-    owners::Owners,
-    repositories::Repositories,
     sqs::Inbox,
-    telemetry,
     worker::Worker,
 };
+use store::{audit::Audit, findings::Findings, owners::Owners, repositories::Repositories};
 use sync::{Config, Sync};
 
 #[tokio::main(flavor = "current_thread")]

@@ -3,18 +3,15 @@
 
 use std::time::Duration;
 
+use domain::{Timestamp, command::LastError, finding::RepositoryName, owner::Owner};
 use futures::stream::{self, StreamExt};
-use security_agent::{
-    Timestamp,
-    command::LastError,
-    finding::RepositoryName,
+use runtime::worker::{Effected, Invocation};
+use store::{
     ledger::{Claim, Outcome},
-    owner::Owner,
     owners::{Integration, OwnerRecord},
     repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
-    telemetry::chain,
-    worker::{Effected, Invocation},
 };
+use telemetry::chain;
 use tokio::time::{Instant, MissedTickBehavior};
 use tracing::warn;
 use uuid::Uuid;

@@ -2,12 +2,9 @@
 
 use std::time::Duration;
 
-use security_agent::{
-    command::LastError,
-    finding::Repository,
-    github::{GithubError, Refusal, RepositoryPath},
-    repositories::RepositoryFailure,
-};
+use domain::{command::LastError, finding::Repository};
+use github::{GithubError, Refusal, RepositoryPath};
+use store::repositories::RepositoryFailure;
 
 use crate::brake::Stop;
 

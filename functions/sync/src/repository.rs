@@ -1,12 +1,12 @@
 //! One repository: list its alerts, store what differs, record how it ended.
 
-use security_agent::{
-    finding::Repository,
+use domain::finding::Repository;
+use github::{Budget, GithubError, InstallationId, Listed, NextPage, PageRequest};
+use store::{
     findings::Arrival,
-    github::{Budget, GithubError, InstallationId, Listed, NextPage, PageRequest},
     repositories::{RepositoryFailure, RepositoryOutcome},
-    telemetry::chain,
 };
+use telemetry::chain;
 use tracing::{info, warn};
 
 use crate::{

@@ -1,12 +1,12 @@
 //! What tests speak of.
 
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{AlertNumber, Repository, RepositoryId, RepositoryName},
-    github::{Alert, NextPage},
-    repositories::{Counts, Cursor, RepositoryRecord, Watermark},
 };
+use github::{Alert, NextPage};
 use serde_json::{Value, json};
+use store::repositories::{Counts, Cursor, RepositoryRecord, Watermark};
 use uuid::Uuid;
 
 /// The pass that is looked at, and another.

@@ -2,14 +2,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::LastError,
     finding::{Repository, RepositoryId, RepositoryName},
-    github::InstallationRepository,
+    settings::{RepositorySelection, Settings},
+};
+use github::InstallationRepository;
+use store::{
     owners::{Integration, OwnerRecord},
     repositories::{Cursor, Listing, RepositoryRecord, Watermark},
-    settings::{RepositorySelection, Settings},
 };
 use uuid::Uuid;
 

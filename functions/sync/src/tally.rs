@@ -1,13 +1,15 @@
 //! What the repositories of a pass came to, and what the pass comes to by that. Pure.
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{LastError, Progress},
-    ledger::Ending,
     lifecycle::Waits,
-    repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
     result_code::{Effect, ResultCode},
-    worker::{BUDGET, Effected},
+};
+use runtime::worker::{BUDGET, Effected};
+use store::{
+    ledger::Ending,
+    repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
 };
 use uuid::Uuid;
 

@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
+use domain::Timestamp;
+use domain::finding::{InvalidIdentity, Repository, RepositoryId};
+use domain::owner::Owner;
+use github::{InstallationId, InstallationRepository};
 use github_simulator::Simulator;
-use security_agent::Timestamp;
-use security_agent::erasure::{ErasureError, Erasures};
-use security_agent::finding::{InvalidIdentity, Repository, RepositoryId};
-use security_agent::github::{InstallationId, InstallationRepository};
-use security_agent::owner::Owner;
-use security_agent::owners::{Owners, OwnersError};
-use security_agent::repositories::{Listing, Repositories, RepositoriesError};
-use security_agent::table::Table;
 use serde_json::json;
+use store::erasure::{ErasureError, Erasures};
+use store::owners::{Owners, OwnersError};
+use store::repositories::{Listing, Repositories, RepositoriesError};
+use store::table::Table;
 
 use crate::functions::{Functions, InvokeError};
 

@@ -19,4 +19,4 @@ pub mod stack;
 pub mod tables;
 pub mod template;
 
-pub use security_agent::telemetry::chain;
+pub use telemetry::chain;

@@ -11,12 +11,12 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::post;
 use bytes::Bytes;
 use clap::Parser;
+use domain::owner::Owner;
 use http::StatusCode;
 use jiff::Timestamp;
-use security_agent::owner::Owner;
-use security_agent::table::Table;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
+use store::table::Table;
 use tokio::task::JoinSet;
 
 use crate::connect::Connector;
@@ -145,7 +145,7 @@ async fn connect(State(onboarding): State<Arc<Onboarding>>, body: Bytes) -> Resp
         Ok(connector) => connector,
         Err(error) => return failed("CONNECT_FAILED", &error),
     };
-    let now = security_agent::Timestamp::from_millis(Timestamp::now().as_millisecond());
+    let now = domain::Timestamp::from_millis(Timestamp::now().as_millisecond());
     match connector.connect(&connection.owner, None, now).await {
         Ok(()) => StatusCode::NO_CONTENT.into_response(),
         Err(error) => failed("CONNECT_FAILED", &error),

@@ -219,9 +219,9 @@ fn limits(steps: &[Step]) {
     let peak = |of: &dyn Fn(&Step) -> f64| sum(steps, of) * 1e6 / DAY * PEAK;
     let commands = 10e6 / DAY * PEAK;
     let due = |shards: u8, writes: f64| writes / f64::from(shards);
-    let shards = security_agent::table::DueKind::Command.shards();
-    let turns = security_agent::table::DueKind::Schedule.shards();
-    let analyses = security_agent::table::DueKind::Analysis.shards();
+    let shards = store::table::DueKind::Command.shards();
+    let turns = store::table::DueKind::Schedule.shards();
+    let analyses = store::table::DueKind::Analysis.shards();
     // Taken slot, session kept, call back, recorded: four moves of a moment, each but the first and last two writes.
     let launches = 2e6 / DAY * PEAK * 6.0;
     let line = |what: &str, need: f64, limit: f64| {

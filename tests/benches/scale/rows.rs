@@ -1,11 +1,13 @@
 //! Rows that wait for the reconciler, and rows that do not.
 
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
-use security_agent::{
+use domain::{
     Timestamp,
     lifecycle::{Standing, Status, Token, admitted},
-    owners::{OwnerRecord, Saved},
     settings::Settings,
+};
+use store::{
+    owners::{OwnerRecord, Saved},
     table::{DueKind, Item, Writes},
 };
 use tests::{NOON, TIMEOUTS, TestTable, command, noon, owner, row};

@@ -11,7 +11,8 @@ use local::{
     secrets::Secrets,
 };
 use reconcile::Reconciler;
-use security_agent::{table::Item, worker::Invocation};
+use runtime::worker::Invocation;
+use store::table::Item;
 use tests::{NOON, TestQueues, TestTable, reconciler};
 use tokio::net::TcpListener;
 

@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
+use domain::command::CommandId;
 use fastrand::Rng;
 use reqwest::StatusCode;
-use security_agent::command::CommandId;
 use serde_json::Value;
 use tests::{Answer, Caller, command_id, is_over};
 use tokio::time::{Instant, sleep};

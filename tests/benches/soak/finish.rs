@@ -2,8 +2,8 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use domain::command::CommandId;
 use futures::{StreamExt as _, stream};
-use security_agent::command::CommandId;
 use serde_json::Value;
 use tests::{
     Caller, is_over,

@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, fs, path::Path};
 
-use security_agent::Timestamp;
+use domain::Timestamp;
 use serde_json::Value;
 use tests::Stack;
 

@@ -5,7 +5,7 @@ use std::{
     sync::{Mutex, MutexGuard, PoisonError},
 };
 
-use security_agent::command::CommandId;
+use domain::command::CommandId;
 use tests::oracle::Judgement;
 
 #[derive(Debug, Default)]

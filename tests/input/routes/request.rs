@@ -3,9 +3,9 @@
 use std::fmt;
 
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::owner::Owner;
 use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use proptest::{collection::vec, prelude::*, sample::select};
-use security_agent::owner::Owner;
 use serde_json::{Map, Value, json};
 
 use super::valid;

@@ -2,13 +2,12 @@
 //! was under way when it began has ended.
 
 use erase::Eraser;
-use security_agent::{
-    clock::Clock,
-    ledger::Ledger,
+use runtime::{
     queue::{Message, QueueUrl},
     sqs::{Delivery, Verdict},
     worker::Invocation,
 };
+use store::{clock::Clock, ledger::Ledger};
 use tests::{Proxy, TIMEOUTS, TestQueues, key};
 
 use super::*;

@@ -1,14 +1,16 @@
 //! Lists and counts of findings: what matches, all of it, once, in order, and nothing else is read for it.
 
-use security_agent::{
+use domain::{
     analysis::BegunBy,
     finding::{FindingId, Repository, RepositoryId},
-    findings::{AnalysisFilter, FindingPosition, Overdue},
-    github::InstallationRepository,
-    repositories::Listing,
     settings::SlaDays,
 };
+use github::InstallationRepository;
 use std::time::Duration;
+use store::{
+    findings::{AnalysisFilter, FindingPosition, Overdue},
+    repositories::Listing,
+};
 
 use super::*;
 use crate::analyses::{completed, end, failed, launch, take};
@@ -78,7 +80,7 @@ async fn stored(table: &TestTable) -> (Owner, Vec<Listed>) {
         take(table, &owner, *id, BegunBy::Request).await;
         assert!(launch(table, &owner, *id, "ses-1").await);
     }
-    let result = completed(security_agent::analysis::Exploitability::Unknown);
+    let result = completed(domain::analysis::Exploitability::Unknown);
     assert!(end(table, &owner, worst[0], &result).await);
     assert!(end(table, &owner, worst[1], &failed()).await);
     take(table, &owner, worst[3], BegunBy::Request).await;

@@ -1,8 +1,7 @@
 //! What a page of alerts changes, and what it leaves as it is.
 
-use security_agent::{
-    analysis::BegunBy, command::CommandId, finding::FindingId, findings::FindingRecord,
-};
+use domain::{analysis::BegunBy, command::CommandId, finding::FindingId};
+use store::findings::FindingRecord;
 
 use super::*;
 use crate::analyses::{failed, owner_with, read, take};
@@ -13,7 +12,7 @@ fn shown(status: FindingStatus, severity: Severity, at: i64) -> Finding {
 
 /// The findings of this severity that wait for automation.
 async fn waiting(table: &TestTable, owner: &Owner, severity: Severity) -> Vec<FindingId> {
-    let (findings, ever) = (table.findings(), security_agent::Timestamp::from_millis(0));
+    let (findings, ever) = (table.findings(), domain::Timestamp::from_millis(0));
     let page = findings.unanalysed(owner, severity, ever, 100, None).await;
     page.expect("the table answers").findings
 }

@@ -1,13 +1,13 @@
 //! Admission: with and without an idempotency key, repeated, raced, taken back and after its record has expired.
 
-use futures::future::join_all;
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Action, Command, IdempotencyKey, Origin},
-    ledger::{Admission, Ledger, NewCommand, Outcome},
     lifecycle::{Standing, Status, Token, admitted},
     owner::Owner,
 };
+use futures::future::join_all;
+use store::ledger::{Admission, Ledger, NewCommand, Outcome};
 use tests::{Fault, NOON, RETENTION, TIMEOUTS, TestTable, command, noon, owner, sync_of};
 
 fn keyed(owner: &Owner) -> NewCommand {

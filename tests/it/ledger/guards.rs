@@ -3,19 +3,19 @@
 
 use std::cell::Cell;
 
+use domain::{
+    Timestamp,
+    command::{Command, LastError, Progress},
+    lifecycle::{Glimpse, Hold, Move, Stage, Standing, Status, Token, Waits},
+    result_code::ResultCode,
+};
 use proptest::{
     option,
     prelude::*,
     sample::select,
     test_runner::{Config, TestRunner},
 };
-use security_agent::{
-    Timestamp,
-    command::{Command, LastError, Progress},
-    ledger::{Claim, Claimed, Ledger, Nominee, Outcome},
-    lifecycle::{Glimpse, Hold, Move, Stage, Standing, Status, Token, Waits},
-    result_code::ResultCode,
-};
+use store::ledger::{Claim, Claimed, Ledger, Nominee, Outcome};
 use tests::{NOON, TIMEOUTS, TestTable, command, noon};
 
 use super::{claimed, ending, holder};

@@ -1,11 +1,11 @@
 //! What a worker says on its way stays on the row until a later word takes its place.
 
-use security_agent::{
+use domain::{
     command::{Command, LastError, Progress},
-    ledger::{Ending, Outcome},
     lifecycle::Waits,
     result_code::{Effect, ResultCode},
 };
+use store::ledger::{Ending, Outcome};
 use tests::{NOON, TestTable, noon};
 
 use super::{claimed, ending};

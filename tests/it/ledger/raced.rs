@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use futures::future::join_all;
-use security_agent::{
+use domain::{
     command::{Command, Progress},
-    ledger::{Claimed, Ledger, Outcome},
     lifecycle::{Stage, Waits},
     result_code::ResultCode,
 };
+use futures::future::join_all;
+use store::ledger::{Claimed, Ledger, Outcome};
 use tests::{Holder, NOON, TestTable, noon, standings};
 
 use super::{claimed, ending, nominee};

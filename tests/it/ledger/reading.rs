@@ -1,11 +1,13 @@
 //! Reading: rows as they are stored, expired ones as absent, the active list, the history, and what is due.
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Action, Command, CommandId, CommandKey, LastError, Progress},
-    ledger::{Claimed, HistoryPage, Ledger, LedgerError},
     lifecycle::{Stage, Status},
     result_code::ResultCode,
+};
+use store::{
+    ledger::{Claimed, HistoryPage, Ledger, LedgerError},
     table::DueKind,
 };
 use tests::{
@@ -159,7 +161,7 @@ async fn the_active_list_shows_every_write_at_once() {
     assert_eq!(active().await, expected, "newest first");
 
     let admitted = ledger.admit(sync_of(owner), noon(60)).await;
-    let Ok(security_agent::ledger::Admission::Admitted(new, _)) = admitted else {
+    let Ok(store::ledger::Admission::Admitted(new, _)) = admitted else {
         panic!("{admitted:?}");
     };
     expected.insert(0, new.key.id);
@@ -282,7 +284,7 @@ async fn what_is_due_comes_oldest_first_in_pages_and_damage_hides_nothing() {
     }
 
     let damaged = [("pk", "nobody"), ("sk", "x"), ("due_shard", "command#05")];
-    let mut damaged: security_agent::table::Item = damaged
+    let mut damaged: store::table::Item = damaged
         .into_iter()
         .map(|(name, text)| {
             (

@@ -1,11 +1,11 @@
 //! The answer to a write is lost, and the client library repeats the write: it meets its own work and knows it.
 
-use security_agent::{
+use domain::{
     command::{LastError, Progress},
-    ledger::{Claimed, Ledger, Outcome},
     lifecycle::{Stage, Standing, Waits},
     result_code::ResultCode,
 };
+use store::ledger::{Claimed, Ledger, Outcome};
 use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, noon, standings};
 
 use super::{claimed, ending, nominee};

@@ -1,11 +1,10 @@
 //! DynamoDB throttles, or reports that a transaction is at work on the row: a few tries, then an error, and nothing
 //! half-done.
 
-use security_agent::{
-    command::IdempotencyKey,
+use domain::{command::IdempotencyKey, lifecycle::Stage};
+use store::{
     findings::{Arrival, Findings},
     ledger::{Admission, Claimed, Ledger, LedgerError, NewCommand},
-    lifecycle::Stage,
 };
 use tests::{
     Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, standings, sync_of,
@@ -76,7 +75,7 @@ async fn an_admission_with_a_key_is_tried_again_and_is_whole_or_absent() {
 
 #[tokio::test]
 async fn findings_are_stored_after_a_conflict() {
-    use security_agent::finding::{FindingStatus, Severity};
+    use domain::finding::{FindingStatus, Severity};
 
     let table = TestTable::create().await;
     let (proxy, through) = table

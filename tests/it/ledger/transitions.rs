@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     command::{Command, LastError, Progress},
-    ledger::{Claim, Claimed, Ledger, LedgerError, Outcome},
     lifecycle::{Stage, Status, Token, Waits},
     result_code::{Effect, ResultCode},
 };
+use store::ledger::{Claim, Claimed, Ledger, LedgerError, Outcome};
 use tests::{Holder, NOON, RETENTION, TestTable, command, key, noon, owner, standings};
 
 use super::{claimed, ending, holder, nominee};

@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use security_agent::Timestamp;
+use domain::Timestamp;
 use tests::NOON;
 
 static PAST_NOON: AtomicI64 = AtomicI64::new(0);

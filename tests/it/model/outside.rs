@@ -14,14 +14,14 @@ use axum::{
     http::{HeaderMap, Method, StatusCode, Uri, header},
     response::{IntoResponse as _, Response},
 };
-use github_simulator::AppKey;
-use security_agent::{
+use domain::{
     Timestamp,
     command::CommandId,
     finding::{Finding, FindingId},
-    github::Alert,
-    queue::Message,
 };
+use github::Alert;
+use github_simulator::AppKey;
+use runtime::queue::Message;
 use serde_json::{Value, json};
 use tests::{NOON, repository};
 use tokio::net::TcpListener;

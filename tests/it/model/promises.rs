@@ -2,17 +2,19 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use security_agent::{
+use domain::{
     Timestamp,
     analysis::AnalysisStatus,
-    audit::{Audit, AuditAction, AuditEvent},
     command::{Action, Command, CommandId, CommandKey, Ended},
-    erasure::Erasures,
     finding::FindingStatus,
-    findings::{FindingFilter, FindingRecord},
     lifecycle::Status,
-    repositories::Counts,
     result_code::{Effect, ResultCode},
+};
+use store::{
+    audit::{Audit, AuditAction, AuditEvent},
+    erasure::Erasures,
+    findings::{FindingFilter, FindingRecord},
+    repositories::Counts,
 };
 
 use super::{

@@ -2,37 +2,40 @@
 
 use std::time::Duration;
 
+use agent::{Agent, AgentConfig, callback_token::Capabilities};
 use analyse::Analyse;
 use dead_letter::DeadLetters;
 use dismiss::Dismiss;
+use domain::{
+    Timestamp,
+    analysis::{AnalysisOutcome, Exploitability},
+    command::{Action, AnalysisOptions, CommandId, Origin, PausedCommands},
+    finding::{AlertNumber, DismissReason, FindingId},
+    owner::Owner,
+    settings::{AutoAnalysis, AutoDismiss, Confidence, MinSeverity, Settings},
+};
 use erase::Eraser;
+use github::{Github, GithubConfig};
+use outbound::secrets::{SecretName, Secrets};
 use reconcile::Reconciler;
 use record_analysis::Recorder;
-use security_agent::{
-    Timestamp,
-    agent::{Agent, AgentConfig},
-    analyses::{Analyses, Received},
-    analysis::{AnalysisOutcome, Exploitability},
-    audit::Audit,
+use runtime::{
     automation::Automation,
-    capability::Capabilities,
-    clock::Clock,
-    command::{Action, AnalysisOptions, CommandId, Origin, PausedCommands},
-    erasure::Erasures,
-    finding::{AlertNumber, DismissReason, FindingId},
-    findings::{Arrival, Findings, FindingsError},
-    github::{Github, GithubConfig},
-    ledger::{Admission, Ledger, NewCommand},
-    owner::Owner,
-    owners::{Owners, Saved},
     queue::{CommandQueues, Message, QueueUrl, Sender},
-    secrets::{SecretName, Secrets},
-    settings::{AutoAnalysis, AutoDismiss, Confidence, MinSeverity, Settings},
     sqs::{Delivery, Inbox, Verdict},
-    table::{Table, Writes},
     worker::{Invocation, Worker},
 };
 use serde_json::json;
+use store::{
+    analyses::{Analyses, Received},
+    audit::Audit,
+    clock::Clock,
+    erasure::Erasures,
+    findings::{Arrival, Findings, FindingsError},
+    ledger::{Admission, Ledger, NewCommand},
+    owners::{Owners, Saved},
+    table::{Table, Writes},
+};
 use tests::{Break, NOON, Proxy, TIMEOUTS, TestTable, actor, credentials, repository};
 
 use super::{
@@ -394,7 +397,7 @@ async fn sync(table: &TestTable, outside: &Outside, owner: &Owner, number: u32) 
 fn recommending(dismissal: bool) -> AnalysisOutcome {
     let mut outcome = completed(Exploitability::NotExploitable);
     if let (AnalysisOutcome::Completed(result), true) = (&mut outcome, dismissal) {
-        result.suggested_action = security_agent::analysis::SuggestedAction::Dismiss;
+        result.suggested_action = domain::analysis::SuggestedAction::Dismiss;
     }
     outcome
 }

@@ -1,14 +1,12 @@
 //! Analyses that are due: what was called back is sent on, what was lost has failed. And owners for whom automation looks.
 
-use security_agent::{
-    analyses::Received,
+use domain::{
     analysis::{Analysis, AnalysisStatus, BegunBy, FailureCode, PENDING_FOR, RUNNING_FOR},
     finding::FindingId,
     owner::Owner,
-    owners::Saved,
     settings::{AutoAnalysis, MinSeverity, Settings},
-    table::Writes,
 };
+use store::{analyses::Received, owners::Saved, table::Writes};
 
 use super::*;
 use crate::analyses::{call_back, end, failed, launch, owner_with, read, take, waiting};

@@ -1,6 +1,6 @@
 //! Erasures that should have been done by now.
 
-use security_agent::erasure::{Erasures, RESUMED_AFTER};
+use store::erasure::{Erasures, RESUMED_AFTER};
 
 use super::*;
 

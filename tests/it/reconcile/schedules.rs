@@ -1,7 +1,7 @@
 //! Owners whose scheduled sync is due: each turn is queued once a cycle, whatever goes wrong on the way.
 
 use aws_sdk_dynamodb::types::AttributeValue;
-use security_agent::{
+use store::{
     owners::{DueOwner, next_sync},
     table::Item,
 };

@@ -1,6 +1,6 @@
 //! A worker whose command is no longer its own: taken over, ended, or gone.
 
-use security_agent::lifecycle::{Hold, Token};
+use domain::lifecycle::{Hold, Token};
 
 use super::*;
 

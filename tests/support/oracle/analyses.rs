@@ -5,8 +5,8 @@ use std::{
     time::Duration,
 };
 
-use security_agent::table::Item;
 use serde_json::{Value, json};
+use store::table::Item;
 use tokio::time::sleep;
 
 use super::{Circumstances, Judgement};

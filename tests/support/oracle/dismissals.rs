@@ -3,8 +3,8 @@
 
 use std::collections::BTreeMap;
 
+use domain::command::{Action, DismissComment};
 use reqwest::StatusCode;
-use security_agent::command::{Action, DismissComment};
 use serde_json::Value;
 
 use super::{Evidence, Judgement, Record};

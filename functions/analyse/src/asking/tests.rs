@@ -1,6 +1,6 @@
 //! What each way not to get a session or a token means for the command.
 
-use security_agent::github::{RateLimit, RateLimitKind};
+use github::{RateLimit, RateLimitKind};
 
 use super::*;
 

@@ -1,13 +1,13 @@
 //! Each thing that stands in the way of a launch, before and after it has its slot.
 
 use super::*;
-use security_agent::{
+use domain::{
     analysis::{AnalysisOutcome, CallBack, FailureCode},
     command::CommandId,
-    github::InstallationId,
-    owners::Integration,
     settings::{AutoAnalysis, Settings},
 };
+use github::InstallationId;
+use store::owners::Integration;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 /// A minute ago.

@@ -1,13 +1,13 @@
 //! Lists of commands: the active ones, exactly these, or the history.
 
 use axum::{Json, extract::State};
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Command, CommandId},
-    ledger::HistoryPosition,
     owner::Owner,
 };
 use serde::Serialize;
+use store::ledger::HistoryPosition;
 use utoipa::ToSchema;
 
 use super::CommandView;

@@ -1,6 +1,6 @@
 //! What may be asked for.
 
-use security_agent::{
+use domain::{
     command::{Action, AnalysisOptions, DismissComment, ModelName, Origin},
     finding::{DismissReason, FindingId, RepositoryName},
 };

@@ -1,6 +1,6 @@
 //! A command as callers see it.
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{Action, Command, CommandId, Origin, Progress},
     finding::{FindingId, RepositoryName},

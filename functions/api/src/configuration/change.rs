@@ -1,6 +1,6 @@
 //! What a save changes.
 
-use security_agent::{
+use domain::{
     finding::RepositoryId,
     settings::{
         AnalysisMode, AutoAnalysis, AutoDismiss, Confidence, MinSeverity, RepositorySelection,

@@ -1,6 +1,6 @@
 //! A finding as callers see it.
 
-use security_agent::{
+use domain::{
     Timestamp,
     analysis::{
         Analysis, AnalysisResult, AnalysisStatus, Exploitability, FailureCode, SessionId,
@@ -10,10 +10,10 @@ use security_agent::{
         AlertNumber, CvssScore, DependencyScope, FindingId, FindingStatus, IgnoredReason, Package,
         RepositoryName, Severity,
     },
-    findings::FindingRecord,
     settings::{Confidence, SlaDays},
 };
 use serde::{Serialize, Serializer};
+use store::findings::FindingRecord;
 use utoipa::ToSchema;
 
 use crate::schema;

@@ -2,7 +2,8 @@
 
 use std::time::Duration;
 
-use security_agent::{lifecycle::Stage, queue::Message};
+use domain::lifecycle::Stage;
+use runtime::queue::Message;
 use serde_json::{Value, json};
 
 use crate::support::{Call, NOON, Queue, Stack, get, owner, post};

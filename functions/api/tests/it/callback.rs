@@ -2,17 +2,19 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use agent::callback_token::Capability;
+use domain::{
     Timestamp,
-    analyses::{Beginning, Begun},
     analysis::{Analysis, BegunBy},
-    capability::Capability,
     command::CommandId,
     finding::{Finding, FindingStatus, Severity},
-    queue::Message,
+};
+use runtime::queue::Message;
+use serde_json::{Value, json};
+use store::{
+    analyses::{Beginning, Begun},
     table::Writes,
 };
-use serde_json::{Value, json};
 
 use crate::support::{Answer, Call, NOON, Queue, Stack, github::finding, owner, post};
 

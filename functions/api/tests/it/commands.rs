@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use security_agent::{
+use domain::{
     Timestamp,
     command::{CommandKey, LastError, Progress},
-    ledger::{Claim, Claimed, Ending, Outcome},
     lifecycle::{Stage, Waits},
     result_code::{Effect, ResultCode},
 };
 use serde_json::{Value, json};
+use store::ledger::{Claim, Claimed, Ending, Outcome};
 
 use crate::support::{Call, NOON, Stack, get, owner};
 

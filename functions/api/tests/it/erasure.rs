@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use security_agent::queue::Message;
+use runtime::queue::Message;
 use serde_json::{Value, json};
 
 use crate::support::{Call, NOON, Queue, Stack, get, owner, put};

@@ -2,10 +2,8 @@
 
 use std::time::Duration;
 
-use security_agent::{
-    finding::{Finding, FindingStatus, Severity},
-    queue::Message,
-};
+use domain::finding::{Finding, FindingStatus, Severity};
+use runtime::queue::Message;
 use serde_json::{Value, json};
 
 use crate::support::{Call, NOON, Stack, get, github::finding, owner, post};

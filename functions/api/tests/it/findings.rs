@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use security_agent::finding::{
+use domain::finding::{
     CvssScore, DependencyScope, DismissReason, Finding, FindingStatus, IgnoredReason, Severity,
 };
 use serde_json::json;

@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use security_agent::{
-    finding::{FindingStatus, Severity},
+use domain::finding::{FindingStatus, Severity};
+use serde_json::json;
+use store::{
     owners::AUTH_INVALID_FOR,
     repositories::{RepositoryFailure, RepositoryOutcome},
 };
-use serde_json::json;
 
 use crate::support::{
     NOON, Stack, get,

@@ -6,30 +6,21 @@ pub(crate) mod github;
 mod services;
 pub(crate) mod template;
 
+use agent::callback_token::Capabilities;
 use api::{App, cursor::Cursors};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
+use domain::{Timestamp, command::PausedCommands, lifecycle::Timeouts, owner::Owner};
 use dynoxide::Database;
-use security_agent::{
-    Timestamp,
-    analyses::Analyses,
-    audit::Audit,
-    capability::Capabilities,
-    command::PausedCommands,
-    erasure::Erasures,
-    findings::Findings,
-    github::InstallationId,
-    ledger::Ledger,
-    lifecycle::Timeouts,
-    owner::Owner,
-    owners::Owners,
-    queue::{CommandQueues, Sender},
-    repositories::Repositories,
-    secrets::{SecretName, Secrets},
-    table::Table,
-};
+use github::InstallationId;
+use outbound::secrets::{SecretName, Secrets};
+use runtime::queue::{CommandQueues, Sender};
 use serde_json::json;
 use std::time::Duration;
+use store::{
+    analyses::Analyses, audit::Audit, erasure::Erasures, findings::Findings, ledger::Ledger,
+    owners::Owners, repositories::Repositories, table::Table,
+};
 use tokio::net::TcpListener;
 
 pub(crate) use calls::Calls;

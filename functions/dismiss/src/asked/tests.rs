@@ -1,7 +1,7 @@
 //! Every state of an alert, in the light of everything that can be known of our request.
 
 use super::*;
-use security_agent::{
+use domain::{
     Timestamp,
     lifecycle::{Stage, Timeouts, Token, admitted},
 };

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::samples::{dismissed_but, noon, repository};
-use security_agent::finding::{DismissReason, IgnoredReason};
+use domain::finding::{DismissReason, IgnoredReason};
 use serde_json::{Value, json};
 
 fn shown(fields: Value) -> Shown {

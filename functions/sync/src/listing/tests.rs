@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::samples::{alert, alert_but, cursor, noon, number, page, repository};
-use security_agent::github::{Alert, LinkRefusal, Unreadable};
+use github::{Alert, LinkRefusal, Unreadable};
 use serde_json::json;
 
 /// Five minutes: how long before the watermark a listing still compares.

@@ -3,11 +3,9 @@
 use super::*;
 use crate::samples::{name, noon, repository};
 use RepositoryFailure as Failure;
-use security_agent::{
-    finding::RepositoryId,
-    github::{CredentialsError, RateLimit, RateLimitKind},
-    secrets::{SecretError, SecretName},
-};
+use domain::finding::RepositoryId;
+use github::{CredentialsError, RateLimit, RateLimitKind};
+use outbound::secrets::{SecretError, SecretName};
 
 fn refused(refusal: Refusal) -> GithubError {
     GithubError::from(refusal)

@@ -2,9 +2,9 @@
 
 use super::*;
 use crate::samples::{OTHER, PASS, cursor, name, noon, record, repository};
-use security_agent::{
-    command::Progress,
-    github::InstallationId,
+use domain::command::Progress;
+use github::InstallationId;
+use store::{
     owners::Integration,
     repositories::{Pass, PassState, RepositoryFailure},
 };

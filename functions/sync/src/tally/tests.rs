@@ -6,7 +6,7 @@ use super::*;
 use crate::samples::{OTHER, PASS, cursor, noon, record};
 use RepositoryFailure as Failure;
 use ResultCode as Code;
-use security_agent::repositories::{Pass, PassState, Watermark};
+use store::repositories::{Pass, PassState, Watermark};
 
 const ALL_OK: [Ended; 2] = [Ended::Succeeded, Ended::Succeeded];
 

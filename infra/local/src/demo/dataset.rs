@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use security_agent::finding::{FindingStatus, Severity};
+use domain::finding::{FindingStatus, Severity};
 use serde_json::Value;
 
 use super::DemoError;

@@ -7,10 +7,10 @@ use axum::Json;
 use axum::extract::{Path, State};
 use axum::response::{IntoResponse, Response};
 use bytes::Bytes;
+use domain::owner::Owner;
+use github::InstallationId;
 use http::{StatusCode, header};
 use jiff::Timestamp;
-use security_agent::github::InstallationId;
-use security_agent::owner::Owner;
 use serde::Deserialize;
 use serde_json::json;
 
@@ -60,7 +60,7 @@ pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response 
     };
     if request.connect != Some(false) {
         let connector = &gateway.parts.connector;
-        let now = security_agent::Timestamp::from_millis(Timestamp::now().as_millisecond());
+        let now = domain::Timestamp::from_millis(Timestamp::now().as_millisecond());
         for owner in &owners {
             if let Err(error) = connector.connect(owner, request.installation, now).await {
                 return failed("CONNECT_FAILED", &error);

@@ -5,13 +5,13 @@ use std::path::Path;
 use std::process::Stdio;
 
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
+use domain::owner::Owner;
 use local::template::{Place, Template};
 use reqwest::StatusCode;
-use security_agent::owner::Owner;
-use security_agent::owners::Owners;
-use security_agent::repositories::Repositories;
-use security_agent::table::Table;
 use serde_json::{Value, json};
+use store::owners::Owners;
+use store::repositories::Repositories;
+use store::table::Table;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::TcpListener;
 use tokio::process::{Child, Command};

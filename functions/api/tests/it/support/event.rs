@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use api::gateway;
 use axum::Router;
+use domain::Timestamp;
 use lambda_http::{Context, LambdaEvent};
 use percent_encoding::percent_decode_str;
-use security_agent::Timestamp;
 use serde_json::{Value, json};
 
 use super::CALLER;

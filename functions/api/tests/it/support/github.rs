@@ -1,12 +1,14 @@
 //! What a sync leaves behind.
 
-use security_agent::{
+use domain::{
     Timestamp,
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
+};
+use github::InstallationRepository;
+use store::{
     findings::Arrival,
-    github::InstallationRepository,
     repositories::{Listing, RepositoryOutcome},
 };
 use uuid::Uuid;
@@ -139,7 +141,7 @@ impl Stack {
 
 pub(crate) fn succeeded() -> RepositoryOutcome {
     RepositoryOutcome::Succeeded {
-        watermark: security_agent::repositories::Watermark::default(),
+        watermark: store::repositories::Watermark::default(),
         complete: true,
     }
 }

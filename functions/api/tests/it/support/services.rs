@@ -8,14 +8,12 @@ use axum::{
     http::{HeaderMap, StatusCode},
     response::{IntoResponse as _, Response},
 };
+use domain::lifecycle::Stage;
 use dynoxide::Database;
-use security_agent::{
-    ledger::{Claimed, Ledger, Outcome},
-    lifecycle::Stage,
-    queue::Message,
-};
+use runtime::queue::Message;
 use serde_json::{Value, json};
 use std::time::Duration;
+use store::ledger::{Claimed, Ledger, Outcome};
 
 use super::NOON;
 

@@ -1,0 +1,12 @@
+//! Reading what GitHub writes.
+
+use serde::{Deserialize, Deserializer};
+
+/// What GitHub calls optional may be null instead of absent.
+pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
+where
+    D: Deserializer<'de>,
+    T: Default + Deserialize<'de>,
+{
+    Option::deserialize(deserializer).map(Option::unwrap_or_default)
+}

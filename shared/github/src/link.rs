@@ -1,0 +1,217 @@
+//! `Link` headers, and the cursors made of them. GitHub's URLs are followed as they come, but only to where the
+//! listing they continue can be.
+
+use reqwest::{
+    Url,
+    header::{HeaderMap, LINK},
+};
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::base::{AlertPaths as _, RepositoryPath};
+use domain::{
+    finding::{Repository, RepositoryId, Source},
+    page::PageCursor,
+};
+use outbound::BaseUrl;
+
+/// The most pages a listing may have: 100,000 alerts.
+const MOST_PAGES: usize = 1_000;
+
+/// Which page of a listing to fetch.
+#[derive(Clone, Copy, Debug)]
+pub enum PageRequest<'a> {
+    /// The first.
+    First,
+    /// The one an earlier page led to.
+    Next(&'a PageCursor),
+}
+
+/// What follows a page.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing: the listing is complete.
+    End,
+    /// Another page.
+    Page(PageCursor),
+    /// A link that must not be followed. The page is good, but the listing cannot be completed.
+    Refused(LinkRefusal),
+}
+
+/// Why a link to the next page is not followed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum LinkRefusal {
+    /// It is no URL.
+    #[error("the link to the next page cannot be read")]
+    Unreadable,
+    /// It leads to another host, which must not see the token.
+    #[error("the link to the next page leads to another host")]
+    OtherHost,
+    /// It leads to something that is not this listing.
+    #[error("the link to the next page leads out of the listing")]
+    OtherListing,
+    /// It leads back to a page that was already fetched.
+    #[error("the link to the next page leads back")]
+    Repeated,
+    /// The listing is longer than any real one.
+    #[error("the listing does not end")]
+    TooLong,
+}
+
+/// What a cursor of a listing of alerts holds.
+///
+/// It belongs to one repository, and it remembers the pages before it, so that a loop is recognised wherever it closes.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub(super) struct NextPage {
+    source: Source,
+    repository: RepositoryId,
+    url: String,
+    /// A short hash of each page's URL up to and including this one.
+    trail: Vec<u64>,
+}
+
+impl NextPage {
+    fn cursor(&self) -> PageCursor {
+        let text = serde_json::to_string(self).expect("plain data: serialising it cannot fail");
+        PageCursor::new(text)
+    }
+
+    /// `None` if the cursor is not one of ours.
+    pub(super) fn of(cursor: &PageCursor) -> Option<Self> {
+        serde_json::from_str(cursor.as_str()).ok()
+    }
+
+    /// The URL to fetch, if it can be a page of `repository`'s alerts of this source at `base`: what is kept in a database is
+    /// checked like what came over the network.
+    pub(super) fn url_for(
+        &self,
+        base: &BaseUrl,
+        source: Source,
+        repository: &Repository,
+    ) -> Option<Url> {
+        let url = Url::parse(&self.url).ok()?;
+        let fits = (self.source, self.repository) == (source, repository.id)
+            && base.is_origin_of(&url)
+            && base.alerts_listing(source, &url).is_some();
+        fits.then_some(url)
+    }
+}
+
+/// What follows the page of `repository`'s alerts that `request` asked for and `fetched` answered.
+pub(super) fn after(
+    headers: &HeaderMap,
+    base: &BaseUrl,
+    source: Source,
+    repository: &Repository,
+    request: PageRequest<'_>,
+    fetched: &Url,
+) -> Next {
+    let url = match next_link(headers, base, fetched) {
+        Ok(None) => return Next::End,
+        Ok(Some(url)) => url,
+        Err(refusal) => return Next::Refused(refusal),
+    };
+    let same_listing = base
+        .alerts_listing(source, &url)
+        .is_some_and(|listing| match &listing {
+            RepositoryPath::Id(id) if *id == repository.id => true,
+            RepositoryPath::Name(name) if name.same_as(&repository.name) => true,
+            // After a redirect the page is another path's, and so is what follows it.
+            RepositoryPath::Id(_) | RepositoryPath::Name(_) => {
+                base.alerts_listing(source, fetched).as_ref() == Some(&listing)
+            }
+        });
+    if !same_listing {
+        return Next::Refused(LinkRefusal::OtherListing);
+    }
+    let mut trail = match request {
+        PageRequest::First => vec![mark(fetched)],
+        PageRequest::Next(page) => NextPage::of(page).map_or_else(Vec::new, |page| page.trail),
+    };
+    let mark = mark(&url);
+    if trail.contains(&mark) {
+        return Next::Refused(LinkRefusal::Repeated);
+    }
+    if trail.len() >= MOST_PAGES {
+        return Next::Refused(LinkRefusal::TooLong);
+    }
+    trail.push(mark);
+    let next = NextPage {
+        source,
+        repository: repository.id,
+        url: url.into(),
+        trail,
+    };
+    Next::Page(next.cursor())
+}
+
+/// The `rel="next"` link of a page fetched from `fetched`, if it stays with `base`.
+pub(super) fn next_link(
+    headers: &HeaderMap,
+    base: &BaseUrl,
+    fetched: &Url,
+) -> Result<Option<Url>, LinkRefusal> {
+    for value in headers.get_all(LINK) {
+        let value = value.to_str().map_err(|_| LinkRefusal::Unreadable)?;
+        if let Some(target) = target_of_next(value) {
+            let url = fetched.join(target).map_err(|_| LinkRefusal::Unreadable)?;
+            return if base.is_origin_of(&url) {
+                Ok(Some(url))
+            } else {
+                Err(LinkRefusal::OtherHost)
+            };
+        }
+    }
+    Ok(None)
+}
+
+/// The target of the link with `rel="next"` in one `Link` header (RFC 8288). A URL may hold commas and semicolons,
+/// so the header is not split at them.
+fn target_of_next(header: &str) -> Option<&str> {
+    let mut rest = header;
+    while let Some((_, from_target)) = rest.split_once('<') {
+        let (target, after) = from_target.split_once('>')?;
+        let parameters = &after[..end_of_link(after)];
+        rest = &after[parameters.len()..];
+        let is_next = parameters.split(';').any(|parameter| {
+            parameter.split_once('=').is_some_and(|(name, value)| {
+                let relations = value.trim().trim_matches('"');
+                name.trim().eq_ignore_ascii_case("rel")
+                    && relations
+                        .split_ascii_whitespace()
+                        .any(|relation| relation.eq_ignore_ascii_case("next"))
+            })
+        });
+        if is_next {
+            return Some(target);
+        }
+    }
+    None
+}
+
+/// Where the parameters of a link end: at the first comma outside quotes.
+fn end_of_link(parameters: &str) -> usize {
+    let mut quoted = false;
+    for (at, character) in parameters.char_indices() {
+        match character {
+            '"' => quoted = !quoted,
+            ',' if !quoted => return at,
+            _ => {}
+        }
+    }
+    parameters.len()
+}
+
+/// Stable across versions of this program, since trails are kept.
+fn mark(url: &Url) -> u64 {
+    let hash = Sha256::digest(url.as_str());
+    u64::from_be_bytes(
+        hash.first_chunk()
+            .copied()
+            .expect("SHA-256 is longer than 8 bytes"),
+    )
+}
+
+#[cfg(test)]
+mod tests;

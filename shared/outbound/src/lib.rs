@@ -1,0 +1,6 @@
+//! The way out: HTTP to one configured host, and the secrets that it takes.
+
+mod http;
+pub mod secrets;
+
+pub use http::{BaseUrl, InvalidBaseUrl, body, client, pause, traced};

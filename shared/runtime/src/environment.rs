@@ -1,0 +1,122 @@
+//! The environment, read once by each function's `Config::from_env`. What is missing or wrong stops the start, and the
+//! message names the variable.
+
+use std::{
+    env,
+    fmt::{self, Display},
+    num::NonZeroU32,
+    str::FromStr,
+    time::Duration,
+};
+
+use crate::{function::FunctionConfig, queue::CommandQueues, worker::WorkerConfig};
+use domain::lifecycle::Timeouts;
+use github::GithubConfig;
+use outbound::secrets::SecretName;
+
+/// A variable that cannot be used.
+#[derive(thiserror::Error)]
+pub enum InvalidEnvironment {
+    /// Not set, or not text.
+    #[error("environment variable {name} is not set")]
+    Missing {
+        /// The variable.
+        name: &'static str,
+    },
+    /// Set to something else than expected.
+    #[error("environment variable {name} is {value:?}: {problem}")]
+    Invalid {
+        /// The variable.
+        name: &'static str,
+        /// What it is set to.
+        value: String,
+        /// What is wrong with that.
+        problem: String,
+    },
+}
+
+// A `main` that fails shows the debug form: it is for the person who sets the variable.
+impl fmt::Debug for InvalidEnvironment {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")
+    }
+}
+
+/// Reads a variable of any type that is parsed from text.
+pub fn read<T: FromStr<Err: Display>>(name: &'static str) -> Result<T, InvalidEnvironment> {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the environment"
+    )]
+    let value = env::var(name).map_err(|_| InvalidEnvironment::Missing { name })?;
+    value
+        .parse()
+        .map_err(|problem: T::Err| InvalidEnvironment::Invalid {
+            name,
+            problem: problem.to_string(),
+            value,
+        })
+}
+
+/// Reads a positive integer.
+pub fn positive(name: &'static str) -> Result<NonZeroU32, InvalidEnvironment> {
+    let value: String = read(name)?;
+    value.parse().map_err(|_| InvalidEnvironment::Invalid {
+        name,
+        value,
+        problem: format!("it must be a positive integer of at most {}", u32::MAX),
+    })
+}
+
+/// Reads the timeouts that every command is written with.
+pub fn timeouts() -> Result<Timeouts, InvalidEnvironment> {
+    let seconds = |name| positive(name).map(|value| Duration::from_secs(value.get().into()));
+    let retention = positive("RETENTION_DAYS")?.get();
+    Ok(Timeouts {
+        accepted: seconds("ACCEPTED_TIMEOUT_SECONDS")?,
+        running: seconds("RUNNING_TIMEOUT_SECONDS")?,
+        retention: Duration::from_secs(u64::from(retention) * 86_400),
+    })
+}
+
+/// Reads where GitHub is and who we are there.
+pub fn github() -> Result<GithubConfig, InvalidEnvironment> {
+    Ok(GithubConfig {
+        base_url: read("GITHUB_API_URL")?,
+        api_version: read("GITHUB_API_VERSION")?,
+        app_id: read("GITHUB_APP_ID")?,
+        private_key: secret("GITHUB_PRIVATE_KEY_SECRET")?,
+    })
+}
+
+/// Reads the name of a secret.
+pub fn secret(name: &'static str) -> Result<SecretName, InvalidEnvironment> {
+    read::<String>(name).map(SecretName::new)
+}
+
+/// Reads where commands are queued.
+pub fn command_queues() -> Result<CommandQueues, InvalidEnvironment> {
+    Ok(CommandQueues {
+        sync: read("SYNC_QUEUE_URL")?,
+        dismiss: read("DISMISS_QUEUE_URL")?,
+        analyse: read("ANALYSE_QUEUE_URL")?,
+    })
+}
+
+/// Reads what every function with a table is told.
+pub fn function() -> Result<FunctionConfig, InvalidEnvironment> {
+    Ok(FunctionConfig {
+        stack: read("STACK")?,
+        table: read("TABLE")?,
+    })
+}
+
+/// Reads what a worker of commands is told, whose queue the variable of this name holds.
+pub fn worker(queue: &'static str) -> Result<WorkerConfig, InvalidEnvironment> {
+    Ok(WorkerConfig {
+        timeouts: timeouts()?,
+        queue: read(queue)?,
+        malformed_queue: read("MALFORMED_QUEUE_URL")?,
+        max_receives: positive("MAX_RECEIVES")?.get(),
+    })
+}

@@ -1,0 +1,96 @@
+//! The frame of a function: what every `main` does around its own wiring. Here the machine's clock comes in.
+
+use std::fmt::Debug;
+
+use aws_lambda_events::event::sqs::SqsEvent;
+use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    aws::{Patience, Services},
+    sqs::{self, Delivery, Verdict},
+    worker::Invocation,
+};
+use domain::Timestamp;
+use telemetry::metrics::{Meter, StackName};
+
+/// What every function with a table is told.
+#[derive(Clone, Debug)]
+pub struct FunctionConfig {
+    /// `STACK`: the name of the stack, which metrics are told apart by.
+    pub stack: StackName,
+    /// `TABLE`: the table of everything.
+    pub table: String,
+}
+
+/// A function with its clients, which waits for its wiring.
+#[derive(Debug)]
+pub struct Function {
+    /// What it is wired from.
+    pub services: Services,
+    meter: Meter,
+}
+
+impl Function {
+    /// Opens the clients. Asks nothing yet.
+    pub async fn open(config: FunctionConfig, patience: Patience) -> Self {
+        Self {
+            services: Services::open(config.table, patience, machine()).await,
+            meter: Meter::new(config.stack, machine()),
+        }
+    }
+
+    /// Answers events until the platform ends the process. Each is a piece of work that is measured.
+    pub async fn serve<E, A, F>(
+        self,
+        answer: impl AsyncFn(LambdaEvent<E>, Invocation) -> Result<A, F>,
+    ) -> Result<(), Error>
+    where
+        E: for<'de> Deserialize<'de>,
+        A: Serialize,
+        F: Into<Diagnostic> + Debug,
+    {
+        run(async |event, invocation| self.meter.measure(answer(event, invocation)).await).await
+    }
+
+    /// Takes each message of each batch to its verdict. Each is a piece of work that is measured.
+    pub async fn read_queue(
+        self,
+        deliver: impl AsyncFn(&Delivery, Invocation) -> Verdict,
+    ) -> Result<(), Error> {
+        run(async |batch: LambdaEvent<SqsEvent>, invocation| {
+            let answer = sqs::each_message(&batch.payload, async |delivery| {
+                self.meter.measure(deliver(&delivery, invocation)).await
+            });
+            Ok::<_, Error>(answer.await)
+        })
+        .await
+    }
+}
+
+/// Answers events until the platform ends the process.
+pub async fn run<E, A, F>(
+    answer: impl AsyncFn(LambdaEvent<E>, Invocation) -> Result<A, F>,
+) -> Result<(), Error>
+where
+    E: for<'de> Deserialize<'de>,
+    A: Serialize,
+    F: Into<Diagnostic> + Debug,
+{
+    let now = machine();
+    lambda_runtime::run(service_fn(async |event: LambdaEvent<E>| {
+        let invocation = Invocation::of(event.context.deadline, now());
+        answer(event, invocation).await
+    }))
+    .await
+}
+
+/// The machine's clock, for everything below a `main`.
+pub fn machine() -> fn() -> Timestamp {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one place that reads the machine's clock"
+    )]
+    let machine = Timestamp::now;
+    machine
+}

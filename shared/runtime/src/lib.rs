@@ -1,0 +1,9 @@
+//! What every function does around its own work: the frame of `main`, queues, workers, the environment.
+
+pub mod automation;
+pub mod aws;
+pub mod environment;
+pub mod function;
+pub mod queue;
+pub mod sqs;
+pub mod worker;

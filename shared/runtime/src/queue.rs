@@ -1,0 +1,570 @@
+//! The messages between the functions, and sending them. A message names rows; it never carries what they hold.
+
+use std::{collections::HashMap, str::FromStr, time::Duration};
+
+use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use uuid::Uuid;
+
+use domain::{
+    Timestamp,
+    command::{Action, Command, CommandId, CommandKey},
+    finding::FindingId,
+    lifecycle::Stage,
+    owner::Owner,
+};
+use store::table::Cause;
+use telemetry::trace::{TRACEPARENT, TraceId, TraceParent};
+
+/// The version of the messages that this code writes. It reads this one and the one before.
+pub const VERSION: u64 = 1;
+
+/// The longest delay that SQS takes.
+pub const MAX_DELAY: Duration = Duration::from_secs(900);
+
+/// The most that SQS takes, a message's body and attributes together, in bytes.
+const LARGEST: usize = 1 << 20;
+
+/// What a message asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Message {
+    /// Work on a command, at this stage.
+    Command {
+        /// Which one.
+        key: CommandKey,
+        /// Which of its messages this is.
+        stage: Stage,
+    },
+    /// Refresh an owner's findings on schedule: no command, no row in the ledger.
+    ScheduledSync(ScheduledSync),
+    /// Record what the agent called back with, which the finding's row holds.
+    CallBack {
+        /// Whose finding.
+        owner: Owner,
+        /// Which finding.
+        finding: FindingId,
+        /// Of which attempt.
+        attempt: CommandId,
+    },
+    /// Erase an owner, or go on with it.
+    Erase {
+        /// Who.
+        owner: Owner,
+        /// When that was asked for.
+        requested_at: Timestamp,
+    },
+}
+
+/// One scheduled sync, or its continuation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ScheduledSync {
+    /// Whose findings.
+    pub owner: Owner,
+    /// Names the pass over the repositories, so that a continuation knows what is done.
+    pub pass: Uuid,
+    /// When the pass began.
+    pub began: Timestamp,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(
+    tag = "kind",
+    rename_all = "snake_case",
+    rename_all_fields = "camelCase"
+)]
+enum Wire {
+    Command {
+        owner: Owner,
+        command_id: CommandId,
+        #[serde(default)]
+        stage: Stage,
+    },
+    ScheduledSync {
+        owner: Owner,
+        pass: Uuid,
+        began: Timestamp,
+    },
+    CallBack {
+        owner: Owner,
+        finding: FindingId,
+        attempt: CommandId,
+    },
+    Erase {
+        owner: Owner,
+        requested_at: Timestamp,
+    },
+}
+
+/// A command that a message seems to be about, however little of it can be read.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Recovered {
+    /// Which one.
+    pub key: CommandKey,
+    /// Which of its messages this is; the first one, if the message does not say.
+    pub stage: Stage,
+}
+
+/// Why a body is no message for this version.
+#[derive(Debug, thiserror::Error)]
+pub enum Unusable {
+    /// A later version wrote it: to be handed back, for a worker that knows it.
+    #[error("the message is of version {version}, newer than {VERSION}")]
+    Newer {
+        /// Its version.
+        version: u64,
+        /// The command it seems to be about.
+        command: Option<Recovered>,
+    },
+    /// Nobody can read it: to be kept for an operator.
+    #[error("the message cannot be understood")]
+    Malformed {
+        /// The command it seems to be about.
+        command: Option<Recovered>,
+        /// What is wrong. Names positions and fields, not contents.
+        #[source]
+        source: serde_json::Error,
+    },
+}
+
+impl Unusable {
+    /// The command that the message seems to be about.
+    pub const fn command(&self) -> Option<&Recovered> {
+        match self {
+            Self::Newer { command, .. } | Self::Malformed { command, .. } => command.as_ref(),
+        }
+    }
+}
+
+impl Message {
+    /// The message that carries a command now.
+    pub fn of(command: &Command) -> Self {
+        Self::Command {
+            key: command.key.clone(),
+            stage: command.standing.stage,
+        }
+    }
+
+    /// Reads a message's body. Unknown fields are let pass: a newer writer may add some within a version.
+    pub fn parse(body: &str) -> Result<Self, Unusable> {
+        let malformed = |command, source| Unusable::Malformed { command, source };
+        let value: Value = serde_json::from_str(body).map_err(|source| malformed(None, source))?;
+        let command = recover(&value);
+        match value.get("version").and_then(Value::as_u64) {
+            Some(version) if version > VERSION => return Err(Unusable::Newer { version, command }),
+            Some(_) => {}
+            None => {
+                let source = serde::de::Error::custom("a version is missing");
+                return Err(malformed(command, source));
+            }
+        }
+        // Described without the value: it may hold what must not be logged.
+        match serde_json::from_value(value) {
+            Ok(Wire::Command {
+                owner,
+                command_id,
+                stage,
+            }) => Ok(Self::Command {
+                key: CommandKey {
+                    owner,
+                    id: command_id,
+                },
+                stage,
+            }),
+            Ok(Wire::ScheduledSync { owner, pass, began }) => {
+                Ok(Self::ScheduledSync(ScheduledSync { owner, pass, began }))
+            }
+            Ok(Wire::CallBack {
+                owner,
+                finding,
+                attempt,
+            }) => Ok(Self::CallBack {
+                owner,
+                finding,
+                attempt,
+            }),
+            Ok(Wire::Erase {
+                owner,
+                requested_at,
+            }) => Ok(Self::Erase {
+                owner,
+                requested_at,
+            }),
+            Err(_) => Err(malformed(
+                command,
+                serde::de::Error::custom("a field is missing or not of its type"),
+            )),
+        }
+    }
+
+    /// The body to send.
+    pub fn body(&self) -> String {
+        let wire = match self.clone() {
+            Self::Command {
+                key: CommandKey { owner, id },
+                stage,
+            } => Wire::Command {
+                owner,
+                command_id: id,
+                stage,
+            },
+            Self::ScheduledSync(ScheduledSync { owner, pass, began }) => {
+                Wire::ScheduledSync { owner, pass, began }
+            }
+            Self::CallBack {
+                owner,
+                finding,
+                attempt,
+            } => Wire::CallBack {
+                owner,
+                finding,
+                attempt,
+            },
+            Self::Erase {
+                owner,
+                requested_at,
+            } => Wire::Erase {
+                owner,
+                requested_at,
+            },
+        };
+        let mut value = serde_json::to_value(wire)
+            .expect("a message is plain data: it cannot fail to serialise");
+        value["version"] = VERSION.into();
+        value.to_string()
+    }
+
+    /// Whose it is.
+    pub const fn owner(&self) -> &Owner {
+        match self {
+            Self::Command { key, .. } => &key.owner,
+            Self::ScheduledSync(sync) => &sync.owner,
+            Self::CallBack { owner, .. } | Self::Erase { owner, .. } => owner,
+        }
+    }
+
+    /// The command that it is about.
+    pub const fn command(&self) -> Option<CommandId> {
+        match self {
+            Self::Command { key, .. } => Some(key.id),
+            Self::CallBack { attempt, .. } => Some(*attempt),
+            Self::ScheduledSync(_) | Self::Erase { .. } => None,
+        }
+    }
+
+    /// The trace of the work for it, if it comes without one: the same for every message about the same thing.
+    pub fn trace(&self) -> TraceId {
+        match self {
+            Self::Command { key, .. } => key.id.into(),
+            Self::CallBack { attempt, .. } => (*attempt).into(),
+            Self::ScheduledSync(sync) => sync.pass.as_u128().into(),
+            Self::Erase {
+                owner,
+                requested_at,
+            } => Uuid::new_v5(
+                &Uuid::NAMESPACE_OID,
+                format!("{owner} {requested_at}").as_bytes(),
+            )
+            .as_u128()
+            .into(),
+        }
+    }
+
+    /// The group that fair queueing goes by: one noisy owner must not delay the others. SQS takes 128 characters of
+    /// visible ASCII, which a hash is and an owner is not, and gives standard queues no order by it.
+    fn group(&self) -> String {
+        self.owner().hashed()
+    }
+
+    /// The attributes to send it with: the next step of the trace that led to it.
+    fn attributes(&self) -> HashMap<String, MessageAttributeValue> {
+        let trace = TraceParent::next_of_current();
+        let trace = trace.unwrap_or_else(|| TraceParent::start(self.trace()));
+        HashMap::from([(TRACEPARENT.to_owned(), text(&trace.to_string()))])
+    }
+}
+
+/// Where commands are queued, each type by itself: one that is slow must not delay the others.
+#[derive(Clone, Debug)]
+pub struct CommandQueues {
+    /// Syncs that were asked for.
+    pub sync: QueueUrl,
+    /// Dismissals.
+    pub dismiss: QueueUrl,
+    /// Launches of analyses.
+    pub analyse: QueueUrl,
+}
+
+impl CommandQueues {
+    /// The queue for this.
+    pub const fn of(&self, action: &Action) -> &QueueUrl {
+        match action {
+            Action::Sync { .. } => &self.sync,
+            Action::DismissFinding { .. } => &self.dismiss,
+            Action::StartAnalysis { .. } => &self.analyse,
+        }
+    }
+}
+
+fn recover(value: &Value) -> Option<Recovered> {
+    let text = |name| value.get(name).and_then(Value::as_str);
+    let stage = value.get("stage").and_then(Value::as_u64);
+    Some(Recovered {
+        key: CommandKey {
+            owner: text("owner")?.parse().ok()?,
+            id: text("commandId")?.parse().ok()?,
+        },
+        stage: Stage(stage.and_then(|stage| stage.try_into().ok()).unwrap_or(0)),
+    })
+}
+
+/// A queue's URL.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct QueueUrl(String);
+
+impl QueueUrl {
+    /// The URL.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// The queue's name: what an ARN ends in, too.
+    pub fn name(&self) -> &str {
+        self.0.rsplit('/').next().unwrap_or(&self.0)
+    }
+}
+
+impl FromStr for QueueUrl {
+    type Err = &'static str;
+    fn from_str(text: &str) -> Result<Self, &'static str> {
+        if text.starts_with("http") && !text.ends_with('/') {
+            Ok(Self(text.to_owned()))
+        } else {
+            Err("it must be the URL of a queue")
+        }
+    }
+}
+
+/// Sends messages.
+#[derive(Clone, Debug)]
+pub struct Sender {
+    client: aws_sdk_sqs::Client,
+}
+
+/// The message may or may not have been queued; sending it again is safe.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot tell whether {count} messages reached queue {queue}")]
+pub struct SendError {
+    queue: String,
+    count: usize,
+    #[source]
+    source: Cause,
+}
+
+impl Sender {
+    /// A sender over this client.
+    pub const fn new(client: aws_sdk_sqs::Client) -> Self {
+        Self { client }
+    }
+
+    /// Sends one message, to be delivered after `delay` (at most [`MAX_DELAY`]).
+    pub async fn send(
+        &self,
+        queue: &QueueUrl,
+        message: &Message,
+        delay: Duration,
+    ) -> Result<(), SendError> {
+        self.client
+            .send_message()
+            .queue_url(queue.as_str())
+            .message_body(message.body())
+            .message_group_id(message.group())
+            .set_message_attributes(Some(message.attributes()))
+            .set_delay_seconds(seconds(delay))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| send_error(queue, 1, Box::new(error)))
+    }
+
+    /// Keeps a body that nobody can read where an operator finds it, with the queue it came from if there is room for that.
+    pub async fn keep(&self, queue: &QueueUrl, body: &str, from: &str) -> Result<(), SendError> {
+        const NAME: &str = "from";
+        // A body can be as large as a message may be, and SQS takes no empty attribute: better kept without.
+        let fits = body.len() + NAME.len() + TEXT.len() + from.len() <= LARGEST;
+        let attribute = (fits && !from.is_empty()).then(|| text(from));
+        self.client
+            .send_message()
+            .queue_url(queue.as_str())
+            .message_body(body)
+            .set_message_attributes(attribute.map(|from| [(NAME.to_owned(), from)].into()))
+            .send()
+            .await
+            .map(|_| ())
+            .map_err(|error| send_error(queue, 1, Box::new(error)))
+    }
+
+    /// Sends up to 10 messages in one request. SQS may refuse some and take others: the refused ones, and only they,
+    /// are sent again, a few times. Gives the places of those that were not taken.
+    pub async fn send_batch(
+        &self,
+        queue: &QueueUrl,
+        messages: &[Message],
+    ) -> Result<Vec<usize>, SendError> {
+        let mut pending: Vec<usize> = (0..messages.len()).collect();
+        let mut pause = Duration::from_millis(100);
+        loop {
+            let entries: Vec<SendMessageBatchRequestEntry> = pending
+                .iter()
+                .map(|&place| {
+                    SendMessageBatchRequestEntry::builder()
+                        .id(place.to_string())
+                        .message_body(messages[place].body())
+                        .message_group_id(messages[place].group())
+                        .set_message_attributes(Some(messages[place].attributes()))
+                        .build()
+                })
+                .collect::<Result<_, _>>()
+                .map_err(|error| send_error(queue, pending.len(), Box::new(error)))?;
+            let answer = self
+                .client
+                .send_message_batch()
+                .queue_url(queue.as_str())
+                .set_entries(Some(entries))
+                .send()
+                .await
+                .map_err(|error| send_error(queue, pending.len(), Box::new(error)))?;
+            // Taken is what SQS says it took: an entry it does not mention was not.
+            pending.retain(|place| {
+                !answer
+                    .successful()
+                    .iter()
+                    .any(|entry| entry.id() == place.to_string())
+            });
+            if pending.is_empty() || pause > Duration::from_millis(400) {
+                return Ok(pending);
+            }
+            tracing::warn!(
+                queue = queue.name(),
+                refused = pending.len(),
+                "a batch was taken in part; sending the rest again"
+            );
+            tokio::time::sleep(pause).await;
+            pause *= 2;
+        }
+    }
+}
+
+/// The type of an attribute that is a text.
+const TEXT: &str = "String";
+
+fn text(value: &str) -> MessageAttributeValue {
+    MessageAttributeValue::builder()
+        .data_type(TEXT)
+        .string_value(value)
+        .build()
+        .expect("a type is all that it demands")
+}
+
+fn seconds(delay: Duration) -> Option<i32> {
+    let rounded_up = delay.min(MAX_DELAY).as_millis().div_ceil(1000);
+    (rounded_up > 0).then(|| i32::try_from(rounded_up).unwrap_or(i32::MAX))
+}
+
+fn send_error(queue: &QueueUrl, count: usize, source: Cause) -> SendError {
+    SendError {
+        queue: queue.name().to_owned(),
+        count,
+        source,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn key() -> CommandKey {
+        CommandKey {
+            owner: "user:auth0|5f7c".parse().expect("valid"),
+            id: "01932b3a-5c00-7000-8000-000000000001"
+                .parse()
+                .expect("valid"),
+        }
+    }
+
+    #[test]
+    fn messages_are_read_as_they_are_written() {
+        let command = Message::Command {
+            key: key(),
+            stage: Stage(2),
+        };
+        let scheduled = Message::ScheduledSync(ScheduledSync {
+            owner: key().owner,
+            pass: Uuid::nil(),
+            began: Timestamp::from_millis(1_795_435_200_000),
+        });
+        let call_back = Message::CallBack {
+            owner: key().owner,
+            finding: "dependabot-7-42".parse().expect("valid"),
+            attempt: key().id,
+        };
+        let erase = Message::Erase {
+            owner: key().owner,
+            requested_at: Timestamp::from_millis(1_795_435_200_000),
+        };
+        for message in [command, scheduled, call_back, erase] {
+            assert_eq!(Message::parse(&message.body()).expect("readable"), message);
+        }
+    }
+
+    #[test]
+    fn a_message_names_ids_and_nothing_else() {
+        assert_eq!(
+            Message::Command {
+                key: key(),
+                stage: Stage(0)
+            }
+            .body(),
+            r#"{"commandId":"01932b3a-5c00-7000-8000-000000000001","kind":"command","owner":"user:auth0|5f7c","stage":0,"version":1}"#
+        );
+    }
+
+    #[test]
+    fn a_newer_message_is_told_from_a_malformed_one_and_its_command_is_recovered() {
+        let newer = r#"{"version":2,"kind":"other","owner":"user:auth0|5f7c","commandId":"01932b3a-5c00-7000-8000-000000000001","stage":3}"#;
+        let about = |stage| Recovered {
+            key: key(),
+            stage: Stage(stage),
+        };
+        assert!(
+            matches!(Message::parse(newer), Err(Unusable::Newer { version: 2, command: Some(found) }) if found == about(3))
+        );
+        let malformed = newer
+            .replace(r#""version":2"#, r#""version":1"#)
+            .replace(r#""stage":3"#, r#""stage":"three""#);
+        assert!(
+            matches!(Message::parse(&malformed), Err(Unusable::Malformed { command: Some(found), .. }) if found == about(0))
+        );
+        for body in [
+            "",
+            "no JSON",
+            "[]",
+            r#"{"version":1,"kind":"command","owner":"user:a"}"#,
+        ] {
+            assert!(
+                matches!(
+                    Message::parse(body),
+                    Err(Unusable::Malformed { command: None, .. })
+                ),
+                "{body}"
+            );
+        }
+    }
+
+    #[test]
+    fn a_delay_is_rounded_up_and_bounded() {
+        assert_eq!(seconds(Duration::ZERO), None);
+        assert_eq!(seconds(Duration::from_millis(1)), Some(1));
+        assert_eq!(seconds(Duration::from_secs(9_000)), Some(900));
+    }
+}

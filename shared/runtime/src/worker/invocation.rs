@@ -1,0 +1,71 @@
+//! The time that one invocation has, and what must have ended by when.
+
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use domain::Timestamp;
+
+/// One invocation's time.
+#[derive(Clone, Copy, Debug)]
+pub struct Invocation {
+    /// When the platform kills it.
+    pub killed: Instant,
+}
+
+impl Invocation {
+    /// How long before its end the invocation stops working, to write down what became of the work.
+    const WIND_UP: Duration = Duration::from_secs(3);
+    /// How long before that the last answer from outside must have come, to judge it and record what follows.
+    const JUDGING: Duration = Duration::from_secs(2);
+
+    /// The invocation that the platform kills at `killed_at`, by the machine's clock, which shows `now`.
+    pub fn until(killed_at: Timestamp, now: Timestamp) -> Self {
+        Self {
+            killed: Instant::now() + killed_at.since(now),
+        }
+    }
+
+    /// The invocation of this deadline, in milliseconds since the Unix epoch by the machine's clock, which shows `now`.
+    pub fn of(deadline: u64, now: Timestamp) -> Self {
+        let killed_at = Timestamp::from_millis(i64::try_from(deadline).unwrap_or(i64::MAX));
+        Self::until(killed_at, now)
+    }
+
+    /// How long it has.
+    pub(super) fn left(&self) -> Duration {
+        self.killed.saturating_duration_since(Instant::now())
+    }
+
+    /// When work must have ended.
+    pub fn work_until(&self) -> Instant {
+        self.killed - Self::WIND_UP
+    }
+
+    /// When GitHub and the agent must have answered.
+    pub fn ask_until(&self) -> Instant {
+        self.work_until() - Self::JUDGING
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_invocation_asks_works_and_writes_down_before_it_is_killed() {
+        let has = Duration::from_millis(30_500);
+        let before = Instant::now();
+        let invocation =
+            Invocation::of(1_795_435_230_500, Timestamp::from_millis(1_795_435_200_000));
+        let since = before.elapsed();
+        let killed = invocation.killed;
+        assert!((before + has..=before + has + since).contains(&killed));
+        assert_eq!(killed - invocation.work_until(), Duration::from_secs(3));
+        assert_eq!(killed - invocation.ask_until(), Duration::from_secs(5));
+        let left = invocation.left();
+        assert!((has - before.elapsed()..=has).contains(&left), "{left:?}");
+        let over = Invocation { killed: before };
+        assert_eq!(over.left(), Duration::ZERO);
+    }
+}

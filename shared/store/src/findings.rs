@@ -1,0 +1,301 @@
+//! The findings: one row each, written only when it changed, and only over the row that was compared with.
+
+pub mod analyses;
+mod list;
+mod write;
+
+use std::{collections::HashMap, time::Duration};
+
+use crate::{
+    repositories::{Repositories, RepositoryRecord},
+    table::{Attributes, Cause, Item, Partition, Table, Unreadable},
+};
+use domain::{
+    Timestamp,
+    analysis::Analysis,
+    command::CommandId,
+    finding::{
+        AlertNumber, Finding, FindingDigest, FindingId, FindingStatus, Repository, RepositoryId,
+        Severity,
+    },
+    owner::Owner,
+};
+
+pub use list::{
+    AnalysisFilter, FindingFilter, FindingPage, FindingPosition, Overdue, UnanalysedPage,
+};
+pub use write::{Arrival, Stored};
+
+/// The findings' rows.
+#[derive(Clone, Debug)]
+pub struct Findings {
+    table: Table,
+    repositories: Repositories,
+}
+
+/// A finding as stored.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FindingRecord {
+    /// The finding.
+    pub finding: Finding,
+    /// Of the finding as it is stored: what a change is guarded by.
+    pub digest: FindingDigest,
+    /// Its latest analysis, if it was ever analysed.
+    pub analysis: Option<Analysis>,
+    /// Whether it waits for automation.
+    pub waits: bool,
+    /// The command whose dismissal is what it shows, if it is ignored for that.
+    pub dismissal: Option<CommandId>,
+    /// Since when it counts as new: when it came up, or when GitHub raised it, if it was there when we first looked.
+    pub new_since: Timestamp,
+    /// Its repository, by the name that it has now.
+    pub repository: Repository,
+    /// When it was last compared with GitHub.
+    pub last_synced_at: Timestamp,
+}
+
+/// A store's failure. Repeating the call is safe.
+#[derive(Debug, thiserror::Error)]
+pub enum FindingsError {
+    /// A read failed.
+    #[error("cannot read findings")]
+    Unread(#[source] Cause),
+    /// A row is there, but not as a finding of Dependabot's that this version understands.
+    #[error("a finding is stored in a form this version cannot read")]
+    Unreadable(#[source] Cause),
+    /// The write may or may not have landed.
+    #[error("cannot tell whether {count} findings of repository {repository} were written")]
+    Unwritten {
+        /// Of which repository.
+        repository: RepositoryId,
+        /// How many.
+        count: usize,
+        /// The client's error.
+        #[source]
+        source: Cause,
+    },
+    /// Others kept changing the same findings.
+    #[error("the findings of repository {repository} changed under every try to write them")]
+    Contended {
+        /// Of which repository.
+        repository: RepositoryId,
+    },
+    /// The repository's row is gone, and with it the right to keep findings of it.
+    #[error("repository {repository} is no longer the owner's")]
+    RepositoryGone {
+        /// Which repository.
+        repository: RepositoryId,
+    },
+}
+
+impl Findings {
+    /// The findings in this table.
+    pub fn new(table: Table) -> Self {
+        Self {
+            repositories: Repositories::new(table.clone()),
+            table,
+        }
+    }
+
+    /// Whether the owner has this finding, strongly consistent. One read.
+    pub async fn exists(&self, owner: &Owner, id: FindingId) -> Result<bool, FindingsError> {
+        let answer = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(owner, id)))
+            .projection_expression("pk")
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+        Ok(answer.item.is_some())
+    }
+
+    /// One finding by itself, strongly consistent: without its repository's row, so by the name and freshness of its last
+    /// write. One read.
+    pub async fn read_alone(
+        &self,
+        owner: &Owner,
+        id: FindingId,
+    ) -> Result<Option<FindingRecord>, FindingsError> {
+        let answer = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .set_key(Some(key(owner, id)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+        let item = answer.item.as_ref();
+        item.map(record).transpose().map_err(unreadable)
+    }
+
+    /// One finding and its repository, strongly consistent. One read.
+    pub async fn read(
+        &self,
+        owner: &Owner,
+        id: FindingId,
+    ) -> Result<Option<FindingRecord>, FindingsError> {
+        Ok(self.read_each(owner, &[id]).await?.pop())
+    }
+
+    /// These findings in this order, at most 100; unknown ones are absent. Read together with their repositories, which
+    /// know when they were last looked at.
+    async fn read_each(
+        &self,
+        owner: &Owner,
+        ids: &[FindingId],
+    ) -> Result<Vec<FindingRecord>, FindingsError> {
+        let mut of: Vec<RepositoryId> = ids.iter().map(|id| id.repository).collect();
+        of.sort_unstable();
+        of.dedup();
+        let keys = ids.iter().map(|id| key(owner, *id)).collect();
+        let read = self.repositories.read_beside(owner, &of, keys).await;
+        let (looked_at, items) = read.map_err(FindingsError::Unread)?;
+        let looked_at: HashMap<RepositoryId, RepositoryRecord> = looked_at
+            .into_iter()
+            .map(|record| (record.repository.id, record))
+            .collect();
+        let mut findings = HashMap::with_capacity(ids.len());
+        for item in &items {
+            let found = record(item).map_err(unreadable)?;
+            findings.insert(found.finding.id, found);
+        }
+        Ok(ids
+            .iter()
+            .filter_map(|id| findings.remove(id))
+            .map(|mut found| {
+                if let Some(repository) = looked_at.get(&found.finding.id.repository) {
+                    found.repository = repository.repository.clone();
+                    let looked_at = repository.last_succeeded_at;
+                    found.last_synced_at = found
+                        .last_synced_at
+                        .max(looked_at.unwrap_or(found.last_synced_at));
+                }
+                found
+            })
+            .collect())
+    }
+}
+
+fn unreadable(source: Unreadable) -> FindingsError {
+    FindingsError::Unreadable(source.into())
+}
+
+fn key(owner: &Owner, id: FindingId) -> Item {
+    Partition::Findings.key(owner, sort_key(id))
+}
+
+/// Padded, so that a repository's findings lie together and sort by number.
+fn sort_key(id: FindingId) -> String {
+    format!(
+        "{}#{:020}#{:010}",
+        id.source,
+        id.repository.get(),
+        id.number.get()
+    )
+}
+
+/// The finding that a sort key names.
+fn id_in(sort_key: &str) -> Option<FindingId> {
+    let (source, rest) = sort_key.split_once('#')?;
+    let (repository, number) = rest.split_once('#')?;
+    Some(FindingId {
+        source: source.parse().ok()?,
+        repository: RepositoryId::new(repository.parse().ok()?),
+        number: AlertNumber::new(number.parse().ok()?)?,
+    })
+}
+
+/// The order of the `unanalysed` index: by severity, then by how long it has been new.
+fn unanalysed(severity: Severity, new_since: Timestamp) -> String {
+    open_since(severity, new_since)
+}
+
+/// The order of the `severity` index: the most severe first, and of those the open ones.
+fn severity_rank(severity: Severity, status: FindingStatus, id: FindingId) -> String {
+    format!(
+        "{}{}#{:010}",
+        rank_prefix(severity, Some(status), Some(id.repository)),
+        id.source,
+        id.number.get()
+    )
+}
+
+/// The beginning that the ranks of a severity (and status, and repository) share.
+fn rank_prefix(
+    severity: Severity,
+    status: Option<FindingStatus>,
+    repository: Option<RepositoryId>,
+) -> String {
+    let severity = severity.rank();
+    let Some(status) = status else {
+        return format!("{severity}#");
+    };
+    let status = match status {
+        FindingStatus::Open => 0,
+        FindingStatus::Ignored => 1,
+        FindingStatus::Fixed => 2,
+        FindingStatus::Closed => 3,
+    };
+    match repository {
+        None => format!("{severity}#{status}#"),
+        Some(repository) => format!("{severity}#{status}#{:020}#", repository.get()),
+    }
+}
+
+/// The order of the `open` index: by severity, then by age.
+fn open_since(severity: Severity, since: Timestamp) -> String {
+    format!("{}#{:015}", severity.rank(), since.as_millis().max(0))
+}
+
+fn record(item: &Item) -> Result<FindingRecord, Unreadable> {
+    let finding: Finding = item.parsed("finding", |text| serde_json::from_str(text).ok())?;
+    let new_since = item.maybe("new_since", Attributes::time)?;
+    Ok(FindingRecord {
+        digest: item.parsed("digest", |text| text.parse().ok())?,
+        analysis: analyses::analysis(item)?,
+        waits: item.has("unanalysed"),
+        dismissal: item.maybe("dismissal", |item, name| {
+            item.parsed(name, |text| text.parse().ok())
+        })?,
+        new_since: new_since.unwrap_or(finding.first_detected_at),
+        repository: Repository {
+            id: finding.id.repository,
+            name: finding.repository.clone(),
+        },
+        last_synced_at: item.time("written_at")?,
+        finding,
+    })
+}
+
+/// What is compared before a finding is written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Head {
+    digest: FindingDigest,
+    severity: Severity,
+    status: FindingStatus,
+    source_updated_at: Timestamp,
+    new_since: Option<Timestamp>,
+    analysed: bool,
+    waits: bool,
+}
+
+fn head(item: &Item) -> Result<Head, Unreadable> {
+    Ok(Head {
+        digest: item.parsed("digest", |text| text.parse().ok())?,
+        severity: item.parsed("severity", |text| text.parse().ok())?,
+        status: item.parsed("status", |text| text.parse().ok())?,
+        source_updated_at: item.time("source_updated_at")?,
+        new_since: item.maybe("new_since", Attributes::time)?,
+        analysed: item.has("analysis_attempt"),
+        waits: item.has("unanalysed"),
+    })
+}
+
+/// Within how long a finding counts as due soon.
+pub const DUE_SOON: Duration = Duration::from_secs(7 * 86_400);

@@ -1,0 +1,300 @@
+//! A command as an item and back, and the rendering of a guard and its changes as expressions.
+
+use aws_sdk_dynamodb::types::AttributeValue;
+
+use crate::{
+    ledger::{LedgerError, Nominee},
+    table::{Attributes, DueKind, Expression, Item, Partition, Unreadable, ms, n, s, token},
+};
+use domain::{
+    Timestamp,
+    command::{
+        Action, Actor, AnalysisOptions, Command, CommandId, CommandKey, DismissComment, Ended,
+        ModelName, Progress,
+    },
+    finding::RepositoryName,
+    lifecycle::{Change, Glimpse, Guard, Hold, Stage, Standing, Status, Term},
+    result_code::{Effect, ResultCode},
+};
+
+/// The partition of the `due` index that a command is in.
+pub fn due_key(id: CommandId) -> String {
+    // The low bits of a version 7 UUID are random.
+    DueKind::Command.shard_of(id.as_u128() as u32)
+}
+
+pub(super) fn key(key: &CommandKey) -> Item {
+    Item::from([
+        ("pk".to_owned(), Partition::Commands.of(&key.owner)),
+        ("sk".to_owned(), s(key.id.to_string())),
+    ])
+}
+
+/// The item of a command just admitted.
+pub(super) fn admitted(command: &Command) -> Item {
+    let standing = &command.standing;
+    let mut item = key(&command.key);
+    let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
+    put("type", s(command.action.type_name()));
+    action(&command.action, &mut put);
+    put("origin", s(command.origin.as_str()));
+    put("actor", s(command.actor.to_string()));
+    put("status", s(standing.status.as_str()));
+    put("admission", token(standing.admission));
+    put("writer", token(standing.admission));
+    put("attempt", n(standing.attempt));
+    put("stage", n(standing.stage.0));
+    put("resends", n(standing.resends));
+    put("deadline", ms(standing.deadline));
+    put("accepted_at", ms(command.accepted_at));
+    put("updated_at", ms(command.updated_at));
+    put("active", s(command.key.id.to_string()));
+    if let Some(at) = standing.queued_at {
+        put("queued_at", ms(at));
+    }
+    if let Some(due) = standing.due {
+        put("due_at", ms(due));
+        put("due_shard", s(due_key(command.key.id)));
+    }
+    item
+}
+
+/// Writes what a command asks for.
+fn action(action: &Action, put: &mut impl FnMut(&str, AttributeValue) -> Option<AttributeValue>) {
+    let mut maybe = |name: &str, value: Option<&str>| {
+        if let Some(value) = value {
+            put(name, s(value));
+        }
+    };
+    match action {
+        Action::Sync { repository } => {
+            maybe(
+                "repository",
+                repository.as_ref().map(RepositoryName::as_str),
+            );
+        }
+        Action::DismissFinding {
+            finding,
+            reason,
+            comment,
+        } => {
+            maybe("reason", Some(reason.as_str()));
+            maybe("comment", comment.as_ref().map(DismissComment::as_str));
+            maybe("finding", Some(&finding.to_string()));
+        }
+        Action::StartAnalysis { finding, options } => {
+            let name = |model: &'_ Option<ModelName>| model.as_ref().map(|m| m.as_str().to_owned());
+            maybe("model", name(&options.model).as_deref());
+            maybe("triage_model", name(&options.triage_model).as_deref());
+            maybe("analysis_model", name(&options.analysis_model).as_deref());
+            maybe("finding", Some(&finding.to_string()));
+            for (name, flag) in [
+                ("force_sandbox", options.force_sandbox),
+                ("restart_active", options.restart_active),
+            ] {
+                if flag {
+                    put(name, AttributeValue::Bool(true));
+                }
+            }
+        }
+    }
+}
+
+/// Reads what a command asks for.
+fn read_action(item: &Item) -> Result<Action, Unreadable> {
+    let finding = || item.parsed("finding", |text| text.parse().ok());
+    let model = |name| {
+        item.maybe(name, |item, name| {
+            item.parsed(name, |text| text.parse().ok())
+        })
+    };
+    match item.text("type")? {
+        "sync" => Ok(Action::Sync {
+            repository: item.maybe("repository", |item, name| {
+                item.parsed(name, |text| text.parse::<RepositoryName>().ok())
+            })?,
+        }),
+        "dismiss_finding" => Ok(Action::DismissFinding {
+            finding: finding()?,
+            reason: item.parsed("reason", |text| text.parse().ok())?,
+            comment: item.maybe("comment", |item, name| {
+                item.parsed(name, |text| text.parse().ok())
+            })?,
+        }),
+        "start_analysis" => Ok(Action::StartAnalysis {
+            finding: finding()?,
+            options: AnalysisOptions {
+                model: model("model")?,
+                triage_model: model("triage_model")?,
+                analysis_model: model("analysis_model")?,
+                force_sandbox: item.has("force_sandbox"),
+                restart_active: item.has("restart_active"),
+            },
+        }),
+        _ => Err(Unreadable::attribute("type")),
+    }
+}
+
+/// Reads a command back.
+pub(super) fn command(item: &Item) -> Result<Command, LedgerError> {
+    read(item).map_err(|source| unreadable(item, source))
+}
+
+fn unreadable(item: &Item, source: Unreadable) -> LedgerError {
+    LedgerError::Unreadable {
+        id: item.text("sk").unwrap_or("without a key").to_owned(),
+        source,
+    }
+}
+
+fn read(item: &Item) -> Result<Command, Unreadable> {
+    let key = item_key(item)?;
+    let standing = standing(item)?;
+    // Rows of the first version do not say who asked.
+    let actor = item.maybe("actor", |item, name| {
+        item.parsed(name, |text| text.parse().ok())
+    })?;
+    let progress = match (
+        item.maybe("done", Attributes::number)?,
+        item.maybe("total", Attributes::number)?,
+    ) {
+        (Some(done), Some(total)) => Some(Progress { done, total }),
+        _ => None,
+    };
+    let ended = if standing.status.is_terminal() {
+        let code = item.parsed("code", ResultCode::parse)?;
+        let effect = item.maybe("effect", |item, name| item.parsed(name, Effect::parse))?;
+        Some(Ended {
+            code,
+            effect: effect.unwrap_or_else(|| Effect::of_cut_off(&standing)),
+            completed_at: item.time("completed_at")?,
+            expires_at: Timestamp::from_seconds(item.number("expires_at")?),
+        })
+    } else {
+        None
+    };
+    Ok(Command {
+        key,
+        action: read_action(item)?,
+        origin: item.parsed("origin", |text| text.parse().ok())?,
+        actor: actor.unwrap_or(Actor::SecurityAgent),
+        standing,
+        progress,
+        last_error: item.maybe("last_error", Attributes::text_owned)?,
+        accepted_at: item.time("accepted_at")?,
+        started_at: item.maybe("started_at", Attributes::time)?,
+        updated_at: item.time("updated_at")?,
+        ended,
+    })
+}
+
+fn item_key(item: &Item) -> Result<CommandKey, Unreadable> {
+    Ok(CommandKey {
+        owner: item.parsed("pk", |pk| Partition::Commands.owner(pk))?,
+        id: item.parsed("sk", |sk| sk.parse().ok())?,
+    })
+}
+
+fn standing(item: &Item) -> Result<Standing, Unreadable> {
+    let hold = match item.maybe("claim", Attributes::token)? {
+        Some(token) => Some(Hold {
+            token,
+            until: item.time("claim_until")?,
+        }),
+        None => None,
+    };
+    Ok(Standing {
+        status: item.parsed("status", Status::parse)?,
+        never_queued: item.has("never_queued"),
+        admission: item.token("admission")?,
+        attempt: item.number("attempt")?,
+        stage: Stage(item.number("stage")?),
+        hold,
+        queued_at: item.maybe("queued_at", Attributes::time)?,
+        resends: item.number("resends")?,
+        waiting_until: item.maybe("waiting_until", Attributes::time)?,
+        deadline: item.time("deadline")?,
+        due: item.maybe("due_at", Attributes::time)?,
+    })
+}
+
+/// Reads an entry of the `due` index.
+pub(super) fn nominee(item: &Item) -> Result<Nominee, LedgerError> {
+    let read = || {
+        Ok(Nominee {
+            key: item_key(item)?,
+            status: item.parsed("status", Status::parse)?,
+            seen: Glimpse {
+                queued_at: item.maybe("queued_at", Attributes::time)?,
+                resends: item.number("resends")?,
+                deadline: item.time("deadline")?,
+            },
+        })
+    };
+    read().map_err(|source| unreadable(item, source))
+}
+
+/// The condition that says the same as the guard, on the table's own row.
+pub(super) fn condition(guard: &Guard, expression: &mut Expression) -> String {
+    let alternatives: Vec<String> = guard
+        .0
+        .iter()
+        .map(|terms| {
+            let terms: Vec<String> = terms.iter().map(|term| render(*term, expression)).collect();
+            format!("({})", terms.join(" AND "))
+        })
+        .collect();
+    alternatives.join(" OR ")
+}
+
+fn render(term: Term, e: &mut Expression) -> String {
+    match term {
+        Term::StatusIs(status) => e.compare("status", "=", s(status.as_str())),
+        Term::NeverQueued => format!("attribute_exists({})", e.name("never_queued")),
+        Term::AdmissionIs(admission) => e.compare("admission", "=", token(admission)),
+        Term::HeldBy(holder) => e.compare("claim", "=", token(holder)),
+        Term::HoldLapsed(now) => e.compare("claim_until", "<=", ms(now)),
+        Term::StageIs(stage) => e.compare("stage", "=", n(stage.0)),
+        Term::WaitOver(now) => {
+            let absent = format!("attribute_not_exists({})", e.name("waiting_until"));
+            format!(
+                "({absent} OR {})",
+                e.compare("waiting_until", "<=", ms(now))
+            )
+        }
+        Term::QueuedSince(at) => e.compare("queued_at", "=", ms(at)),
+        Term::ResendsAre(count) => e.compare("resends", "=", n(count)),
+        Term::DueBy(now) => e.compare("due_at", "<=", ms(now)),
+        Term::DeadlinePassed(now) => e.compare("deadline", "<=", ms(now)),
+    }
+}
+
+/// Adds a change to the update.
+pub(super) fn update(change: Change, id: CommandId, e: &mut Expression) {
+    match change {
+        Change::Status(status) => {
+            e.set("status", s(status.as_str()));
+            // The consistent index of active commands holds exactly those that have not ended.
+            e.put("active", (!status.is_terminal()).then(|| s(id.to_string())));
+        }
+        Change::NeverQueued(never) => {
+            e.put("never_queued", never.then_some(AttributeValue::Bool(true)));
+        }
+        Change::Admission(admission) => e.set("admission", token(admission)),
+        Change::NextAttempt => e.add("attempt", 1),
+        Change::NextStage => e.add("stage", 1),
+        Change::Hold(hold) => {
+            e.set("claim", token(hold.token));
+            e.set("claim_until", ms(hold.until));
+        }
+        Change::HoldUntil(until) => e.set("claim_until", ms(until)),
+        Change::QueuedAt(at) => e.put("queued_at", at.map(ms)),
+        Change::Resends(count) => e.set("resends", n(count)),
+        Change::WaitingUntil(until) => e.put("waiting_until", until.map(ms)),
+        Change::Deadline(at) => e.set("deadline", ms(at)),
+        Change::Due(at) => {
+            e.put("due_at", at.map(ms));
+            e.put("due_shard", at.map(|_| s(due_key(id))));
+        }
+    }
+}

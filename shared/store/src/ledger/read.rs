@@ -1,0 +1,190 @@
+//! Reading commands. A row that has expired counts as absent, whenever DynamoDB gets round to deleting it.
+
+use std::collections::HashMap;
+
+use super::{Ledger, LedgerError, Nominee, item};
+use crate::table::{Attributes, Cause, DueKind, Item, Partition, batch_get, due_items};
+use domain::{
+    Timestamp,
+    command::{Command, CommandId, CommandKey},
+    owner::Owner,
+};
+
+/// Where a page of an owner's history ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct HistoryPosition(pub CommandId);
+
+/// A page of an owner's history.
+#[derive(Clone, Debug)]
+pub struct HistoryPage {
+    /// Newest first.
+    pub commands: Vec<Command>,
+    /// Where the next page begins; `None` at the end.
+    pub next: Option<HistoryPosition>,
+}
+
+/// How many active commands are listed at most.
+const ACTIVE: i32 = 1_000;
+
+impl Ledger {
+    /// One command, strongly consistent. One read.
+    pub async fn read(
+        &self,
+        key: &CommandKey,
+        now: Timestamp,
+    ) -> Result<Option<Command>, LedgerError> {
+        let answer = self
+            .table
+            .client
+            .get_item()
+            .table_name(&self.table.name)
+            .set_key(Some(item::key(key)))
+            .consistent_read(true)
+            .send()
+            .await
+            .map_err(|error| unread("a command", Box::new(error)))?;
+        let command = answer.item.as_ref().map(item::command).transpose()?;
+        Ok(command.filter(|command| !command.expired(now)))
+    }
+
+    /// Exactly these commands of an owner, at most 100, in the order asked for; ids unknown to the owner are absent.
+    /// Strongly consistent.
+    pub async fn read_each(
+        &self,
+        owner: &Owner,
+        ids: &[CommandId],
+        now: Timestamp,
+    ) -> Result<Vec<Command>, LedgerError> {
+        let mut asked = Vec::with_capacity(ids.len());
+        for &id in ids {
+            if !asked.contains(&id) {
+                asked.push(id);
+            }
+        }
+        let key = |id| {
+            item::key(&CommandKey {
+                owner: owner.clone(),
+                id,
+            })
+        };
+        let items = batch_get(&self.table, asked.iter().copied().map(key).collect(), None)
+            .await
+            .map_err(|source| unread("commands by id", source))?;
+        let mut found = HashMap::with_capacity(items.len());
+        for command in items.iter().map(item::command) {
+            let command = command?;
+            if !command.expired(now) {
+                found.insert(command.key.id, command);
+            }
+        }
+        Ok(asked.iter().filter_map(|id| found.remove(id)).collect())
+    }
+
+    /// The owner's commands that have not ended, newest first, the newest 1,000 at most. Strongly consistent; costs as much as
+    /// there are active commands, however long the history.
+    pub async fn active(&self, owner: &Owner, now: Timestamp) -> Result<Vec<Command>, LedgerError> {
+        let mut ids: Vec<CommandId> = Vec::new();
+        let mut from = None;
+        loop {
+            let page = self
+                .table
+                .client
+                .query()
+                .table_name(&self.table.name)
+                .index_name("active")
+                .consistent_read(true)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", Partition::Commands.of(owner))
+                .scan_index_forward(false)
+                .limit(ACTIVE - ids.len() as i32)
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| unread("the active commands", Box::new(error)))?;
+            ids.extend(
+                page.items()
+                    .iter()
+                    .filter_map(|item| item.text("sk").ok()?.parse::<CommandId>().ok()),
+            );
+            from = page.last_evaluated_key;
+            if from.is_none() || ids.len() >= ACTIVE as usize {
+                break;
+            }
+        }
+        let mut commands = Vec::with_capacity(ids.len());
+        for ids in ids.chunks(100) {
+            commands.extend(self.read_each(owner, ids, now).await?);
+        }
+        // One may have ended since the index was read.
+        commands.retain(|command| !command.status().is_terminal());
+        Ok(commands)
+    }
+
+    /// A page of an owner's history.
+    pub async fn history(
+        &self,
+        owner: &Owner,
+        limit: usize,
+        after: Option<HistoryPosition>,
+        now: Timestamp,
+    ) -> Result<HistoryPage, LedgerError> {
+        let position = |id: CommandId| {
+            item::key(&CommandKey {
+                owner: owner.clone(),
+                id,
+            })
+        };
+        let mut commands: Vec<Command> = Vec::new();
+        let mut from = after.map(|HistoryPosition(id)| position(id));
+        loop {
+            let wanted = limit - commands.len();
+            let page = self
+                .table
+                .client
+                .query()
+                .table_name(&self.table.name)
+                .key_condition_expression("pk = :pk")
+                .expression_attribute_values(":pk", Partition::Commands.of(owner))
+                .scan_index_forward(false)
+                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(from)
+                .send()
+                .await
+                .map_err(|error| unread("the history of commands", Box::new(error)))?;
+            for item in page.items() {
+                let command = item::command(item)?;
+                if !command.expired(now) {
+                    commands.push(command);
+                }
+            }
+            from = page.last_evaluated_key;
+            if from.is_none() || commands.len() >= limit {
+                break;
+            }
+        }
+        let next = from
+            .and_then(|_| commands.last())
+            .map(|last| HistoryPosition(last.key.id));
+        Ok(HistoryPage { commands, next })
+    }
+
+    /// The commands of one shard that needed attention by `now`, oldest first. `after` continues behind an earlier
+    /// page. Eventually consistent: what it names is only a nomination. A row that cannot be read is an entry of its own:
+    /// it hides no other.
+    pub async fn due(
+        &self,
+        shard: u8,
+        limit: u32,
+        after: Option<Item>,
+        now: Timestamp,
+    ) -> Result<(Vec<Result<Nominee, LedgerError>>, Option<Item>), LedgerError> {
+        let (items, next) = due_items(&self.table, DueKind::Command, shard, limit, after, now)
+            .await
+            .map_err(|source| unread("what is due", source))?;
+        Ok((items.iter().map(item::nominee).collect(), next))
+    }
+}
+
+fn unread(what: &'static str, source: Cause) -> LedgerError {
+    LedgerError::Unread { what, source }
+}

@@ -1,0 +1,248 @@
+//! The one guarded write that every move is.
+
+use aws_sdk_dynamodb::{
+    operation::update_item::UpdateItemError,
+    types::{ReturnValue, ReturnValuesOnConditionCheckFailure},
+};
+
+use super::{Ledger, LedgerError, Notes, Outcome, Together, item, new_token};
+use crate::table::{
+    Cause, Expression, Item, Refusal, Transacted, Writes, ms, n, retry_conflicts, s, token,
+};
+use domain::{
+    Timestamp,
+    command::{Command, CommandId, CommandKey, Ended},
+    lifecycle::{Move, Token},
+    result_code::Effect,
+};
+use telemetry::metrics::{self, Metric};
+
+/// A move as DynamoDB takes it.
+struct Rendered {
+    writer: Token,
+    expression: Expression,
+    condition: String,
+}
+
+impl Ledger {
+    /// Renders the guard and the changes of a move. Its writer is named here, before the first try: the client library
+    /// may repeat the call by itself.
+    fn render(&self, id: CommandId, made: &Move, notes: Notes, now: Timestamp) -> Rendered {
+        let writer = made.own_token().unwrap_or_else(new_token);
+        let mut expression = Expression::default();
+        let condition = item::condition(&made.guard(), &mut expression);
+        for change in made.changes(&self.timeouts) {
+            item::update(change, id, &mut expression);
+        }
+        self.note(made, notes, now, &mut expression);
+        expression.set("writer", token(writer));
+        expression.set("updated_at", ms(now));
+        Rendered {
+            writer,
+            expression,
+            condition,
+        }
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "the one guarded write")]
+    pub(super) async fn apply(
+        &self,
+        key: &CommandKey,
+        made: Move,
+        notes: Notes,
+        now: Timestamp,
+    ) -> Result<Outcome, LedgerError> {
+        let Rendered {
+            writer,
+            expression,
+            condition,
+        } = self.render(key.id, &made, notes, now);
+        let write = || {
+            self.table
+                .client
+                .update_item()
+                .table_name(&self.table.name)
+                .set_key(Some(item::key(key)))
+                .update_expression(expression.update())
+                .condition_expression(&condition)
+                .set_expression_attribute_names(Some(expression.names.clone()))
+                .set_expression_attribute_values(Some(expression.values.clone()))
+                .return_values(match made {
+                    Move::Claim { .. } => ReturnValue::AllOld,
+                    _ => ReturnValue::AllNew,
+                })
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
+                .send()
+        };
+        let conflicts = |error: &UpdateItemError| error.is_transaction_conflict_exception();
+        let outcome = match retry_conflicts(write, conflicts).await {
+            Ok(written) => {
+                let row = item::command(&written.attributes.unwrap_or_default())?;
+                Outcome::Applied(match made {
+                    Move::Claim { .. } => self.as_claimed(row, &made, now),
+                    _ => row,
+                })
+            }
+            Err(error) => match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(refusal) => {
+                    refused(refusal.item, &made, writer, now)?
+                }
+                other => return Err(unwritten(key.id, &made, Box::new(other))),
+            },
+        };
+        measure(&made, &outcome);
+        Ok(outcome)
+    }
+
+    /// The row after a claim, of which the write brings back what it was before: only that shows a takeover.
+    fn as_claimed(&self, before: Command, made: &Move, now: Timestamp) -> Command {
+        if before.was_left_claimed() {
+            metrics::record(Metric::Takeover);
+        }
+        let mut command = before;
+        for change in made.changes(&self.timeouts) {
+            change.make(&mut command.standing);
+        }
+        command.started_at = command.started_at.or(Some(now));
+        command.updated_at = now;
+        command
+    }
+
+    /// Makes a move together with other writes, all or nothing. `claimed` is the row as this worker claimed it: no other
+    /// move can have changed it while the move's guard demands the claim.
+    pub(super) async fn apply_with(
+        &self,
+        claimed: &Command,
+        made: Move,
+        notes: Notes,
+        beside: Writes,
+        now: Timestamp,
+    ) -> Result<Together, LedgerError> {
+        let key = &claimed.key;
+        let Rendered {
+            writer,
+            expression,
+            condition,
+        } = self.render(key.id, &made, notes, now);
+        let row = self
+            .table
+            .update(item::key(key), expression, Some(condition));
+        let transacted = self.table.transact(&row.and(beside)).await;
+        let outcome = match transacted.map_err(|source| unwritten(key.id, &made, source))? {
+            Transacted::Written => Outcome::Applied(self.as_ended(claimed, &made, notes, now)),
+            Transacted::Refused(refusals) => match refusals.into_iter().next() {
+                Some(Refusal::Condition(row)) => refused(row, &made, writer, now)?,
+                Some(Refusal::None) | None => return Ok(Together::Unsettled),
+            },
+        };
+        measure(&made, &outcome);
+        Ok(Together::Command(Box::new(outcome)))
+    }
+
+    /// The row after a move that ended it: a transaction does not bring it back.
+    fn as_ended(&self, claimed: &Command, made: &Move, notes: Notes, now: Timestamp) -> Command {
+        let mut command = claimed.clone();
+        for change in made.changes(&self.timeouts) {
+            change.make(&mut command.standing);
+        }
+        command.updated_at = now;
+        command.progress = notes.progress.or(command.progress);
+        command.last_error = notes.last_error.map(|error| error.to_string());
+        command.ended = notes.ended.map(|(code, effect)| Ended {
+            code,
+            effect: effect.unwrap_or(Effect::Unknown),
+            completed_at: now,
+            expires_at: now + self.timeouts.retention,
+        });
+        command
+    }
+
+    fn note(&self, made: &Move, notes: Notes, now: Timestamp, expression: &mut Expression) {
+        match made {
+            Move::Claim { .. } => expression.set_once("started_at", ms(now)),
+            Move::Readmit { .. } => {
+                expression.set("accepted_at", ms(now));
+                for gone in ["code", "effect", "completed_at", "expires_at"] {
+                    expression.remove(gone);
+                }
+            }
+            _ => {}
+        }
+        if let Some(progress) = notes.progress {
+            expression.set("done", n(progress.done));
+            expression.set("total", n(progress.total));
+        }
+        match (notes.last_error, made) {
+            (Some(error), _) => expression.set("last_error", s(error.to_string())),
+            // A worker that ends the command knows best: what went wrong on the way to it is over.
+            (None, Move::Settle { .. }) => expression.remove("last_error"),
+            (None, _) => {}
+        }
+        if let Some((code, effect)) = notes.ended {
+            expression.set("code", s(code.as_str()));
+            if let Some(effect) = effect {
+                expression.set("effect", s(effect.as_str()));
+            }
+            expression.set("completed_at", ms(now));
+            expression.set(
+                "expires_at",
+                n((now + self.timeouts.retention).as_seconds()),
+            );
+        }
+    }
+}
+
+/// Counts a command that has ended: every end passes here, whoever brings it about.
+fn measure(made: &Move, outcome: &Outcome) {
+    let (
+        Move::FailAdmission { .. }
+        | Move::Settle { .. }
+        | Move::Exhaust { .. }
+        | Move::Stall { .. },
+        Outcome::Applied(command) | Outcome::AlreadyApplied(command),
+    ) = (made, outcome)
+    else {
+        return;
+    };
+    if let Some(ended) = command.ended {
+        let kind = command.action.command_type();
+        let time = ended.completed_at.since(command.accepted_at);
+        metrics::record(Metric::CommandSettled(kind, ended.code));
+        metrics::record(Metric::TimeToTerminal(kind, time));
+    }
+}
+
+fn refused(
+    row: Option<Item>,
+    made: &Move,
+    writer: Token,
+    now: Timestamp,
+) -> Result<Outcome, LedgerError> {
+    let Some(row) = row else {
+        return Ok(Outcome::Missing);
+    };
+    let wrote_last = row.get("writer") == Some(&token(writer));
+    let found = item::command(&row)?;
+    let own = made.is_shown_by(&found.standing, wrote_last);
+    Ok(answer(found, own, now))
+}
+
+fn unwritten(id: CommandId, made: &Move, source: Cause) -> LedgerError {
+    LedgerError::Unwritten {
+        attempted: made.name(),
+        id,
+        source,
+    }
+}
+
+fn answer(found: Command, own: bool, now: Timestamp) -> Outcome {
+    if own {
+        Outcome::AlreadyApplied(found)
+    } else if found.expired(now) {
+        Outcome::Missing
+    } else {
+        Outcome::Refused(found)
+    }
+}

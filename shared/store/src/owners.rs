@@ -1,0 +1,401 @@
+//! What is known of an owner besides commands and findings: configuration, integration with freshness, analyses in flight.
+//! Rows of one partition, so that one query reads them all.
+//!
+//! While an owner is being erased nothing brings one of these rows into being: saving and connecting check the erasure's
+//! row in the transaction that writes.
+
+pub(crate) mod integration;
+
+use std::time::Duration;
+
+use crate::{
+    analyses::{self, Analyses, OwnerAnalyses},
+    erasure,
+    table::{
+        Attributes, Cause, DueKind, Expression, Item, OwnerRow, Partition, Refusal, Table,
+        Transacted, Unreadable, Updated, Writes, due_items, ms, n, s, spread,
+    },
+};
+use aws_sdk_dynamodb::types::AttributeValue;
+use domain::{Timestamp, installation::InstallationId, owner::Owner, settings::Settings};
+
+pub use integration::{AUTH_INVALID_FOR, Integration};
+
+/// How often an owner's findings are refreshed by themselves.
+pub const SYNC_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// The owners' rows.
+#[derive(Clone, Debug)]
+pub struct Owners {
+    table: Table,
+}
+
+/// Everything about one owner. Absent rows are the defaults: version 0, not connected, never synced.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct OwnerRecord {
+    /// The configuration.
+    pub settings: Settings,
+    /// Grows by one with each save; 0 before the first.
+    pub version: u64,
+    /// Since when new findings are analysed by themselves, if they are.
+    pub auto_analysis_since: Option<Timestamp>,
+    /// The connection to GitHub, if there is one.
+    pub integration: Option<Integration>,
+    /// When the last full sync began in which every repository succeeded or was skipped.
+    pub last_synced_at: Option<Timestamp>,
+    /// The analyses in flight, and how all of them stand.
+    pub analyses: OwnerAnalyses,
+}
+
+/// The answer of a save.
+#[must_use]
+#[derive(Debug, PartialEq, Eq)]
+pub enum Saved {
+    /// Saved under this version.
+    Saved {
+        /// The new version.
+        version: u64,
+    },
+    /// Somebody saved in between.
+    Conflict,
+    /// The owner is being erased.
+    BeingErased,
+}
+
+/// An owner whose scheduled sync is due.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct DueOwner {
+    /// Who.
+    pub owner: Owner,
+    /// Since when. Names this turn: whoever moves it on has it.
+    pub due_at: Timestamp,
+}
+
+/// A store's failure.
+#[derive(Debug, thiserror::Error)]
+pub enum OwnersError {
+    /// A read failed.
+    #[error("cannot read {what}")]
+    Unread {
+        /// What was asked for.
+        what: &'static str,
+        /// The client's error.
+        #[source]
+        source: Cause,
+    },
+    /// The write may or may not have landed; repeating it is safe.
+    #[error("cannot tell whether {what} was written")]
+    Unwritten {
+        /// What was to be written.
+        what: &'static str,
+        /// The client's error.
+        #[source]
+        source: Cause,
+    },
+    /// The row is there, but not in a form that this version understands.
+    #[error("the {what} of an owner is stored in a form this version cannot read")]
+    Unreadable {
+        /// Which row.
+        what: &'static str,
+        /// What is wrong.
+        #[source]
+        source: Cause,
+    },
+    /// The owner is being erased.
+    #[error("the owner is being erased")]
+    BeingErased,
+}
+
+impl Owners {
+    /// The owners in this table.
+    pub const fn new(table: Table) -> Self {
+        Self { table }
+    }
+
+    /// Everything about an owner, strongly consistent. One query.
+    pub async fn read(&self, owner: &Owner) -> Result<OwnerRecord, OwnersError> {
+        let page = self
+            .table
+            .client
+            .query()
+            .table_name(&self.table.name)
+            .consistent_read(true)
+            .key_condition_expression("pk = :pk")
+            .expression_attribute_values(":pk", Partition::Owner.of(owner))
+            .send()
+            .await
+            .map_err(|error| OwnersError::Unread {
+                what: "an owner",
+                source: Box::new(error),
+            })?;
+        let mut record = OwnerRecord::default();
+        for item in page.items() {
+            match item.text("sk").ok().and_then(OwnerRow::of) {
+                Some(OwnerRow::Settings) => {
+                    (record.settings, record.version) = settings(item)?;
+                    let since = item.maybe("auto_analysis_since", Attributes::time);
+                    record.auto_analysis_since = since.map_err(of(OwnerRow::Settings))?;
+                }
+                Some(OwnerRow::Integration) => {
+                    let read = integration::read(item).map_err(of(OwnerRow::Integration))?;
+                    record.integration = Some(read);
+                    let synced = item.maybe("last_synced_at", Attributes::time);
+                    record.last_synced_at = synced.map_err(of(OwnerRow::Integration))?;
+                }
+                Some(OwnerRow::Analyses) => {
+                    let read = analyses::owner_analyses(item);
+                    record.analyses = read.map_err(of(OwnerRow::Analyses))?;
+                }
+                // The tombstone is the erasure's own; a row that this version does not know is a later one's.
+                Some(OwnerRow::Erasure) | None => {}
+            }
+        }
+        Ok(record)
+    }
+
+    /// Saves the configuration if it is still the one of `seen`, plans the next scheduled sync or takes it off, and has
+    /// automation look for findings if it has been told to. What is `beside` is written with it or not at all.
+    pub async fn save(
+        &self,
+        owner: &Owner,
+        settings: &Settings,
+        seen: &OwnerRecord,
+        beside: Writes,
+        now: Timestamp,
+    ) -> Result<Saved, OwnersError> {
+        let what = "the configuration";
+        let version = seen.version + 1;
+        let text = serde_json::to_string(settings).map_err(|error| OwnersError::Unwritten {
+            what,
+            source: Box::new(error),
+        })?;
+        let writer = uuid::Uuid::new_v4().simple().to_string();
+        let due = (settings.enabled && settings.auto_sync).then(|| next_sync(owner, now));
+        let automatic = settings.enabled && settings.auto_analysis.enabled;
+
+        let mut e = Expression::default();
+        let condition = match seen.version {
+            0 => e.absent("version"),
+            seen => e.compare("version", "=", n(seen)),
+        };
+        e.set("settings", s(text));
+        e.set("version", n(version));
+        e.set("writer", s(&writer));
+        e.put("due_at", due.map(ms));
+        e.put("due_shard", due.map(|_| s(shard(owner))));
+        let since = seen.auto_analysis_since.unwrap_or(now);
+        e.put("auto_analysis_since", automatic.then(|| ms(since)));
+        let mut writes = self
+            .table
+            .update(OwnerRow::Settings.key(owner), e, Some(condition))
+            .and(erasure::none(&self.table, owner));
+        if automatic && settings != &seen.settings {
+            writes = writes.and(Analyses::new(self.table.clone()).look_for_more(owner, now));
+        }
+        let transacted = self.table.transact(&writes.and(beside)).await;
+        let transacted = transacted.map_err(|source| OwnersError::Unwritten { what, source })?;
+        let Transacted::Refused(refusals) = transacted else {
+            return Ok(Saved::Saved { version });
+        };
+        Ok(match refusals.as_slice() {
+            [Refusal::Condition(Some(item)), ..] if item.get("writer") == Some(&s(&writer)) => {
+                Saved::Saved { version }
+            }
+            [settings, erasure, ..] if settings.held() && !erasure.held() => Saved::BeingErased,
+            _ => Saved::Conflict,
+        })
+    }
+
+    /// Connects an owner to an installation, or renews what is known of the connection.
+    pub async fn connect(
+        &self,
+        owner: &Owner,
+        installation: InstallationId,
+        can_read_alerts: bool,
+        now: Timestamp,
+    ) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        e.set("installation", n(installation));
+        e.set("can_read_alerts", AttributeValue::Bool(can_read_alerts));
+        e.set("connected_at", ms(now));
+        e.remove("auth_invalid_at");
+        let writes = self
+            .table
+            .update(OwnerRow::Integration.key(owner), e, None)
+            .and(erasure::none(&self.table, owner));
+        match self.table.transact(&writes).await {
+            Ok(Transacted::Written) => Ok(()),
+            Ok(Transacted::Refused(_)) => Err(OwnersError::BeingErased),
+            Err(source) => Err(OwnersError::Unwritten {
+                what: "the integration",
+                source,
+            }),
+        }
+    }
+
+    /// Marks that GitHub refused the credentials at `at`. An earlier mark stays.
+    pub async fn mark_auth_invalid(&self, owner: &Owner, at: Timestamp) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        e.set("auth_invalid_at", ms(at));
+        let connected = format!("attribute_exists({})", e.name("installation"));
+        self.write(
+            owner,
+            OwnerRow::Integration,
+            "the integration",
+            e,
+            connected,
+        )
+        .await
+    }
+
+    /// Takes back a mark that stood when `seen` was read: GitHub accepts the credentials again.
+    pub async fn clear_auth_invalid(
+        &self,
+        owner: &Owner,
+        seen: Timestamp,
+    ) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        let unchanged = e.compare("auth_invalid_at", "=", ms(seen));
+        e.remove("auth_invalid_at");
+        self.write(
+            owner,
+            OwnerRow::Integration,
+            "the integration",
+            e,
+            unchanged,
+        )
+        .await
+    }
+
+    /// Advances the owner's freshness while it is connected; never turns it back.
+    pub async fn mark_synced(&self, owner: &Owner, began: Timestamp) -> Result<(), OwnersError> {
+        let mut e = Expression::default();
+        let newer = format!(
+            "{} AND ({} OR {})",
+            e.exists("installation"),
+            e.absent("last_synced_at"),
+            e.compare("last_synced_at", "<", ms(began))
+        );
+        e.set("last_synced_at", ms(began));
+        self.write(owner, OwnerRow::Integration, "the freshness", e, newer)
+            .await
+    }
+
+    /// The owners of one shard whose scheduled sync was due by `now`, oldest first. A row that cannot be read is an entry
+    /// of its own: it hides no other.
+    pub async fn due(
+        &self,
+        shard: u8,
+        limit: u32,
+        after: Option<Item>,
+        now: Timestamp,
+    ) -> Result<(Vec<Result<DueOwner, OwnersError>>, Option<Item>), OwnersError> {
+        let (items, next) = due_items(&self.table, DueKind::Schedule, shard, limit, after, now)
+            .await
+            .map_err(|source| OwnersError::Unread {
+                what: "due scheduled syncs",
+                source,
+            })?;
+        Ok((items.iter().map(due_owner).collect(), next))
+    }
+
+    /// Moves an owner's turn from `seen` to `to`. `false` if somebody else has moved it, or it was taken off.
+    pub async fn move_turn(
+        &self,
+        owner: &Owner,
+        seen: Timestamp,
+        to: Timestamp,
+    ) -> Result<bool, OwnersError> {
+        let mut e = Expression::default();
+        let mover = uuid::Uuid::new_v4().simple().to_string();
+        let unmoved = e.compare("due_at", "=", ms(seen));
+        e.set("due_at", ms(to));
+        e.set("moved_by", s(&mover));
+        let key = OwnerRow::Settings.key(owner);
+        let updated = self.table.update_row(key, &e, &unmoved).await;
+        match updated.map_err(|source| OwnersError::Unwritten {
+            what: "the next scheduled sync",
+            source,
+        })? {
+            Updated::Written => Ok(true),
+            // Our own write whose answer was lost. The moment does not tell: another may have moved it to the same one.
+            Updated::Refused(Some(item)) => Ok(item.get("moved_by") == Some(&s(&mover))),
+            Updated::Refused(None) => Ok(false),
+        }
+    }
+
+    async fn write(
+        &self,
+        owner: &Owner,
+        row: OwnerRow,
+        what: &'static str,
+        expression: Expression,
+        condition: String,
+    ) -> Result<(), OwnersError> {
+        let written = self
+            .table
+            .update_row(row.key(owner), &expression, &condition)
+            .await;
+        match written.map_err(|source| OwnersError::Unwritten { what, source })? {
+            // Refused: somebody has written what is newer, and nothing is lost.
+            Updated::Written | Updated::Refused(_) => Ok(()),
+        }
+    }
+}
+
+fn of<E: Into<Cause>>(row: OwnerRow) -> impl Fn(E) -> OwnersError {
+    move |source| OwnersError::Unreadable {
+        what: row.as_str(),
+        source: source.into(),
+    }
+}
+
+fn settings(item: &Item) -> Result<(Settings, u64), OwnersError> {
+    let text = item.text("settings").map_err(of(OwnerRow::Settings))?;
+    let settings = serde_json::from_str(text).map_err(of(OwnerRow::Settings))?;
+    Ok((
+        settings,
+        item.number("version").map_err(of(OwnerRow::Settings))?,
+    ))
+}
+
+fn due_owner(item: &Item) -> Result<DueOwner, OwnersError> {
+    let read = || -> Result<DueOwner, Unreadable> {
+        Ok(DueOwner {
+            owner: item.parsed("pk", |pk| Partition::Owner.owner(pk))?,
+            due_at: item.time("due_at")?,
+        })
+    };
+    read().map_err(of(OwnerRow::Settings))
+}
+
+/// When an owner's next scheduled sync is: every owner has a phase of its own within the cycle, so they are spread.
+pub fn next_sync(owner: &Owner, now: Timestamp) -> Timestamp {
+    let cycle = SYNC_EVERY.as_millis() as i64;
+    let phase = i64::from(spread(owner));
+    let since = (now.as_millis() - phase).rem_euclid(cycle);
+    Timestamp::from_millis(now.as_millis() - since + cycle)
+}
+
+fn shard(owner: &Owner) -> String {
+    DueKind::Schedule.shard_of(spread(owner))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn scheduled_syncs_come_once_a_cycle_and_are_spread() {
+        let now = Timestamp::from_millis(1_795_435_200_000);
+        let mut phases = std::collections::BTreeSet::new();
+        for id in 0..100 {
+            let owner: Owner = format!("user:{id}").parse().expect("valid");
+            let next = next_sync(&owner, now);
+            assert!(next > now && next <= now + SYNC_EVERY);
+            assert_eq!(next_sync(&owner, next), next + SYNC_EVERY);
+            phases.insert(next.since(now).as_secs() / 3600);
+        }
+        assert_eq!(phases.len(), 6, "each hour of the cycle has its share");
+    }
+}

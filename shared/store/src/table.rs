@@ -1,0 +1,748 @@
+//! The one table: how keys are spelt, and how items and expressions are built and read. Knows no row's meaning.
+
+use std::{collections::HashMap, error::Error, time::Duration};
+
+use aws_config::SdkConfig;
+use aws_sdk_dynamodb::{
+    Client,
+    error::SdkError,
+    operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
+    types::{
+        AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure,
+        TransactWriteItem, Update,
+    },
+};
+use sha2::{Digest as _, Sha256};
+use tracing::warn;
+
+use crate::clock::{Clock, Dated};
+use domain::{Timestamp, lifecycle::Token, owner::Owner};
+use telemetry::chain;
+
+/// An item as DynamoDB gives it.
+pub type Item = HashMap<String, AttributeValue>;
+
+/// Any failure of a call that may or may not have happened.
+pub type Cause = Box<dyn Error + Send + Sync>;
+
+/// The table and the client that reaches it.
+#[derive(Clone, Debug)]
+pub struct Table {
+    pub(crate) client: Client,
+    pub(crate) name: String,
+}
+
+impl Table {
+    /// The table of this name, reached so that `clock` follows DynamoDB's from the first write on: it is asked once
+    /// here, while the function starts, which also makes the first connection.
+    pub async fn open(aws: &SdkConfig, name: impl Into<String>, clock: &Clock) -> Self {
+        let config = aws_sdk_dynamodb::config::Builder::from(aws);
+        let client = Client::from_conf(config.interceptor(Dated(clock.clone())).build());
+        let table = Self::new(client, name);
+        let asked = table.client.get_item().table_name(&table.name);
+        let asked = asked
+            .key("pk", s("clock"))
+            .key("sk", s("clock"))
+            .send()
+            .await;
+        if let Err(error) = asked {
+            warn!(error = %chain(&error), "DynamoDB's time is not known yet; the machine's is used");
+        }
+        table
+    }
+
+    /// The table of this name.
+    pub fn new(client: Client, name: impl Into<String>) -> Self {
+        Self {
+            client,
+            name: name.into(),
+        }
+    }
+}
+
+/// The kinds of rows, each in a partition of its own per owner: a burst of findings must not slow a command's poll.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Partition {
+    Commands,
+    IdempotencyKeys,
+    /// Configuration, integration, analyses in flight, erasure.
+    Owner,
+    Repositories,
+    Findings,
+    AuditEvents,
+}
+
+impl Partition {
+    const fn prefix(self) -> &'static str {
+        match self {
+            Self::Commands => "command#",
+            Self::IdempotencyKeys => "key#",
+            Self::Owner => "owner#",
+            Self::Repositories => "repository#",
+            Self::Findings => "finding#",
+            Self::AuditEvents => "audit#",
+        }
+    }
+
+    /// The partition key. The fixed prefix comes first: an owner's id may hold any character.
+    pub(crate) fn of(self, owner: &Owner) -> AttributeValue {
+        AttributeValue::S(format!("{}{owner}", self.prefix()))
+    }
+
+    /// The key of one row of an owner's. Only the row's own store knows the sort key.
+    pub(crate) fn key(self, owner: &Owner, sort_key: impl Into<String>) -> Item {
+        Item::from([
+            ("pk".to_owned(), self.of(owner)),
+            ("sk".to_owned(), s(sort_key)),
+        ])
+    }
+
+    /// The owner in a partition key of this kind.
+    pub(crate) fn owner(self, pk: &str) -> Option<Owner> {
+        pk.strip_prefix(self.prefix())?.parse().ok()
+    }
+}
+
+/// The rows of an owner's own partition, of which there is one each. Each belongs to the store that its doc names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum OwnerRow {
+    /// `owners`: the configuration.
+    Settings,
+    /// `owners`: the connection to GitHub.
+    Integration,
+    /// `analyses`: the slots that are taken, and the counts.
+    Analyses,
+    /// `erasure`: the tombstone.
+    Erasure,
+}
+
+impl OwnerRow {
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Settings => "settings",
+            Self::Integration => "integration",
+            Self::Analyses => "analyses",
+            Self::Erasure => "erasure",
+        }
+    }
+
+    /// The row of this sort key.
+    pub(crate) fn of(sort_key: &str) -> Option<Self> {
+        [
+            Self::Settings,
+            Self::Integration,
+            Self::Analyses,
+            Self::Erasure,
+        ]
+        .into_iter()
+        .find(|row| row.as_str() == sort_key)
+    }
+
+    pub(crate) fn key(self, owner: &Owner) -> Item {
+        Partition::Owner.key(owner, self.as_str())
+    }
+}
+
+/// A well mixed number of the owner's own.
+pub(crate) fn spread(owner: &Owner) -> u32 {
+    let digest = Sha256::digest(owner.to_string().as_bytes());
+    u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
+}
+
+/// What waits for the reconciler.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DueKind {
+    /// A command: a re-send, then its deadline.
+    Command,
+    /// An owner's scheduled sync.
+    Schedule,
+    /// A finding's analysis: a call back that was not recorded, or its deadline.
+    Analysis,
+    /// An owner for whom analyses may be started by themselves.
+    Automation,
+    /// An owner whose erasure is not done.
+    Erasure,
+}
+
+impl DueKind {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::Command => "command",
+            Self::Schedule => "schedule",
+            Self::Analysis => "analysis",
+            Self::Automation => "automation",
+            Self::Erasure => "erasure",
+        }
+    }
+
+    /// How many partitions of the `due` index this kind is spread over. Each takes 1,000 writes a second and costs the
+    /// reconciler one query a run.
+    pub const fn shards(self) -> u8 {
+        match self {
+            Self::Command | Self::Schedule => 16,
+            Self::Analysis | Self::Automation => 4,
+            Self::Erasure => 1,
+        }
+    }
+
+    /// The index partition of this shard.
+    pub fn shard(self, shard: u8) -> String {
+        format!("{}#{:02}", self.as_str(), shard % self.shards())
+    }
+
+    /// The index partition that a row with this (well mixed) number is in.
+    pub(crate) fn shard_of(self, number: u32) -> String {
+        let shard = number % u32::from(self.shards());
+        self.shard(u8::try_from(shard).expect("less than the number of shards"))
+    }
+}
+
+/// An item that this version cannot read: written by a newer one, or damaged.
+#[derive(Debug, thiserror::Error)]
+#[error("attribute {attribute:?} is missing or not what it should be")]
+pub struct Unreadable {
+    attribute: &'static str,
+}
+
+impl Unreadable {
+    pub(crate) const fn attribute(attribute: &'static str) -> Self {
+        Self { attribute }
+    }
+}
+
+/// Typed reading of an item's attributes.
+pub(crate) trait Attributes {
+    fn text(&self, name: &'static str) -> Result<&str, Unreadable>;
+    fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, Unreadable>;
+    fn has(&self, name: &'static str) -> bool;
+
+    fn text_owned(&self, name: &'static str) -> Result<String, Unreadable> {
+        self.text(name).map(str::to_owned)
+    }
+    fn time(&self, name: &'static str) -> Result<Timestamp, Unreadable> {
+        self.number(name).map(Timestamp::from_millis)
+    }
+    fn token(&self, name: &'static str) -> Result<Token, Unreadable> {
+        u128::from_str_radix(self.text(name)?, 16)
+            .map(Token)
+            .map_err(|_| Unreadable::attribute(name))
+    }
+    fn parsed<T>(
+        &self,
+        name: &'static str,
+        parse: impl Fn(&str) -> Option<T>,
+    ) -> Result<T, Unreadable> {
+        parse(self.text(name)?).ok_or(Unreadable::attribute(name))
+    }
+    /// `None` if the attribute is absent.
+    fn maybe<T>(
+        &self,
+        name: &'static str,
+        read: impl Fn(&Self, &'static str) -> Result<T, Unreadable>,
+    ) -> Result<Option<T>, Unreadable> {
+        if self.has(name) {
+            read(self, name).map(Some)
+        } else {
+            Ok(None)
+        }
+    }
+}
+
+impl Attributes for Item {
+    fn text(&self, name: &'static str) -> Result<&str, Unreadable> {
+        match self.get(name) {
+            Some(AttributeValue::S(text)) => Ok(text),
+            _ => Err(Unreadable::attribute(name)),
+        }
+    }
+    fn number<N: std::str::FromStr>(&self, name: &'static str) -> Result<N, Unreadable> {
+        match self.get(name) {
+            Some(AttributeValue::N(text)) => text.parse().map_err(|_| Unreadable::attribute(name)),
+            _ => Err(Unreadable::attribute(name)),
+        }
+    }
+    fn has(&self, name: &'static str) -> bool {
+        self.contains_key(name)
+    }
+}
+
+/// A text attribute.
+pub(crate) fn s(text: impl Into<String>) -> AttributeValue {
+    AttributeValue::S(text.into())
+}
+
+/// A number attribute.
+pub(crate) fn n(number: impl ToString) -> AttributeValue {
+    AttributeValue::N(number.to_string())
+}
+
+/// A point in time, in milliseconds.
+pub(crate) fn ms(time: Timestamp) -> AttributeValue {
+    n(time.as_millis())
+}
+
+/// A writer's token.
+pub(crate) fn token(token: Token) -> AttributeValue {
+    s(format!("{:032x}", token.0))
+}
+
+/// An update and its condition under construction: collects placeholders, so no name meets a reserved word.
+#[derive(Debug, Default)]
+pub(crate) struct Expression {
+    pub(crate) names: HashMap<String, String>,
+    pub(crate) values: HashMap<String, AttributeValue>,
+    set: Vec<String>,
+    remove: Vec<String>,
+    insert: Vec<String>,
+    take: Vec<String>,
+}
+
+impl Expression {
+    /// A placeholder for an attribute.
+    pub(crate) fn name(&mut self, attribute: &str) -> String {
+        let placeholder = format!("#{attribute}");
+        self.names.insert(placeholder.clone(), attribute.to_owned());
+        placeholder
+    }
+
+    /// A placeholder for a value.
+    pub(crate) fn value(&mut self, value: AttributeValue) -> String {
+        let placeholder = format!(":v{}", self.values.len());
+        self.values.insert(placeholder.clone(), value);
+        placeholder
+    }
+
+    /// `attribute <op> value`.
+    pub(crate) fn compare(
+        &mut self,
+        attribute: &str,
+        operator: &str,
+        value: AttributeValue,
+    ) -> String {
+        let (name, value) = (self.name(attribute), self.value(value));
+        format!("{name} {operator} {value}")
+    }
+
+    /// Assigns a value.
+    pub(crate) fn set(&mut self, attribute: &str, value: AttributeValue) {
+        let assignment = self.compare(attribute, "=", value);
+        self.set.push(assignment);
+    }
+
+    /// Assigns a value unless there is one.
+    pub(crate) fn set_once(&mut self, attribute: &str, value: AttributeValue) {
+        let (name, value) = (self.name(attribute), self.value(value));
+        self.set
+            .push(format!("{name} = if_not_exists({name}, {value})"));
+    }
+
+    /// Adds to a number that may be absent.
+    pub(crate) fn add(&mut self, attribute: &str, amount: i64) {
+        let (name, zero, amount) = (
+            self.name(attribute),
+            self.value(n(0)),
+            self.value(n(amount)),
+        );
+        self.set
+            .push(format!("{name} = if_not_exists({name}, {zero}) + {amount}"));
+    }
+
+    /// Takes an attribute away.
+    pub(crate) fn remove(&mut self, attribute: &str) {
+        let name = self.name(attribute);
+        self.remove.push(name);
+    }
+
+    /// Adds a text to a set that may be absent.
+    pub(crate) fn insert(&mut self, attribute: &str, text: String) {
+        let (name, text) = (
+            self.name(attribute),
+            self.value(AttributeValue::Ss(vec![text])),
+        );
+        self.insert.push(format!("{name} {text}"));
+    }
+
+    /// Takes a text out of a set; one that becomes empty vanishes.
+    pub(crate) fn take(&mut self, attribute: &str, text: String) {
+        let (name, text) = (
+            self.name(attribute),
+            self.value(AttributeValue::Ss(vec![text])),
+        );
+        self.take.push(format!("{name} {text}"));
+    }
+
+    /// `attribute` holds fewer than so many texts, or is absent.
+    pub(crate) fn fewer_than(&mut self, attribute: &str, count: usize) -> String {
+        let (name, count) = (self.name(attribute), self.value(n(count)));
+        format!("(attribute_not_exists({name}) OR size({name}) < {count})")
+    }
+
+    /// `attribute` is there.
+    pub(crate) fn exists(&mut self, attribute: &str) -> String {
+        format!("attribute_exists({})", self.name(attribute))
+    }
+
+    /// `attribute` is not there.
+    pub(crate) fn absent(&mut self, attribute: &str) -> String {
+        format!("attribute_not_exists({})", self.name(attribute))
+    }
+
+    /// Assigns or takes away.
+    pub(crate) fn put(&mut self, attribute: &str, value: Option<AttributeValue>) {
+        match value {
+            Some(value) => self.set(attribute, value),
+            None => self.remove(attribute),
+        }
+    }
+
+    /// The update expression collected so far.
+    pub(crate) fn update(&self) -> String {
+        let clauses = [
+            ("SET", &self.set),
+            ("REMOVE", &self.remove),
+            ("ADD", &self.insert),
+            ("DELETE", &self.take),
+        ];
+        let clauses: Vec<String> = clauses
+            .into_iter()
+            .filter(|(_, parts)| !parts.is_empty())
+            .map(|(clause, parts)| format!("{clause} {}", parts.join(", ")))
+            .collect();
+        clauses.join(" ")
+    }
+}
+
+/// Writes to any rows that are made together or not at all. The stores make them; whoever has them all carries them out
+/// with the write that they go with.
+#[derive(Clone, Debug, Default)]
+pub struct Writes(Vec<TransactWriteItem>);
+
+impl Writes {
+    /// These and those.
+    #[must_use]
+    pub fn and(mut self, more: Self) -> Self {
+        self.0.extend(more.0);
+        self
+    }
+
+    /// Whether there are none.
+    pub const fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// How many rows they write or check.
+    pub const fn len(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// What became of a guarded update of one row.
+#[derive(Debug)]
+pub(crate) enum Updated {
+    /// It was made.
+    Written,
+    /// The row does not satisfy the condition; the row as it stands, or `None` if there is none.
+    Refused(Option<Item>),
+}
+
+/// What became of writes that go together.
+#[derive(Debug)]
+pub(crate) enum Transacted {
+    /// All were made.
+    Written,
+    /// None was. One answer for each write, in order: whether its condition held, and the row as it stands.
+    Refused(Vec<Refusal>),
+}
+
+/// What one of the writes that go together met.
+#[derive(Debug)]
+pub(crate) enum Refusal {
+    /// Nothing against it.
+    None,
+    /// A row that does not satisfy its condition; `None` if there is no row.
+    Condition(Option<Item>),
+}
+
+impl Refusal {
+    /// Whether the condition held.
+    pub(crate) const fn held(&self) -> bool {
+        matches!(self, Self::None)
+    }
+}
+
+const EVERY_FIELD: &str = "every field that the builder demands is set";
+
+impl Table {
+    /// An update that goes together with others.
+    pub(crate) fn update(&self, key: Item, e: Expression, condition: Option<String>) -> Writes {
+        let values = (!e.values.is_empty()).then_some(e.values.clone());
+        let update = Update::builder()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .update_expression(e.update())
+            .set_condition_expression(condition)
+            .set_expression_attribute_names(Some(e.names))
+            .set_expression_attribute_values(values)
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect(EVERY_FIELD);
+        Writes(vec![TransactWriteItem::builder().update(update).build()])
+    }
+
+    /// A new row that goes together with others, or one in place of what the condition lets go.
+    pub(crate) fn put(&self, item: Item, e: Expression, condition: Option<String>) -> Writes {
+        let put = Put::builder()
+            .table_name(&self.name)
+            .set_item(Some(item))
+            .set_condition_expression(condition)
+            .set_expression_attribute_names((!e.names.is_empty()).then_some(e.names))
+            .set_expression_attribute_values((!e.values.is_empty()).then_some(e.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect(EVERY_FIELD);
+        Writes(vec![TransactWriteItem::builder().put(put).build()])
+    }
+
+    /// A row that must be so for the others to be written.
+    pub(crate) fn check(&self, key: Item, e: Expression, condition: String) -> Writes {
+        let check = ConditionCheck::builder()
+            .table_name(&self.name)
+            .set_key(Some(key))
+            .condition_expression(condition)
+            .set_expression_attribute_names(Some(e.names))
+            .set_expression_attribute_values((!e.values.is_empty()).then_some(e.values))
+            .return_values_on_condition_check_failure(ReturnValuesOnConditionCheckFailure::AllOld)
+            .build()
+            .expect(EVERY_FIELD);
+        Writes(vec![
+            TransactWriteItem::builder().condition_check(check).build(),
+        ])
+    }
+
+    /// A guarded update of one row, by itself.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one guarded update: every store's goes through here"
+    )]
+    pub(crate) async fn update_row(
+        &self,
+        key: Item,
+        e: &Expression,
+        condition: &str,
+    ) -> Result<Updated, Cause> {
+        let update = e.update();
+        let values = (!e.values.is_empty()).then_some(&e.values);
+        let write = || {
+            self.client
+                .update_item()
+                .table_name(&self.name)
+                .set_key(Some(key.clone()))
+                .update_expression(&update)
+                .condition_expression(condition)
+                .set_expression_attribute_names(Some(e.names.clone()))
+                .set_expression_attribute_values(values.cloned())
+                .return_values_on_condition_check_failure(
+                    ReturnValuesOnConditionCheckFailure::AllOld,
+                )
+                .send()
+        };
+        match retry_conflicts(write, UpdateItemError::is_transaction_conflict_exception).await {
+            Ok(_) => Ok(Updated::Written),
+            Err(error) => match error.into_service_error() {
+                UpdateItemError::ConditionalCheckFailedException(refusal) => {
+                    Ok(Updated::Refused(refusal.item))
+                }
+                other => Err(Box::new(other)),
+            },
+        }
+    }
+
+    /// Makes all the writes, at most 100, or none. The client library names the transaction before its first try, so a
+    /// try that is repeated because its answer was lost is made once.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the one transaction of guarded writes"
+    )]
+    pub(crate) async fn transact(&self, writes: &Writes) -> Result<Transacted, Cause> {
+        let write = || {
+            self.client
+                .transact_write_items()
+                .set_transact_items(Some(writes.0.clone()))
+                .send()
+        };
+        let Err(error) = retry_conflicts(write, conflicted).await else {
+            return Ok(Transacted::Written);
+        };
+        match error.into_service_error() {
+            TransactWriteItemsError::TransactionCanceledException(cancelled)
+                if cancelled
+                    .cancellation_reasons()
+                    .iter()
+                    .any(|reason| reason.code() == Some(FAILED_CONDITION)) =>
+            {
+                let reasons = cancelled.cancellation_reasons.unwrap_or_default();
+                Ok(Transacted::Refused(
+                    reasons
+                        .into_iter()
+                        .map(|reason| match reason.code() {
+                            Some(FAILED_CONDITION) => Refusal::Condition(reason.item),
+                            _ => Refusal::None,
+                        })
+                        .collect(),
+                ))
+            }
+            other => Err(Box::new(other)),
+        }
+    }
+}
+
+const FAILED_CONDITION: &str = "ConditionalCheckFailed";
+
+/// Reads up to 100 items by key, all strongly consistent. Keys that DynamoDB leaves unprocessed are asked for again:
+/// one that is missing from the answer does not exist.
+pub(crate) async fn batch_get(
+    table: &Table,
+    keys: Vec<Item>,
+    projection: Option<(&str, HashMap<String, String>)>,
+) -> Result<Vec<Item>, Cause> {
+    use aws_sdk_dynamodb::types::KeysAndAttributes;
+
+    let mut found = Vec::with_capacity(keys.len());
+    let mut wanted = keys;
+    let mut tries = 0;
+    while !wanted.is_empty() {
+        let mut request = KeysAndAttributes::builder()
+            .consistent_read(true)
+            .set_keys(Some(wanted));
+        if let Some((expression, names)) = &projection {
+            request = request
+                .projection_expression(*expression)
+                .set_expression_attribute_names(Some(names.clone()));
+        }
+        let answer = table
+            .client
+            .batch_get_item()
+            .request_items(&table.name, request.build()?)
+            .send()
+            .await
+            .map_err(Box::new)?;
+        found.extend(
+            answer
+                .responses
+                .into_iter()
+                .flatten()
+                .flat_map(|(_, items)| items),
+        );
+        wanted = answer
+            .unprocessed_keys
+            .into_iter()
+            .flatten()
+            .flat_map(|(_, unprocessed)| unprocessed.keys)
+            .collect();
+        if !wanted.is_empty() {
+            tries += 1;
+            if tries > 5 {
+                return Err("DynamoDB left keys unprocessed six times in a row".into());
+            }
+            warn!(
+                unprocessed = wanted.len(),
+                "batch read came back incomplete and is continued"
+            );
+            tokio::time::sleep(std::time::Duration::from_millis(20 << tries)).await;
+        }
+    }
+    Ok(found)
+}
+
+/// A page of one shard of the `due` index.
+pub(crate) async fn due_items(
+    table: &Table,
+    kind: DueKind,
+    shard: u8,
+    limit: u32,
+    after: Option<Item>,
+    now: Timestamp,
+) -> Result<(Vec<Item>, Option<Item>), Cause> {
+    let page = table
+        .client
+        .query()
+        .table_name(&table.name)
+        .index_name("due")
+        .key_condition_expression("due_shard = :shard AND due_at <= :now")
+        .expression_attribute_values(":shard", s(kind.shard(shard)))
+        .expression_attribute_values(":now", ms(now))
+        .limit(i32::try_from(limit).unwrap_or(i32::MAX))
+        .set_exclusive_start_key(after)
+        .send()
+        .await
+        .map_err(Box::new)?;
+    Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
+}
+
+/// Repeats a write that met a concurrent transaction on the same item, a few times and with growing pauses. The client
+/// library does not: it cannot know that the write is guarded.
+pub(crate) async fn retry_conflicts<Output, E, Sent>(
+    write: impl Fn() -> Sent,
+    conflicts: impl Fn(&E) -> bool,
+) -> Result<Output, SdkError<E>>
+where
+    Sent: Future<Output = Result<Output, SdkError<E>>>,
+{
+    let mut pause = Duration::from_millis(20);
+    loop {
+        match write().await {
+            Err(error)
+                if pause < Duration::from_millis(700)
+                    && error.as_service_error().is_some_and(&conflicts) =>
+            {
+                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+                pause *= 2;
+            }
+            answer => return answer,
+        }
+    }
+}
+
+/// Whether a transaction failed only because another one was at work on its items.
+pub(crate) fn conflicted(error: &TransactWriteItemsError) -> bool {
+    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
+        return error.is_transaction_in_progress_exception();
+    };
+    let mut codes = cancelled
+        .cancellation_reasons()
+        .iter()
+        .filter_map(|reason| reason.code());
+    let conflict = cancelled
+        .cancellation_reasons()
+        .iter()
+        .any(|reason| reason.code() == Some("TransactionConflict"));
+    conflict && codes.all(|code| matches!(code, "None" | "TransactionConflict"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_owner_is_read_back_from_its_key_whatever_its_id_holds() {
+        let owner: Owner = "user:a#command#user:b".parse().expect("valid");
+        let AttributeValue::S(pk) = Partition::Commands.of(&owner) else {
+            panic!("a text")
+        };
+        assert_eq!(Partition::Commands.owner(&pk), Some(owner));
+        assert_eq!(Partition::Findings.owner(&pk), None);
+    }
+
+    #[test]
+    fn expressions_name_every_placeholder_they_use() {
+        let mut expression = Expression::default();
+        expression.set("status", s("running"));
+        expression.add("attempt", 1);
+        expression.remove("queued_at");
+        assert_eq!(
+            expression.update(),
+            "SET #status = :v0, #attempt = if_not_exists(#attempt, :v1) + :v2 REMOVE #queued_at"
+        );
+        assert_eq!((expression.names.len(), expression.values.len()), (3, 3));
+    }
+}

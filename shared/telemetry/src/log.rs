@@ -1,0 +1,216 @@
+//! Logs: JSON, one line per decision, with the names of the domain as dotted fields. No payloads, keys or tokens.
+//!
+//! A line is flat: beside its own fields it has those of the spans that it is logged in, the innermost's before the
+//! others'. So whatever is logged during the work for a message says which command it is about, without repeating it.
+
+use std::{error::Error, fmt};
+
+use serde_json::{Map, Value};
+use tracing::{
+    Event, Span, Subscriber,
+    field::{Empty, Field, Visit, display},
+};
+use tracing_subscriber::{
+    EnvFilter,
+    fmt::{
+        FmtContext, FormatEvent, FormatFields, FormattedFields,
+        format::{JsonFields, Writer},
+        time::{FormatTime, SystemTime},
+    },
+    registry::{LookupSpan, Scope},
+};
+
+use crate::trace::{TraceId, TraceParent};
+use domain::{
+    command::{Command, CommandKey},
+    owner::Owner,
+};
+
+/// Starts logging as the Lambda logging configuration says (`AWS_LAMBDA_LOG_LEVEL`; INFO otherwise).
+pub fn init() {
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "logging starts before the configuration is read"
+    )]
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
+    tracing_subscriber::fmt()
+        .with_ansi(false)
+        .fmt_fields(JsonFields::new())
+        .event_format(FlatLine)
+        .with_env_filter(EnvFilter::new(level))
+        .init();
+}
+
+/// The work for something of an owner's: what is logged in it says so. Of level ERROR, or lines of that level would
+/// lack what it says wherever less is not logged.
+pub fn work(owner: &Owner, trace: TraceId) -> Span {
+    tracing::error_span!(
+        "work",
+        owner = owner.hashed(),
+        trace.id = %trace,
+        command.id = Empty,
+        command.type_name = Empty,
+        command.attempt = Empty,
+    )
+}
+
+/// Says in the span under way which command it is about. Work that is part of no trace begins the command's.
+pub fn about(key: &CommandKey) {
+    let span = Span::current();
+    span.record("command.id", display(key.id));
+    span.record("owner", key.owner.hashed());
+    if TraceParent::next_of_current().is_none() {
+        span.record("trace.id", display(TraceId::from(key.id)));
+    }
+}
+
+/// Says in the span under way what the command's row tells.
+pub fn about_row(command: &Command) {
+    let span = Span::current();
+    span.record("command.type_name", command.action.type_name());
+    span.record("command.attempt", command.standing.attempt);
+}
+
+/// An error with all its causes, for a log line: a field shows only the outermost message.
+pub fn chain(error: &dyn Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        text.push_str(": ");
+        text.push_str(&cause.to_string());
+        source = cause.source();
+    }
+    text
+}
+
+/// One object without objects in it. The subscriber's own JSON keeps the fields of spans apart, and other layers write
+/// a name twice that a span and an event share.
+struct FlatLine;
+
+impl<S, N> FormatEvent<S, N> for FlatLine
+where
+    S: Subscriber + for<'a> LookupSpan<'a>,
+    N: for<'a> FormatFields<'a> + 'static,
+{
+    fn format_event(
+        &self,
+        context: &FmtContext<'_, S, N>,
+        mut writer: Writer<'_>,
+        event: &Event<'_>,
+    ) -> fmt::Result {
+        let mut line = Map::new();
+        for span in context.event_scope().into_iter().flat_map(Scope::from_root) {
+            let extensions = span.extensions();
+            let fields = extensions.get::<FormattedFields<N>>();
+            let fields = fields.and_then(|fields| serde_json::from_str::<Map<_, _>>(fields).ok());
+            line.extend(fields.into_iter().flatten());
+        }
+        event.record(&mut Fields(&mut line));
+        let mut timestamp = String::new();
+        SystemTime.format_time(&mut Writer::new(&mut timestamp))?;
+        let metadata = event.metadata();
+        for (name, value) in [
+            ("timestamp", timestamp.as_str()),
+            ("level", metadata.level().as_str()),
+            ("target", metadata.target()),
+        ] {
+            line.insert(name.to_owned(), value.into());
+        }
+        writeln!(writer, "{}", Value::Object(line))
+    }
+}
+
+/// Takes down an event's fields.
+struct Fields<'a>(&'a mut Map<String, Value>);
+
+impl Fields<'_> {
+    fn insert(&mut self, field: &Field, value: impl Into<Value>) {
+        self.0.insert(field.name().to_owned(), value.into());
+    }
+}
+
+impl Visit for Fields<'_> {
+    fn record_f64(&mut self, field: &Field, value: f64) {
+        self.insert(field, value);
+    }
+
+    fn record_i64(&mut self, field: &Field, value: i64) {
+        self.insert(field, value);
+    }
+
+    fn record_u64(&mut self, field: &Field, value: u64) {
+        self.insert(field, value);
+    }
+
+    fn record_bool(&mut self, field: &Field, value: bool) {
+        self.insert(field, value);
+    }
+
+    fn record_str(&mut self, field: &Field, value: &str) {
+        self.insert(field, value);
+    }
+
+    fn record_debug(&mut self, field: &Field, value: &dyn fmt::Debug) {
+        self.insert(field, format!("{value:?}"));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{Arc, Mutex};
+
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Written(Arc<Mutex<Vec<u8>>>);
+
+    impl std::io::Write for Written {
+        fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+            self.0.lock().expect("not poisoned").extend(bytes);
+            Ok(bytes.len())
+        }
+
+        fn flush(&mut self) -> std::io::Result<()> {
+            Ok(())
+        }
+    }
+
+    #[test]
+    fn a_line_is_flat_and_has_what_its_spans_say() {
+        let written = Written::default();
+        let writer = written.clone();
+        let owner: Owner = "user:jo".parse().expect("valid");
+        let subscriber = tracing_subscriber::fmt()
+            .fmt_fields(JsonFields::new())
+            .event_format(FlatLine)
+            .with_writer(move || writer.clone())
+            .finish();
+        tracing::subscriber::with_default(subscriber, || {
+            let outer = tracing::info_span!("outer", request = 7, shared = "outer");
+            let _outer = outer.enter();
+            let _inner = work(&owner, TraceId::from(1)).entered();
+            Span::current().record("command.attempt", 2);
+            tracing::warn!(shared = "own", slow = true, "a \"line\"");
+        });
+        let written = written.0.lock().expect("not poisoned");
+        let mut line: Value = serde_json::from_slice(&written).expect("one line");
+        assert!(line["timestamp"].take().is_string());
+        assert_eq!(
+            line,
+            json!({
+                "timestamp": null,
+                "level": "WARN",
+                "target": "crate::tests",
+                "message": "a \"line\"",
+                "request": 7,
+                "owner": owner.hashed(),
+                "trace.id": "00000000000000000000000000000001",
+                "command.attempt": 2,
+                "shared": "own",
+                "slow": true,
+            })
+        );
+    }
+}
