@@ -103,7 +103,7 @@ async fn a_callers_trace_goes_through_queues_workers_github_the_agent_and_its_ca
     let lines = lines(&scene, id);
     assert_eq!(
         functions(&lines),
-        ["api", "record_analysis", "security_agent"].into()
+        ["api", "record_analysis", "runtime"].into()
     );
     assert_eq!(traces(&lines), [TRACE].into());
     scene.holds().await;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use domain::installation::InstallationRepository;
 use domain::{
     Timestamp,
     analysis::{AnalysisStatus, BegunBy},
@@ -11,7 +12,6 @@ use domain::{
     owner::Owner,
     settings::{AutoAnalysis, MinSeverity, RepositorySelection, Settings},
 };
-use github::InstallationRepository;
 use runtime::{
     automation::Automation,
     queue::{Message, QueueUrl},

@@ -4,6 +4,7 @@ mod eraser;
 
 use std::time::Duration;
 
+use domain::installation::{InstallationId, InstallationRepository};
 use domain::{
     Timestamp,
     analysis::{Analysis, BegunBy, Exploitability},
@@ -15,7 +16,7 @@ use domain::{
     settings::{AutoAnalysis, Settings},
 };
 use futures::future::join_all;
-use github::{InstallationId, InstallationRepository};
+
 use store::{
     analyses::{Begun, Received},
     audit::{Audit, AuditAction, AuditEvent, ResourceType},

@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
+use domain::installation::InstallationId;
 use domain::{finding::RepositoryId, owner::Owner, settings::Settings};
 use futures::future::join_all;
-use github::InstallationId;
 use store::{
     erasure::Erasures,
     owners::{

@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 
 use domain::{
     Timestamp,
-    finding::{FindingStatus, Repository, RepositoryId, Severity},
+    finding::{FindingStatus, Repository, RepositoryId, Severity, Source},
+    installation::InstallationRepository,
     owner::Owner,
+    page::PageCursor,
 };
-use github::InstallationRepository;
-use serde_json::json;
 use store::repositories::{
     Counts, Cursor, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
-    RepositoryRecord, Watermark,
+    RepositoryRecord, Watermark, Watermarks,
 };
 use tests::{NOON, TestTable, noon, owner, repository};
 use uuid::Uuid;
@@ -36,14 +36,18 @@ async fn read(repositories: &Repositories, owner: &Owner) -> RepositoryRecord {
 }
 
 fn cursor() -> Cursor {
-    let url = "https://api.github.com/repositories/7/dependabot/alerts?after=x";
-    let next = json!({ "repository": 7, "url": url, "trail": [1] });
     Cursor {
-        next: serde_json::from_value(next).expect("a page"),
+        source: Source::Dependabot,
+        done: Watermarks::new(),
+        next: PageCursor::new("the next page".to_owned()),
         watermark: watermark(),
         complete: false,
         unstorable: true,
     }
+}
+
+fn watermarks() -> Watermarks {
+    Watermarks::from([(Source::Dependabot, watermark())])
 }
 
 fn watermark() -> Watermark {
@@ -72,7 +76,7 @@ async fn a_pass_is_begun_paused_and_finished() {
     paused.expect("the table answers");
     assert_eq!(state().await, Some(PassState::Paused(Box::new(cursor()))));
     let outcome = RepositoryOutcome::Succeeded {
-        watermark: watermark(),
+        watermarks: watermarks(),
         complete: true,
     };
     let finished = repositories.finish(&owner, id, pass, NOON, &outcome).await;
@@ -87,8 +91,8 @@ async fn a_pass_is_begun_paused_and_finished() {
         (Some(NOON), Some(NOON))
     );
     assert_eq!(
-        (record.watermark, record.last_failure),
-        (Some(watermark()), None)
+        (record.watermarks, record.last_failure),
+        (watermarks(), None)
     );
     assert_eq!(
         (record.repository, record.private, record.listed),
@@ -104,12 +108,12 @@ async fn a_failure_keeps_the_earlier_success_and_a_success_clears_the_failure() 
     table.connect(&owner).await;
     let outcomes = [
         RepositoryOutcome::Succeeded {
-            watermark: watermark(),
+            watermarks: watermarks(),
             complete: true,
         },
         RepositoryOutcome::Failed(RepositoryFailure::SyncFailed),
         RepositoryOutcome::Succeeded {
-            watermark: watermark(),
+            watermarks: watermarks(),
             complete: false,
         },
     ];

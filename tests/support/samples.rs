@@ -184,6 +184,7 @@ pub fn finding(
 ) -> Finding {
     Finding {
         id: FindingId {
+            source: domain::finding::Source::Dependabot,
             repository: repository.id,
             number: AlertNumber::new(number).expect("not zero"),
         },

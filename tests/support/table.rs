@@ -7,10 +7,11 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Region, retry::RetryConfig},
     types::{AttributeValue, PutRequest, WriteRequest},
 };
+use domain::installation::{InstallationId, InstallationRepository};
 use domain::{command::Command, lifecycle::Standing, owner::Owner};
 use dynoxide::Database;
 use futures::{StreamExt, stream};
-use github::{InstallationId, InstallationRepository};
+
 use local::template::{Place, Table as Definition, Template};
 use store::{
     analyses::Analyses,

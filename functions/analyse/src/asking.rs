@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use agent::{AgentError, Launch, LaunchFailed, Session, callback_token::Capability};
+use domain::installation::InstallationId;
 use domain::{
     Timestamp,
     analysis::PENDING_FOR,
@@ -10,7 +11,7 @@ use domain::{
     result_code::{Effect, ResultCode},
     settings::{AnalysisMode, Settings},
 };
-use github::{Budget, GithubError, InstallationId, Refusal};
+use github::{Budget, GithubError, Refusal};
 use outbound::secrets::SecretText;
 use store::owners::OwnerRecord;
 use telemetry::chain;

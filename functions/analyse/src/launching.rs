@@ -225,7 +225,7 @@ impl Launching<'_> {
             progress: None,
         };
         for _ in 0..TRIES {
-            let writes = giving_up::failed(
+            let writes = abandon::failed(
                 &self.analyse.analyses,
                 &self.analyse.audit,
                 owner,

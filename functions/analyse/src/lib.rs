@@ -66,7 +66,7 @@ impl Work for Analyse {
     }
 
     async fn exhausted(&self, command: &Command) {
-        giving_up::free_slot(
+        abandon::free_slot(
             &self.findings,
             &self.analyses,
             &self.audit,

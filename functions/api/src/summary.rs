@@ -3,11 +3,7 @@
 use axum::{Json, extract::State};
 use domain::{Timestamp, finding::Severity};
 use serde::Serialize;
-use store::{
-    analyses,
-    findings::Overdue,
-    repositories::{Counts, severity_index},
-};
+use store::{analyses, findings::Overdue, repositories::Counts};
 use utoipa::ToSchema;
 
 use crate::{
@@ -72,7 +68,7 @@ pub struct SlaCounts {
 
 impl From<Counts> for FindingCounts {
     fn from(counts: Counts) -> Self {
-        let open = |severity| counts.open[severity_index(severity)];
+        let open = |severity: Severity| counts.open[severity.rank()];
         Self {
             open: counts.open.iter().sum(),
             fixed: counts.fixed,

@@ -6,8 +6,12 @@
 
 mod config;
 
-use domain::owner::{InvalidOwner, Owner};
-use github::{AlertsAccess, Budget, Github, GithubError, InstallationId};
+use domain::{
+    finding::Source,
+    installation::InstallationId,
+    owner::{InvalidOwner, Owner},
+};
+use github::{AlertsAccess, Budget, Github, GithubError};
 use serde::{Deserialize, Serialize};
 use store::{
     clock::Clock,
@@ -139,7 +143,8 @@ impl Connector {
             listed: Some(found),
             attempt: None,
         });
-        let readable = described.alerts != AlertsAccess::None && described.suspended_at.is_none();
+        let readable = described.access(Source::Dependabot) != AlertsAccess::None
+            && described.suspended_at.is_none();
         Ok((readable, listings.collect()))
     }
 }

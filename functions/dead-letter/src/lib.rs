@@ -169,7 +169,7 @@ impl DeadLetters {
                     audit,
                     ..
                 } = self;
-                giving_up::free_slot(findings, analyses, audit, &command, now).await;
+                abandon::free_slot(findings, analyses, audit, &command, now).await;
                 Dealt::Settled
             }
             Ok(Outcome::Refused(found)) => self.refused(delivery, &found, stage, now).await,

@@ -158,7 +158,7 @@ impl Dismissal<'_> {
             .dismiss_alert(
                 integration.installation,
                 &seen.repository,
-                self.finding.number,
+                self.finding.into(),
                 self.request.reason,
                 self.request.text(),
                 self.budget(),
@@ -207,7 +207,7 @@ impl Dismissal<'_> {
             .alert(
                 integration.installation,
                 &seen.repository,
-                self.finding.number,
+                self.finding.into(),
                 self.budget(),
             )
             .await;
@@ -297,7 +297,7 @@ impl Dismissal<'_> {
             code: judgement.code,
             effect: judgement.effect,
             error: judgement.error,
-            finding: shown.kept(&seen.finding, &seen.repository),
+            finding: shown.kept(&seen.finding),
             dismissed_at: shown.dismissed_at(),
         })
     }

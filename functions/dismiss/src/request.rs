@@ -34,17 +34,15 @@ impl<'a> Request<'a> {
         if !asked.can_be_ours() {
             return false;
         }
-        let shown = alert.dismissed_comment.as_deref().unwrap_or_default();
+        let dismissal = &alert.dismissal;
+        let shown = dismissal.comment.as_deref().unwrap_or_default();
         // GitHub may keep a comment without the white space around it, or with other ends of lines.
         let words = self.text().unwrap_or_default().split_whitespace();
         let by_an_app = |login: &str| login.ends_with("[bot]");
-        alert.dismissed_at.is_none_or(|at| self.is_since(at))
-            && alert.dismissed_reason.as_deref() == Some(self.reason.as_str())
+        dismissal.at.is_none_or(|at| self.is_since(at))
+            && dismissal.reason.as_deref() == Some(self.reason.as_str())
             && shown.split_whitespace().eq(words)
-            && alert
-                .dismissed_by
-                .as_ref()
-                .is_none_or(|user| by_an_app(&user.login))
+            && dismissal.by.as_deref().is_none_or(by_an_app)
     }
 
     /// Whether that may have been while the command ran.

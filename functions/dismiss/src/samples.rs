@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    finding::{Repository, RepositoryId},
+    finding::{Repository, RepositoryId, Source},
 };
 use github::Alert;
 use serde_json::{Value, json};
@@ -48,5 +48,6 @@ pub(crate) fn dismissed_but(fields: Value) -> Alert {
     for (name, value) in fields {
         alert[name] = value;
     }
-    serde_json::from_value(alert).expect("an alert")
+    let raw = serde_json::value::to_raw_value(&alert).expect("JSON");
+    Alert::read(Source::Dependabot, &repository(), &raw).expect("an alert")
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    finding::{Finding, FindingStatus, Repository},
+    finding::{Finding, FindingStatus},
 };
 use github::{Alert, AlertState};
 use telemetry::chain;
@@ -26,18 +26,18 @@ impl Shown {
     /// When the alert was dismissed, if it shows that.
     pub(crate) const fn dismissed_at(&self) -> Option<Timestamp> {
         match self {
-            Self::Alert(alert) => alert.dismissed_at,
+            Self::Alert(alert) => alert.dismissal.at,
             Self::Withdrawn => None,
         }
     }
 
-    /// What the finding of this repository becomes.
-    pub(crate) fn kept(&self, seen: &Finding, repository: &Repository) -> Finding {
+    /// What the finding becomes.
+    pub(crate) fn kept(&self, seen: &Finding) -> Finding {
         match self {
-            Self::Alert(alert) => Finding::from_alert(repository, alert).unwrap_or_else(|error| {
+            Self::Alert(alert) => alert.finding.clone().unwrap_or_else(|error| {
                 // Something beside its state has changed to what this version does not know: the state still counts.
                 warn!(finding.id = %seen.id, error = %chain(&error), "only the alert's state can be kept");
-                seen.standing_as(alert)
+                alert.status_of(seen)
             }),
             Self::Withdrawn => Finding {
                 status: FindingStatus::Closed,

@@ -122,9 +122,9 @@ impl Reconciler {
         let analyses = &self.automation.analyses;
         let outcome = AnalysisOutcome::Failed(FailureCode::run_lost());
         let writes = if seen.status == AnalysisStatus::Pending {
-            giving_up::failed(analyses, &self.audit, owner, record, seen, &outcome, now)
+            abandon::failed(analyses, &self.audit, owner, record, seen, &outcome, now)
         } else {
-            let event = giving_up::analysis_event(*finding, seen, &outcome, now);
+            let event = abandon::analysis_event(*finding, seen, &outcome, now);
             analyses
                 .ended(owner, *finding, seen, &outcome, now)
                 .and(self.audit.record(owner, &event))

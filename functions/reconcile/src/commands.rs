@@ -76,7 +76,7 @@ impl Reconciler {
                     let Automation {
                         findings, analyses, ..
                     } = &self.automation;
-                    giving_up::free_slot(findings, analyses, &self.audit, &command, now).await;
+                    abandon::free_slot(findings, analyses, &self.audit, &command, now).await;
                 }
                 Need::Resend | Need::Nothing => self.send_again(run, command).await,
             },

@@ -4,10 +4,11 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
-    finding::{Finding, Repository},
+    finding::{Finding, Source},
+    page::PageCursor,
 };
-use github::{AlertsPage, Next, NextPage};
-use store::repositories::{Cursor, RepositoryFailure, RepositoryOutcome, Watermark};
+use github::{AlertsPage, Next};
+use store::repositories::{Cursor, RepositoryFailure, Watermark, Watermarks};
 use telemetry::chain;
 use tracing::warn;
 
@@ -20,7 +21,7 @@ const SEEN: usize = 100;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Progressing {
     /// The next page, but for the first.
-    pub(crate) next: Option<NextPage>,
+    pub(crate) next: Option<PageCursor>,
     watermark: Watermark,
     complete: bool,
     unstorable: bool,
@@ -47,6 +48,8 @@ impl Progressing {
             watermark,
             complete,
             unstorable,
+            source: _,
+            done: _,
         } = cursor;
         Self {
             next: Some(next),
@@ -58,8 +61,10 @@ impl Progressing {
     }
 
     /// What the next delivery needs to go on. Without a page of its own it simply begins again.
-    pub(crate) fn kept(&self) -> Option<Cursor> {
+    pub(crate) fn kept(&self, source: Source, done: &Watermarks) -> Option<Cursor> {
         Some(Cursor {
+            source,
+            done: done.clone(),
             next: self.next.clone()?,
             watermark: self.watermark.clone(),
             complete: self.complete,
@@ -71,20 +76,20 @@ impl Progressing {
     pub(crate) fn take(
         &mut self,
         page: AlertsPage,
-        repository: &Repository,
         known: &Watermark,
-    ) -> (Vec<Finding>, Option<NextPage>) {
+    ) -> (Vec<Finding>, Option<PageCursor>) {
         self.unstorable |= !page.unreadable.is_empty();
         let newest = page.alerts.iter().map(|alert| alert.updated_at).max();
         self.watermark.updated_at = self.watermark.updated_at.or(newest);
         let seen_before = known.updated_at.filter(|_| !self.complete);
         let passed = |at: Timestamp| seen_before.is_some_and(|seen| at < seen - OVERLAP);
         let mut findings = Vec::with_capacity(page.alerts.len());
-        for alert in &page.alerts {
-            let finding = match Finding::from_alert(repository, alert) {
+        let oldest = page.alerts.last().map(|alert| alert.updated_at);
+        for alert in page.alerts {
+            let finding = match alert.finding {
                 Ok(finding) => finding,
                 Err(error) => {
-                    warn!(repository.id = %repository.id, error = %chain(&error), "an alert cannot be stored");
+                    warn!(error = %chain(&error), "an alert cannot be stored");
                     self.unstorable = true;
                     continue;
                 }
@@ -101,15 +106,14 @@ impl Progressing {
                 findings.push(finding);
             }
         }
-        let oldest = page.alerts.last();
-        if oldest.is_some_and(|oldest| passed(oldest.updated_at)) {
+        if oldest.is_some_and(passed) {
             return (findings, None);
         }
         let next = match page.next {
             Next::Page(next) => Some(next),
             Next::End => None,
             Next::Refused(refusal) => {
-                warn!(repository.id = %repository.id, ?refusal, "a listing's next page is not to be followed");
+                warn!(?refusal, "a listing's next page is not to be followed");
                 self.broken = true;
                 None
             }
@@ -128,13 +132,13 @@ impl Progressing {
     }
 
     /// How a listing ended that came to its end.
-    pub(crate) fn outcome(self, known: &Watermark) -> RepositoryOutcome {
+    pub(crate) fn outcome(self, known: &Watermark) -> Result<Finished, RepositoryFailure> {
         if self.broken {
-            return RepositoryOutcome::Failed(RepositoryFailure::SyncFailed);
+            return Err(RepositoryFailure::SyncFailed);
         }
         if self.unstorable {
             // The watermark stays, so that the next pass tries what could not be stored again.
-            return RepositoryOutcome::Failed(RepositoryFailure::SyncPartialFailure);
+            return Err(RepositoryFailure::SyncPartialFailure);
         }
         // A listing that showed nothing newer: what was known stands.
         let watermark = if self.watermark.updated_at < known.updated_at {
@@ -142,11 +146,20 @@ impl Progressing {
         } else {
             self.watermark
         };
-        RepositoryOutcome::Succeeded {
+        Ok(Finished {
             watermark,
             complete: self.complete,
-        }
+        })
     }
+}
+
+/// A listing that came to its end.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Finished {
+    /// How far its source's alerts are seen now.
+    pub(crate) watermark: Watermark,
+    /// Whether it went to the end whatever it met.
+    pub(crate) complete: bool,
 }
 
 #[cfg(test)]

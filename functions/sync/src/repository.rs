@@ -1,22 +1,37 @@
 //! One repository: list its alerts, store what differs, record how it ended.
 
-use domain::finding::Repository;
-use github::{Budget, GithubError, InstallationId, Listed, NextPage, PageRequest};
+use domain::{
+    finding::{Repository, Source},
+    installation::InstallationId,
+    page::PageCursor,
+};
+use github::{Budget, GithubError, Listed, PageRequest};
 use store::{
     findings::Arrival,
-    repositories::{RepositoryFailure, RepositoryOutcome},
+    repositories::{Cursor, RepositoryFailure, RepositoryOutcome, Watermark, Watermarks},
 };
 use telemetry::chain;
 use tracing::{info, warn};
 
 use crate::{
     brake::{Brake, Stop},
-    listing::Progressing,
+    listing::{Finished, Progressing},
     pass::Pass,
     refusals::{Ungiven, leads_away},
     scope::Target,
     tally::Ended,
 };
+
+/// What is listed, of which installation, and what stops it.
+#[derive(Clone, Copy)]
+struct Of<'a> {
+    installation: InstallationId,
+    target: &'a Target,
+    source: Source,
+    /// Every repository of the installation.
+    all: &'a [Repository],
+    brake: &'a Brake,
+}
 
 impl Pass<'_> {
     /// Refreshes one repository and records the outcome. `None` if it goes on in a later delivery.
@@ -52,43 +67,86 @@ impl Pass<'_> {
         all: &[Repository],
         brake: &Brake,
     ) -> Option<RepositoryOutcome> {
-        let mut cursor = match target.from.clone() {
-            Some(cursor) => Progressing::resumed(cursor),
+        let mut from = target.from.clone();
+        let mut done = from
+            .as_mut()
+            .map(|from| std::mem::take(&mut from.done))
+            .unwrap_or_default();
+        let mut complete = true;
+        for &source in Source::ALL {
+            if done.contains_key(&source) {
+                continue;
+            }
+            let from = from.take_if(|from| from.source == source);
+            let of = Of {
+                installation,
+                target,
+                source,
+                all,
+                brake,
+            };
+            match self.list_source(of, from, &done).await? {
+                Ok(finished) => {
+                    complete &= finished.complete;
+                    done.insert(source, finished.watermark);
+                }
+                Err(failure) => return Some(RepositoryOutcome::Failed(failure)),
+            }
+        }
+        Some(RepositoryOutcome::Succeeded {
+            watermarks: done,
+            complete,
+        })
+    }
+
+    /// Lists the alerts of one source. `None` if it goes on in a later delivery.
+    async fn list_source(
+        &self,
+        of: Of<'_>,
+        from: Option<Cursor>,
+        done: &Watermarks,
+    ) -> Option<Result<Finished, RepositoryFailure>> {
+        let Of {
+            target,
+            source,
+            all,
+            brake,
+            ..
+        } = of;
+        let mut cursor = match from {
+            Some(from) => Progressing::resumed(from),
             None => Progressing::new(target.complete),
         };
-        let mut fetched = self
-            .fetch(installation, target, cursor.next.as_ref(), brake)
-            .await;
+        let mut fetched = self.fetch(of, cursor.next.as_ref()).await;
         if matches!(fetched, Err(GithubError::PageElsewhere)) {
             // What was kept is no page of this repository any more: from the beginning.
             cursor = Progressing::new(target.complete);
-            fetched = self.fetch(installation, target, None, brake).await;
+            fetched = self.fetch(of, None).await;
         }
-        let (arrival, known) = match target.seen.clone() {
-            Some(known) => (Arrival::New, known),
-            None => (Arrival::Backlog, Default::default()),
+        let (arrival, known) = match target.seen.get(&source) {
+            Some(known) => (Arrival::New, known.clone()),
+            None => (Arrival::Backlog, Watermark::default()),
         };
         loop {
             let page = match fetched {
                 Ok(Some(Listed::Page(page))) => page,
                 Ok(Some(Listed::NotModified)) => {
-                    return Some(RepositoryOutcome::Succeeded {
+                    return Some(Ok(Finished {
                         watermark: known,
                         complete: false,
-                    });
+                    }));
                 }
                 Ok(None) => {
-                    self.pause(target, &cursor).await;
+                    self.pause(of, &cursor, done).await;
                     return None;
                 }
-                Err(error) => return self.ungiven(target, all, &cursor, &error, brake).await,
+                Err(error) => return self.ungiven(of, &cursor, &error, done).await.map(Err),
             };
             brake.accepted.set(true);
             if leads_away(page.led_to.as_ref(), &target.repository, all) {
-                let failure = RepositoryFailure::RepositoryUnavailable;
-                return Some(RepositoryOutcome::Failed(failure));
+                return Some(Err(RepositoryFailure::RepositoryUnavailable));
             }
-            let (findings, next) = cursor.take(page, &target.repository, &known);
+            let (findings, next) = cursor.take(page, &known);
             let store = self.sync.findings.store(
                 self.owner,
                 target.repository.id,
@@ -99,7 +157,7 @@ impl Pass<'_> {
             // The next page is fetched while this one is stored.
             let following = async {
                 match &next {
-                    Some(next) => Some(self.fetch(installation, target, Some(next), brake).await),
+                    Some(next) => Some(self.fetch(of, Some(next)).await),
                     None => None,
                 }
             };
@@ -128,20 +186,19 @@ impl Pass<'_> {
     /// A page, or `None` if the delivery must stop.
     async fn fetch(
         &self,
-        installation: InstallationId,
-        target: &Target,
-        next: Option<&NextPage>,
-        brake: &Brake,
+        of: Of<'_>,
+        next: Option<&PageCursor>,
     ) -> Result<Option<Listed>, GithubError> {
-        if brake.on().is_some() {
+        if of.brake.on().is_some() {
             return Ok(None);
         }
         let request = next.map_or(PageRequest::First, PageRequest::Next);
         self.sync
             .github
             .alerts_page(
-                installation,
-                &target.repository,
+                of.installation,
+                of.source,
+                &of.target.repository,
                 request,
                 self.github_budget(),
             )
@@ -158,12 +215,14 @@ impl Pass<'_> {
 
     async fn ungiven(
         &self,
-        target: &Target,
-        all: &[Repository],
+        of: Of<'_>,
         cursor: &Progressing,
         error: &GithubError,
-        brake: &Brake,
-    ) -> Option<RepositoryOutcome> {
+        done: &Watermarks,
+    ) -> Option<RepositoryFailure> {
+        let Of {
+            target, all, brake, ..
+        } = of;
         if !matches!(error, GithubError::Refused { .. }) {
             warn!(repository.id = %target.repository.id, error = %chain(error), "GitHub gave no usable answer");
         }
@@ -177,15 +236,15 @@ impl Pass<'_> {
         }
         brake.failed.set(status.or(brake.failed.get()));
         if failure.is_none() {
-            self.pause(target, cursor).await;
+            self.pause(of, cursor, done).await;
         }
-        failure.map(RepositoryOutcome::Failed)
+        failure
     }
 
     /// Keeps where the listing is, for the next delivery.
-    async fn pause(&self, target: &Target, cursor: &Progressing) {
-        if let Some(cursor) = cursor.kept() {
-            let id = target.repository.id;
+    async fn pause(&self, of: Of<'_>, cursor: &Progressing, done: &Watermarks) {
+        if let Some(cursor) = cursor.kept(of.source, done) {
+            let id = of.target.repository.id;
             let paused = self
                 .sync
                 .repositories

@@ -2,11 +2,12 @@
 
 use domain::{
     Timestamp,
-    finding::{AlertNumber, Repository, RepositoryId, RepositoryName},
+    finding::{AlertNumber, Repository, RepositoryId, RepositoryName, Source},
+    page::PageCursor,
 };
-use github::{Alert, NextPage};
+use github::Alert;
 use serde_json::{Value, json};
-use store::repositories::{Counts, Cursor, RepositoryRecord, Watermark};
+use store::repositories::{Counts, Cursor, RepositoryRecord, Watermark, Watermarks};
 use uuid::Uuid;
 
 /// The pass that is looked at, and another.
@@ -40,7 +41,7 @@ pub(crate) fn record(id: u64) -> RepositoryRecord {
         last_succeeded_at: None,
         last_failure: None,
         completed_at: None,
-        watermark: None,
+        watermarks: Watermarks::new(),
         pass: None,
         counts: Counts::default(),
     }
@@ -51,13 +52,14 @@ pub(crate) fn number(number: u32) -> AlertNumber {
 }
 
 /// The page after the first.
-pub(crate) fn page() -> NextPage {
-    let page = json!({ "repository": 7, "url": "https://api.github.com/next", "trail": [1, 2] });
-    serde_json::from_value(page).expect("a page")
+pub(crate) fn page() -> PageCursor {
+    PageCursor::new("the page after the first".to_owned())
 }
 
 pub(crate) fn cursor() -> Cursor {
     Cursor {
+        source: Source::Dependabot,
+        done: Watermarks::new(),
         next: page(),
         watermark: Watermark {
             updated_at: Some(noon(0)),
@@ -97,7 +99,8 @@ pub(crate) fn alert_but(number: u32, updated: i64, fields: Value) -> Alert {
     for (name, value) in fields {
         alert[name] = value;
     }
-    serde_json::from_value(alert).expect("an alert")
+    let raw = serde_json::value::to_raw_value(&alert).expect("JSON");
+    Alert::read(Source::Dependabot, &repository(7), &raw).expect("an alert")
 }
 
 pub(crate) fn alert(number: u32, updated: i64) -> Alert {

@@ -2,16 +2,16 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use domain::installation::InstallationRepository;
 use domain::{
     Timestamp,
     command::LastError,
     finding::{Repository, RepositoryId, RepositoryName},
     settings::{RepositorySelection, Settings},
 };
-use github::InstallationRepository;
 use store::{
     owners::{Integration, OwnerRecord},
-    repositories::{Cursor, Listing, RepositoryRecord, Watermark},
+    repositories::{Cursor, Listing, RepositoryRecord, Watermarks},
 };
 use uuid::Uuid;
 
@@ -152,7 +152,7 @@ impl Scope {
                 repository: entry.repository,
                 begun,
                 from,
-                seen: record.and_then(|record| record.watermark),
+                seen: record.map(|record| record.watermarks).unwrap_or_default(),
                 complete: completed_at.is_none_or(|last| now.since(last) >= COMPLETE_EVERY),
             });
         }
@@ -186,8 +186,8 @@ pub(crate) struct Target {
     pub(crate) begun: Timestamp,
     /// Where the pass goes on, if not at the first page.
     pub(crate) from: Option<Cursor>,
-    /// How far finished listings have seen, if there was one.
-    pub(crate) seen: Option<Watermark>,
+    /// How far finished listings of each source have seen.
+    pub(crate) seen: Watermarks,
     /// Whether a listing that begins now goes to its end whatever it meets.
     pub(crate) complete: bool,
 }

@@ -5,8 +5,9 @@ use std::sync::Arc;
 use bytes::Bytes;
 use domain::Timestamp;
 use domain::finding::{InvalidIdentity, Repository, RepositoryId};
+use domain::installation::{InstallationId, InstallationRepository};
 use domain::owner::Owner;
-use github::{InstallationId, InstallationRepository};
+
 use github_simulator::Simulator;
 use serde_json::json;
 use store::erasure::{ErasureError, Erasures};

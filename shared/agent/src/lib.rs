@@ -11,6 +11,8 @@
 //!
 //! A launch is named by its key, so that trying again is safe. Nothing an error says comes from a body, a token or a URL.
 
+pub mod callback_token;
+
 use std::{str::FromStr, time::Duration};
 
 use reqwest::{

@@ -265,7 +265,7 @@ pub fn log_failure(owner: &Owner, error: &AutomationError) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use github::InstallationId;
+    use domain::installation::InstallationId;
     use store::{analyses::OwnerAnalyses, owners::Integration};
 
     const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);

@@ -18,7 +18,9 @@ use crate::{
 };
 use domain::{
     Timestamp,
-    finding::{AlertNumber, FindingDigest, FindingStatus, Repository, RepositoryId, Severity},
+    finding::{
+        AlertNumber, FindingDigest, FindingStatus, Repository, RepositoryId, Severity, Source,
+    },
     installation::InstallationRepository,
     owner::Owner,
     page::PageCursor,
@@ -51,7 +53,7 @@ pub struct RepositoryRecord {
     /// When the last complete listing began.
     pub completed_at: Option<Timestamp>,
     /// How far finished listings have seen.
-    pub watermark: Option<Watermark>,
+    pub watermarks: Watermarks,
     /// The pass that attempted it last.
     pub pass: Option<Pass>,
     /// Its findings by kind.
@@ -97,6 +99,9 @@ pub struct Watermark {
     pub seen: BTreeMap<AlertNumber, FindingDigest>,
 }
 
+/// How far each source's alerts of a repository are seen. A source without an entry was never listed to its end.
+pub type Watermarks = BTreeMap<Source, Watermark>;
+
 /// One pass over a repository: by a command, or by one scheduled sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
@@ -120,10 +125,15 @@ pub enum PassState {
 /// Where a listing goes on, and what it has seen so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Cursor {
+    /// Whose alerts are listed.
+    pub source: Source,
     /// The next page.
     pub next: PageCursor,
-    /// What the listing will leave as the repository's watermark.
+    /// What the listing will leave as the watermark of its source.
     pub watermark: Watermark,
+    /// Those of the sources that this pass is through with.
+    #[serde(default)]
+    pub done: Watermarks,
     /// Whether it goes to the end whatever it meets.
     pub complete: bool,
     /// Whether an alert could not be stored so far.
@@ -191,8 +201,8 @@ impl Counts {
 pub enum RepositoryOutcome {
     /// Everything in reach is stored.
     Succeeded {
-        /// How far it is seen now.
-        watermark: Watermark,
+        /// How far each source's alerts are seen now.
+        watermarks: Watermarks,
         /// Whether the listing went to its end.
         complete: bool,
     },
@@ -354,17 +364,19 @@ impl Repositories {
         e.remove("cursor");
         match outcome {
             RepositoryOutcome::Succeeded {
-                watermark,
+                watermarks,
                 complete,
             } => {
-                let text = serde_json::to_string(watermark).map_err(|error| {
-                    RepositoriesError::Unwritten {
-                        what,
-                        source: Box::new(error),
-                    }
-                })?;
                 e.set("last_succeeded_at", ms(began));
-                e.set("watermark", s(text));
+                for (source, watermark) in watermarks {
+                    let text = serde_json::to_string(watermark).map_err(|error| {
+                        RepositoriesError::Unwritten {
+                            what,
+                            source: Box::new(error),
+                        }
+                    })?;
+                    e.set(item::watermark_of(*source), s(text));
+                }
                 e.remove("last_failure");
                 if *complete {
                     e.set("completed_at", ms(began));

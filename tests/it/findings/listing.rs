@@ -1,11 +1,11 @@
 //! Lists and counts of findings: what matches, all of it, once, in order, and nothing else is read for it.
 
+use domain::installation::InstallationRepository;
 use domain::{
     analysis::BegunBy,
     finding::{FindingId, Repository, RepositoryId},
     settings::SlaDays,
 };
-use github::InstallationRepository;
 use std::time::Duration;
 use store::{
     findings::{AnalysisFilter, FindingPosition, Overdue},

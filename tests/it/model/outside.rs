@@ -17,7 +17,7 @@ use axum::{
 use domain::{
     Timestamp,
     command::CommandId,
-    finding::{Finding, FindingId},
+    finding::{Finding, FindingId, Source},
 };
 use github::Alert;
 use github_simulator::AppKey;
@@ -152,8 +152,9 @@ impl Outside {
     /// The alert as a sync would keep it.
     pub(crate) fn shown(&self, number: u32) -> Finding {
         let alert = self.known().alert(number);
-        let alert: Alert = serde_json::from_value(alert).expect("GitHub's form");
-        Finding::from_alert(&repository(), &alert).expect("it can be kept")
+        let raw = serde_json::value::to_raw_value(&alert).expect("JSON");
+        let alert = Alert::read(Source::Dependabot, &repository(), &raw).expect("GitHub's form");
+        alert.finding.expect("it can be kept")
     }
 }
 

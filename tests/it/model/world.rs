@@ -72,6 +72,7 @@ pub(crate) struct World {
 
 pub(crate) fn id(number: u32) -> FindingId {
     FindingId {
+        source: domain::finding::Source::Dependabot,
         repository: repository().id,
         number: AlertNumber::new(number).expect("not zero"),
     }

@@ -1,12 +1,12 @@
 //! Each thing that stands in the way of a launch, before and after it has its slot.
 
 use super::*;
+use domain::installation::InstallationId;
 use domain::{
     analysis::{AnalysisOutcome, CallBack, FailureCode},
     command::CommandId,
     settings::{AutoAnalysis, Settings},
 };
-use github::InstallationId;
 use store::owners::Integration;
 
 const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);

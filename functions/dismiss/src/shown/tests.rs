@@ -1,7 +1,7 @@
 //! What a finding becomes by what its alert shows.
 
 use super::*;
-use crate::samples::{dismissed_but, noon, repository};
+use crate::samples::{dismissed_but, noon};
 use domain::finding::{DismissReason, IgnoredReason};
 use serde_json::{Value, json};
 
@@ -11,7 +11,7 @@ fn shown(fields: Value) -> Shown {
 
 /// The finding as the alert was first seen.
 fn seen(fields: Value) -> Finding {
-    Finding::from_alert(&repository(), &dismissed_but(fields)).expect("it is known")
+    dismissed_but(fields).finding.expect("it is known")
 }
 
 /// An hour before noon.
@@ -22,7 +22,7 @@ fn open() -> Value {
 #[test]
 fn what_github_shows_is_kept_with_everything_that_has_changed() {
     let kept = shown(json!({ "html_url": "https://github.com/octo/new/security/dependabot/42" }))
-        .kept(&seen(open()), &repository());
+        .kept(&seen(open()));
     assert_eq!(
         kept,
         seen(json!({ "html_url": "https://github.com/octo/new/security/dependabot/42" }))
@@ -38,7 +38,7 @@ fn of_an_alert_that_is_not_understood_whole_the_state_is_kept_as_it_is_shown() {
             "vulnerable_version_range": "< 8"
         });
         let before = seen(open());
-        let kept = shown(fields).kept(&before, &repository());
+        let kept = shown(fields).kept(&before);
         let as_before = Finding {
             status: before.status,
             ignored_reason: before.ignored_reason,
@@ -77,7 +77,7 @@ fn of_an_alert_that_is_not_understood_whole_the_state_is_kept_as_it_is_shown() {
 fn the_finding_of_an_alert_that_was_withdrawn_is_closed_and_nothing_else() {
     let before = seen(json!({}));
     assert_eq!(before.status, FindingStatus::Ignored);
-    let kept = Shown::Withdrawn.kept(&before, &repository());
+    let kept = Shown::Withdrawn.kept(&before);
     let expected = Finding {
         status: FindingStatus::Closed,
         ignored_reason: None,

@@ -1,7 +1,7 @@
 //! What is taken from a listing's pages, and how a listing ends.
 
 use super::*;
-use crate::samples::{alert, alert_but, cursor, noon, number, page, repository};
+use crate::samples::{alert, alert_but, cursor, noon, number, page};
 use github::{Alert, LinkRefusal, Unreadable};
 use serde_json::json;
 
@@ -27,7 +27,7 @@ fn last(alerts: Vec<Alert>) -> AlertsPage {
 
 /// Takes a page; gives the numbers of the alerts to be stored, and whether another page follows.
 fn take(listing: &mut Progressing, page: AlertsPage, known: &Watermark) -> (Vec<u32>, bool) {
-    let (findings, next) = listing.take(page, &repository(7), known);
+    let (findings, next) = listing.take(page, known);
     let numbers = findings.iter().map(|finding| finding.id.number.get());
     (numbers.collect(), next.is_some())
 }
@@ -41,20 +41,15 @@ fn seen(alerts: Vec<Alert>) -> Watermark {
 }
 
 fn succeeded(listing: Progressing, known: &Watermark) -> (Watermark, bool) {
-    match listing.outcome(known) {
-        RepositoryOutcome::Succeeded {
-            watermark,
-            complete,
-        } => (watermark, complete),
-        RepositoryOutcome::Failed(failure) => panic!("{failure:?}"),
-    }
+    let Finished {
+        watermark,
+        complete,
+    } = listing.outcome(known).expect("it came to its end");
+    (watermark, complete)
 }
 
 fn failed(listing: Progressing) -> Option<RepositoryFailure> {
-    match listing.outcome(&Watermark::default()) {
-        RepositoryOutcome::Succeeded { .. } => None,
-        RepositoryOutcome::Failed(failure) => Some(failure),
-    }
+    listing.outcome(&Watermark::default()).err()
 }
 
 #[test]
@@ -208,16 +203,24 @@ fn a_listing_that_cannot_be_followed_fails_unless_what_follows_was_seen() {
 
 #[test]
 fn a_listing_goes_on_in_a_later_delivery_as_if_it_had_not_stopped() {
-    let kept = Progressing::resumed(cursor()).kept();
+    let kept = Progressing::resumed(cursor()).kept(Source::Dependabot, &Watermarks::new());
     assert_eq!(kept, Some(cursor()));
-    assert_eq!(Progressing::new(true).kept(), None, "from the beginning");
+    assert_eq!(
+        Progressing::new(true).kept(Source::Dependabot, &Watermarks::new()),
+        None,
+        "from the beginning"
+    );
 
     let nothing = Watermark::default();
     let (first, second) = (vec![alert(3, 0)], vec![alert(2, -9)]);
     let mut whole = Progressing::new(true);
-    let (_, next) = whole.take(followed_by_more(first), &repository(7), &nothing);
+    let (_, next) = whole.take(followed_by_more(first), &nothing);
     whole.next = next;
-    let mut resumed = Progressing::resumed(whole.kept().expect("a page"));
+    let mut resumed = Progressing::resumed(
+        whole
+            .kept(Source::Dependabot, &Watermarks::new())
+            .expect("a page"),
+    );
     assert_eq!(resumed, whole);
     assert_eq!(
         take(&mut resumed, last(second.clone()), &nothing),

@@ -2,11 +2,11 @@
 
 use super::*;
 use crate::samples::{OTHER, PASS, cursor, name, noon, record, repository};
-use domain::command::Progress;
-use github::InstallationId;
+use domain::installation::InstallationId;
+use domain::{command::Progress, finding::Source};
 use store::{
     owners::Integration,
-    repositories::{Pass, PassState, RepositoryFailure},
+    repositories::{Pass, PassState, RepositoryFailure, Watermark},
 };
 
 /// The installation's repository of this id.
@@ -210,15 +210,18 @@ fn a_listing_goes_to_its_end_if_none_has_for_twenty_hours() {
     let complete = |completed_at| {
         let known = [RepositoryRecord {
             completed_at,
-            watermark: Some(Watermark {
-                updated_at: Some(noon(-9)),
-                ..Watermark::default()
-            }),
+            watermarks: Watermarks::from([(
+                Source::Dependabot,
+                Watermark {
+                    updated_at: Some(noon(-9)),
+                    ..Watermark::default()
+                },
+            )]),
             ..record(1)
         }];
         let left = left(Scope::listed(&[entry(1)], &all(), None, &known));
         let target = left.targets.first().expect("it is wanted");
-        assert_eq!(target.seen, known[0].watermark);
+        assert_eq!(target.seen, known[0].watermarks);
         target.complete
     };
     assert!(complete(None));

@@ -6,7 +6,8 @@ use super::*;
 use crate::samples::{OTHER, PASS, cursor, noon, record};
 use RepositoryFailure as Failure;
 use ResultCode as Code;
-use store::repositories::{Pass, PassState, Watermark};
+use domain::finding::Source;
+use store::repositories::{Pass, PassState, Watermark, Watermarks};
 
 const ALL_OK: [Ended; 2] = [Ended::Succeeded, Ended::Succeeded];
 
@@ -333,7 +334,7 @@ fn so_far() -> Tally {
             id: pass,
             state: PassState::Finished,
         }),
-        watermark: Some(Watermark::default()),
+        watermarks: Watermarks::from([(Source::Dependabot, Watermark::default())]),
         ..record(id)
     };
     let records = [
@@ -399,7 +400,7 @@ fn a_sync_is_complete_only_if_it_ended_so() {
 #[test]
 fn a_repository_ends_as_its_outcome_is_recorded() {
     let succeeded = RepositoryOutcome::Succeeded {
-        watermark: Watermark::default(),
+        watermarks: Watermarks::new(),
         complete: false,
     };
     assert_eq!(Ended::from(&succeeded), Ended::Succeeded);

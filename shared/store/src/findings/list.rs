@@ -344,6 +344,7 @@ fn start(owner: &Owner, position: &FindingPosition) -> Option<Item> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use domain::finding::Source;
 
     #[test]
     fn ranks_put_the_most_severe_open_findings_first() {

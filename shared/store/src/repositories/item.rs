@@ -3,11 +3,11 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
 
-use super::{Counts, Listing, Pass, PassState, RepositoryRecord, flag};
+use super::{Counts, Listing, Pass, PassState, RepositoryRecord, Watermarks, flag};
 use crate::table::{Attributes, Expression, Item, Partition, Unreadable, ms, s};
 use domain::{
     Timestamp,
-    finding::{Repository, RepositoryId},
+    finding::{Repository, RepositoryId, Source},
     owner::Owner,
 };
 
@@ -62,7 +62,7 @@ pub(super) fn record(item: &Item) -> Result<RepositoryRecord, Unreadable> {
             item.parsed(name, |text| text.parse().ok())
         })?,
         completed_at: item.maybe("completed_at", Attributes::time)?,
-        watermark: item.maybe("watermark", json)?,
+        watermarks: watermarks(item)?,
         pass: pass(item)?,
         counts: Counts {
             open: [critical, high, medium, low],
@@ -71,6 +71,23 @@ pub(super) fn record(item: &Item) -> Result<RepositoryRecord, Unreadable> {
             closed,
         },
     })
+}
+
+/// The attribute of a source's watermark.
+pub(super) const fn watermark_of(source: Source) -> &'static str {
+    match source {
+        Source::Dependabot => "watermark_dependabot",
+    }
+}
+
+fn watermarks(item: &Item) -> Result<Watermarks, Unreadable> {
+    let mut watermarks = Watermarks::new();
+    for &source in Source::ALL {
+        if let Some(watermark) = item.maybe(watermark_of(source), json)? {
+            watermarks.insert(source, watermark);
+        }
+    }
+    Ok(watermarks)
 }
 
 fn pass(item: &Item) -> Result<Option<Pass>, Unreadable> {

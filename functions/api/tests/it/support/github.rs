@@ -1,12 +1,12 @@
 //! What a sync leaves behind.
 
+use domain::installation::InstallationRepository;
 use domain::{
     Timestamp,
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
 };
-use github::InstallationRepository;
 use store::{
     findings::Arrival,
     repositories::{Listing, RepositoryOutcome},
@@ -24,6 +24,7 @@ pub(crate) fn finding(
 ) -> Finding {
     Finding {
         id: FindingId {
+            source: domain::finding::Source::Dependabot,
             repository: RepositoryId::new(repository.0),
             number: AlertNumber::new(number).expect("not zero"),
         },
@@ -141,7 +142,7 @@ impl Stack {
 
 pub(crate) fn succeeded() -> RepositoryOutcome {
     RepositoryOutcome::Succeeded {
-        watermark: store::repositories::Watermark::default(),
+        watermarks: store::repositories::Watermarks::new(),
         complete: true,
     }
 }
