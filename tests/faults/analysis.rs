@@ -1,7 +1,7 @@
 //! Faults between a launch, the agent and its call back.
 
 use domain::{
-    command::{Action, AnalysisOptions, CommandId, CommandKey, Origin},
+    command::{CommandId, CommandKey, Origin, StartAnalysis},
     result_code::ResultCode,
 };
 use futures::future::{join, join_all};
@@ -36,10 +36,7 @@ fn launch(status: u16) -> Value {
 async fn unsent(scene: &Scene, finding: &str) -> CommandKey {
     let new = NewCommand {
         owner: scene.ada.owner().clone(),
-        action: Action::StartAnalysis {
-            finding: finding.parse().expect("an id"),
-            options: AnalysisOptions::default(),
-        },
+        action: StartAnalysis::of(finding.parse().expect("an id")).into(),
         origin: Origin::Manual,
         actor: actor(),
         key: None,

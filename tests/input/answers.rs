@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, time::Duration};
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use domain::{
-    command::{Action, AnalysisOptions, Command, CommandKey},
+    command::{Action, Command, CommandKey, DismissFinding, StartAnalysis, SyncFindings},
     finding::DismissReason,
     lifecycle::Status,
     result_code::Effect,
@@ -149,16 +149,13 @@ impl Stage {
         let scene = Scene::set().await;
         let finding = finding_id(OPEN);
         let action = match function {
-            Function::Sync => Action::Sync { repository: None },
-            Function::Dismiss => Action::DismissFinding {
+            Function::Sync => SyncFindings::all().into(),
+            Function::Dismiss => Action::from(DismissFinding {
                 finding,
                 reason: DismissReason::NotUsed,
                 comment: None,
-            },
-            Function::Analyse => {
-                let options = AnalysisOptions::default();
-                Action::StartAnalysis { finding, options }
-            }
+            }),
+            Function::Analyse => StartAnalysis::of(finding).into(),
             other => unreachable!("{other:?} asks nobody"),
         };
         let (_, accepted) = standings(Holder::Another).swap_remove(0);

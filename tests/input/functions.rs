@@ -5,7 +5,7 @@ use analyse::Analyse;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use dead_letter::DeadLetters;
 use dismiss::Dismiss;
-use domain::Timestamp;
+use domain::{Timestamp, command::CommandType};
 use erase::Eraser;
 use github::{Github, GithubConfig};
 use record_analysis::Recorder;
@@ -15,9 +15,9 @@ use runtime::{
     sqs::each_message,
     worker::{Invocation, Worker},
 };
-use store::clock::Clock;
+use store::{abandon::Cleaner, clock::Clock};
 use sync::Sync;
-use tests::{NOON, automation};
+use tests::{NOON, automation, quarantine};
 
 use crate::{
     scene::Scene,
@@ -65,12 +65,15 @@ impl Functions {
         let (app, queues) = (&scene.app, &scene.queues);
         let noon: fn() -> Timestamp = || NOON;
         let clock = Clock::new(noon);
+        let table = scene.table.table();
+        let quarantine = quarantine(&table, app.sender.clone(), &queues.malformed);
         let worker = |queue: &QueueUrl| Worker {
             ledger: app.ledger.clone(),
+            cleaner: Cleaner::new(&table),
+            quarantine: quarantine.clone(),
             inbox: queues.all.inbox(vec![queue.clone()]),
             sender: app.sender.clone(),
             queue: queue.clone(),
-            malformed: queues.malformed.clone(),
             max_receives: RECEIVES,
             clock: clock.clone(),
         };
@@ -85,11 +88,14 @@ impl Functions {
             base_url: url.parse().expect("on the loopback interface"),
             token: name(AGENT_TOKEN),
         };
-        let automation: Automation =
-            automation(&scene.table.table(), &queues.all, &queues.commands.analyse);
+        let automation: Automation = automation(
+            &scene.table.table(),
+            &queues.all,
+            queues.commands.of(CommandType::StartAnalysis),
+        );
         Self {
             sync: Sync {
-                worker: worker(&queues.commands.sync),
+                worker: worker(queues.commands.of(CommandType::Sync)),
                 scheduled_queue: queues.scheduled.clone(),
                 owners: app.owners.clone(),
                 repositories: app.repositories.clone(),
@@ -99,14 +105,14 @@ impl Functions {
                 github: github.clone(),
             },
             dismiss: Dismiss {
-                worker: worker(&queues.commands.dismiss),
+                worker: worker(queues.commands.of(CommandType::DismissFinding)),
                 owners: app.owners.clone(),
                 findings: app.findings.clone(),
                 audit: app.audit.clone(),
                 github: github.clone(),
             },
             analyse: Analyse {
-                worker: worker(&queues.commands.analyse),
+                worker: worker(queues.commands.of(CommandType::StartAnalysis)),
                 owners: app.owners.clone(),
                 findings: app.findings.clone(),
                 analyses: app.analyses.clone(),
@@ -122,27 +128,23 @@ impl Functions {
                 automation,
                 audit: app.audit.clone(),
                 inbox: queues.all.inbox(vec![queues.callback.clone()]),
-                dismiss_queue: queues.commands.dismiss.clone(),
-                malformed: queues.malformed.clone(),
+                dismiss_queue: queues.commands.of(CommandType::DismissFinding).clone(),
+                quarantine: quarantine.clone(),
                 clock: clock.clone(),
             },
             eraser: Eraser {
-                ledger: app.ledger.clone(),
                 erasures: app.erasures.clone(),
                 inbox: queues.all.inbox(vec![queues.erase.clone()]),
                 sender: app.sender.clone(),
                 queue: queues.erase.clone(),
-                malformed: queues.malformed.clone(),
+                quarantine: quarantine.clone(),
                 clock: clock.clone(),
             },
             dead_letters: DeadLetters {
                 ledger: app.ledger.clone(),
-                findings: app.findings.clone(),
-                analyses: app.analyses.clone(),
-                audit: app.audit.clone(),
+                cleaner: Cleaner::new(&table),
                 inbox: queues.all.inbox(vec![queues.dead.clone()]),
-                sender: app.sender.clone(),
-                malformed: queues.malformed.clone(),
+                quarantine,
                 clock,
             },
         }

@@ -6,7 +6,7 @@ use std::{collections::BTreeSet, fmt};
 use aws_lambda_events::event::sqs::SqsEvent;
 use domain::{
     analysis::{AnalysisOutcome, CallBack, FailureCode},
-    command::{Action, AnalysisOptions, Command},
+    command::{Action, Command, DismissFinding, StartAnalysis, SyncFindings},
     finding::DismissReason,
     lifecycle::Stage,
     owner::Owner,
@@ -196,14 +196,17 @@ async fn set() -> Scene {
 
 fn actions() -> [Action; 3] {
     let finding = finding_id(OPEN);
-    let dismissal = Action::DismissFinding {
+    let dismissal = DismissFinding {
         finding,
         reason: DismissReason::NotUsed,
         comment: None,
     };
-    let options = AnalysisOptions::default();
-    let analysis = Action::StartAnalysis { finding, options };
-    [Action::Sync { repository: None }, dismissal, analysis]
+    let analysis = StartAnalysis::of(finding);
+    [
+        SyncFindings::all().into(),
+        dismissal.into(),
+        analysis.into(),
+    ]
 }
 
 fn accepted(owner: Owner, place: usize) -> Command {

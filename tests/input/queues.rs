@@ -1,7 +1,10 @@
 //! The functions' queues.
 
+use std::collections::BTreeMap;
+
+use domain::command::CommandQueue;
 use runtime::queue::{CommandQueues, QueueUrl};
-use tests::TestQueues;
+use tests::{TestQueues, command_queues};
 
 /// All of them, in memory.
 #[derive(Clone, Debug)]
@@ -18,12 +21,13 @@ pub(crate) struct Queues {
 impl Queues {
     pub(crate) async fn create() -> Self {
         let all = TestQueues::create().await;
+        let mut each = BTreeMap::new();
+        for queue in CommandQueue::ALL {
+            each.insert(queue, all.queue(queue.function()).await);
+        }
+        let commands = command_queues(|queue| each[&queue].clone());
         Self {
-            commands: CommandQueues {
-                sync: all.queue("sync").await,
-                dismiss: all.queue("dismiss").await,
-                analyse: all.queue("analyse").await,
-            },
+            commands,
             scheduled: all.queue("scheduled").await,
             callback: all.queue("callback").await,
             erase: all.queue("erase").await,

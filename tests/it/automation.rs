@@ -2,12 +2,12 @@
 
 use std::time::Duration;
 
-use domain::installation::InstallationRepository;
 use domain::{
     Timestamp,
     analysis::{AnalysisStatus, BegunBy},
-    command::{Action, Actor, AnalysisOptions, Command, CommandType, Origin, PausedCommands},
+    command::{Action, Actor, Command, CommandType, Origin, PausedCommands, StartAnalysis},
     finding::{FindingId, FindingStatus, Repository, RepositoryId, Severity},
+    installation::InstallationRepository,
     lifecycle::Status,
     owner::Owner,
     settings::{AutoAnalysis, MinSeverity, RepositorySelection, Settings},
@@ -169,10 +169,11 @@ async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_s
         assert_eq!(command.status(), Status::Accepted);
         assert_eq!(command.origin, Origin::AutoAnalysis);
         assert_eq!(command.actor, Actor::SecurityAgent);
-        let Action::StartAnalysis { finding, options } = command.action else {
+        let Action::StartAnalysis(options) = command.action else {
             panic!("{:?}", command.action)
         };
-        assert_eq!(options, AnalysisOptions::default());
+        let finding = options.finding;
+        assert_eq!(options, StartAnalysis::of(finding));
         let analysis = read(&scene.table, &scene.owner, finding).await.analysis;
         let analysis = analysis.expect("it was begun");
         assert_eq!(analysis.attempt, command.key.id);

@@ -9,8 +9,10 @@ use domain::{
 };
 use runtime::queue::{Message, QueueUrl, ScheduledSync};
 use serde_json::json;
-use store::{analyses::Analyses, audit::Audit, clock::Clock, findings::Findings, ledger::Ledger};
-use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, key, owner, standings};
+use store::{abandon::Cleaner, clock::Clock, ledger::Ledger};
+use tests::{
+    Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, key, owner, quarantine, standings,
+};
 use uuid::Uuid;
 
 struct Scene {
@@ -31,12 +33,9 @@ impl Scene {
         let malformed = queues.queue("malformed").await;
         let function = DeadLetters {
             ledger: Ledger::new(through.clone(), TIMEOUTS),
-            findings: Findings::new(through.clone()),
-            analyses: Analyses::new(through.clone()),
-            audit: Audit::new(through),
+            cleaner: Cleaner::new(&through),
             inbox: queues.inbox(vec![dead.clone()]),
-            sender: queues.sender(),
-            malformed: malformed.clone(),
+            quarantine: quarantine(&through, queues.sender(), &malformed),
             clock: Clock::new(|| NOON),
         };
         Self {

@@ -4,12 +4,12 @@ mod eraser;
 
 use std::time::Duration;
 
-use domain::installation::{InstallationId, InstallationRepository};
 use domain::{
     Timestamp,
     analysis::{Analysis, BegunBy, Exploitability},
-    command::{Action, Command, IdempotencyKey, LastError, Origin},
+    command::{Action, Command, DismissFinding, IdempotencyKey, LastError, Origin},
     finding::{DismissReason, FindingStatus, Severity},
+    installation::{InstallationId, InstallationRepository},
     lifecycle::Stage,
     owner::Owner,
     result_code::ResultCode,
@@ -27,7 +27,7 @@ use store::{
     repositories::{Listing, RepositoriesError},
     table::Writes,
 };
-use tests::{Fault, NOON, TestTable, actor, finding, noon, owner, repository};
+use tests::{Fault, NOON, TestTable, actor, cleaned_up, finding, noon, owner, repository};
 use tokio::time::Instant;
 
 use crate::{
@@ -105,11 +105,11 @@ fn new_command(owner: &Owner) -> NewCommand {
     let finding = finding(&repository(), 1, Severity::High, FindingStatus::Open, NOON);
     NewCommand {
         owner: owner.clone(),
-        action: Action::DismissFinding {
+        action: Action::from(DismissFinding {
             finding: finding.id,
             reason: DismissReason::NotUsed,
             comment: None,
-        },
+        }),
         origin: Origin::Manual,
         actor: actor(),
         key: None,
@@ -318,11 +318,17 @@ impl Underway {
                     Together::Unsettled => Some(false),
                 }
             }
-            Write::Stall => made(ledger.stall(&self.command.key, noon(9_000)).await),
+            Write::Stall => made(
+                cleaned_up(
+                    &table.table(),
+                    ledger.stall(&self.command.key, noon(9_000)).await,
+                )
+                .await,
+            ),
             Write::Exhaust => {
                 let (key, code) = (&self.command.key, ResultCode::QueueRetriesExhausted);
                 let exhausted = ledger.exhaust(key, None, Stage(0), code, None, noon(60));
-                made(exhausted.await)
+                made(cleaned_up(&table.table(), exhausted.await).await)
             }
         }
     }

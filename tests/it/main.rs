@@ -1,5 +1,6 @@
 //! What the stores and the functions above them promise, kept against a database.
 
+mod abandon;
 mod analyses;
 mod audit;
 mod automation;
@@ -7,7 +8,6 @@ mod dead_letter;
 mod dismissal;
 mod erasure;
 mod findings;
-mod giving_up;
 mod ledger;
 mod model;
 mod owners;

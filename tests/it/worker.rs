@@ -7,7 +7,7 @@ use std::{cell::RefCell, ops::RangeInclusive, time::Duration};
 
 use domain::{
     Timestamp,
-    command::{Command, LastError},
+    command::{Command, CommandKind as _, LastError, SyncFindings},
     lifecycle::{Stage, Standing, Status, Waits},
     result_code::{Effect, ResultCode},
 };
@@ -36,26 +36,18 @@ struct Scene {
     worker: Worker,
 }
 
-/// A worker whose effect is this, and the commands for which it was told that no delivery is left.
+/// A worker whose effect is this.
 struct Doing<F> {
     effect: F,
-    exhausted: RefCell<Vec<Command>>,
 }
 
 fn doing<F: AsyncFn(&Claim, &Command) -> Effected>(effect: F) -> Doing<F> {
-    Doing {
-        effect,
-        exhausted: RefCell::default(),
-    }
+    Doing { effect }
 }
 
 impl<F: AsyncFn(&Claim, &Command) -> Effected> Work for Doing<F> {
     async fn effect(&self, claim: &Claim, command: &Command, _: Invocation) -> Effected {
         (self.effect)(claim, command).await
-    }
-
-    async fn exhausted(&self, command: &Command) {
-        self.exhausted.borrow_mut().push(command.clone());
     }
 }
 
@@ -244,7 +236,6 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
             );
             let said = LastError::GithubUnreachable.to_string();
             assert_eq!(stored.last_error, Some(said));
-            assert_eq!(*work.exhausted.borrow(), []);
         }
     }
 
@@ -260,7 +251,6 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
     );
     let said = LastError::GithubUnreachable.to_string();
     assert_eq!(stored.last_error.as_ref(), Some(&said));
-    assert_eq!(*work.exhausted.borrow(), [stored]);
 }
 
 #[tokio::test]
@@ -359,7 +349,11 @@ async fn a_command_ends_with_what_it_changed_or_not_at_all() {
 #[tokio::test]
 async fn a_rate_limit_is_waited_for_if_it_ends_before_the_deadline_and_within_two_hours() {
     let scene = Scene::set().await;
-    let resumes_at = |until, began| scene.worker.resumes_at(noon(until), noon(began));
+    let resumes_at = |until, began| {
+        scene
+            .worker
+            .resumes_at(noon(until), noon(began), SyncFindings::BUDGET)
+    };
     // A second later than GitHub says, and within half an hour.
     assert_eq!(resumes_at(90, 0), Some(noon(91)));
     assert_eq!(resumes_at(1_798, 0), Some(noon(1_799)));

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::{
 use aws_sdk_sqs::types::{Message as Received, QueueAttributeName};
 use domain::{
     Timestamp,
-    command::{Action, Command, CommandId, CommandKey},
+    command::{Command, CommandId, CommandKey, DismissFinding},
     finding::DismissReason,
     lifecycle::Stage,
     owner::Owner,
@@ -86,13 +86,13 @@ impl Backstage {
 
     /// A dismissal that was admitted, and whose message was never sent.
     pub async fn admit_dismissal(&self, owner: &Owner, finding: &str) -> CommandKey {
-        let action = Action::DismissFinding {
+        let action = DismissFinding {
             finding: finding.parse().expect("a finding's id"),
             reason: DismissReason::NotUsed,
             comment: None,
         };
         let dismissal = NewCommand {
-            action,
+            action: action.into(),
             ..sync_of(owner)
         };
         self.admit_command(dismissal).await

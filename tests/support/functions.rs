@@ -1,15 +1,28 @@
 //! Functions over a table and queues of a test's own.
 
-use domain::{Timestamp, command::PausedCommands};
+use std::convert::Infallible;
+
+use domain::{
+    Timestamp,
+    command::{CommandQueue, PausedCommands},
+};
 use reconcile::Reconciler;
 use runtime::{
     automation::Automation,
-    queue::{CommandQueues, QueueUrl},
+    quarantine::Quarantine,
+    queue::{CommandQueues, QueueUrl, Sender},
     worker::Worker,
 };
 use store::{
-    analyses::Analyses, audit::Audit, clock::Clock, erasure::Erasures, findings::Findings,
-    ledger::Ledger, owners::Owners, table::Table,
+    abandon::Cleaner,
+    analyses::Analyses,
+    audit::Audit,
+    clock::Clock,
+    erasure::Erasures,
+    findings::Findings,
+    ledger::{Abandoned, Ledger, LedgerError, Outcome},
+    owners::Owners,
+    table::Table,
 };
 
 use crate::{NOON, TIMEOUTS, TestQueues};
@@ -36,14 +49,45 @@ pub fn worker(
     clock: Clock,
 ) -> Worker {
     Worker {
-        ledger: Ledger::new(table, TIMEOUTS),
+        ledger: Ledger::new(table.clone(), TIMEOUTS),
+        cleaner: Cleaner::new(&table),
+        quarantine: quarantine(&table, queues.sender(), malformed),
         inbox: queues.inbox(vec![queue.clone()]),
         sender: queues.sender(),
         queue: queue.clone(),
-        malformed: malformed.clone(),
         max_receives: 5,
         clock,
     }
+}
+
+/// What takes messages over this table that cannot be used, and keeps them in `queue`.
+pub fn quarantine(table: &Table, sender: Sender, queue: &QueueUrl) -> Quarantine {
+    Quarantine {
+        ledger: Ledger::new(table.clone(), TIMEOUTS),
+        cleaner: Cleaner::new(table),
+        sender,
+        queue: queue.clone(),
+    }
+}
+
+/// The queues of commands, each as `queue` gives it.
+pub fn command_queues(queue: impl Fn(CommandQueue) -> QueueUrl) -> CommandQueues {
+    let Ok(queues) = CommandQueues::each(|which| Ok::<_, Infallible>(queue(which)));
+    queues
+}
+
+/// What became of a move that ended a command in its worker's place, once what the command held is given back.
+pub async fn cleaned_up(
+    table: &Table,
+    ended: Result<Outcome<Abandoned>, LedgerError>,
+) -> Result<Outcome, LedgerError> {
+    let clean_up = |abandoned| async { Cleaner::new(table).clean_up(abandoned, NOON).await };
+    Ok(match ended? {
+        Outcome::Applied(abandoned) => Outcome::Applied(clean_up(abandoned).await),
+        Outcome::AlreadyApplied(abandoned) => Outcome::AlreadyApplied(clean_up(abandoned).await),
+        Outcome::Refused(found) => Outcome::Refused(found),
+        Outcome::Missing => Outcome::Missing,
+    })
 }
 
 /// A reconciler at noon, over this table; everything but scheduled syncs is queued in `queue`.
@@ -59,13 +103,10 @@ pub fn reconciler(
         owners: Owners::new(table.clone()),
         automation: automation(&table, queues, queue),
         audit: Audit::new(table.clone()),
+        cleaner: Cleaner::new(&table),
         erasures: Erasures::new(table),
         sender: queues.sender(),
-        queues: CommandQueues {
-            sync: queue.clone(),
-            dismiss: queue.clone(),
-            analyse: queue.clone(),
-        },
+        queues: command_queues(|_| queue.clone()),
         scheduled_queue: scheduled.clone(),
         callback_queue: queue.clone(),
         erase_queue: queue.clone(),

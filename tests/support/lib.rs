@@ -16,7 +16,7 @@ mod table;
 
 pub use backstage::{Backstage, batch, command_id, failures, message};
 pub use client::{Answer, Caller, is_over};
-pub use functions::{automation, reconciler, worker};
+pub use functions::{automation, cleaned_up, command_queues, quarantine, reconciler, worker};
 pub use proxy::{Break, Fault, Proxy};
 pub use queues::TestQueues;
 pub use rows::row;

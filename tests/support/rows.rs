@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
 use domain::{
-    command::{Action, Command},
+    command::{Action, Command, DismissFinding, SyncFindings},
     lifecycle::Token,
 };
 use store::{ledger::due_key, table::Item};
@@ -19,23 +19,23 @@ pub fn row(command: &Command) -> Item {
     put("sk", S(key.id.to_string()));
     put("type", S(command.action.type_name().to_owned()));
     match &command.action {
-        Action::Sync {
+        Action::Sync(SyncFindings {
             repository: Some(name),
-        } => _ = put("repository", S(name.to_string())),
-        Action::Sync { repository: None } => {}
-        Action::DismissFinding {
+        }) => _ = put("repository", S(name.to_string())),
+        Action::Sync(SyncFindings { repository: None }) => {}
+        Action::DismissFinding(DismissFinding {
             finding,
             reason,
             comment,
-        } => {
+        }) => {
             put("finding", S(finding.to_string()));
             put("reason", S(reason.to_string()));
             if let Some(comment) = comment {
                 put("comment", S(comment.as_str().to_owned()));
             }
         }
-        Action::StartAnalysis { finding, options } => {
-            put("finding", S(finding.to_string()));
+        Action::StartAnalysis(options) => {
+            put("finding", S(options.finding.to_string()));
             for (name, model) in [
                 ("model", &options.model),
                 ("triage_model", &options.triage_model),

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
-    command::{Action, Actor, Command, CommandId, CommandKey, Ended, Origin},
+    command::{Actor, Command, CommandId, CommandKey, Ended, Origin, SyncFindings},
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
@@ -64,7 +64,7 @@ pub fn key_in_shard(owner: &Owner, shard: u8) -> CommandKey {
 pub fn sync_of(owner: &Owner) -> NewCommand {
     NewCommand {
         owner: owner.clone(),
-        action: Action::Sync { repository: None },
+        action: SyncFindings::all().into(),
         origin: Origin::Manual,
         actor: actor(),
         key: None,
@@ -156,7 +156,7 @@ pub fn command(owner: Owner, standing: Standing) -> Command {
     };
     Command {
         key: key(owner),
-        action: Action::Sync { repository: None },
+        action: SyncFindings::all().into(),
         origin: Origin::Manual,
         actor: actor(),
         progress: None,

@@ -7,7 +7,7 @@ use domain::installation::InstallationId;
 use domain::{
     Timestamp,
     analysis::PENDING_FOR,
-    command::{AnalysisOptions, LastError, ModelName},
+    command::{CommandKind as _, LastError, ModelName, StartAnalysis},
     result_code::{Effect, ResultCode},
     settings::{AnalysisMode, Settings},
 };
@@ -38,7 +38,7 @@ struct Manner<'a> {
 }
 
 impl<'a> Manner<'a> {
-    fn of(options: &'a AnalysisOptions, settings: &'a Settings) -> Self {
+    fn of(options: &'a StartAnalysis, settings: &'a Settings) -> Self {
         let chosen = |model: &'a Option<ModelName>, configured: &'a str| {
             let model = model.as_ref().or(options.model.as_ref());
             model.map_or(configured, ModelName::as_str)
@@ -133,7 +133,8 @@ impl Launching<'_> {
             }
         }
         let began = held.analysis.begun_at;
-        let resumes_at = |until| self.analyse.worker.resumes_at(until, began);
+        let budget = StartAnalysis::BUDGET;
+        let resumes_at = |until| self.analyse.worker.resumes_at(until, began, budget);
         Err(withheld(&error, began, now, self.so_far(), resumes_at))
     }
 }

@@ -1,6 +1,7 @@
 //! What the function reads from its environment.
 
 use agent::{AgentConfig, CallbackUrl};
+use domain::command::CommandQueue;
 use github::GithubConfig;
 use outbound::secrets::SecretName;
 use runtime::{
@@ -32,7 +33,7 @@ impl Config {
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
             function: environment::function()?,
-            worker: environment::worker("ANALYSE_QUEUE_URL")?,
+            worker: environment::worker(CommandQueue::Analyse)?,
             github: environment::github()?,
             agent: AgentConfig {
                 base_url: environment::read("AGENT_URL")?,

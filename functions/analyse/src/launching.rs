@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     analysis::{Analysis, AnalysisOutcome, FailureCode, SessionId},
-    command::{AnalysisOptions, Command, CommandId, LastError},
+    command::{Command, CommandId, LastError, StartAnalysis},
     finding::FindingId,
     lifecycle::Waits,
     result_code::{Effect, ResultCode},
@@ -37,7 +37,7 @@ pub(crate) struct Launching<'a> {
     pub(crate) claim: &'a Claim,
     pub(crate) command: &'a Command,
     pub(crate) finding: FindingId,
-    pub(crate) options: &'a AnalysisOptions,
+    pub(crate) options: &'a StartAnalysis,
     pub(crate) invocation: Invocation,
 }
 

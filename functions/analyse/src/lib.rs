@@ -15,9 +15,7 @@ use agent::{Agent, CallbackUrl, callback_token::Capabilities};
 use domain::command::{Action, Command, LastError};
 use github::Github;
 use runtime::worker::{Effected, Invocation, Work, Worker};
-use store::{
-    abandon, analyses::Analyses, audit::Audit, findings::Findings, ledger::Claim, owners::Owners,
-};
+use store::{analyses::Analyses, audit::Audit, findings::Findings, ledger::Claim, owners::Owners};
 use tracing::error;
 
 use launching::Launching;
@@ -47,7 +45,7 @@ pub struct Analyse {
 
 impl Work for Analyse {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
-        let Action::StartAnalysis { finding, options } = &command.action else {
+        let Action::StartAnalysis(options) = &command.action else {
             error!("a command of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
@@ -58,21 +56,10 @@ impl Work for Analyse {
             analyse: self,
             claim,
             command,
-            finding: *finding,
+            finding: options.finding,
             options,
             invocation,
         };
         launching.run().await
-    }
-
-    async fn exhausted(&self, command: &Command) {
-        abandon::free_slot(
-            &self.findings,
-            &self.analyses,
-            &self.audit,
-            command,
-            self.worker.clock.now(),
-        )
-        .await;
     }
 }

@@ -71,7 +71,7 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
 }
 
 async fn send(app: &App, command: &Command) -> Result<(), SendError> {
-    let queue = app.queues.of(&command.action);
+    let queue = app.queues.of(command.action.command_type());
     let message = Message::of(command);
     app.sender.send(queue, &message, Duration::ZERO).await
 }

@@ -27,7 +27,7 @@ use crate::{
 };
 
 pub use list::{__path_list, CommandList, list};
-pub use request::{AnalysisRequest, CommandRequest, DismissRequest, RequestedOrigin, SyncRequest};
+pub use request::CommandRequest;
 pub use view::CommandView;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
@@ -59,9 +59,7 @@ pub async fn admit(
     JsonBody(fields): JsonBody,
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
-    let request = CommandRequest::read(fields)?;
-    let origin = request.origin();
-    let action = request.action().ok_or_else(Problem::not_found)?;
+    let CommandRequest { action, origin } = CommandRequest::read(fields)?;
     // Nothing is written about what the owner does not have.
     if let Some(finding) = action.finding()
         && !app.findings.exists(scope.owner(), finding).await?

@@ -13,7 +13,7 @@ use axum::{
 };
 use domain::{
     Timestamp,
-    command::{Action, Origin},
+    command::{Origin, SyncFindings},
     finding::RepositoryId,
     owner::Owner,
     settings::{RepositorySelection, Settings},
@@ -265,7 +265,7 @@ async fn initial_sync(app: &App, scope: &OwnerScope, now: Timestamp) -> InitialS
     let owner = scope.owner();
     let new = NewCommand {
         owner: owner.clone(),
-        action: Action::Sync { repository: None },
+        action: SyncFindings::all().into(),
         origin: Origin::EnableInitialSync,
         actor: scope.actor(),
         key: None,

@@ -2,7 +2,8 @@
 
 use domain::{
     analysis::{AnalysisStatus, Exploitability, SuggestedAction},
-    finding::{DependencyScope, DismissReason, FindingStatus, Severity},
+    command::CommandType,
+    finding::{DependencyScope, FindingStatus, Severity},
     lifecycle::Status,
     result_code::ResultCode,
 };
@@ -12,7 +13,7 @@ use utoipa::openapi::{
     schema::{SchemaType, Type},
 };
 
-fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Object {
+pub(crate) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Object {
     ObjectBuilder::new()
         .schema_type(Type::String)
         .enum_values(Some(words))
@@ -44,6 +45,10 @@ pub(crate) fn command_status() -> Object {
     words(Status::ALL.iter().map(|status| status.as_str()))
 }
 
+pub(crate) fn command_type() -> Object {
+    words(CommandType::ALL.iter().map(|kind| kind.as_str()))
+}
+
 pub(crate) fn result_code() -> Object {
     words_or_null(ResultCode::ALL.iter().map(|code| code.as_str()))
 }
@@ -66,10 +71,6 @@ pub(crate) fn min_severity() -> Object {
 
 pub(crate) fn confidence() -> Object {
     words(["high", "medium", "low"])
-}
-
-pub(crate) fn dismiss_reason() -> Object {
-    words(DismissReason::ALL.iter().map(|word| word.as_str()))
 }
 
 pub(crate) fn analysis_status() -> Object {

@@ -14,12 +14,8 @@ pub struct Config {
     pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
-    /// `SYNC_DEAD_LETTER_QUEUE_URL`: messages of commands that no delivery could settle.
-    pub sync_dead_letters: QueueUrl,
-    /// `DISMISS_DEAD_LETTER_QUEUE_URL`: dismissals that no delivery could settle.
-    pub dismiss_dead_letters: QueueUrl,
-    /// `ANALYSE_DEAD_LETTER_QUEUE_URL`: launches that no delivery could settle.
-    pub analyse_dead_letters: QueueUrl,
+    /// `SYNC_DEAD_LETTER_QUEUE_URL` and its like for each queue of commands: messages that no delivery could settle.
+    pub dead_letters: Vec<QueueUrl>,
     /// `MALFORMED_QUEUE_URL`: what nobody can read.
     pub malformed_queue: QueueUrl,
 }
@@ -30,9 +26,7 @@ impl Config {
         Ok(Self {
             function: environment::function()?,
             timeouts: environment::timeouts()?,
-            sync_dead_letters: environment::read("SYNC_DEAD_LETTER_QUEUE_URL")?,
-            dismiss_dead_letters: environment::read("DISMISS_DEAD_LETTER_QUEUE_URL")?,
-            analyse_dead_letters: environment::read("ANALYSE_DEAD_LETTER_QUEUE_URL")?,
+            dead_letters: environment::dead_letters()?,
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
         })
     }

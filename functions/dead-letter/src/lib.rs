@@ -21,16 +21,13 @@ use domain::{
     result_code::ResultCode,
 };
 use runtime::{
-    queue::{Message, QueueUrl, Sender, Unusable},
+    quarantine::Quarantine,
+    queue::{Message, Unusable},
     sqs::{self, Delivery, Inbox, Verdict},
-    worker::keep_malformed,
 };
 use store::{
-    abandon,
-    analyses::Analyses,
-    audit::Audit,
+    abandon::Cleaner,
     clock::Clock,
-    findings::Findings,
     ledger::{Ledger, Outcome},
 };
 use telemetry::{
@@ -46,18 +43,12 @@ pub use config::Config;
 pub struct DeadLetters {
     /// The commands.
     pub ledger: Ledger,
-    /// The findings.
-    pub findings: Findings,
-    /// Their analyses, whose slots a command leaves behind.
-    pub analyses: Analyses,
-    /// What was done, by whom.
-    pub audit: Audit,
+    /// Gives back what those commands hold.
+    pub cleaner: Cleaner,
     /// The dead-letter queues of commands: what else comes never waits for anybody.
     pub inbox: Inbox,
-    /// Sends what must be kept.
-    pub sender: Sender,
-    /// Where unreadable messages are kept for an operator.
-    pub malformed: QueueUrl,
+    /// Takes messages that cannot be used.
+    pub quarantine: Quarantine,
     /// The time.
     pub clock: Clock,
 }
@@ -159,17 +150,11 @@ impl DeadLetters {
         let code = ResultCode::QueueRetriesExhausted;
         let exhausted = self.ledger.exhaust(key, None, stage, code, None, now).await;
         match exhausted {
-            Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
+            Ok(Outcome::Applied(abandoned) | Outcome::AlreadyApplied(abandoned)) => {
+                let command = self.cleaner.clean_up(abandoned, now).await;
                 telemetry::about_row(&command);
                 log_settled(&command);
                 metrics::record(Metric::DeadLetterSettled);
-                let Self {
-                    findings,
-                    analyses,
-                    audit,
-                    ..
-                } = self;
-                abandon::free_slot(findings, analyses, audit, &command, now).await;
                 Dealt::Settled
             }
             Ok(Outcome::Refused(found)) => self.refused(delivery, &found, stage, now).await,
@@ -234,38 +219,15 @@ impl DeadLetters {
                 return dealt;
             }
         }
-        match self
-            .sender
-            .keep(&self.malformed, &delivery.body, &delivery.queue)
-            .await
-        {
-            Ok(()) => {
-                error!(
-                    sqs.message_id = delivery.message_id,
-                    queue = delivery.queue,
-                    error = %chain(unusable),
-                    "a newer message was kept for inspection"
-                );
-                metrics::record(Metric::MalformedMessageKept);
-                Dealt::Malformed
-            }
-            Err(error) => {
-                error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a newer message could not be kept and comes again");
-                Dealt::Failed
-            }
+        match self.quarantine.keep(delivery, unusable).await {
+            Verdict::Done => Dealt::Malformed,
+            Verdict::Again => Dealt::Failed,
         }
     }
 
     async fn keep_malformed(&self, delivery: &Delivery, unusable: &Unusable) -> Dealt {
         let now = self.clock.now();
-        let kept = keep_malformed(
-            &self.ledger,
-            &self.sender,
-            &self.malformed,
-            delivery,
-            unusable,
-            now,
-        );
+        let kept = self.quarantine.keep_malformed(delivery, unusable, now);
         match kept.await {
             Verdict::Done => Dealt::Malformed,
             Verdict::Again => Dealt::Failed,

@@ -6,10 +6,10 @@ use lambda_runtime::{Error, LambdaEvent};
 use runtime::{
     aws::{Patience, Services},
     function::Function,
-    queue::Sender,
+    quarantine::Quarantine,
     sqs::Inbox,
 };
-use store::{analyses::Analyses, audit::Audit, findings::Findings, ledger::Ledger};
+use store::{abandon::Cleaner, ledger::Ledger};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -22,19 +22,12 @@ async fn main() -> Result<(), Error> {
         clock,
         ..
     } = &function.services;
-    let inbox = vec![
-        config.sync_dead_letters,
-        config.dismiss_dead_letters,
-        config.analyse_dead_letters,
-    ];
+    let (services, timeouts) = (&function.services, config.timeouts);
     let dead_letters = DeadLetters {
-        ledger: Ledger::new(table.clone(), config.timeouts),
-        findings: Findings::new(table.clone()),
-        analyses: Analyses::new(table.clone()),
-        audit: Audit::new(table.clone()),
-        inbox: Inbox::new(queues.clone(), inbox),
-        sender: Sender::new(queues.clone()),
-        malformed: config.malformed_queue,
+        ledger: Ledger::new(table.clone(), timeouts),
+        cleaner: Cleaner::new(table),
+        inbox: Inbox::new(queues.clone(), config.dead_letters),
+        quarantine: Quarantine::new(services, timeouts, config.malformed_queue),
         clock: clock.clone(),
     };
     function

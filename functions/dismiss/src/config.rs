@@ -1,5 +1,6 @@
 //! What the function reads from its environment.
 
+use domain::command::CommandQueue;
 use github::GithubConfig;
 use runtime::{
     environment::{self, InvalidEnvironment},
@@ -24,7 +25,7 @@ impl Config {
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
             function: environment::function()?,
-            worker: environment::worker("DISMISS_QUEUE_URL")?,
+            worker: environment::worker(CommandQueue::Dismiss)?,
             github: environment::github()?,
         })
     }

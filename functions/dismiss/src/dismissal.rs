@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use domain::{
     Timestamp,
-    command::{Command, CommandId, LastError},
+    command::{Command, CommandId, CommandKind as _, DismissFinding, LastError},
     finding::{Finding, FindingId, FindingStatus},
     lifecycle::Waits,
     result_code::{Effect, ResultCode},
@@ -252,19 +252,25 @@ impl Dismissal<'_> {
             Refusal::RateLimited(limit) => {
                 let error = Some(LastError::RateLimited(limit.until));
                 let began = self.command.accepted_at;
-                return Err(match self.dismiss.worker.resumes_at(limit.until, began) {
-                    Some(at) if asked.may_hand_on() => Effected::Continues {
-                        at,
-                        waits: Waits::UntilThen,
-                        progress: None,
-                        error,
+                return Err(
+                    match self
+                        .dismiss
+                        .worker
+                        .resumes_at(limit.until, began, DismissFinding::BUDGET)
+                    {
+                        Some(at) if asked.may_hand_on() => Effected::Continues {
+                            at,
+                            waits: Waits::UntilThen,
+                            progress: None,
+                            error,
+                        },
+                        Some(at) => Effected::Transient {
+                            error: LastError::RateLimited(limit.until),
+                            after: Some(at.since(self.now())),
+                        },
+                        None => self.ended(ResultCode::GithubRateLimited, asked, error),
                     },
-                    Some(at) => Effected::Transient {
-                        error: LastError::RateLimited(limit.until),
-                        after: Some(at.since(self.now())),
-                    },
-                    None => self.ended(ResultCode::GithubRateLimited, asked, error),
-                });
+                );
             }
             Refusal::ServerError { status, .. } => {
                 return Err(transient(LastError::GithubStatus(status)));

@@ -25,7 +25,7 @@ pub use config::Config;
 
 use std::cell::Cell;
 
-use domain::command::{Action, Command, LastError};
+use domain::command::{Action, Command, DismissFinding, LastError};
 use github::Github;
 use runtime::worker::{Effected, Invocation, Work, Worker};
 use store::{audit::Audit, findings::Findings, ledger::Claim, owners::Owners};
@@ -51,11 +51,11 @@ pub struct Dismiss {
 
 impl Work for Dismiss {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
-        let Action::DismissFinding {
+        let Action::DismissFinding(DismissFinding {
             finding,
             reason,
             comment,
-        } = &command.action
+        }) = &command.action
         else {
             error!("a command of another worker's type");
             return Effected::Transient {

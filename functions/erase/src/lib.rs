@@ -12,14 +12,14 @@ use std::time::Duration;
 
 use domain::{Timestamp, owner::Owner};
 use runtime::{
+    quarantine::Quarantine,
     queue::{Message, QueueUrl, Sender},
     sqs::{Delivery, Inbox, Verdict},
-    worker::{Invocation, backoff, unused},
+    worker::{Invocation, backoff},
 };
 use store::{
     clock::Clock,
     erasure::{ErasureError, Erasures, SETTLES_AFTER, Swept},
-    ledger::Ledger,
 };
 use telemetry::chain;
 use tracing::{error, info, warn};
@@ -27,8 +27,6 @@ use tracing::{error, info, warn};
 /// The function's surroundings.
 #[derive(Clone, Debug)]
 pub struct Eraser {
-    /// Ends the command that an unreadable message seems to be about.
-    pub ledger: Ledger,
     /// The owners' rows.
     pub erasures: Erasures,
     /// The queue it reads.
@@ -37,8 +35,8 @@ pub struct Eraser {
     pub sender: Sender,
     /// Where erasures are queued.
     pub queue: QueueUrl,
-    /// Where unreadable messages are kept for an operator.
-    pub malformed: QueueUrl,
+    /// Takes messages that cannot be used.
+    pub quarantine: Quarantine,
     /// The time.
     pub clock: Clock,
 }
@@ -58,16 +56,8 @@ impl Eraser {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
             Err(unusable) => {
-                let (now, kept_in) = (self.clock.now(), &self.malformed);
-                return unused(
-                    &self.ledger,
-                    &self.sender,
-                    kept_in,
-                    delivery,
-                    &unusable,
-                    now,
-                )
-                .await;
+                let now = self.clock.now();
+                return self.quarantine.receive(delivery, &unusable, now).await;
             }
         };
         let work = self.deliver_message(delivery, &message, invocation);

@@ -5,10 +5,11 @@ use lambda_runtime::Error;
 use runtime::{
     aws::{Patience, Services},
     function::Function,
+    quarantine::Quarantine,
     queue::Sender,
     sqs::Inbox,
 };
-use store::{erasure::Erasures, ledger::Ledger};
+use store::erasure::Erasures;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -22,12 +23,11 @@ async fn main() -> Result<(), Error> {
         ..
     } = &function.services;
     let eraser = Eraser {
-        ledger: Ledger::new(table.clone(), config.timeouts),
         erasures: Erasures::new(table.clone()),
         inbox: Inbox::new(queues.clone(), vec![config.queue.clone()]),
         sender: Sender::new(queues.clone()),
         queue: config.queue,
-        malformed: config.malformed_queue,
+        quarantine: Quarantine::new(&function.services, config.timeouts, config.malformed_queue),
         clock: clock.clone(),
     };
     function

@@ -4,15 +4,13 @@
 use std::time::Duration;
 
 use domain::{
+    Timestamp,
     command::Command,
     lifecycle::{Need, Status},
     result_code::ResultCode,
 };
-use runtime::{automation::Automation, queue::Message};
-use store::{
-    abandon,
-    ledger::{Nominee, Outcome},
-};
+use runtime::queue::Message;
+use store::ledger::{Abandoned, Nominee, Outcome};
 use telemetry::{
     chain,
     metrics::{self, Metric},
@@ -60,28 +58,21 @@ impl Reconciler {
             // The index lags: the row has left it.
             Status::Succeeded | Status::Failed | Status::NoOp => {}
         }
-        let need = nominee.seen.need(now);
-        let written = match need {
-            Need::Resend => self.ledger.resend(nominee, now).await,
-            Need::Stall => self.ledger.stall(&nominee.key, now).await,
-            Need::Nothing => return run.count(|report| report.raced += 1),
-        };
-        match written {
-            Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => match need {
-                Need::Stall => {
-                    telemetry::about_row(&command);
-                    log_stalled(&command);
-                    metrics::record(Metric::CommandStalled);
-                    run.count(|report| report.stalled += 1);
-                    let Automation {
-                        findings, analyses, ..
-                    } = &self.automation;
-                    abandon::free_slot(findings, analyses, &self.audit, &command, now).await;
-                }
-                Need::Resend | Need::Nothing => self.send_again(run, command).await,
+        let attended = match nominee.seen.need(now) {
+            Need::Resend => match self.ledger.resend(nominee, now).await {
+                Ok(resent) => Ok(self.resent(run, resent).await),
+                Err(error) => Err(error),
             },
+            Need::Stall => match self.ledger.stall(&nominee.key, now).await {
+                Ok(stalled) => Ok(self.stalled(run, stalled, now).await),
+                Err(error) => Err(error),
+            },
+            Need::Nothing => Ok(None),
+        };
+        match attended {
+            Ok(Some(())) => {}
             // Claimed, settled, attended to by an overlapping run, or erased since the index was written.
-            Ok(Outcome::Refused(_) | Outcome::Missing) => run.count(|report| report.raced += 1),
+            Ok(None) => run.count(|report| report.raced += 1),
             Err(error) => {
                 error!(error = %chain(&error), "a due command could not be attended to");
                 run.count(|report| report.errors += 1);
@@ -89,10 +80,25 @@ impl Reconciler {
         }
     }
 
+    /// `None` if the row was not as the index showed it.
+    async fn resent(&self, run: &Run, resent: Outcome) -> Option<()> {
+        self.send_again(run, resent.made()?).await;
+        Some(())
+    }
+
+    async fn stalled(&self, run: &Run, stalled: Outcome<Abandoned>, now: Timestamp) -> Option<()> {
+        let command = self.cleaner.clean_up(stalled.made()?, now).await;
+        telemetry::about_row(&command);
+        log_stalled(&command);
+        metrics::record(Metric::CommandStalled);
+        run.count(|report| report.stalled += 1);
+        Some(())
+    }
+
     /// Sends the message that carries the command now. Should that fail, the row's next look is already planned.
     async fn send_again(&self, run: &Run, command: Command) {
         let resends = command.standing.resends;
-        let queue = self.queues.of(&command.action);
+        let queue = self.queues.of(command.action.command_type());
         let message = Message::of(&command);
         match self.sender.send(queue, &message, Duration::ZERO).await {
             Ok(()) => {

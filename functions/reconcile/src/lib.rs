@@ -23,6 +23,7 @@ use runtime::{
     worker::Invocation,
 };
 use store::{
+    abandon::Cleaner,
     audit::Audit,
     clock::Clock,
     erasure::Erasures,
@@ -56,6 +57,8 @@ pub struct Reconciler {
     pub automation: Automation,
     /// What was done, by whom.
     pub audit: Audit,
+    /// Gives back what stalled commands hold.
+    pub cleaner: Cleaner,
     /// Who is being erased.
     pub erasures: Erasures,
     /// Sends what is due.

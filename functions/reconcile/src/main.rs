@@ -1,5 +1,6 @@
 //! Wiring: the environment, the clients, the runtime.
 
+use domain::command::CommandType;
 use lambda_runtime::{Error, LambdaEvent};
 use reconcile::{Config, Reconciler};
 use runtime::{
@@ -9,7 +10,7 @@ use runtime::{
     queue::Sender,
 };
 use serde_json::Value;
-use store::{audit::Audit, erasure::Erasures, ledger::Ledger, owners::Owners};
+use store::{abandon::Cleaner, audit::Audit, erasure::Erasures, ledger::Ledger, owners::Owners};
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<(), Error> {
@@ -26,12 +27,13 @@ async fn main() -> Result<(), Error> {
         automation: Automation::new(
             &function.services,
             config.timeouts,
-            config.queues.analyse.clone(),
+            config.queues.of(CommandType::StartAnalysis).clone(),
             config.paused,
         ),
         ledger: Ledger::new(table.clone(), config.timeouts),
         owners: Owners::new(table.clone()),
         audit: Audit::new(table.clone()),
+        cleaner: Cleaner::new(table),
         erasures: Erasures::new(table.clone()),
         sender: Sender::new(queues.clone()),
         queues: config.queues,

@@ -15,16 +15,19 @@ use domain::{
     analysis::{
         Analysis, AnalysisOutcome, AnalysisResult, CallBack, Exploitability, SuggestedAction,
     },
-    command::{Action, Actor, Command, CommandId, CommandType, DismissComment, Origin},
+    command::{
+        Action, Actor, Command, CommandId, CommandType, DismissComment, DismissFinding, Origin,
+    },
     finding::{DismissReason, FindingId, FindingStatus},
     owner::Owner,
     settings::Settings,
 };
 use runtime::{
     automation::{self, Automation},
+    quarantine::Quarantine,
     queue::{Message, QueueUrl},
     sqs::{Delivery, Inbox, Verdict},
-    worker::{backoff, unused},
+    worker::backoff,
 };
 use store::{
     abandon::analysis_event, audit::Audit, clock::Clock, findings::FindingRecord,
@@ -47,8 +50,8 @@ pub struct Recorder {
     pub inbox: Inbox,
     /// Where dismissals are queued.
     pub dismiss_queue: QueueUrl,
-    /// Where unreadable messages are kept for an operator.
-    pub malformed: QueueUrl,
+    /// Takes messages that cannot be used.
+    pub quarantine: Quarantine,
     /// The time.
     pub clock: Clock,
 }
@@ -72,9 +75,8 @@ impl Recorder {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
             Err(unusable) => {
-                let Automation { ledger, sender, .. } = &self.automation;
-                let (now, kept_in) = (self.clock.now(), &self.malformed);
-                return unused(ledger, sender, kept_in, delivery, &unusable, now).await;
+                let now = self.clock.now();
+                return self.quarantine.receive(delivery, &unusable, now).await;
             }
         };
         delivery
@@ -177,11 +179,11 @@ impl Recorder {
         }
         let new = NewCommand {
             owner: owner.clone(),
-            action: Action::DismissFinding {
+            action: Action::from(DismissFinding {
                 finding: record.finding.id,
                 reason: reason(result),
                 comment: comment(),
-            },
+            }),
             origin: Origin::AutoDismiss,
             actor: Actor::SecurityAgent,
             key: None,

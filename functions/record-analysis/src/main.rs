@@ -6,6 +6,7 @@ use runtime::{
     automation::Automation,
     aws::{Patience, Services},
     function::Function,
+    quarantine::Quarantine,
     sqs::Inbox,
 };
 use store::audit::Audit;
@@ -31,7 +32,7 @@ async fn main() -> Result<(), Error> {
         audit: Audit::new(table.clone()),
         inbox: Inbox::new(queues.clone(), vec![config.queue]),
         dismiss_queue: config.dismiss_queue,
-        malformed: config.malformed_queue,
+        quarantine: Quarantine::new(&function.services, config.timeouts, config.malformed_queue),
         clock: clock.clone(),
     };
     function

@@ -1,5 +1,6 @@
 //! What the function reads from its environment.
 
+use domain::command::CommandQueue;
 use domain::command::PausedCommands;
 use github::GithubConfig;
 use runtime::{
@@ -32,7 +33,7 @@ impl Config {
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
             function: environment::function()?,
-            worker: environment::worker("SYNC_QUEUE_URL")?,
+            worker: environment::worker(CommandQueue::Sync)?,
             scheduled_sync_queue: environment::read("SCHEDULED_SYNC_QUEUE_URL")?,
             analyse_queue: environment::read("ANALYSE_QUEUE_URL")?,
             github: environment::github()?,

@@ -22,7 +22,7 @@ pub use config::Config;
 
 use domain::{
     Timestamp,
-    command::{Action, Command, LastError, Progress},
+    command::{Action, Command, LastError, Progress, SyncFindings},
     finding::RepositoryName,
 };
 use github::Github;
@@ -68,7 +68,7 @@ pub struct Sync {
 
 impl Work for Sync {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
-        let Action::Sync { repository } = &command.action else {
+        let Action::Sync(SyncFindings { repository }) = &command.action else {
             error!("a command of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
@@ -233,7 +233,7 @@ mod tests {
                 owner: owner(),
                 id: CommandId::new(noon(0)),
             },
-            action: Action::Sync { repository: None },
+            action: SyncFindings::all().into(),
             origin: Origin::Manual,
             actor: Actor::SecurityAgent,
             standing: Standing {

@@ -3,7 +3,12 @@
 
 use std::time::Duration;
 
-use domain::{Timestamp, command::LastError, finding::RepositoryName, owner::Owner};
+use domain::{
+    Timestamp,
+    command::{CommandKind as _, LastError, SyncFindings},
+    finding::RepositoryName,
+    owner::Owner,
+};
 use futures::stream::{self, StreamExt};
 use runtime::worker::{Effected, Invocation};
 use store::{
@@ -216,7 +221,11 @@ impl Pass<'_> {
         {
             return self.unavailable(&error);
         }
-        let resumes = |until| self.sync.worker.resumes_at(until, self.began);
+        let resumes = |until| {
+            self.sync
+                .worker
+                .resumes_at(until, self.began, SyncFindings::BUDGET)
+        };
         let effected = tally.comes_to(stop, failed, (self.began, now), resumes);
         if self.only.is_none()
             && completed(&effected).is_some()

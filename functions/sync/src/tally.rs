@@ -2,11 +2,11 @@
 
 use domain::{
     Timestamp,
-    command::{LastError, Progress},
+    command::{CommandKind as _, LastError, Progress, SyncFindings},
     lifecycle::Waits,
     result_code::{Effect, ResultCode},
 };
-use runtime::worker::{BUDGET, Effected};
+use runtime::worker::Effected;
 use store::{
     ledger::Ending,
     repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
@@ -160,7 +160,7 @@ impl Tally {
 
     fn out_of_time(&self, began: Timestamp, now: Timestamp) -> Effected {
         let progress = self.progress();
-        if now < began + BUDGET {
+        if now < began + SyncFindings::BUDGET {
             return Effected::Continues {
                 at: now,
                 waits: Waits::No,

@@ -1,6 +1,11 @@
 //! A command: what was asked, by whom for what, and what became of it.
 
-use std::{collections::BTreeSet, fmt, str::FromStr};
+pub mod argument;
+mod fingerprint;
+mod kind;
+mod types;
+
+use std::{fmt, str::FromStr};
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
@@ -8,12 +13,22 @@ use uuid::Uuid;
 
 use crate::{
     Timestamp,
-    finding::{DismissReason, FindingId, RepositoryName},
+    finding::{FindingId, RepositoryName},
     lifecycle::{Standing, Status},
     owner::{InvalidOwner, Owner, UserId},
     result_code::{Effect, ResultCode},
-    text::{UnknownWord, words},
+    text::words,
 };
+
+pub use argument::{Argument, Field, Reader, Refused, Shape, Value};
+pub use fingerprint::fingerprint;
+pub use kind::{CommandKind, CommandQueue, Held};
+pub use types::{
+    Action, CommandType, DismissComment, DismissFinding, ModelName, PausedCommands, StartAnalysis,
+    SyncFindings,
+};
+
+use argument::Word;
 
 /// A command's id: a UUID of version 7, so ids sort by admission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -83,118 +98,6 @@ pub struct CommandKey {
     pub id: CommandId,
 }
 
-/// What a command asks for.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum Action {
-    /// Refresh the findings from GitHub.
-    Sync {
-        /// Only this repository; otherwise all in scope.
-        repository: Option<RepositoryName>,
-    },
-    /// Dismiss a finding's alert at GitHub, then ignore it here.
-    DismissFinding {
-        /// Which finding.
-        finding: FindingId,
-        /// Why, in GitHub's words.
-        reason: DismissReason,
-        /// What is to be said to it.
-        comment: Option<DismissComment>,
-    },
-    /// Have the agent analyse a finding.
-    StartAnalysis {
-        /// Which finding.
-        finding: FindingId,
-        /// How.
-        #[serde(flatten)]
-        options: AnalysisOptions,
-    },
-}
-
-/// How a finding is to be analysed, where it differs from the owner's configuration.
-#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct AnalysisOptions {
-    /// The model for whatever the next two do not name.
-    pub model: Option<ModelName>,
-    /// The model that triages.
-    pub triage_model: Option<ModelName>,
-    /// The model that analyses.
-    pub analysis_model: Option<ModelName>,
-    /// Go through the whole codebase in a sandbox, whatever the triage says.
-    pub force_sandbox: bool,
-    /// Take the place of an analysis that is under way.
-    pub restart_active: bool,
-}
-
-words!(CommandType, "a command's type", {
-    Sync => "sync",
-    DismissFinding => "dismiss_finding",
-    StartAnalysis => "start_analysis",
-});
-
-/// What kind of thing a command asks for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum CommandType {
-    /// Refreshing findings.
-    Sync,
-    /// Dismissing one.
-    DismissFinding,
-    /// Having one analysed.
-    StartAnalysis,
-}
-
-/// The types of which no command is admitted for now. What was admitted before is still done.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct PausedCommands(BTreeSet<CommandType>);
-
-impl PausedCommands {
-    /// Whether commands of this type must wait.
-    pub fn contain(&self, command: CommandType) -> bool {
-        self.0.contains(&command)
-    }
-}
-
-impl FromStr for PausedCommands {
-    type Err = UnknownWord;
-
-    /// Names separated by commas; nothing is paused by an empty text.
-    fn from_str(text: &str) -> Result<Self, UnknownWord> {
-        let names = text.split(',').filter(|_| !text.is_empty());
-        names.map(str::parse).collect::<Result<_, _>>().map(Self)
-    }
-}
-
-impl Action {
-    /// The command's type.
-    pub const fn command_type(&self) -> CommandType {
-        match self {
-            Self::Sync { .. } => CommandType::Sync,
-            Self::DismissFinding { .. } => CommandType::DismissFinding,
-            Self::StartAnalysis { .. } => CommandType::StartAnalysis,
-        }
-    }
-
-    /// The stable name of the command's type.
-    pub const fn type_name(&self) -> &'static str {
-        self.command_type().as_str()
-    }
-
-    /// The finding that it is about.
-    pub const fn finding(&self) -> Option<FindingId> {
-        match self {
-            Self::Sync { .. } => None,
-            Self::DismissFinding { finding, .. } | Self::StartAnalysis { finding, .. } => {
-                Some(*finding)
-            }
-        }
-    }
-}
-
-/// What a person says to a dismissal: at most 280 characters, none of them a control character but line breaks and tabs.
-#[derive(Clone, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct DismissComment(String);
-
 /// A text is longer than it may be, or holds what it must not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {expected}")]
@@ -202,60 +105,42 @@ pub struct InvalidText {
     expected: &'static str,
 }
 
-impl DismissComment {
-    /// GitHub's limit, in characters.
-    pub const MAX_CHARS: usize = 280;
-
-    /// The comment.
-    pub fn as_str(&self) -> &str {
-        &self.0
+impl InvalidText {
+    pub(crate) const fn expected(expected: &'static str) -> Self {
+        Self { expected }
     }
 }
 
-impl FromStr for DismissComment {
-    type Err = InvalidText;
-    fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let forbidden = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
-        if text.chars().count() <= Self::MAX_CHARS && !text.chars().any(forbidden) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidText {
-                expected: "a text of at most 280 characters without control characters",
-            })
+/// The longest text that could be a finding's id, in bytes.
+const LONGEST_ID: usize = 256;
+
+impl Word for FindingId {
+    const SHAPE: Shape = Shape::Text {
+        min: None,
+        max: None,
+        example: Some("dependabot-700000001-42"),
+    };
+    fn text(&self) -> String {
+        self.to_string()
+    }
+    fn read(text: &str) -> Result<Self, Refused> {
+        if text.len() > LONGEST_ID {
+            let expected = format!("must be the id of a finding, of at most {LONGEST_ID} bytes");
+            return Err(Refused::Invalid(expected));
         }
+        // Whatever its form, a client sees no more than that the owner has no such finding.
+        text.parse().map_err(|_| Refused::Unknown)
     }
 }
 
-// A person's words: they may hold personal data, and debug output ends up in logs.
-impl fmt::Debug for DismissComment {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("DismissComment(..)")
-    }
-}
-
-/// The name of a model: 1 to 128 characters, no control characters.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-#[serde(transparent)]
-pub struct ModelName(String);
-
-impl ModelName {
-    /// The name.
-    pub fn as_str(&self) -> &str {
-        &self.0
-    }
-}
-
-impl FromStr for ModelName {
-    type Err = InvalidText;
-    fn from_str(text: &str) -> Result<Self, InvalidText> {
-        let length = text.chars().take(129).count();
-        if (1..=128).contains(&length) && !text.chars().any(char::is_control) {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(InvalidText {
-                expected: "a name of 1 to 128 characters without control characters",
-            })
-        }
+impl Word for RepositoryName {
+    const SHAPE: Shape = Shape::Text {
+        min: None,
+        max: None,
+        example: Some("octo/app"),
+    };
+    fn text(&self) -> String {
+        self.to_string()
     }
 }
 
@@ -502,14 +387,6 @@ impl fmt::Debug for IdempotencyKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("IdempotencyKey(..)")
     }
-}
-
-/// Tells whether two requests ask for the same.
-/// Who asks is not part of it: the key belongs to the owner.
-pub fn fingerprint(action: &Action, origin: Origin) -> String {
-    let canonical = serde_json::to_vec(&(action, origin))
-        .expect("an action is plain data: serialising it to memory cannot fail");
-    hex(&Sha256::digest(&canonical))
 }
 
 fn hex(bytes: &[u8]) -> String {

@@ -15,7 +15,7 @@ use crate::{
 use domain::{
     Timestamp,
     analysis::BegunBy,
-    command::{Action, Actor, AnalysisOptions, Command, CommandType, Origin, PausedCommands},
+    command::{Actor, Command, CommandType, Origin, PausedCommands, StartAnalysis},
     finding::{FindingId, Severity},
     lifecycle::Timeouts,
     owner::Owner,
@@ -165,10 +165,7 @@ impl Automation {
         }
         let new = NewCommand {
             owner: owner.clone(),
-            action: Action::StartAnalysis {
-                finding,
-                options: AnalysisOptions::default(),
-            },
+            action: StartAnalysis::of(finding).into(),
             origin: Origin::AutoAnalysis,
             actor: Actor::SecurityAgent,
             key: None,

@@ -9,8 +9,12 @@ use std::{
     time::Duration,
 };
 
-use crate::{function::FunctionConfig, queue::CommandQueues, worker::WorkerConfig};
-use domain::lifecycle::Timeouts;
+use crate::{
+    function::FunctionConfig,
+    queue::{CommandQueues, QueueUrl},
+    worker::WorkerConfig,
+};
+use domain::{command::CommandQueue, lifecycle::Timeouts};
 use github::GithubConfig;
 use outbound::secrets::SecretName;
 
@@ -96,11 +100,15 @@ pub fn secret(name: &'static str) -> Result<SecretName, InvalidEnvironment> {
 
 /// Reads where commands are queued.
 pub fn command_queues() -> Result<CommandQueues, InvalidEnvironment> {
-    Ok(CommandQueues {
-        sync: read("SYNC_QUEUE_URL")?,
-        dismiss: read("DISMISS_QUEUE_URL")?,
-        analyse: read("ANALYSE_QUEUE_URL")?,
-    })
+    CommandQueues::each(|queue| read(queue.variable()))
+}
+
+/// Reads where dead letters of commands are.
+pub fn dead_letters() -> Result<Vec<QueueUrl>, InvalidEnvironment> {
+    let queues = CommandQueue::ALL.into_iter();
+    queues
+        .map(|queue| read(queue.dead_letters_variable()))
+        .collect()
 }
 
 /// Reads what every function with a table is told.
@@ -111,11 +119,11 @@ pub fn function() -> Result<FunctionConfig, InvalidEnvironment> {
     })
 }
 
-/// Reads what a worker of commands is told, whose queue the variable of this name holds.
-pub fn worker(queue: &'static str) -> Result<WorkerConfig, InvalidEnvironment> {
+/// Reads what the worker of this queue is told.
+pub fn worker(queue: CommandQueue) -> Result<WorkerConfig, InvalidEnvironment> {
     Ok(WorkerConfig {
         timeouts: timeouts()?,
-        queue: read(queue)?,
+        queue: read(queue.variable())?,
         malformed_queue: read("MALFORMED_QUEUE_URL")?,
         max_receives: positive("MAX_RECEIVES")?.get(),
     })

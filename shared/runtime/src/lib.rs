@@ -4,6 +4,7 @@ pub mod automation;
 pub mod aws;
 pub mod environment;
 pub mod function;
+pub mod quarantine;
 pub mod queue;
 pub mod sqs;
 pub mod worker;

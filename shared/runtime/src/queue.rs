@@ -1,6 +1,10 @@
 //! The messages between the functions, and sending them. A message names rows; it never carries what they hold.
 
-use std::{collections::HashMap, str::FromStr, time::Duration};
+use std::{
+    collections::{BTreeMap, HashMap},
+    str::FromStr,
+    time::Duration,
+};
 
 use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
 use serde::{Deserialize, Serialize};
@@ -9,7 +13,7 @@ use uuid::Uuid;
 
 use domain::{
     Timestamp,
-    command::{Action, Command, CommandId, CommandKey},
+    command::{Command, CommandId, CommandKey, CommandQueue, CommandType},
     finding::FindingId,
     lifecycle::Stage,
     owner::Owner,
@@ -284,25 +288,21 @@ impl Message {
     }
 }
 
-/// Where commands are queued, each type by itself: one that is slow must not delay the others.
+/// Where commands are queued, kinds of work apart: one that is slow must not delay the others.
 #[derive(Clone, Debug)]
-pub struct CommandQueues {
-    /// Syncs that were asked for.
-    pub sync: QueueUrl,
-    /// Dismissals.
-    pub dismiss: QueueUrl,
-    /// Launches of analyses.
-    pub analyse: QueueUrl,
-}
+pub struct CommandQueues(BTreeMap<CommandQueue, QueueUrl>);
 
 impl CommandQueues {
-    /// The queue for this.
-    pub const fn of(&self, action: &Action) -> &QueueUrl {
-        match action {
-            Action::Sync { .. } => &self.sync,
-            Action::DismissFinding { .. } => &self.dismiss,
-            Action::StartAnalysis { .. } => &self.analyse,
-        }
+    /// The queues, each as `url` tells.
+    pub fn each<E>(url: impl Fn(CommandQueue) -> Result<QueueUrl, E>) -> Result<Self, E> {
+        let queues = CommandQueue::ALL.into_iter();
+        let queues = queues.map(|queue| Ok((queue, url(queue)?)));
+        queues.collect::<Result<_, E>>().map(Self)
+    }
+
+    /// The queue for commands of this type.
+    pub fn of(&self, command: CommandType) -> &QueueUrl {
+        &self.0[&command.queue()]
     }
 }
 

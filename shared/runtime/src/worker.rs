@@ -2,7 +2,6 @@
 //! the effect, and settle, hand on or give back. Every way out of here does one of those.
 
 mod invocation;
-mod unusable;
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -11,6 +10,7 @@ use tracing::{error, info, warn};
 
 use crate::{
     aws::Services,
+    quarantine::Quarantine,
     queue::{MAX_DELAY, Message, QueueUrl, Sender},
     sqs::{Delivery, Inbox, Verdict},
 };
@@ -21,6 +21,7 @@ use domain::{
     result_code::ResultCode,
 };
 use store::{
+    abandon::Cleaner,
     clock::Clock,
     ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
     table::Writes,
@@ -31,7 +32,6 @@ use telemetry::{
 };
 
 pub use invocation::Invocation;
-pub use unusable::{keep_malformed, unused};
 
 /// A worker's surroundings.
 #[derive(Clone, Debug)]
@@ -40,12 +40,14 @@ pub struct Worker {
     pub ledger: Ledger,
     /// The queues it reads.
     pub inbox: Inbox,
-    /// Sends continuations, and what nobody can read.
+    /// Sends continuations.
     pub sender: Sender,
     /// Where the command's messages are queued.
     pub queue: QueueUrl,
-    /// Where unreadable messages are kept for an operator.
-    pub malformed: QueueUrl,
+    /// Takes messages that cannot be used.
+    pub quarantine: Quarantine,
+    /// Gives back what commands hold that end here unfinished.
+    pub cleaner: Cleaner,
     /// How often a message is delivered at most.
     pub max_receives: u32,
     /// The time.
@@ -109,12 +111,6 @@ pub trait Work {
         invocation: Invocation,
     ) -> impl Future<Output = Effected>;
 
-    /// Cleans up after a command that has ended because no delivery was left.
-    fn exhausted(&self, command: &Command) -> impl Future<Output = ()> {
-        let _ = command;
-        async {}
-    }
-
     /// Deals with a message that is not a command's.
     fn other(
         &self,
@@ -131,9 +127,6 @@ pub trait Work {
     }
 }
 
-/// For how long all deliveries of one command together may go on.
-pub const BUDGET: Duration = Duration::from_secs(2 * 3600);
-
 impl Worker {
     /// A worker that reads this one queue.
     pub fn new(services: &Services, config: WorkerConfig) -> Self {
@@ -144,23 +137,29 @@ impl Worker {
             ..
         } = services;
         Self {
+            quarantine: Quarantine::new(services, config.timeouts, config.malformed_queue),
             ledger: Ledger::new(table.clone(), config.timeouts),
-            inbox: Inbox::new(queues.clone(), vec![config.queue.clone()]),
+            cleaner: Cleaner::new(table),
             sender: Sender::new(queues.clone()),
+            inbox: Inbox::new(queues.clone(), vec![config.queue.clone()]),
             queue: config.queue,
-            malformed: config.malformed_queue,
             max_receives: config.max_receives,
             clock: clock.clone(),
         }
     }
 
-    /// When a command that began at `began` goes on if GitHub wants to be left alone `until` then. `None` if it may not
+    /// When a command that began at `began` and has this budget goes on if GitHub wants to be left alone `until` then. `None` if it may not
     /// live that long.
-    pub fn resumes_at(&self, until: Timestamp, began: Timestamp) -> Option<Timestamp> {
+    pub fn resumes_at(
+        &self,
+        until: Timestamp,
+        began: Timestamp,
+        budget: Duration,
+    ) -> Option<Timestamp> {
         // GitHub's clock and ours differ, and its windows end on whole seconds.
         let at = until + Duration::from_secs(1);
         let deadline = self.clock.now() + self.ledger.timeouts().running;
-        (at < deadline && at < began + BUDGET).then_some(at)
+        (at < deadline && at < began + budget).then_some(at)
     }
 
     /// Takes one delivery to its verdict.
@@ -173,16 +172,8 @@ impl Worker {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
             Err(unusable) => {
-                let (now, kept_in) = (self.clock.now(), &self.malformed);
-                return unused(
-                    &self.ledger,
-                    &self.sender,
-                    kept_in,
-                    delivery,
-                    &unusable,
-                    now,
-                )
-                .await;
+                let now = self.clock.now();
+                return self.quarantine.receive(delivery, &unusable, now).await;
             }
         };
         let about = message.clone();
@@ -279,12 +270,11 @@ impl Worker {
                 transient(LastError::OutOfTime)
             }
         };
-        self.conclude(work, delivery, &claim, stage, effected).await
+        self.conclude(delivery, &claim, stage, effected).await
     }
 
     async fn conclude(
         &self,
-        work: &impl Work,
         delivery: &Delivery,
         claim: &Claim,
         stage: Stage,
@@ -308,11 +298,15 @@ impl Worker {
                     .ledger
                     .exhaust(key, Some(claim), stage, code, Some(error), now)
                     .await;
-                if let Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) = &exhausted
-                {
-                    work.exhausted(command).await;
-                }
-                self.ended(delivery, claim, code, exhausted).await
+                let ended = match exhausted {
+                    Ok(Outcome::Applied(abandoned) | Outcome::AlreadyApplied(abandoned)) => Ok(
+                        Outcome::Applied(self.cleaner.clean_up(abandoned, now).await),
+                    ),
+                    Ok(Outcome::Refused(found)) => Ok(Outcome::Refused(found)),
+                    Ok(Outcome::Missing) => Ok(Outcome::Missing),
+                    Err(error) => Err(error),
+                };
+                self.ended(delivery, claim, code, ended).await
             }
             Effected::Transient { error, after, .. } => {
                 self.release(claim, error).await;

@@ -7,58 +7,82 @@ use crate::{
     analyses::Analyses,
     audit::{Audit, AuditAction, AuditEvent, ResourceType},
     findings::{FindingRecord, Findings},
-    table::Writes,
+    ledger::Abandoned,
+    table::{Table, Writes},
 };
 use domain::{
     Timestamp,
     analysis::{Analysis, AnalysisOutcome, BegunBy, FailureCode},
-    command::{Action, Actor, Command},
+    command::{Actor, Command, Held},
     finding::FindingId,
     owner::Owner,
 };
 use telemetry::chain;
 
-/// Frees the slot of an analysis that its command will not launch any more. Should that fail, the reconciler does it when the
-/// analysis has been pending for too long.
-pub async fn free_slot(
-    findings: &Findings,
-    analyses: &Analyses,
-    audit: &Audit,
-    command: &Command,
-    now: Timestamp,
-) {
-    let (Action::StartAnalysis { finding, .. }, Some(ended)) = (&command.action, command.ended)
-    else {
-        return;
-    };
-    let owner = &command.key.owner;
-    let record = match findings.read_alone(owner, *finding).await {
-        Ok(Some(record)) => record,
-        Ok(None) => return,
-        Err(error) => {
-            warn!(error = %chain(&error), "the command's slot could not be looked at; the reconciler will");
+/// Gives back what commands hold that nobody could finish.
+#[derive(Clone, Debug)]
+pub struct Cleaner {
+    findings: Findings,
+    analyses: Analyses,
+    audit: Audit,
+}
+
+impl Cleaner {
+    /// For the commands in this table.
+    pub fn new(table: &Table) -> Self {
+        Self {
+            findings: Findings::new(table.clone()),
+            analyses: Analyses::new(table.clone()),
+            audit: Audit::new(table.clone()),
+        }
+    }
+
+    /// Gives back what the command holds, and the command.
+    pub async fn clean_up(&self, abandoned: Abandoned, now: Timestamp) -> Command {
+        let Abandoned(command) = abandoned;
+        match command.action.held() {
+            Held::Nothing => {}
+            Held::Slot(finding) => self.free_slot(&command, finding, now).await,
+        }
+        command
+    }
+
+    /// Frees the slot of an analysis that its command will not launch any more. Should that fail, the reconciler does it
+    /// when the analysis has been pending for too long.
+    async fn free_slot(&self, command: &Command, finding: FindingId, now: Timestamp) {
+        let Some(ended) = command.ended else { return };
+        let owner = &command.key.owner;
+        let record = match self.findings.read_alone(owner, finding).await {
+            Ok(Some(record)) => record,
+            Ok(None) => return,
+            Err(error) => {
+                warn!(error = %chain(&error), "the command's slot could not be looked at; the reconciler will");
+                return;
+            }
+        };
+        let Some(seen) = record.analysis.as_ref().filter(|analysis| {
+            analysis.attempt == command.key.id
+                && analysis.status.in_flight()
+                // The agent has told what became of it: that counts.
+                && analysis.called_back.is_none()
+        }) else {
             return;
-        }
-    };
-    let Some(seen) = record.analysis.as_ref().filter(|analysis| {
-        analysis.attempt == command.key.id
-            && analysis.status.in_flight()
-            // The agent has told what became of it: that counts.
-            && analysis.called_back.is_none()
-    }) else {
-        return;
-    };
-    let outcome = AnalysisOutcome::Failed(FailureCode::from(ended.code));
-    let writes = failed(analyses, audit, owner, &record, seen, &outcome, now);
-    match analyses
-        .write(*finding, "the end of an analysis", writes)
-        .await
-    {
-        Ok(freed) => {
-            info!(finding.id = %finding, freed, "the slot of a command that has ended");
-        }
-        Err(error) => {
-            warn!(error = %chain(&error), "the command's slot could not be freed; the reconciler will");
+        };
+        let Self {
+            analyses, audit, ..
+        } = self;
+        let outcome = AnalysisOutcome::Failed(FailureCode::from(ended.code));
+        let writes = failed(analyses, audit, owner, &record, seen, &outcome, now);
+        let freed = analyses
+            .write(finding, "the end of an analysis", writes)
+            .await;
+        match freed {
+            Ok(freed) => {
+                info!(finding.id = %finding, freed, "the slot of a command that has ended");
+            }
+            Err(error) => {
+                warn!(error = %chain(&error), "the command's slot could not be freed; the reconciler will");
+            }
         }
     }
 }

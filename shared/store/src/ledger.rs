@@ -34,26 +34,48 @@ pub struct Ledger {
 /// The answer of a guarded write.
 #[must_use]
 #[derive(Debug)]
-pub enum Outcome {
+#[expect(
+    clippy::large_enum_variant,
+    reason = "whatever was applied is a command, too"
+)]
+pub enum Outcome<T = Command> {
     /// This call moved the command; the row as it is now.
-    Applied(Command),
+    Applied(T),
     /// An earlier try of this very call had moved it.
-    AlreadyApplied(Command),
+    AlreadyApplied(T),
     /// The row does not allow the move; the row as it stands.
     Refused(Command),
     /// There is no such row, or it has expired.
     Missing,
 }
 
-impl Outcome {
+impl<T> Outcome<T> {
     /// The row if the move was made, now or by an earlier try.
-    pub fn made(self) -> Option<Command> {
+    pub fn made(self) -> Option<T> {
         match self {
             Self::Applied(command) | Self::AlreadyApplied(command) => Some(command),
             Self::Refused(_) | Self::Missing => None,
         }
     }
 }
+
+impl Outcome {
+    /// That of a move that ends a command in its worker's place.
+    fn abandoned(self) -> Outcome<Abandoned> {
+        match self {
+            Self::Applied(command) => Outcome::Applied(Abandoned(command)),
+            Self::AlreadyApplied(command) => Outcome::AlreadyApplied(Abandoned(command)),
+            Self::Refused(found) => Outcome::Refused(found),
+            Self::Missing => Outcome::Missing,
+        }
+    }
+}
+
+/// A command that has ended because nobody could finish it. It may hold what its worker would have given back, and whoever
+/// ended it owes that: [`Cleaner::clean_up`](crate::abandon::Cleaner::clean_up) takes this, and only it gives the command.
+#[must_use = "what the command holds must be given back"]
+#[derive(Debug)]
+pub struct Abandoned(pub(crate) Command);
 
 /// The answer of a write that ends a command together with other rows: all of it was written, or nothing.
 #[must_use]
@@ -368,20 +390,27 @@ impl Ledger {
         code: ResultCode,
         last_error: Option<LastError>,
         now: Timestamp,
-    ) -> Result<Outcome, LedgerError> {
+    ) -> Result<Outcome<Abandoned>, LedgerError> {
         let exhaust = Move::Exhaust {
             holder: claim.map(|claim| claim.hold.token),
             stage,
             now,
         };
-        self.apply(key, exhaust, Notes::cut_off(code, last_error), now)
-            .await
+        let notes = Notes::cut_off(code, last_error);
+        Ok(self.apply(key, exhaust, notes, now).await?.abandoned())
     }
 
     /// Ends a command whose deadline has passed. Refused while a claim is live.
-    pub async fn stall(&self, key: &CommandKey, now: Timestamp) -> Result<Outcome, LedgerError> {
+    pub async fn stall(
+        &self,
+        key: &CommandKey,
+        now: Timestamp,
+    ) -> Result<Outcome<Abandoned>, LedgerError> {
         let notes = Notes::cut_off(ResultCode::CommandStalled, None);
-        self.apply(key, Move::Stall { now }, notes, now).await
+        Ok(self
+            .apply(key, Move::Stall { now }, notes, now)
+            .await?
+            .abandoned())
     }
 }
 

@@ -7,8 +7,8 @@ use runtime::{
     sqs::{Delivery, Verdict},
     worker::Invocation,
 };
-use store::{clock::Clock, ledger::Ledger};
-use tests::{Proxy, TIMEOUTS, TestQueues, key};
+use store::clock::Clock;
+use tests::{Proxy, TestQueues, key, quarantine};
 
 use super::*;
 
@@ -58,12 +58,11 @@ impl Scene {
 
     fn function(&self, clock: fn() -> Timestamp) -> Eraser {
         Eraser {
-            ledger: Ledger::new(self.table.table(), TIMEOUTS),
             erasures: self.erasures.clone(),
             inbox: self.queues.inbox(vec![self.queue.clone()]),
             sender: self.queues.sender(),
             queue: self.queue.clone(),
-            malformed: self.malformed.clone(),
+            quarantine: quarantine(&self.table.table(), self.queues.sender(), &self.malformed),
             clock: Clock::new(clock),
         }
     }

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    command::{Action, Command, IdempotencyKey, Origin},
+    command::{Action, Command, IdempotencyKey, Origin, SyncFindings},
     lifecycle::{Standing, Status, Token, admitted},
     owner::Owner,
 };
@@ -43,9 +43,9 @@ async fn what_is_admitted_can_be_read_at_once() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let new = NewCommand {
-        action: Action::Sync {
+        action: Action::from(SyncFindings {
             repository: Some("octo/app".parse().expect("a name")),
-        },
+        }),
         origin: Origin::DashboardRefresh,
         ..sync_of(&owner())
     };

@@ -15,8 +15,11 @@ use proptest::{
     sample::select,
     test_runner::{Config, TestRunner},
 };
-use store::ledger::{Claim, Claimed, Ledger, Nominee, Outcome};
-use tests::{NOON, TIMEOUTS, TestTable, command, noon};
+use store::{
+    ledger::{Claim, Claimed, Ledger, Nominee, Outcome},
+    table::Table,
+};
+use tests::{NOON, TIMEOUTS, TestTable, cleaned_up, command, noon};
 
 use super::{claimed, ending, holder};
 
@@ -167,7 +170,14 @@ impl Call {
         }
     }
 
-    async fn make(self, ledger: &Ledger, claim: &Claim, row: &Command, now: Timestamp) -> Outcome {
+    async fn make(
+        self,
+        table: &Table,
+        ledger: &Ledger,
+        claim: &Claim,
+        row: &Command,
+        now: Timestamp,
+    ) -> Outcome {
         let key = &row.key;
         let outcome = match self {
             Self::FailAdmission(admission) => ledger.fail_admission(key, admission, now).await,
@@ -209,9 +219,10 @@ impl Call {
             Self::Exhaust { with_claim, stage } => {
                 let code = ResultCode::QueueRetriesExhausted;
                 let claim = with_claim.then_some(claim);
-                ledger.exhaust(key, claim, stage, code, None, now).await
+                let exhausted = ledger.exhaust(key, claim, stage, code, None, now);
+                cleaned_up(table, exhausted.await).await
             }
-            Self::Stall => ledger.stall(key, now).await,
+            Self::Stall => cleaned_up(table, ledger.stall(key, now).await).await,
         };
         outcome.expect("the table answers")
     }
@@ -244,7 +255,7 @@ fn the_database_decides_as_the_lifecycle_does() {
                 ..command(first.key.owner.clone(), standing.clone())
             };
             table.put_command(&row).await;
-            let outcome = call.make(&ledger, &claim, &row, now).await;
+            let outcome = call.make(&table.table(), &ledger, &claim, &row, now).await;
             let stored = ledger
                 .read(&row.key, NOON)
                 .await

@@ -6,7 +6,7 @@ use domain::{
     result_code::{Effect, ResultCode},
 };
 use store::ledger::{Ending, Outcome};
-use tests::{NOON, TestTable, noon};
+use tests::{NOON, TestTable, cleaned_up, noon};
 
 use super::{claimed, ending};
 
@@ -78,7 +78,8 @@ async fn a_worker_that_ends_the_command_has_the_last_word_on_what_went_wrong() {
     let (stage, code) = (row.standing.stage, ResultCode::QueueRetriesExhausted);
     let unreachable = Some(LastError::GithubUnreachable);
     let exhausted = ledger.exhaust(&row.key, Some(&claim), stage, code, unreachable, NOON);
-    is_made(exhausted.await.expect("it answers"));
+    let exhausted = cleaned_up(&table.table(), exhausted.await).await;
+    is_made(exhausted.expect("it answers"));
     let expected = Some(LastError::GithubUnreachable.to_string());
     assert_eq!(said(&table, &row).await, (None, expected));
 }

@@ -9,7 +9,7 @@ use domain::{
 };
 use futures::future::join_all;
 use store::ledger::{Claimed, Ledger, Outcome};
-use tests::{Holder, NOON, TestTable, noon, standings};
+use tests::{Holder, NOON, TestTable, cleaned_up, noon, standings};
 
 use super::{claimed, ending, nominee};
 
@@ -68,16 +68,16 @@ async fn one_ending_stands_whoever_ends_it() {
         let late = row.standing.deadline;
         let made = made(|place| {
             let (ledger, key, claim) = (ledger.clone(), row.key.clone(), claim.clone());
+            let table = table.table();
             async move {
                 let code = ResultCode::ALL[place % ResultCode::ALL.len()];
                 let exhausted = ResultCode::QueueRetriesExhausted;
                 let outcome = match place % 3 {
                     0 => ledger.settle(&claim, ending(code), late).await,
-                    1 => ledger.stall(&key, late).await,
+                    1 => cleaned_up(&table, ledger.stall(&key, late).await).await,
                     _ => {
-                        ledger
-                            .exhaust(&key, None, Stage(0), exhausted, None, late)
-                            .await
+                        let ended = ledger.exhaust(&key, None, Stage(0), exhausted, None, late);
+                        cleaned_up(&table, ended.await).await
                     }
                 };
                 outcome.expect("the table answers")

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    command::{Action, Command, CommandId, CommandKey, LastError, Progress},
+    command::{Action, Command, CommandId, CommandKey, LastError, Progress, SyncFindings},
     lifecycle::{Stage, Status},
     result_code::ResultCode,
 };
@@ -45,9 +45,9 @@ async fn rows_are_read_as_they_are_stored() {
     let ledger = table.ledger();
     let mut all = one_of_each(&table).await;
     let mut full = all[2].clone();
-    full.action = Action::Sync {
+    full.action = Action::from(SyncFindings {
         repository: Some("octo/app".parse().expect("a name")),
-    };
+    });
     full.progress = Some(Progress { done: 3, total: 8 });
     full.last_error = Some(LastError::GithubStatus(502).to_string());
     table.put_command(&full).await;

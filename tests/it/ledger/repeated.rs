@@ -6,7 +6,7 @@ use domain::{
     result_code::ResultCode,
 };
 use store::ledger::{Claimed, Ledger, Outcome};
-use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, noon, standings};
+use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, cleaned_up, noon, standings};
 
 use super::{claimed, ending, nominee};
 
@@ -141,12 +141,13 @@ async fn the_other_endings() {
         let ended = match move_ {
             "fail admission" => lossy.ledger.fail_admission(key, admission, NOON).await,
             "exhaust" => {
-                lossy
-                    .ledger
-                    .exhaust(key, None, Stage(0), code, None, NOON)
-                    .await
+                let exhausted = lossy.ledger.exhaust(key, None, Stage(0), code, None, NOON);
+                cleaned_up(&lossy.table.table(), exhausted.await).await
             }
-            _ => lossy.ledger.stall(key, NOON).await,
+            _ => {
+                let stalled = lossy.ledger.stall(key, NOON).await;
+                cleaned_up(&lossy.table.table(), stalled).await
+            }
         };
         let standing = lossy
             .already_applied(ended.expect("the table answers"))

@@ -8,7 +8,7 @@ use domain::{
     result_code::{Effect, ResultCode},
 };
 use store::ledger::{Claim, Claimed, Ledger, LedgerError, Outcome};
-use tests::{Holder, NOON, RETENTION, TestTable, command, key, noon, owner, standings};
+use tests::{Holder, NOON, RETENTION, TestTable, cleaned_up, command, key, noon, owner, standings};
 
 use super::{claimed, ending, holder, nominee};
 
@@ -154,14 +154,14 @@ async fn the_holder_hands_on_once() {
 
 #[tokio::test]
 async fn deliveries_run_out_unless_another_worker_is_at_it() {
+    let spare = TestTable::create().await.table();
     let exhaust = async |mine: bool, with_claim: bool, stage: Option<Stage>| {
         made_from(mine, async |ledger, claim, row| {
             let claim = with_claim.then_some(claim);
             let stage = stage.unwrap_or(row.standing.stage);
             let code = ResultCode::QueueRetriesExhausted;
-            ledger
-                .exhaust(&row.key, claim, stage, code, None, NOON)
-                .await
+            let exhausted = ledger.exhaust(&row.key, claim, stage, code, None, NOON);
+            cleaned_up(&spare, exhausted.await).await
         })
         .await
     };
@@ -190,8 +190,9 @@ async fn deliveries_run_out_unless_another_worker_is_at_it() {
 
 #[tokio::test]
 async fn a_command_stalls_past_its_deadline_unless_a_worker_is_at_it() {
+    let spare = TestTable::create().await.table();
     let stalled = made_from(ANOTHERS, async |ledger, _, row| {
-        ledger.stall(&row.key, NOON).await
+        cleaned_up(&spare, ledger.stall(&row.key, NOON).await).await
     });
     assert_eq!(stalled.await, [ACCEPTED[1], LAPSED[1]]);
 }
@@ -228,7 +229,8 @@ async fn an_ending_says_what_is_known_of_the_effect() {
         let code = ResultCode::QueueRetriesExhausted;
         let stage = row.standing.stage;
         let exhausted = ledger.exhaust(&row.key, None, stage, code, None, NOON);
-        let Some(written) = exhausted.await.expect("the table answers").made() else {
+        let exhausted = cleaned_up(&table.table(), exhausted.await).await;
+        let Some(written) = exhausted.expect("the table answers").made() else {
             continue;
         };
         let effect = match row.status() {
@@ -267,20 +269,13 @@ async fn where_there_is_no_row_no_move_makes_one() {
         key: key(owner()),
         ..row.clone()
     };
+    let (stage, code) = (Stage(0), ResultCode::MalformedMessage);
+    let exhausted = ledger.exhaust(&gone.key, Some(&claim), stage, code, None, NOON);
     let outcomes = [
         ledger.fail_admission(&gone.key, Token(1), NOON).await,
         ledger.resend(&nominee(&gone), NOON).await,
-        ledger
-            .exhaust(
-                &gone.key,
-                Some(&claim),
-                Stage(0),
-                ResultCode::MalformedMessage,
-                None,
-                NOON,
-            )
-            .await,
-        ledger.stall(&gone.key, NOON).await,
+        cleaned_up(&table.table(), exhausted.await).await,
+        cleaned_up(&table.table(), ledger.stall(&gone.key, NOON).await).await,
     ];
     for outcome in outcomes {
         assert!(matches!(outcome, Ok(Outcome::Missing)), "{outcome:?}");
@@ -305,6 +300,8 @@ async fn a_worker_whose_command_was_erased_or_has_expired_is_told_so() {
             ended.expires_at = NOON;
         }
         table.put_command(&row).await;
+        let (stage, code) = (Stage(0), ResultCode::MalformedMessage);
+        let exhausted = ledger.exhaust(&row.key, None, stage, code, None, NOON);
         let outcomes = [
             ledger
                 .fail_admission(&row.key, row.standing.admission, NOON)
@@ -318,17 +315,8 @@ async fn a_worker_whose_command_was_erased_or_has_expired_is_told_so() {
             ledger
                 .continue_later(&claim, NOON, Waits::No, Some(PROGRESS), None, NOON)
                 .await,
-            ledger
-                .exhaust(
-                    &row.key,
-                    None,
-                    Stage(0),
-                    ResultCode::MalformedMessage,
-                    None,
-                    NOON,
-                )
-                .await,
-            ledger.stall(&row.key, NOON).await,
+            cleaned_up(&table.table(), exhausted.await).await,
+            cleaned_up(&table.table(), ledger.stall(&row.key, NOON).await).await,
         ];
         for outcome in outcomes {
             assert!(matches!(outcome, Ok(Outcome::Missing)), "{outcome:?}");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use domain::{
     Timestamp,
     analysis::AnalysisStatus,
-    command::{Action, Command, CommandId, CommandKey, Ended},
+    command::{Action, Command, CommandId, CommandKey, DismissFinding, Ended},
     finding::FindingStatus,
     lifecycle::Status,
     result_code::{Effect, ResultCode},
@@ -128,9 +128,9 @@ impl World {
             };
             let code = ended.code;
             match &command.action {
-                Action::DismissFinding {
+                Action::DismissFinding(DismissFinding {
                     finding, comment, ..
-                } => {
+                }) => {
                     let number = finding.number.get();
                     let comment = comment.as_ref().map(|comment| comment.as_str().to_owned());
                     let patches = known.patches.iter().filter(|patch| patch.number == number);
@@ -153,7 +153,7 @@ impl World {
                         assert_ne!(shown, comment.as_deref(), "it did that itself: {command:?}");
                     }
                 }
-                Action::StartAnalysis { .. } => {
+                Action::StartAnalysis(_) => {
                     let id = command.key.id;
                     let begun = known.sessions.iter().any(|begun| begun.attempt == id);
                     let started = is_started(code);
@@ -162,7 +162,7 @@ impl World {
                     let none = ended.effect == Effect::None;
                     assert!(!(begun && none), "it had an effect: {command:?}");
                 }
-                Action::Sync { .. } => panic!("nobody has asked for one"),
+                Action::Sync(_) => panic!("nobody has asked for one"),
             }
         }
         for (number, succeeded) in dismissed {

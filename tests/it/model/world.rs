@@ -9,7 +9,7 @@ use dismiss::Dismiss;
 use domain::{
     Timestamp,
     analysis::{AnalysisOutcome, Exploitability},
-    command::{Action, AnalysisOptions, CommandId, Origin, PausedCommands},
+    command::{Action, CommandId, DismissFinding, Origin, PausedCommands, StartAnalysis},
     finding::{AlertNumber, DismissReason, FindingId},
     owner::Owner,
     settings::{AutoAnalysis, AutoDismiss, Confidence, MinSeverity, Settings},
@@ -21,12 +21,14 @@ use reconcile::Reconciler;
 use record_analysis::Recorder;
 use runtime::{
     automation::Automation,
-    queue::{CommandQueues, Message, QueueUrl, Sender},
+    quarantine::Quarantine,
+    queue::{Message, QueueUrl, Sender},
     sqs::{Delivery, Inbox, Verdict},
     worker::{Invocation, Worker},
 };
 use serde_json::json;
 use store::{
+    abandon::Cleaner,
     analyses::{Analyses, Received},
     audit::Audit,
     clock::Clock,
@@ -36,7 +38,10 @@ use store::{
     owners::{Owners, Saved},
     table::{Table, Writes},
 };
-use tests::{Break, NOON, Proxy, TIMEOUTS, TestTable, actor, credentials, repository};
+use tests::{
+    Break, NOON, Proxy, TIMEOUTS, TestTable, actor, command_queues, credentials, quarantine,
+    repository,
+};
 
 use super::{
     Step, Trouble,
@@ -172,11 +177,11 @@ impl World {
                 sent,
             } => {
                 let comment = named.then(|| format!("c-{}", self.ledgered.named()));
-                let action = Action::DismissFinding {
+                let action = Action::from(DismissFinding {
                     finding: id(finding),
                     reason: DismissReason::NotUsed,
                     comment: comment.map(|comment| comment.parse().expect("short")),
-                };
+                });
                 self.admit(action, "dismiss", sent).await;
             }
             Step::Analyse {
@@ -184,12 +189,10 @@ impl World {
                 restart,
                 sent,
             } => {
-                let options = AnalysisOptions {
+                let action = Action::from(StartAnalysis {
                     restart_active: restart,
-                    ..AnalysisOptions::default()
-                };
-                let finding = id(finding);
-                let action = Action::StartAnalysis { finding, options };
+                    ..StartAnalysis::of(id(finding))
+                });
                 self.admit(action, "analyse", sent).await;
             }
             Step::Deliver {
@@ -442,7 +445,8 @@ impl Functions {
             inbox: self.inbox(queue),
             sender: self.sender(),
             queue: self.queue(queue),
-            malformed: self.queue("malformed"),
+            quarantine: self.quarantine(),
+            cleaner: Cleaner::new(&self.table),
             max_receives: RECEIVES,
             clock: self.clock(),
         }
@@ -506,9 +510,13 @@ impl Functions {
             audit: Audit::new(self.table.clone()),
             inbox: self.inbox("callback"),
             dismiss_queue: self.queue("dismiss"),
-            malformed: self.queue("malformed"),
+            quarantine: self.quarantine(),
             clock: self.clock(),
         }
+    }
+
+    fn quarantine(&self) -> Quarantine {
+        quarantine(&self.table, self.sender(), &self.queue("malformed"))
     }
 
     fn reconciler(&self) -> Reconciler {
@@ -517,13 +525,10 @@ impl Functions {
             owners: Owners::new(self.table.clone()),
             automation: self.automation(),
             audit: Audit::new(self.table.clone()),
+            cleaner: Cleaner::new(&self.table),
             erasures: Erasures::new(self.table.clone()),
             sender: self.sender(),
-            queues: CommandQueues {
-                sync: self.queue("sync"),
-                dismiss: self.queue("dismiss"),
-                analyse: self.queue("analyse"),
-            },
+            queues: command_queues(|queue| self.queue(queue.function())),
             scheduled_queue: self.queue("scheduled"),
             callback_queue: self.queue("callback"),
             erase_queue: self.queue("erase"),
@@ -533,12 +538,11 @@ impl Functions {
 
     fn eraser(&self) -> Eraser {
         Eraser {
-            ledger: self.ledger(),
             erasures: Erasures::new(self.table.clone()),
             inbox: self.inbox("erase"),
             sender: self.sender(),
             queue: self.queue("erase"),
-            malformed: self.queue("malformed"),
+            quarantine: self.quarantine(),
             clock: self.clock(),
         }
     }
@@ -546,12 +550,9 @@ impl Functions {
     fn dead_letters(&self) -> DeadLetters {
         DeadLetters {
             ledger: self.ledger(),
-            findings: Findings::new(self.table.clone()),
-            analyses: Analyses::new(self.table.clone()),
-            audit: Audit::new(self.table.clone()),
+            cleaner: Cleaner::new(&self.table),
             inbox: self.inbox("dead"),
-            sender: self.sender(),
-            malformed: self.queue("malformed"),
+            quarantine: self.quarantine(),
             clock: self.clock(),
         }
     }

@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use domain::command::{Action, DismissComment};
+use domain::command::{Action, DismissComment, DismissFinding};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -80,11 +80,11 @@ fn made(calls: &[Value]) -> BTreeMap<Change, usize> {
 }
 
 fn asked_for(evidence: &Evidence<'_>, command: &Record<'_>) -> Option<Change> {
-    let Action::DismissFinding {
+    let Action::DismissFinding(DismissFinding {
         finding,
         reason,
         comment,
-    } = &command.stored.action
+    }) = &command.stored.action
     else {
         return None;
     };

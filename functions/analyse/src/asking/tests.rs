@@ -151,7 +151,7 @@ fn a_rate_limit_is_waited_for_while_the_slot_is_held() {
 }
 
 /// How the parts of an analysis are chosen.
-fn chosen(options: &AnalysisOptions) -> (String, String, AnalysisMode) {
+fn chosen(options: &StartAnalysis) -> (String, String, AnalysisMode) {
     let settings = Settings {
         analysis_model: "configured".to_owned(),
         triage_model: "configured-triage".to_owned(),
@@ -173,24 +173,24 @@ fn what_the_command_names_goes_before_what_the_owner_configured() {
         let (analysis, triage, mode) = chosen(&options);
         format!("{analysis} {triage} {mode:?}")
     };
-    let none = AnalysisOptions::default;
+    let none = || StartAnalysis::of("dependabot-7-42".parse().expect("an id"));
     assert_eq!(of(none()), "configured configured-triage Shallow");
-    let both = AnalysisOptions {
+    let both = StartAnalysis {
         model: model("both"),
         ..none()
     };
     assert_eq!(of(both.clone()), "both both Shallow");
-    let triage = AnalysisOptions {
+    let triage = StartAnalysis {
         triage_model: model("triage"),
         ..both.clone()
     };
     assert_eq!(of(triage), "both triage Shallow");
-    let analysis = AnalysisOptions {
+    let analysis = StartAnalysis {
         analysis_model: model("analysis"),
         ..both
     };
     assert_eq!(of(analysis), "analysis both Shallow");
-    let sandbox = AnalysisOptions {
+    let sandbox = StartAnalysis {
         force_sandbox: true,
         ..none()
     };

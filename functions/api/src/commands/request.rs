@@ -1,205 +1,173 @@
-//! What may be asked for.
+//! What may be asked for: the arguments that the command's own type declares.
 
-use domain::{
-    command::{Action, AnalysisOptions, DismissComment, ModelName, Origin},
-    finding::{DismissReason, FindingId, RepositoryName},
+use domain::command::{
+    Action, Argument, CommandType, Field, Origin, Reader, Refused, Shape, Value,
 };
-use serde::{Deserialize, de::DeserializeOwned};
-use utoipa::ToSchema;
+use serde_json::Value as Json;
+use utoipa::{
+    PartialSchema, ToSchema,
+    openapi::{
+        RefOr,
+        schema::{Object, ObjectBuilder, OneOfBuilder, Schema, SchemaType, Type},
+    },
+};
 
 use crate::{fields::Fields, problem::Problem, schema};
 
-/// The longest text that could be a finding's id, in bytes.
-const LONGEST_ID: usize = 256;
-
-/// What a command does.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum CommandType {
-    Sync,
-    DismissFinding,
-    StartAnalysis,
-}
-
-/// Who asks. The other origins are not for callers.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum RequestedOrigin {
-    /// A person.
-    #[default]
-    Manual,
-    /// A dashboard's refresh.
-    DashboardRefresh,
-}
-
-impl From<RequestedOrigin> for Origin {
-    fn from(origin: RequestedOrigin) -> Self {
-        match origin {
-            RequestedOrigin::Manual => Self::Manual,
-            RequestedOrigin::DashboardRefresh => Self::DashboardRefresh,
-        }
-    }
-}
-
-/// A command that is asked for. Unknown fields are refused.
-#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
-#[serde(tag = "type", rename_all = "snake_case")]
-pub enum CommandRequest {
-    /// Refresh the findings from GitHub.
-    Sync(SyncRequest),
-    /// Dismiss a finding's alert at GitHub, then ignore it here.
-    DismissFinding(DismissRequest),
-    /// Have the agent analyse a finding.
-    StartAnalysis(AnalysisRequest),
-}
-
-/// Refresh the findings from GitHub.
-#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
-pub struct SyncRequest {
-    /// Only this repository, by its full name; otherwise all in scope.
-    #[schema(value_type = Option<String>, example = "octo/app")]
-    pub repository: Option<RepositoryName>,
-    /// Who asks.
-    #[schema(required = false, default = "manual")]
-    pub origin: RequestedOrigin,
-}
-
-/// Dismiss a finding's alert at GitHub, then ignore it here.
-#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct DismissRequest {
-    /// Which finding.
-    #[schema(example = "dependabot-700000001-42")]
-    pub finding_id: String,
-    /// Why, in GitHub's words.
-    #[schema(schema_with = schema::dismiss_reason)]
-    pub reason: DismissReason,
-    /// What is to be said to it.
-    #[schema(value_type = Option<String>, max_length = 280)]
-    pub comment: Option<DismissComment>,
-}
-
-/// Have the agent analyse a finding.
-#[derive(Clone, Debug, PartialEq, Eq, ToSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct AnalysisRequest {
-    /// Which finding.
-    #[schema(example = "dependabot-700000001-42")]
-    pub finding_id: String,
-    /// The model for whatever the next two do not name.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
-    pub model: Option<ModelName>,
-    /// The model that triages.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
-    pub triage_model: Option<ModelName>,
-    /// The model that analyses.
-    #[schema(value_type = Option<String>, min_length = 1, max_length = 128)]
-    pub analysis_model: Option<ModelName>,
-    /// Go through the whole codebase in a sandbox, whatever the triage says.
-    #[schema(required = false, default = false)]
-    pub force_sandbox: bool,
-    /// Take the place of an analysis that is under way.
-    #[schema(required = false, default = false)]
-    pub restart_active: bool,
+/// A command that is asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CommandRequest {
+    /// What it is to do.
+    pub action: Action,
+    /// What causes it.
+    pub origin: Origin,
 }
 
 impl CommandRequest {
-    /// Reads a body.
+    /// Reads a body. Unknown fields are refused; `404` if it is about what cannot be a finding.
     pub(super) fn read(mut fields: Fields) -> Result<Self, Problem> {
-        let read = match fields.require("type") {
-            Some(CommandType::Sync) => sync(&mut fields).map(Self::Sync),
-            Some(CommandType::DismissFinding) => dismiss(&mut fields).map(Self::DismissFinding),
-            Some(CommandType::StartAnalysis) => analyse(&mut fields).map(Self::StartAnalysis),
+        let mut body = Body {
+            fields: &mut fields,
+            unknown: false,
+        };
+        let read = match body.fields.require::<CommandType>("type") {
+            Some(kind) => {
+                let origin = origin(kind, body.fields);
+                let action = kind.read(&mut body);
+                action.zip(origin)
+            }
             // Whatever it was meant to be, its fields are looked at for what else is wrong.
             None => {
-                _ = sync(&mut fields);
-                for name in ["findingId", "reason", "comment", "model", "triageModel"] {
-                    _ = fields.take::<serde::de::IgnoredAny>(name);
-                }
-                for name in ["analysisModel", "forceSandbox", "restartActive"] {
-                    _ = fields.take::<serde::de::IgnoredAny>(name);
+                for &kind in CommandType::ALL {
+                    _ = origin(kind, body.fields);
+                    for field in kind.fields() {
+                        _ = body.fields.take::<serde::de::IgnoredAny>(field.name);
+                    }
                 }
                 None
             }
         };
-        fields.finish(read)
-    }
-
-    /// What caused the command.
-    pub(super) fn origin(&self) -> Origin {
-        match self {
-            Self::Sync(sync) => sync.origin.into(),
-            Self::DismissFinding(_) | Self::StartAnalysis(_) => Origin::Manual,
+        let not_found = body.unknown;
+        let read = read.map(|(action, origin)| Self { action, origin });
+        match fields.finish(read) {
+            // All is well but for what names nothing of this owner's.
+            Err(_) if not_found => Err(Problem::not_found()),
+            read => read,
         }
     }
+}
 
-    /// What the ledger is asked for. `None` if it is about what cannot be a finding.
-    pub(super) fn action(self) -> Option<Action> {
-        let finding = |id: String| id.parse::<FindingId>().ok();
-        Some(match self {
-            Self::Sync(SyncRequest { repository, .. }) => Action::Sync { repository },
-            Self::DismissFinding(DismissRequest {
-                finding_id,
-                reason,
-                comment,
-            }) => Action::DismissFinding {
-                finding: finding(finding_id)?,
-                reason,
-                comment,
-            },
-            Self::StartAnalysis(request) => Action::StartAnalysis {
-                finding: finding(request.finding_id)?,
-                options: AnalysisOptions {
-                    model: request.model,
-                    triage_model: request.triage_model,
-                    analysis_model: request.analysis_model,
-                    force_sandbox: request.force_sandbox,
-                    restart_active: request.restart_active,
-                },
-            },
-        })
+/// A body that arguments are read from.
+struct Body<'a> {
+    fields: &'a mut Fields,
+    /// Whether an argument names nothing that can exist.
+    unknown: bool,
+}
+
+impl Reader for Body<'_> {
+    fn argument<A: Argument>(&mut self, field: &Field) -> Option<A> {
+        let value = match (self.fields.take::<Json>(field.name), field.shape) {
+            (None | Some(Json::Null), _) | (Some(Json::Bool(false)), Shape::Flag) => None,
+            (Some(Json::Bool(true)), Shape::Flag) => Some(Value::Set),
+            (Some(Json::String(text)), Shape::Text { .. } | Shape::Word(_)) => {
+                Some(Value::Text(text))
+            }
+            (Some(_), shape) => {
+                let expected = match shape {
+                    Shape::Text { .. } | Shape::Word(_) => "must be a text",
+                    Shape::Flag => "must be true or false",
+                };
+                self.fields.refuse(field.name, expected);
+                return None;
+            }
+        };
+        match A::of(value) {
+            Ok(argument) => return Some(argument),
+            Err(Refused::Missing) => self.fields.refuse(field.name, "this field is required"),
+            Err(Refused::Invalid(error)) => self.fields.refuse(field.name, error),
+            Err(Refused::Unknown) => self.unknown = true,
+        }
+        None
     }
 }
 
-fn sync(fields: &mut Fields) -> Option<SyncRequest> {
-    Some(SyncRequest {
-        repository: maybe(fields, "repository"),
-        origin: maybe(fields, "origin").unwrap_or_default(),
-    })
+/// What causes the command, where a client may say so.
+fn origin(kind: CommandType, fields: &mut Fields) -> Option<Origin> {
+    let allowed = kind.requested_origins();
+    let Some(&usual) = allowed.first() else {
+        return Some(Origin::Manual);
+    };
+    let expected = format!("one of {}", words(allowed).join(", "));
+    let given = fields.take_if("origin", &expected, |origin: &Option<Origin>| {
+        origin.is_none_or(|origin| allowed.contains(&origin))
+    });
+    match given {
+        Some(given) => Some(given.unwrap_or(usual)),
+        None => Some(usual),
+    }
 }
 
-fn dismiss(fields: &mut Fields) -> Option<DismissRequest> {
-    let comment = fields.parsed("comment");
-    let (finding_id, reason) = (finding_id(fields), fields.require("reason"));
-    Some(DismissRequest {
-        finding_id: finding_id?,
-        reason: reason?,
-        comment,
-    })
+fn words(origins: &[Origin]) -> Vec<&'static str> {
+    origins.iter().map(|origin| origin.as_str()).collect()
 }
 
-fn analyse(fields: &mut Fields) -> Option<AnalysisRequest> {
-    let model = fields.parsed("model");
-    let triage_model = fields.parsed("triageModel");
-    let analysis_model = fields.parsed("analysisModel");
-    let force_sandbox = maybe(fields, "forceSandbox").unwrap_or_default();
-    let restart_active = maybe(fields, "restartActive").unwrap_or_default();
-    Some(AnalysisRequest {
-        finding_id: finding_id(fields)?,
-        model,
-        triage_model,
-        analysis_model,
-        force_sandbox,
-        restart_active,
-    })
+impl ToSchema for CommandRequest {
+    fn name() -> std::borrow::Cow<'static, str> {
+        "CommandRequest".into()
+    }
 }
 
-/// A field that may be absent or null.
-fn maybe<T: DeserializeOwned>(fields: &mut Fields, name: &str) -> Option<T> {
-    fields.take::<Option<T>>(name).flatten()
+impl PartialSchema for CommandRequest {
+    fn schema() -> RefOr<Schema> {
+        let one_of = CommandType::ALL.iter().fold(
+            OneOfBuilder::new().description(Some(
+                "A command that is asked for. Unknown fields are refused.",
+            )),
+            |one_of, &kind| one_of.item(of_type(kind)),
+        );
+        Schema::OneOf(one_of.build()).into()
+    }
 }
 
-fn finding_id(fields: &mut Fields) -> Option<String> {
-    let expected = format!("the id of a finding, of at most {LONGEST_ID} bytes");
-    fields.require_if("findingId", &expected, |id: &String| id.len() <= LONGEST_ID)
+fn of_type(kind: CommandType) -> Object {
+    let mut object = ObjectBuilder::new()
+        .title(Some(kind.as_str()))
+        .description(Some(kind.doc()))
+        .property("type", schema::words([kind.as_str()]))
+        .required("type");
+    for field in kind.fields() {
+        object = object.property(field.name, of_field(field));
+        if field.required {
+            object = object.required(field.name);
+        }
+    }
+    let origins = kind.requested_origins();
+    if let Some(usual) = origins.first() {
+        let mut origin = schema::words(words(origins));
+        origin.description = Some("Who asks.".to_owned());
+        origin.default = Some(usual.as_str().into());
+        object = object.property("origin", origin);
+    }
+    object.build()
+}
+
+fn of_field(field: &Field) -> Object {
+    let text = if field.required {
+        SchemaType::new(Type::String)
+    } else {
+        SchemaType::from_iter([Type::String, Type::Null])
+    };
+    let object = ObjectBuilder::new().description(Some(field.doc.trim()));
+    match field.shape {
+        Shape::Text { min, max, example } => object
+            .schema_type(text)
+            .min_length(min)
+            .max_length(max)
+            .examples(example),
+        Shape::Word(words) => object.schema_type(text).enum_values(Some(words())),
+        Shape::Flag => object
+            .schema_type(Type::Boolean)
+            .default(Some(false.into())),
+    }
+    .build()
 }

@@ -2,7 +2,7 @@
 
 use domain::{
     Timestamp,
-    command::{Action, Command, CommandId, Origin, Progress},
+    command::{Command, CommandId, Origin, Progress},
     finding::{FindingId, RepositoryName},
     lifecycle::Status,
     owner::Owner,
@@ -25,7 +25,7 @@ pub struct CommandView {
     #[schema(value_type = String, example = "user:auth0|5f7c")]
     owner: Owner,
     /// What it does.
-    #[schema(example = "sync")]
+    #[schema(schema_with = schema::command_type)]
     r#type: &'static str,
     /// Who caused it.
     #[schema(value_type = String, example = "manual")]
@@ -93,10 +93,7 @@ impl From<Command> for CommandView {
         let status = command.status();
         let r#type = command.action.type_name();
         let finding_id = command.action.finding();
-        let repository = match command.action {
-            Action::Sync { repository } => repository,
-            Action::DismissFinding { .. } | Action::StartAnalysis { .. } => None,
-        };
+        let repository = command.action.repository().cloned();
         Self {
             id: command.key.id,
             owner: command.key.owner,

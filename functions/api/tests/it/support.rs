@@ -16,6 +16,7 @@ use dynoxide::Database;
 use outbound::secrets::{SecretName, Secrets};
 use runtime::queue::{CommandQueues, Sender};
 use serde_json::json;
+use std::convert::Infallible;
 use std::time::Duration;
 use store::{
     analyses::Analyses, audit::Audit, erasure::Erasures, findings::Findings, ledger::Ledger,
@@ -94,11 +95,8 @@ impl Stack {
             audit: Audit::new(table.clone()),
             erasures: Erasures::new(table),
             sender: Sender::new(aws_sdk_sqs::Client::from_conf(sqs)),
-            queues: CommandQueues {
-                sync: queue("sync"),
-                dismiss: queue("dismiss"),
-                analyse: queue("analyse"),
-            },
+            queues: CommandQueues::each(|which| Ok::<_, Infallible>(queue(which.function())))
+                .expect("no queue is missing"),
             callback_queue: queue("callback"),
             erase_queue: queue("erase"),
             capabilities: Capabilities::new(secrets.clone(), SecretName::new("callback-keys")),

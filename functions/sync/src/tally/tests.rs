@@ -289,7 +289,7 @@ fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
         tally(2, ended).comes_to(stop, None, (noon(0), now), |_| None)
     };
     let after = |lasted, ended: &[Ended]| stopped(Some(Stop::OutOfTime), lasted, ended);
-    let last = BUDGET - Duration::from_millis(1);
+    let last = SyncFindings::BUDGET - Duration::from_millis(1);
     for lasted in [Duration::from_secs(20), last] {
         let goes_on = after(lasted, &ALL_OK[..1]);
         let Effected::Continues {
@@ -310,7 +310,7 @@ fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
         matches!(for_no_reason, Effected::Continues { .. }),
         "what is left is never forgotten: {for_no_reason:?}"
     );
-    for lasted in [BUDGET, BUDGET * 2] {
+    for lasted in [SyncFindings::BUDGET, SyncFindings::BUDGET * 2] {
         assert_eq!(
             ending(after(lasted, &ALL_OK[..1])),
             Ending {

@@ -9,10 +9,9 @@ use crate::{
 use domain::{
     Timestamp,
     command::{
-        Action, Actor, AnalysisOptions, Command, CommandId, CommandKey, DismissComment, Ended,
-        ModelName, Progress,
+        Action, Actor, Argument, Command, CommandId, CommandKey, CommandType, Ended, Field,
+        Progress, Reader, Value,
     },
-    finding::RepositoryName,
     lifecycle::{Change, Glimpse, Guard, Hold, Stage, Standing, Status, Term},
     result_code::{Effect, ResultCode},
 };
@@ -36,7 +35,13 @@ pub(super) fn admitted(command: &Command) -> Item {
     let mut item = key(&command.key);
     let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
     put("type", s(command.action.type_name()));
-    action(&command.action, &mut put);
+    for (name, value) in command.action.values() {
+        let value = match value {
+            Value::Text(text) => s(text),
+            Value::Set => AttributeValue::Bool(true),
+        };
+        put(name, value);
+    }
     put("origin", s(command.origin.as_str()));
     put("actor", s(command.actor.to_string()));
     put("status", s(standing.status.as_str()));
@@ -59,79 +64,35 @@ pub(super) fn admitted(command: &Command) -> Item {
     item
 }
 
-/// Writes what a command asks for.
-fn action(action: &Action, put: &mut impl FnMut(&str, AttributeValue) -> Option<AttributeValue>) {
-    let mut maybe = |name: &str, value: Option<&str>| {
-        if let Some(value) = value {
-            put(name, s(value));
-        }
-    };
-    match action {
-        Action::Sync { repository } => {
-            maybe(
-                "repository",
-                repository.as_ref().map(RepositoryName::as_str),
-            );
-        }
-        Action::DismissFinding {
-            finding,
-            reason,
-            comment,
-        } => {
-            maybe("reason", Some(reason.as_str()));
-            maybe("comment", comment.as_ref().map(DismissComment::as_str));
-            maybe("finding", Some(&finding.to_string()));
-        }
-        Action::StartAnalysis { finding, options } => {
-            let name = |model: &'_ Option<ModelName>| model.as_ref().map(|m| m.as_str().to_owned());
-            maybe("model", name(&options.model).as_deref());
-            maybe("triage_model", name(&options.triage_model).as_deref());
-            maybe("analysis_model", name(&options.analysis_model).as_deref());
-            maybe("finding", Some(&finding.to_string()));
-            for (name, flag) in [
-                ("force_sandbox", options.force_sandbox),
-                ("restart_active", options.restart_active),
-            ] {
-                if flag {
-                    put(name, AttributeValue::Bool(true));
-                }
-            }
-        }
-    }
-}
-
 /// Reads what a command asks for.
 fn read_action(item: &Item) -> Result<Action, Unreadable> {
-    let finding = || item.parsed("finding", |text| text.parse().ok());
-    let model = |name| {
-        item.maybe(name, |item, name| {
-            item.parsed(name, |text| text.parse().ok())
-        })
+    let kind: CommandType = item.parsed("type", |text| text.parse().ok())?;
+    let mut row = Row {
+        item,
+        unreadable: "type",
     };
-    match item.text("type")? {
-        "sync" => Ok(Action::Sync {
-            repository: item.maybe("repository", |item, name| {
-                item.parsed(name, |text| text.parse::<RepositoryName>().ok())
-            })?,
-        }),
-        "dismiss_finding" => Ok(Action::DismissFinding {
-            finding: finding()?,
-            reason: item.parsed("reason", |text| text.parse().ok())?,
-            comment: item.maybe("comment", |item, name| {
-                item.parsed(name, |text| text.parse().ok())
-            })?,
-        }),
-        "start_analysis" => Ok(Action::StartAnalysis {
-            finding: finding()?,
-            options: AnalysisOptions {
-                model: model("model")?,
-                triage_model: model("triage_model")?,
-                analysis_model: model("analysis_model")?,
-                force_sandbox: item.has("force_sandbox"),
-                restart_active: item.has("restart_active"),
-            },
-        }),
-        _ => Err(Unreadable::attribute("type")),
+    kind.read(&mut row)
+        .ok_or(Unreadable::attribute(row.unreadable))
+}
+
+/// A row that arguments are read from.
+struct Row<'a> {
+    item: &'a Item,
+    unreadable: &'static str,
+}
+
+impl Reader for Row<'_> {
+    fn argument<A: Argument>(&mut self, field: &Field) -> Option<A> {
+        let value = match self.item.get(field.attribute) {
+            Some(AttributeValue::S(text)) => Some(Value::Text(text.clone())),
+            Some(AttributeValue::Bool(true)) => Some(Value::Set),
+            Some(_) | None => None,
+        };
+        let read = A::of(value).ok();
+        if read.is_none() {
+            self.unreadable = field.attribute;
+        }
+        read
     }
 }
 

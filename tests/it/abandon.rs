@@ -2,13 +2,13 @@
 
 use domain::{
     analysis::{AnalysisStatus, BegunBy, FailureCode},
-    command::{Action, AnalysisOptions, Command, CommandId, CommandKey, Ended},
-    finding::FindingId,
+    command::{Action, Command, CommandId, CommandKey, StartAnalysis, SyncFindings},
+    lifecycle::Stage,
     owner::Owner,
-    result_code::{Effect, ResultCode},
+    result_code::ResultCode,
 };
 use store::{
-    abandon::free_slot,
+    abandon::Cleaner,
     analyses::Received,
     audit::{Audit, AuditAction},
 };
@@ -16,34 +16,37 @@ use tests::{Holder, NOON, TestTable, command, noon, standings};
 
 use crate::analyses::{call_back, end, failed, launch, owner_with, read, take, waiting};
 
-/// A command that was to analyse the finding, and for which no delivery was left.
-fn exhausted(owner: &Owner, id: CommandId, finding: FindingId) -> Command {
-    let standing = standings(Holder::Another).into_iter();
-    let mut standing = standing.filter(|(name, _)| *name == "failed");
-    let (_, standing) = standing.next().expect("a standing");
-    Command {
-        key: CommandKey {
-            owner: owner.clone(),
-            id,
-        },
-        action: Action::StartAnalysis {
-            finding,
-            options: AnalysisOptions::default(),
-        },
-        ended: Some(Ended {
-            code: ResultCode::QueueRetriesExhausted,
-            effect: Effect::Unknown,
-            completed_at: NOON,
-            expires_at: noon(86_400),
-        }),
+/// A command that was to analyse the finding, which a worker has taken up and left.
+async fn left(table: &TestTable, owner: &Owner, id: CommandId, action: Action) -> CommandKey {
+    let mut standings = standings(Holder::Another).into_iter();
+    let (_, standing) = standings
+        .find(|(name, _)| *name == "lapsed")
+        .expect("a standing");
+    let key = CommandKey {
+        owner: owner.clone(),
+        id,
+    };
+    let row = Command {
+        key: key.clone(),
+        action,
         ..command(owner.clone(), standing)
-    }
+    };
+    table.put_command(&row).await;
+    key
 }
 
-async fn give_up(table: &TestTable, command: &Command) {
-    let (findings, analyses) = (table.findings(), table.analyses());
-    let audit = Audit::new(table.table());
-    free_slot(&findings, &analyses, &audit, command, noon(5)).await;
+/// No delivery of it is left.
+async fn exhaust(table: &TestTable, key: &CommandKey) -> bool {
+    let (ledger, code) = (table.ledger(), ResultCode::QueueRetriesExhausted);
+    let exhausted = ledger.exhaust(key, None, Stage(0), code, None, noon(5));
+    let exhausted = exhausted.await.expect("the table answers");
+    let Some(abandoned) = exhausted.made() else {
+        return false;
+    };
+    let cleaner = Cleaner::new(&table.table());
+    let command = cleaner.clean_up(abandoned, noon(5)).await;
+    assert_eq!(command.key, *key);
+    true
 }
 
 #[tokio::test]
@@ -55,9 +58,10 @@ async fn the_slot_of_a_command_that_nobody_could_finish_is_freed_once() {
         if place == 0 {
             assert!(launch(&table, &owner, ids[0], "ses-1").await);
         }
-        let command = exhausted(&owner, taken.attempt, ids[place]);
-        for _ in 0..2 {
-            give_up(&table, &command).await;
+        let analysis = StartAnalysis::of(ids[place]).into();
+        let key = left(&table, &owner, taken.attempt, analysis).await;
+        for first in [true, false] {
+            assert_eq!(exhaust(&table, &key).await, first);
             let ended = read(&table, &owner, ids[place]).await.analysis;
             let ended = ended.expect("it was begun");
             let code = FailureCode::from(ResultCode::QueueRetriesExhausted);
@@ -89,10 +93,10 @@ async fn what_is_anothers_what_has_ended_and_what_was_heard_of_is_left_alone() {
     };
     let mut commands = Vec::new();
     take(&table, &owner, anothers, BegunBy::Request).await;
-    commands.push(exhausted(&owner, CommandId::new(NOON), anothers));
+    commands.push((CommandId::new(NOON), StartAnalysis::of(anothers).into()));
     let taken = take(&table, &owner, ended, BegunBy::Request).await;
     assert!(end(&table, &owner, ended, &failed()).await);
-    commands.push(exhausted(&owner, taken.attempt, ended));
+    commands.push((taken.attempt, StartAnalysis::of(ended).into()));
     let attempt = take(&table, &owner, heard_of, BegunBy::Request)
         .await
         .attempt;
@@ -101,21 +105,22 @@ async fn what_is_anothers_what_has_ended_and_what_was_heard_of_is_left_alone() {
         .receive(&owner, heard_of, attempt, &told, NOON)
         .await;
     assert_eq!(received.expect("the table answers"), Received::Kept);
-    commands.push(exhausted(&owner, attempt, heard_of));
-    commands.push(exhausted(&owner, CommandId::new(NOON), never));
-    let running = Command {
-        ended: None,
-        ..exhausted(&owner, attempt, anothers)
+    commands.push((attempt, StartAnalysis::of(heard_of).into()));
+    commands.push((CommandId::new(NOON), StartAnalysis::of(never).into()));
+    let sync = CommandId::new(NOON);
+    commands.push((sync, Action::from(SyncFindings::all())));
+    let mut keys = Vec::new();
+    for (id, action) in commands {
+        keys.push(left(&table, &owner, id, action).await);
+    }
+    let others = async || {
+        let rows = table.items().await.into_iter();
+        let rows = rows.filter(|row| !row.contains_key("admission"));
+        rows.collect::<Vec<_>>()
     };
-    commands.push(running);
-    let sync = Command {
-        action: Action::Sync { repository: None },
-        ..exhausted(&owner, attempt, anothers)
-    };
-    commands.push(sync);
-    let rows = table.items().await;
-    for (place, command) in commands.iter().enumerate() {
-        give_up(&table, command).await;
-        assert_eq!(table.items().await, rows, "{place}");
+    let rows = others().await;
+    for (place, key) in keys.iter().enumerate() {
+        assert!(exhaust(&table, key).await, "{place}");
+        assert_eq!(others().await, rows, "{place}");
     }
 }

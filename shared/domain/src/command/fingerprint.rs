@@ -1,0 +1,96 @@
+//! Whether two requests with one idempotency key ask for the same.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+use sha2::{Digest, Sha256};
+
+use crate::command::{Action, Origin, Value};
+
+/// The version of what is hashed. Whatever changes the text of an unchanged request turns honest retries across a
+/// deployment into refusals, and needs a new version.
+const VERSION: &str = "request/1\n";
+
+#[derive(Serialize)]
+#[serde(untagged)]
+enum Written {
+    Text(String),
+    Set(bool),
+}
+
+/// Tells whether two requests ask for the same. Arguments that are left out are not part of it, so a later version may add
+/// some; nor is who asks: the key belongs to the owner.
+pub fn fingerprint(action: &Action, origin: Origin) -> String {
+    let arguments: BTreeMap<&str, Written> = action
+        .values()
+        .into_iter()
+        .map(|(name, value)| match value {
+            Value::Text(text) => (name, Written::Text(text)),
+            Value::Set => (name, Written::Set(true)),
+        })
+        .collect();
+    let request = (action.type_name(), origin.as_str(), arguments);
+    let text = serde_json::to_string(&request)
+        .expect("texts and flags: serialising them to memory cannot fail");
+    super::hex(&Sha256::digest(format!("{VERSION}{text}").as_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::command::{DismissFinding, StartAnalysis, SyncFindings};
+
+    fn of(action: impl Into<Action>) -> String {
+        let whole = fingerprint(&action.into(), Origin::Manual);
+        whole[..16].to_owned()
+    }
+
+    /// The digests of an earlier deployment. They may gain lines, and change only with the version.
+    #[test]
+    fn a_request_keeps_its_fingerprint_across_versions_of_this_code() {
+        let finding = "dependabot-7-42".parse().expect("an id");
+        let dismissal = |comment: Option<&str>| DismissFinding {
+            finding,
+            reason: crate::finding::DismissReason::NotUsed,
+            comment: comment.map(|text| text.parse().expect("a comment")),
+        };
+        let one = SyncFindings {
+            repository: Some("octo/app".parse().expect("a name")),
+        };
+        let whole = StartAnalysis {
+            model: Some("m".parse().expect("a name")),
+            triage_model: Some("t".parse().expect("a name")),
+            analysis_model: Some("a".parse().expect("a name")),
+            force_sandbox: true,
+            restart_active: true,
+            finding,
+        };
+        let found = [
+            of(SyncFindings::all()),
+            of(one),
+            of(dismissal(None)),
+            of(dismissal(Some("Only in a test."))),
+            of(StartAnalysis::of(finding)),
+            of(whole),
+        ];
+        assert_eq!(found, EARLIER);
+    }
+
+    const EARLIER: [&str; 6] = [
+        "dad192a8f6eb2db6",
+        "b3f3fa2f80387c45",
+        "78538c387d3c70e0",
+        "2bfe3bd6c3b0c45a",
+        "bb8be9c1416cd1a2",
+        "65599c93ad722685",
+    ];
+
+    #[test]
+    fn the_origin_is_part_of_a_request() {
+        let all = Action::from(SyncFindings::all());
+        assert_ne!(
+            fingerprint(&all, Origin::Manual),
+            fingerprint(&all, Origin::DashboardRefresh)
+        );
+    }
+}

@@ -1,0 +1,116 @@
+//! Messages that this version cannot use, for workers and the dead-letter consumer alike.
+
+use domain::{Timestamp, lifecycle::Timeouts, result_code::ResultCode};
+use store::{
+    abandon::Cleaner,
+    ledger::{Ledger, Outcome},
+};
+use telemetry::{
+    chain,
+    metrics::{self, Metric},
+};
+use tracing::{error, info, warn};
+
+use crate::{
+    aws::Services,
+    queue::{QueueUrl, Recovered, Sender, Unusable},
+    sqs::{Delivery, Verdict},
+};
+
+/// Keeps what nobody can read where an operator finds it.
+#[derive(Clone, Debug)]
+pub struct Quarantine {
+    /// The commands that such messages seem to be about.
+    pub ledger: Ledger,
+    /// Gives back what those commands hold.
+    pub cleaner: Cleaner,
+    /// Sends what is kept.
+    pub sender: Sender,
+    /// Where it is kept.
+    pub queue: QueueUrl,
+}
+
+impl Quarantine {
+    /// One that keeps messages in `queue`.
+    pub fn new(services: &Services, timeouts: Timeouts, queue: QueueUrl) -> Self {
+        let Services { table, queues, .. } = services;
+        Self {
+            ledger: Ledger::new(table.clone(), timeouts),
+            cleaner: Cleaner::new(table),
+            sender: Sender::new(queues.clone()),
+            queue,
+        }
+    }
+
+    /// Deals with a message that this version cannot use: hands a newer one back, keeps what nobody can read.
+    pub async fn receive(
+        &self,
+        delivery: &Delivery,
+        unusable: &Unusable,
+        now: Timestamp,
+    ) -> Verdict {
+        match unusable {
+            Unusable::Newer { .. } => {
+                warn!(sqs.message_id = delivery.message_id, error = %chain(unusable), "a newer message is handed back");
+                Verdict::Again
+            }
+            Unusable::Malformed { .. } => self.keep_malformed(delivery, unusable, now).await,
+        }
+    }
+
+    /// Keeps a message as it is.
+    pub async fn keep(&self, delivery: &Delivery, unusable: &Unusable) -> Verdict {
+        let kept = self
+            .sender
+            .keep(&self.queue, &delivery.body, &delivery.queue)
+            .await;
+        if let Err(error) = kept {
+            error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a message could not be kept for inspection and comes again");
+            return Verdict::Again;
+        }
+        error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a message was kept for inspection");
+        metrics::record(Metric::MalformedMessageKept);
+        Verdict::Done
+    }
+
+    /// Keeps a message that nobody can read, and ends the command that it seems to be about.
+    pub async fn keep_malformed(
+        &self,
+        delivery: &Delivery,
+        unusable: &Unusable,
+        now: Timestamp,
+    ) -> Verdict {
+        if self.keep(delivery, unusable).await == Verdict::Again {
+            return Verdict::Again;
+        }
+        let Some(Recovered { key, stage }) = unusable.command() else {
+            return Verdict::Done;
+        };
+        let code = ResultCode::MalformedMessage;
+        let ended = match self
+            .ledger
+            .exhaust(key, None, *stage, code, None, now)
+            .await
+        {
+            Ok(Outcome::Applied(abandoned) | Outcome::AlreadyApplied(abandoned)) => {
+                Some(self.cleaner.clean_up(abandoned, now).await)
+            }
+            Ok(Outcome::Refused(_) | Outcome::Missing) => None,
+            Err(error) => {
+                // Kept twice does less harm than a command that nobody ends.
+                error!(command.id = %key.id, error = %chain(&error), "the command of a malformed message could not be ended");
+                return Verdict::Again;
+            }
+        };
+        info!(
+            command.id = %key.id,
+            owner = key.owner.hashed(),
+            ended = ended.is_some(),
+            command.type_name = ended.as_ref().map(|it| it.action.type_name()),
+            command.status = ended.as_ref().map(|it| it.status().as_str()),
+            command.code = ended.as_ref().map(|_| code.as_str()),
+            "the command of a malformed message"
+        );
+        Verdict::Done
+    }
+}
