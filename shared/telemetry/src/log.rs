@@ -202,7 +202,7 @@ mod tests {
             json!({
                 "timestamp": null,
                 "level": "WARN",
-                "target": "crate::tests",
+                "target": "telemetry::log::tests",
                 "message": "a \"line\"",
                 "request": 7,
                 "owner": owner.hashed(),

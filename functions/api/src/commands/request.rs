@@ -30,7 +30,7 @@ impl CommandRequest {
             fields: &mut fields,
             unknown: false,
         };
-        let read = match body.fields.require::<CommandType>("type") {
+        let read = match command_type(body.fields) {
             Some(kind) => {
                 let origin = origin(kind, body.fields);
                 let action = kind.read(&mut body);
@@ -41,7 +41,9 @@ impl CommandRequest {
                 for &kind in CommandType::ALL {
                     _ = origin(kind, body.fields);
                     for field in kind.fields() {
-                        _ = body.fields.take::<serde::de::IgnoredAny>(field.name);
+                        if let Some(Some(value)) = body.value(field) {
+                            body.refuse(field, (field.check)(Some(value)));
+                        }
                     }
                 }
                 None
@@ -64,9 +66,10 @@ struct Body<'a> {
     unknown: bool,
 }
 
-impl Reader for Body<'_> {
-    fn argument<A: Argument>(&mut self, field: &Field) -> Option<A> {
-        let value = match (self.fields.take::<Json>(field.name), field.shape) {
+impl Body<'_> {
+    /// Takes the value of a field. `None` if it is of another JSON type than its shape, which is noted.
+    fn value(&mut self, field: &Field) -> Option<Option<Value>> {
+        Some(match (self.fields.take::<Json>(field.name), field.shape) {
             (None | Some(Json::Null), _) | (Some(Json::Bool(false)), Shape::Flag) => None,
             (Some(Json::Bool(true)), Shape::Flag) => Some(Value::Set),
             (Some(Json::String(text)), Shape::Text { .. } | Shape::Word(_)) => {
@@ -80,15 +83,36 @@ impl Reader for Body<'_> {
                 self.fields.refuse(field.name, expected);
                 return None;
             }
-        };
-        match A::of(value) {
-            Ok(argument) => return Some(argument),
-            Err(Refused::Missing) => self.fields.refuse(field.name, "this field is required"),
-            Err(Refused::Invalid(error)) => self.fields.refuse(field.name, error),
-            Err(Refused::Unknown) => self.unknown = true,
-        }
-        None
+        })
     }
+
+    fn refuse(&mut self, field: &Field, refused: Option<Refused>) {
+        match refused {
+            Some(Refused::Missing) => self.fields.refuse(field.name, "this field is required"),
+            Some(Refused::Invalid(error)) => self.fields.refuse(field.name, error),
+            Some(Refused::Unknown) => self.unknown = true,
+            None => {}
+        }
+    }
+}
+
+impl Reader for Body<'_> {
+    fn argument<A: Argument>(&mut self, field: &Field) -> Option<A> {
+        let value = self.value(field)?;
+        A::of(value)
+            .map_err(|refused| self.refuse(field, Some(refused)))
+            .ok()
+    }
+}
+
+fn command_type(fields: &mut Fields) -> Option<CommandType> {
+    let name: String = fields.require("type")?;
+    let named = name.parse().ok();
+    if named.is_none() {
+        let names: Vec<_> = CommandType::ALL.iter().map(|kind| kind.as_str()).collect();
+        fields.refuse("type", format!("must be one of {}", names.join(", ")));
+    }
+    named
 }
 
 /// What causes the command, where a client may say so.

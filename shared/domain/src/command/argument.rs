@@ -50,6 +50,8 @@ pub struct Field {
     pub required: bool,
     /// What it looks like.
     pub shape: Shape,
+    /// What is wrong with this value of it, if something is.
+    pub check: fn(Option<Value>) -> Option<Refused>,
 }
 
 /// Why a value is not taken.
@@ -163,6 +165,7 @@ macro_rules! arguments {
                 doc: concat!($($doc),+),
                 required: <$argument as $crate::command::Argument>::REQUIRED,
                 shape: <$argument as $crate::command::Argument>::SHAPE,
+                check: |value| <$argument as $crate::command::Argument>::of(value).err(),
             },)*];
 
             fn values(&self) -> Vec<(&'static str, $crate::command::Value)> {

@@ -297,7 +297,7 @@ fn an_absurd_wait_does_not_wrap_around() {
 /// The answers of the bundled data, by case.
 fn recorded(file: &str) -> Vec<(String, Said)> {
     let path = format!(
-        "{}/../tests/data/dependabot/{file}",
+        "{}/../../tests/data/dependabot/{file}",
         env!("CARGO_MANIFEST_DIR")
     );
     let text = std::fs::read_to_string(&path).expect("the bundled data");

@@ -224,7 +224,7 @@ async fn repositories_are_all_found_or_none() {
 async fn the_bundled_repositories_are_read() {
     let path = concat!(
         env!("CARGO_MANIFEST_DIR"),
-        "/../tests/data/dependabot/installation-repositories.json"
+        "/../../tests/data/dependabot/installation-repositories.json"
     );
     let body = std::fs::read_to_string(path).expect("the bundled data");
     let stub = Stub::start(move |_, _| Reply::text(200, body.clone())).await;
