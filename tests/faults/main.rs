@@ -9,6 +9,7 @@ mod analysing;
 mod analysis;
 mod automation;
 mod configuration;
+mod conformance;
 mod delivery;
 mod dismissal;
 mod erasure;
