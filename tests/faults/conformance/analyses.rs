@@ -8,7 +8,7 @@ use security_agent::{
     result_code::ResultCode,
 };
 use serde_json::{Value, json};
-use tests::eventually;
+use tests::{command_id, eventually};
 
 use super::{Subject, Write};
 use crate::{
@@ -113,14 +113,18 @@ impl Subject for Analyses {
     async fn has_failed(scene: &Scene, view: &Value) {
         eventually("the slot is free", async || scene.slots_taken().await == 0).await;
         let analysis = scene.analysis(&finding()).await;
-        // If it came so far that there is one.
-        if !analysis.is_null() {
-            assert_eq!(
-                (&analysis["status"], &analysis["failureCode"]),
-                (&json!("failed"), &view["resultCode"]),
-                "{analysis}"
-            );
+        let audited = scene.audited(command_id(view)).await;
+        if view["attempts"] == 0 {
+            assert_eq!((analysis, audited.len()), (Value::Null, 0));
+            return;
         }
+        // Here every attempt takes the slot before it comes to nothing.
+        assert_eq!(
+            (&analysis["status"], &analysis["failureCode"]),
+            (&json!("failed"), &view["resultCode"]),
+            "{analysis}"
+        );
+        assert_eq!(audited, ["analysis_failed"]);
     }
 
     async fn holds(scene: &Scene) {
