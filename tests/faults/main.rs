@@ -12,6 +12,7 @@ mod configuration;
 mod conformance;
 mod delivery;
 mod dismissal;
+mod documented;
 mod erasure;
 mod fairness;
 mod github;
