@@ -1,7 +1,7 @@
 //! Faults of delivery that every command type survives: each is written once and run over every type.
 //!
-//! A type joins by implementing [`Subject`] and by its line in `suite!`, without which nothing here compiles. A fault joins
-//! by its line in `every_fault!`. Both can be filtered by: `conformance::sync`, `killed_after_the_claim`.
+//! A type joins by implementing [`Subject`] and by its line in `suite!`, without which nothing here compiles. A fault
+//! joins by its line in `every_fault!`. Tests are selected by either: `conformance::sync`, `killed_after_the_claim`.
 
 mod admission;
 mod analyses;

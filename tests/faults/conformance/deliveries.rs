@@ -43,7 +43,7 @@ pub(super) async fn delivered_twice_at_once<S: Subject>() {
     trial.holds().await;
 }
 
-/// A worker sleeps through the end of its claim. When it wakes up, another has done the work, and it can no longer settle.
+/// A worker sleeps through the end of its claim. When it wakes up, another has done the work: it is fenced.
 pub(super) async fn taken_over_from_a_zombie<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.unsent().await;

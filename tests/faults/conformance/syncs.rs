@@ -1,5 +1,5 @@
-//! `sync`, of one repository on one page. It changes nothing at GitHub: its effect is that the findings are stored, and a
-//! second one would be a second listing.
+//! `sync`, of one repository on one page. It changes nothing at GitHub: its effect is that the findings are stored, and
+//! a second one shows as a second listing.
 
 use std::time::Duration;
 
