@@ -32,10 +32,13 @@ pub(super) async fn dead_letter_never_taken_up<S: Subject>() {
     trial.holds().await;
 }
 
-/// The last worker died once the effect was made: the dead-letter function fails what it left.
+/// The last worker died once the effect was made: the dead-letter function waits for its claim to lapse, and fails what
+/// it left.
 pub(super) async fn dead_letter_of_a_dead_worker<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.orphan().await;
+    assert!(!trial.bury(message(&key, 0)).await, "the claim lives");
+    trial.is("running", 1, &key).await;
     trial.claim_lapses(&key).await;
     assert!(trial.bury(message(&key, 0)).await);
     trial.fails(&key, EXHAUSTED, "unknown").await;
