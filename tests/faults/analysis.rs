@@ -1,15 +1,11 @@
 //! Faults between a launch, the agent and its call back.
 
-use domain::{
-    command::{CommandId, CommandKey, Origin, StartAnalysis},
-    result_code::ResultCode,
-};
+use domain::{command::CommandId, result_code::ResultCode};
 use futures::future::{join, join_all};
 use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::StatusCode;
 use serde_json::{Value, json};
-use store::ledger::NewCommand;
-use tests::{actor, batch, eventually, failures, message};
+use tests::{batch, eventually, failures};
 
 use crate::{
     analysing::{held, transaction, word},
@@ -30,18 +26,6 @@ fn unqueued() -> Value {
 /// How the agent answers a launch.
 fn launch(status: u16) -> Value {
     json!({"operation": "create_session", "status": status})
-}
-
-/// A launch that was admitted, and whose message was never sent.
-async fn unsent(scene: &Scene, finding: &str) -> CommandKey {
-    let new = NewCommand {
-        owner: scene.ada.owner().clone(),
-        action: StartAnalysis::of(finding.parse().expect("an id")).into(),
-        origin: Origin::Manual,
-        actor: actor(),
-        key: None,
-    };
-    scene.stack.backstage.admit_command(new).await
 }
 
 #[tokio::test]
@@ -70,36 +54,6 @@ async fn fault_10_a_launcher_killed_with_its_slot_is_followed_by_one_that_asks_t
 }
 
 #[tokio::test]
-async fn fault_11_a_launcher_killed_before_it_could_say_so_is_followed_by_one_that_meets_its_session()
- {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let finding = scene.open_findings().await.remove(0);
-    scene.stack.agent_fault(&held()).await;
-    let dies = transaction("analyse", SETTLEMENT, "kill_before");
-    scene.stack.fault(&dies).await;
-    let key = scene.ada.key(scene.analyse(&finding).await);
-    scene.dies("analyse", 1).await;
-    assert_eq!(scene.session(key.id).await["requests"], 1);
-    assert_eq!(scene.ada.command(key.id).await["status"], "running");
-
-    scene.taken_over(&key).await;
-    let ended = scene.ada.ends_as(key.id, LAUNCHED).await;
-    assert_eq!(
-        (&ended["attempts"], &ended["effect"]),
-        (&json!(2), &json!("applied"))
-    );
-    let session = scene.session(key.id).await;
-    assert_eq!(session["requests"], 2, "by one and the same name");
-    let running = scene.analysis(&finding).await;
-    assert_eq!(running["status"], "running");
-    for id in ["cloudAgentSessionId", "cliSessionId"] {
-        assert_eq!(running[id], session[id], "{id}");
-    }
-    assert_eq!(scene.audited(key.id).await, ["analysis_started"]);
-    scene.analyses_hold().await;
-}
-
-#[tokio::test]
 async fn fault_11_a_session_that_calls_back_while_nobody_follows_its_dead_launcher_is_not_lost() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
@@ -122,26 +76,6 @@ async fn fault_11_a_session_that_calls_back_while_nobody_follows_its_dead_launch
     let mut told = scene.audited(key.id).await;
     told.sort_unstable();
     assert_eq!(told, ["analysis_completed", "analysis_started"]);
-    scene.analyses_hold().await;
-}
-
-#[tokio::test]
-async fn fault_12_a_launcher_killed_after_its_settlement_is_followed_by_one_that_does_nothing() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let finding = scene.open_findings().await.remove(0);
-    let dies = transaction("analyse", SETTLEMENT, "kill_after");
-    scene.stack.fault(&dies).await;
-    let id = scene.analyse(&finding).await;
-    scene.dies("analyse", 1).await;
-    let ended = scene.ada.ends_as(id, LAUNCHED).await;
-    assert_eq!(ended["attempts"], 1);
-    let again = batch("AnalyseQueue", &[message(&scene.ada.key(id), 0)]);
-    let answer = scene.stack.invoke("analyse", &again).await;
-    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
-    let late = "late delivery of a command that has ended";
-    assert_eq!(scene.stack.logged(late).len(), 1);
-    assert_eq!(scene.session(id).await["requests"], 1);
-    scene.analysis_is(&finding, "completed").await;
     scene.analyses_hold().await;
 }
 
@@ -645,38 +579,6 @@ async fn a_launch_that_is_refused_says_so_and_keeps_no_slot() {
         failed_with(&findings[2], code).await;
         scene.stack.heal().await;
     }
-
-    // No delivery is left.
-    scene.stack.agent_fault(&launch(503)).await;
-    let key = unsent(&scene, &findings[3]).await;
-    let mut last = batch("AnalyseQueue", &[message(&key, 0)]);
-    last["Records"][0]["attributes"]["ApproximateReceiveCount"] = json!("5");
-    let answer = scene.stack.invoke("analyse", &last).await;
-    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
-    let code = ResultCode::QueueRetriesExhausted;
-    let view = scene.ada.ends_as(key.id, code.as_str()).await;
-    assert_eq!(view["effect"], "unknown", "the agent may have begun");
-    assert_eq!(view["message"].as_str(), code.sentence());
-    failed_with(&findings[3], code).await;
-    assert_eq!(scene.slots_taken().await, 0);
-    scene.stack.heal().await;
-
-    // The worker is gone for good, with its slot.
-    scene
-        .stack
-        .fault(&transaction("analyse", SLOT, "kill_after"))
-        .await;
-    let key = scene.ada.key(scene.analyse(&findings[4]).await);
-    scene.dies("analyse", 1).await;
-    let passed = ["claim_until", "due_at", "deadline"];
-    scene.stack.backstage.let_pass(&key, &passed).await;
-    assert_eq!(scene.stack.reconcile().await["stalled"], 1);
-    let code = ResultCode::CommandStalled;
-    let view = scene.ada.ends_as(key.id, code.as_str()).await;
-    assert_eq!(view["effect"], "unknown");
-    assert_eq!(view["message"].as_str(), code.sentence());
-    failed_with(&findings[4], code).await;
-    assert_eq!(scene.slots_taken().await, 0);
 
     // Fixed meanwhile.
     let fixed = findings[5].rsplit('-').next().expect("a number");

@@ -1,30 +1,18 @@
-//! Faults around dismissals: between the queue, the worker, GitHub and the table.
+//! What only a dismissal shows of faults: between the worker, GitHub and the table. What all types share is in
+//! `conformance`.
 
 mod undone;
-
-use std::time::Duration;
 
 use domain::command::CommandKey;
 use futures::{StreamExt, future::join, future::join3, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::{batch, command_id, eventually, failures, is_over, message};
+use tests::{batch, command_id, eventually, failures, message};
 
 use crate::{
     acceptance::save,
     scene::{PYGOAT, Scene, ZEPPELIN},
 };
-
-/// Only the claim sets it.
-const CLAIM: (&str, &str) = ("UpdateItem", "started_at");
-/// Only the settlement writes it, in one transaction with the finding and the audit event.
-const SETTLEMENT: (&str, &str) = ("TransactWriteItems", "FINDING_DISMISSED");
-
-/// What befalls a write of a dismissal's worker: an operation whose request holds this text.
-fn befalls(effect: &str, (operation, text): (&str, &str)) -> Value {
-    json!({"service": "dynamodb", "operation": operation, "function": "dismiss", "contains": text,
-        "effect": effect, "times": 1})
-}
 
 /// How a change of one of Pygoat's alerts is answered.
 pub(crate) fn change(answer: &Value) -> Value {
@@ -80,17 +68,6 @@ impl Scene {
         let alert = format!("alerts/{}/{number}", PYGOAT.1);
         self.stack.at_github(Method::PATCH, &alert, &opened).await;
     }
-
-    /// Waits until a worker has died.
-    async fn a_dismisser_dies(&self) {
-        eventually("a worker dies", async || {
-            let functions = self.stack.functions().await;
-            functions
-                .iter()
-                .any(|function| function["name"] == "dismiss" && function["errors"] == 1)
-        })
-        .await;
-    }
 }
 
 /// GitHub's answers to changes of alerts whose path ends so.
@@ -112,146 +89,13 @@ fn lines_of(scene: &Scene, key: &CommandKey, message: &str) -> usize {
     lines.filter(|line| line["command.id"] == id).count()
 }
 
-#[tokio::test]
-async fn fault_02_a_dismissal_whose_api_died_before_sending_is_sent_again() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let dies = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
-        "effect": "kill_before", "times": 1});
-    scene.stack.fault(&dies).await;
-    let answer = scene.ada.post(&dismissal(14), None).await;
-    assert!(answer.status.is_server_error(), "{answer:?}");
-    let active = scene.ada.get("commands?state=active").await.body;
-    let key = scene.ada.key(command_id(&active["commands"][0]));
-    assert_eq!(scene.ada.command(key.id).await["status"], "accepted");
-    scene.stack.backstage.let_pass(&key, &["due_at"]).await;
-    assert_eq!(scene.stack.reconcile().await["resent"], 1);
-    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(scene.changes(14).await, [200]);
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_03_a_dismissal_that_is_not_sent_changes_nothing_and_its_key_admits_it_again() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let refused =
-        json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "error"});
-    scene.stack.fault(&refused).await;
-    let answer = scene.ada.post(&dismissal(14), Some("again")).await;
-    assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
-    let failed = &answer.body["command"];
-    assert_eq!(
-        (&failed["resultCode"], &failed["effect"]),
-        (&json!("QUEUE_ADMISSION_FAILED"), &json!("none"))
-    );
-    let id = command_id(failed);
-    assert_eq!(scene.changes(14).await, [0; 0]);
-
-    scene.stack.heal().await;
-    scene.ada.readmits(id);
-    let again = scene.ada.post(&dismissal(14), Some("again")).await;
-    assert_eq!(again.status, StatusCode::ACCEPTED, "{}", again.body);
-    assert_eq!(command_id(&again.body), id);
-    scene.ada.ends_as(id, "FINDING_DISMISSED").await;
-    assert_eq!(scene.changes(14).await, [200]);
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_04_a_dismissal_whose_message_was_stored_after_all_has_one_outcome() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "drop_response"});
-    // The compensation comes first: the workers cannot claim.
-    let held_up = json!({"service": "dynamodb", "operation": CLAIM.0, "function": "dismiss", "contains": CLAIM.1,
-        "effect": "error"});
-    scene.stack.fault(&held_up).await;
-    scene.stack.fault(&lost).await;
-    let refused = scene.ada.post(&dismissal(14), None).await;
-    assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
-    let id = command_id(&refused.body["command"]);
-    scene.ada.ends_as(id, "QUEUE_ADMISSION_FAILED").await;
-    scene.stack.heal().await;
-    eventually("the stored messages are acknowledged", async || {
-        scene.stack.depth("DismissQueue").await == 0
-    })
-    .await;
-    assert_eq!(scene.changes(14).await, [0; 0]);
-    assert_eq!(scene.finding(14).await["status"], "open");
-
-    // A worker comes first: the compensation is held up.
-    let slow = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "api",
-        "effect": "delay", "delayMs": 700});
-    scene.stack.fault(&slow).await;
-    scene.stack.fault(&lost).await;
-    let key = scene.dismiss(14).await;
-    scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(scene.changes(14).await, [200]);
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_08_a_dismissal_whose_settlement_goes_unanswered_is_recognised() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let lost = befalls("drop_response", SETTLEMENT);
-    scene.stack.fault(&lost).await;
-    let key = scene.dismiss(14).await;
-    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(ended["attempts"], 1);
-    eventually("the message is acknowledged", async || {
-        scene.stack.depth("DismissQueue").await == 0
-    })
-    .await;
-    assert_eq!(lines_of(&scene, &key, "the command has ended"), 1);
-    assert_eq!(scene.changes(14).await, [200]);
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_09_a_dismisser_killed_before_its_claim_leaves_the_work_to_the_next_delivery() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    scene.stack.fault(&befalls("kill_before", CLAIM)).await;
-    let key = scene.dismiss(14).await;
-    scene.a_dismisser_dies().await;
-    let waiting = scene.ada.command(key.id).await;
-    assert_eq!(
-        (&waiting["status"], &waiting["attempts"]),
-        (&json!("accepted"), &json!(0))
-    );
-    let message = message(&key, 0);
-    scene.stack.backstage.send("DismissQueue", &message).await;
-    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(ended["attempts"], 1);
-    assert_eq!(scene.changes(14).await, [200]);
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_10_a_dismisser_killed_after_its_claim_is_followed_by_one_that_asks_github_once() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    scene.stack.fault(&befalls("kill_after", CLAIM)).await;
-    let key = scene.dismiss(14).await;
-    scene.a_dismisser_dies().await;
-    let orphan = scene.ada.command(key.id).await;
-    assert_eq!(
-        (&orphan["status"], &orphan["attempts"]),
-        (&json!("running"), &json!(1))
-    );
-    assert_eq!(scene.changes(14).await, [0; 0]);
-    scene.deliver_again(&key).await;
-    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(
-        (&ended["attempts"], &ended["effect"]),
-        (&json!(2), &json!("applied"))
-    );
-    assert_eq!(scene.changes(14).await, [200]);
-    scene.holds().await;
-}
-
 /// Dismisses alert 14 by a worker that dies between GitHub's answer and the settlement.
 async fn dismissed_and_not_settled(scene: &Scene) -> CommandKey {
-    let dies = befalls("kill_before", SETTLEMENT);
+    let dies = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "dismiss",
+        "contains": "FINDING_DISMISSED", "effect": "kill_before", "times": 1});
     scene.stack.fault(&dies).await;
     let key = scene.dismiss(14).await;
-    scene.a_dismisser_dies().await;
+    scene.dies("dismiss", 1).await;
     assert_eq!(scene.changes(14).await, [200]);
     assert_eq!(scene.finding(14).await["status"], "open");
     assert_eq!(scene.ada.command(key.id).await["status"], "running");
@@ -272,14 +116,6 @@ async fn is_found_done(scene: &Scene, key: &CommandKey) {
         (&finding["status"], &finding["ignoredReason"]),
         (&json!("ignored"), &json!("not_used"))
     );
-}
-
-#[tokio::test]
-async fn fault_11_a_dismisser_killed_before_its_settlement_is_followed_by_one_that_finds_it_done() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let key = dismissed_and_not_settled(&scene).await;
-    is_found_done(&scene, &key).await;
-    scene.holds().await;
 }
 
 #[tokio::test]
@@ -322,29 +158,6 @@ async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() 
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
     assert_eq!(scene.finding(14).await["status"], "ignored");
     is_found_done(&scene, &key).await;
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_12_a_dismisser_killed_after_its_settlement_is_followed_by_one_that_does_nothing() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    scene.stack.fault(&befalls("kill_after", SETTLEMENT)).await;
-    let key = scene.dismiss(14).await;
-    scene.a_dismisser_dies().await;
-    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(
-        (&ended["attempts"], &ended["effect"]),
-        (&json!(1), &json!("applied"))
-    );
-    let asked = scene.stack.github_requests().await.len();
-    let message = message(&key, 0);
-    scene.stack.backstage.send("DismissQueue", &message).await;
-    eventually("the next delivery is acknowledged", async || {
-        lines_of(&scene, &key, "late delivery of a command that has ended") == 1
-    })
-    .await;
-    assert_eq!(scene.stack.github_requests().await.len(), asked);
-    assert_eq!(scene.changes(14).await, [200]);
     scene.holds().await;
 }
 
@@ -442,83 +255,6 @@ async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_an
     assert_eq!(scene.changes(14).await, [200, 409]);
     assert!(scene.stack.logs().contains("fenced: "));
     assert_eq!(lines_of(&scene, &key, "the command has ended"), 1);
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_22_a_dismissal_that_no_worker_ever_takes_up_fails_without_an_effect() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    // Each delivery dies at its first call, and comes again at once.
-    let dies = json!({"service": "sqs", "operation": "ChangeMessageVisibility", "function": "dismiss",
-        "effect": "kill_before"});
-    scene.stack.fault(&dies).await;
-    let at_once = Duration::from_secs(1);
-    scene
-        .stack
-        .backstage
-        .hide_for("DismissQueue", at_once)
-        .await;
-    let key = scene.dismiss(14).await;
-    let patience = Duration::from_secs(60);
-    let ended = scene
-        .ada
-        .until_within(patience, key.id, "over", is_over)
-        .await;
-    assert_eq!(ended["resultCode"], "QUEUE_RETRIES_EXHAUSTED", "{ended}");
-    assert_eq!(
-        (&ended["effect"], &ended["attempts"]),
-        (&json!("none"), &json!(0))
-    );
-    assert_eq!(scene.changes(14).await, [0; 0]);
-    eventually("the dead letter is acknowledged", async || {
-        scene.stack.depth("DismissDeadLetterQueue").await == 0
-    })
-    .await;
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_24_failures_of_the_table_cost_a_dismissal_no_second_change() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let (claim, settle) = (CLAIM.0, SETTLEMENT.0);
-    for (operation, text, status, code) in [
-        (claim, CLAIM.1, 400, "ThrottlingException"),
-        (claim, CLAIM.1, 400, "TransactionConflictException"),
-        ("Query", "owner#", 500, "InternalServerError"),
-        ("BatchGetItem", "finding#", 400, "ThrottlingException"),
-        (settle, SETTLEMENT.1, 500, "InternalServerError"),
-        (settle, SETTLEMENT.1, 400, "TransactionInProgressException"),
-    ] {
-        let fault = json!({"service": "dynamodb", "operation": operation, "function": "dismiss", "contains": text,
-            "effect": "error", "status": status, "code": code, "times": 1});
-        scene.stack.fault(&fault).await;
-    }
-    scene.stack.forget_calls().await;
-    let key = scene.dismiss(14).await;
-    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(ended["attempts"], 1, "{ended}");
-    assert_eq!(scene.changes(14).await, [200]);
-    let calls = scene.stack.calls().await["functions"]["dismiss"]["dynamodb"].clone();
-    for (operation, tries) in [(claim, 3), ("Query", 2), ("BatchGetItem", 2), (settle, 3)] {
-        assert_eq!(calls[operation]["requests"], tries, "{operation}: {calls}");
-    }
-    scene.stack.heal().await;
-
-    // It cannot be recorded at all for a while.
-    let outage = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "dismiss",
-        "effect": "error"});
-    scene.stack.fault(&outage).await;
-    let key = scene.dismiss(13).await;
-    let given_back = scene
-        .ada
-        .until(key.id, "given back", |view| !view["lastError"].is_null())
-        .await;
-    assert_eq!(given_back["status"], "running", "{given_back}");
-    assert_eq!(scene.finding(13).await["status"], "open");
-    scene.stack.heal().await;
-    let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(ended["attempts"], 2, "{ended}");
-    assert_eq!(scene.changes(13).await, [200]);
     scene.holds().await;
 }
 

@@ -13,7 +13,7 @@ const CALL_BACK: &str = include_str!("../fixtures/messages/v1/call-back.json");
 const ERASE: &str = include_str!("../fixtures/messages/v1/erase.json");
 
 /// The same message with other or further fields.
-fn with(message: &str, fields: &Value) -> String {
+pub(crate) fn with(message: &str, fields: &Value) -> String {
     let mut message: Value = serde_json::from_str(message).expect("it is JSON");
     for (name, value) in fields.as_object().expect("fields") {
         message[name] = value.clone();

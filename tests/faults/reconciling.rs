@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures::future::join;
 use serde_json::{Value, json};
 use store::table::DueKind;
-use tests::{batch, eventually, failures, is_over, message};
+use tests::{batch, eventually, failures, message};
 
 use crate::{oracle, scene::Scene};
 
@@ -95,35 +95,6 @@ async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
         scene.stack.logged("a scheduled sync has ended").len() == 1
     })
     .await;
-    scene.holds().await;
-}
-
-#[tokio::test]
-async fn fault_22_a_message_that_no_worker_ever_takes_up_fails_its_command_without_an_effect() {
-    let scene = Scene::set().await;
-    // Each delivery dies at its first call, and comes again at once.
-    let dies = json!({"service": "sqs", "operation": "ChangeMessageVisibility", "function": "sync",
-        "effect": "kill_before"});
-    scene.stack.fault(&dies).await;
-    let at_once = Duration::from_secs(1);
-    scene.stack.backstage.hide_for("SyncQueue", at_once).await;
-    let id = scene.ada.sync().await;
-    let patience = Duration::from_secs(60);
-    let ended = scene.ada.until_within(patience, id, "over", is_over).await;
-    assert_eq!(ended["resultCode"], "QUEUE_RETRIES_EXHAUSTED", "{ended}");
-    assert_eq!(
-        (&ended["effect"], &ended["attempts"]),
-        (&json!("none"), &json!(0))
-    );
-    assert_eq!(scene.listings().await, 0);
-    eventually("the dead letter is acknowledged", async || {
-        scene.stack.depth("SyncDeadLetterQueue").await == 0
-    })
-    .await;
-    let told = scene
-        .stack
-        .logged("no delivery is left; the command has failed");
-    assert_eq!(told[0]["previous_status"], "accepted", "{told:?}");
     scene.holds().await;
 }
 

@@ -85,35 +85,6 @@ async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
 }
 
 #[tokio::test]
-async fn the_slot_of_a_launch_that_is_a_dead_letter_is_free_and_audited() {
-    let scene = Scene::synced(&[PYGOAT.0]).await;
-    let finding = scene.open_findings().await.remove(0);
-    let busy = json!({"operation": "create_session", "status": 503});
-    scene.stack.agent_fault(&busy).await;
-    let key = scene.ada.key(scene.analyse(&finding).await);
-    eventually("the launch is given back", async || {
-        let given_back = "the command is given back and comes again";
-        !scene.stack.logged(given_back).is_empty()
-    })
-    .await;
-    assert_eq!(scene.slots_taken().await, 1);
-    let stage = &scene.stack.backstage;
-    stage
-        .send("AnalyseDeadLetterQueue", &message(&key, 0))
-        .await;
-    let failed = scene.ada.ends_as(key.id, "QUEUE_RETRIES_EXHAUSTED").await;
-    assert_eq!(failed["effect"], "unknown", "the agent may have begun");
-    scene.analysis_is(&finding, "failed").await;
-    assert_eq!(scene.slots_taken().await, 0);
-    assert_eq!(scene.audited(key.id).await, ["analysis_failed"]);
-    eventually("the dead letter is acknowledged", async || {
-        scene.stack.depth("AnalyseDeadLetterQueue").await == 0
-    })
-    .await;
-    scene.analyses_hold().await;
-}
-
-#[tokio::test]
 async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);

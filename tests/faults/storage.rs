@@ -71,58 +71,6 @@ async fn fault_06_of_a_batch_partly_refused_only_the_refused_messages_are_sent_a
 }
 
 #[tokio::test]
-async fn fault_24_failures_of_the_table_are_borne_or_retried_and_corrupt_nothing() {
-    let scene = Scene::set().await;
-    for (operation, text, status, code) in [
-        ("UpdateItem", "started_at", 400, "ThrottlingException"),
-        (
-            "UpdateItem",
-            "started_at",
-            400,
-            "TransactionConflictException",
-        ),
-        (
-            "TransactWriteItems",
-            "SYNC_COMPLETED",
-            400,
-            "TransactionInProgressException",
-        ),
-        ("TransactWriteItems", "finding#", 500, "InternalServerError"),
-        ("TransactWriteItems", "finding#", 400, "ThrottlingException"),
-        (
-            "Query",
-            "owner#",
-            400,
-            "ProvisionedThroughputExceededException",
-        ),
-        ("BatchGetItem", "finding#", 500, "InternalServerError"),
-    ] {
-        let fault = json!({"service": "dynamodb", "operation": operation, "function": "sync", "contains": text,
-            "effect": "error", "status": status, "code": code, "times": 1});
-        scene.stack.fault(&fault).await;
-    }
-    let id = scene.ada.sync().await;
-    let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
-    assert_eq!(ended["attempts"], 1, "{ended}");
-    scene.stack.heal().await;
-
-    let outage =
-        json!({"service": "dynamodb", "operation": "*", "function": "sync", "effect": "error"});
-    scene.stack.fault(&outage).await;
-    let id = scene.ada.sync().await;
-    eventually("a delivery fails", async || {
-        let again = "the ledger could not be written; the message comes again";
-        !scene.stack.logged(again).is_empty()
-    })
-    .await;
-    assert_eq!(scene.ada.command(id).await["status"], "accepted");
-    scene.stack.heal().await;
-    let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
-    assert_eq!(ended["attempts"], 1);
-    scene.holds().await;
-}
-
-#[tokio::test]
 async fn fault_25_unprocessed_keys_are_asked_for_again_and_never_reported_as_absent() {
     let proxy = Proxy::to(&embedded().await).await;
     let scene = Scene::with(&["--dynamodb", proxy.url()], &[PYGOAT.0]).await;

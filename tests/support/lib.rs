@@ -5,6 +5,7 @@
 
 mod backstage;
 mod client;
+mod consumers;
 mod functions;
 pub mod oracle;
 mod proxy;
@@ -16,6 +17,7 @@ mod table;
 
 pub use backstage::{Backstage, batch, command_id, failures, message};
 pub use client::{Answer, Caller, is_over};
+pub use consumers::Consumer;
 pub use functions::{automation, cleaned_up, command_queues, quarantine, reconciler, worker};
 pub use proxy::{Break, Fault, Proxy};
 pub use queues::TestQueues;

@@ -297,12 +297,21 @@ impl Stack {
         self.functions().await.iter().flat_map(pids).collect()
     }
 
-    /// Stops every process of a function where it is: it neither works on nor ends by itself.
-    pub async fn freeze(&self, function: &str) {
+    /// Stops every process of a function where it is: it neither works on nor ends by itself. Says which they are.
+    pub async fn freeze(&self, function: &str) -> Vec<u64> {
         let functions = self.functions().await;
         let function = functions.iter().find(|found| found["name"] == function);
-        for pid in pids(function.expect("it is listed")) {
-            assert!(Self::signal(pid, "STOP"), "kill -STOP {pid}");
+        let frozen = pids(function.expect("it is listed"));
+        for pid in &frozen {
+            assert!(Self::signal(*pid, "STOP"), "kill -STOP {pid}");
+        }
+        frozen
+    }
+
+    /// Lets processes that were stopped go on.
+    pub fn thaw(frozen: &[u64]) {
+        for pid in frozen {
+            assert!(Self::signal(*pid, "CONT"), "kill -CONT {pid}");
         }
     }
 

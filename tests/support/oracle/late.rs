@@ -5,25 +5,25 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{Judgement, Records};
-use crate::{Caller, Stack, batch, command_id, failures, is_over, message};
+use crate::{Caller, Consumer, Stack, batch, command_id, failures, is_over, message};
 
 /// Messages that one invocation is given: far less than it has time for.
 const BATCH: usize = 50;
 
 /// Delivers, once more and late, every message that each command ever had: to its worker, and as a dead letter.
 pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &mut Judgement) {
-    let mut messages: BTreeMap<(&str, String), Vec<String>> = BTreeMap::new();
+    let mut messages: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     let ended = commands
         .iter()
         .filter(|(_, command)| is_over(&command.view));
     for (id, command) in ended {
         let key = command.caller.key(*id);
-        let (function, queues) = worker(&command.view);
+        let consumer = Consumer::of(command.stored.action.command_type());
         for stage in 0..=command.stored.standing.stage.0 {
             let late = message(&key, stage);
-            let dead = ("dead-letter", format!("{queues}DeadLetterQueue"));
+            let dead = ("dead-letter", consumer.dead_letters);
             messages.entry(dead).or_default().push(late.clone());
-            let alive = (function, format!("{queues}Queue"));
+            let alive = (consumer.function, consumer.queue);
             messages.entry(alive).or_default().push(late);
         }
     }
@@ -67,15 +67,5 @@ pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &m
                 moved,
             );
         }
-    }
-}
-
-/// The function that works on commands of this type, and how the names of their queues begin.
-fn worker(view: &Value) -> (&'static str, &'static str) {
-    match view["type"].as_str() {
-        Some("sync") => ("sync", "Sync"),
-        Some("dismiss_finding") => ("dismiss", "Dismiss"),
-        Some("start_analysis") => ("analyse", "Analyse"),
-        _ => panic!("a command of no type: {view}"),
     }
 }

@@ -1,0 +1,77 @@
+//! More deliveries than one.
+
+use std::time::Duration;
+
+use futures::future::join;
+use tests::{Stack, eventually, message};
+
+use super::{Subject, Trial, trial::LATE};
+
+/// How long upstream takes, so that a test has time to do something meanwhile.
+const HELD_UP: Duration = Duration::from_secs(3);
+
+/// Each is acknowledged and logged, and nothing is done again.
+pub(super) async fn delivered_after_the_end<S: Subject>() {
+    let trial = Trial::<S>::start().await;
+    let queue = Trial::<S>::CONSUMER.queue;
+    let key = trial.admit().await;
+    let ended = trial.succeeds(&key, 1).await;
+    let asked = trial.asked().await;
+    for _ in 0..3 {
+        let backstage = &trial.scene.stack.backstage;
+        backstage.send(queue, &message(&key, 0)).await;
+    }
+    trial.is_empty(queue).await;
+    assert_eq!(trial.told(&key, LATE).len(), 3);
+    assert_eq!(trial.view(key.id).await, ended);
+    assert_eq!(trial.asked().await, asked);
+    trial.holds().await;
+}
+
+/// One claims and works, the other is given back.
+pub(super) async fn delivered_twice_at_once<S: Subject>() {
+    let trial = Trial::<S>::start().await;
+    let key = trial.unsent().await;
+    S::hold_up(&trial.scene, HELD_UP).await;
+    let acknowledged = join(trial.redeliver(&key), trial.redeliver(&key)).await;
+    assert!(
+        acknowledged.0 != acknowledged.1,
+        "one works, the other is given back: {acknowledged:?}"
+    );
+    trial.succeeds(&key, 1).await;
+    trial.requested(1).await;
+    trial.holds().await;
+}
+
+/// A worker sleeps through the end of its claim. When it wakes up, another has done the work: it is fenced.
+pub(super) async fn taken_over_from_a_zombie<S: Subject>() {
+    let trial = Trial::<S>::start().await;
+    let key = trial.unsent().await;
+    S::hold_up(&trial.scene, HELD_UP).await;
+    let others = async {
+        eventually("upstream is asked", async || {
+            S::is_held_up(&trial.scene).await
+        })
+        .await;
+        let stack = &trial.scene.stack;
+        let asleep = stack.freeze(Trial::<S>::CONSUMER.function).await;
+        assert!(!trial.redeliver(&key).await, "the claim lives");
+        trial.claim_lapses(&key).await;
+        assert!(trial.redeliver(&key).await);
+        let ended = trial.succeeds(&key, 2).await;
+        Stack::thaw(&asleep);
+        ended
+    };
+    let (_, ended) = join(trial.redeliver(&key), others).await;
+    assert_eq!(trial.view(key.id).await, ended);
+    // Refused when it shows progress, or when it settles.
+    let fenced = [
+        "another worker has taken the command over",
+        "the command had ended otherwise",
+    ];
+    let fenced = fenced.map(|why| trial.told(&key, &format!("fenced: {why}")).len());
+    assert_eq!(fenced.iter().sum::<usize>(), 1, "{fenced:?}");
+    assert_eq!(trial.told(&key, "the command has ended").len(), 1);
+    trial.succeeds(&key, 2).await;
+    trial.holds().await;
+}

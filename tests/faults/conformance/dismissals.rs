@@ -1,0 +1,78 @@
+//! `dismiss_finding`: its effect is a change of the alert at GitHub.
+
+use std::time::Duration;
+
+use domain::{
+    command::{Action, CommandId, CommandType, DismissFinding},
+    finding::DismissReason,
+    result_code::ResultCode,
+};
+use serde_json::{Value, json};
+
+use super::{Subject, Write};
+use crate::{
+    dismissal::{change, dismissal, id},
+    scene::{PYGOAT, Scene},
+};
+
+pub(super) struct Dismissals;
+
+/// The alert that is dismissed.
+const ALERT: u32 = 14;
+
+impl Subject for Dismissals {
+    const TYPE: CommandType = CommandType::DismissFinding;
+    const SUCCESS: ResultCode = ResultCode::FindingDismissed;
+    const SETTLEMENT: Write = ("TransactWriteItems", "FINDING_DISMISSED");
+    const STORE: &'static [Write] = &[("Query", "owner#"), ("BatchGetItem", "finding#")];
+    const REQUESTS_IF_FOUND_DONE: usize = 1;
+
+    async fn scene() -> Scene {
+        Scene::synced(&[PYGOAT.0]).await
+    }
+
+    fn request() -> Value {
+        dismissal(ALERT)
+    }
+
+    fn action() -> Action {
+        DismissFinding {
+            finding: id(ALERT).parse().expect("a finding's id"),
+            reason: DismissReason::NotUsed,
+            comment: None,
+        }
+        .into()
+    }
+
+    async fn requests(scene: &Scene) -> usize {
+        scene.changes(ALERT).await.len()
+    }
+
+    async fn effects(scene: &Scene) -> usize {
+        let calls = scene.stack.github_requests().await.into_iter();
+        calls.filter(|call| call.get("changed").is_some()).count()
+    }
+
+    async fn hold_up(scene: &Scene, time: Duration) {
+        let slow = json!({"delayMs": time.as_millis(), "times": 1});
+        scene.stack.github_fault(&change(&slow)).await;
+    }
+
+    async fn fail(scene: &Scene) {
+        let fails = change(&json!({"status": 502}));
+        scene.stack.github_fault(&fails).await;
+    }
+
+    async fn is_unsettled(scene: &Scene) {
+        assert_eq!(scene.finding(ALERT).await["status"], "open");
+    }
+
+    async fn has_succeeded(scene: &Scene, id: CommandId) {
+        let finding = scene.finding(ALERT).await;
+        assert_eq!(
+            (&finding["status"], &finding["ignoredReason"]),
+            (&json!("ignored"), &json!("not_used"))
+        );
+        assert_eq!(scene.audited(id).await, ["finding_dismissed"]);
+    }
+}

@@ -1,0 +1,85 @@
+//! DynamoDB fails under a worker.
+
+use std::collections::BTreeMap;
+
+use serde_json::json;
+use tests::eventually;
+
+use super::{Subject, Trial, trial::CLAIM};
+
+/// How DynamoDB fails a call that may work the next moment.
+const FAILURES: [(u16, &str); 3] = [
+    (400, "ThrottlingException"),
+    (500, "InternalServerError"),
+    (400, "ProvisionedThroughputExceededException"),
+];
+
+/// Everything fails once, claim and settlement twice: all of it is borne within one attempt.
+pub(super) async fn store_fails_for_a_moment<S: Subject>() {
+    let trial = Trial::<S>::start().await;
+    let function = Trial::<S>::CONSUMER.function;
+    let mut failures = vec![
+        (CLAIM, 400, "ThrottlingException"),
+        (CLAIM, 400, "TransactionConflictException"),
+        (S::SETTLEMENT, 500, "InternalServerError"),
+        (S::SETTLEMENT, 400, "TransactionInProgressException"),
+    ];
+    for (write, (status, code)) in S::STORE.iter().zip(FAILURES.iter().cycle()) {
+        failures.push((*write, *status, code));
+    }
+    let mut failed: BTreeMap<&str, u64> = BTreeMap::new();
+    for ((operation, text), status, code) in failures {
+        let fault = json!({"service": "dynamodb", "operation": operation, "function": function,
+            "contains": text, "effect": "error", "status": status, "code": code, "times": 1});
+        trial.scene.stack.fault(&fault).await;
+        *failed.entry(operation).or_default() += 1;
+    }
+    trial.scene.stack.forget_calls().await;
+    let key = trial.admit().await;
+    trial.succeeds(&key, 1).await;
+    trial.requested(1).await;
+    let calls = trial.scene.stack.calls().await["functions"][function]["dynamodb"].clone();
+    for (operation, failed) in failed {
+        let requests = calls[operation]["requests"].as_u64();
+        assert!(requests > Some(failed), "{operation} did not fail: {calls}");
+    }
+    trial.holds().await;
+}
+
+/// Nothing can be claimed for a while: the message is given back, and is the first attempt when it comes again.
+pub(super) async fn store_is_away_at_the_claim<S: Subject>() {
+    let trial = Trial::<S>::start().await;
+    trial.befalls("dynamodb", "error", ("*", "")).await;
+    let key = trial.admit().await;
+    eventually("a delivery fails", async || {
+        let again = "the ledger could not be written; the message comes again";
+        !trial.scene.stack.logged(again).is_empty()
+    })
+    .await;
+    trial.is("accepted", 0, &key).await;
+    trial.scene.stack.heal().await;
+    assert!(trial.redeliver(&key).await);
+    trial.succeeds(&key, 1).await;
+    trial.requested(1).await;
+    trial.holds().await;
+}
+
+/// What was done cannot be recorded for a while: the command is given back, and found done.
+pub(super) async fn store_is_away_at_the_settlement<S: Subject>() {
+    let trial = Trial::<S>::start().await;
+    trial.befalls("dynamodb", "error", S::SETTLEMENT).await;
+    let key = trial.admit().await;
+    let given_back = trial
+        .scene
+        .ada
+        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .await;
+    assert_eq!(given_back["status"], "running", "{given_back}");
+    assert_eq!(S::effects(&trial.scene).await, 1);
+    S::is_unsettled(&trial.scene).await;
+    trial.scene.stack.heal().await;
+    assert!(trial.redeliver(&key).await);
+    trial.succeeds(&key, 2).await;
+    trial.requested(S::REQUESTS_IF_FOUND_DONE).await;
+    trial.holds().await;
+}
