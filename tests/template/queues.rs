@@ -26,7 +26,7 @@ const fn queue_of(command: CommandType) -> &'static str {
 }
 
 /// Whether the messages of commands are sent there.
-fn carries_commands(queue: &str) -> bool {
+pub(crate) fn carries_commands(queue: &str) -> bool {
     let mut types = CommandType::ALL.iter();
     types.any(|command| queue_of(*command) == queue)
 }
@@ -57,7 +57,7 @@ fn dead_letter_queues() -> BTreeSet<&'static str> {
 }
 
 /// The queues that bring work: neither dead letters nor what operators read.
-fn work_queues() -> BTreeSet<&'static str> {
+pub(crate) fn work_queues() -> BTreeSet<&'static str> {
     let (dead, kept) = (dead_letter_queues(), for_operators());
     let queues = TOPOLOGY.queues.iter().map(|queue| queue.name.as_str());
     queues
