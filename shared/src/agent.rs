@@ -173,7 +173,11 @@ impl AgentError {
         match self {
             Self::Busy { retry_after, .. } => retry_after.is_none(),
             Self::Malformed | Self::Network { .. } => true,
-            _ => false,
+            Self::OutOfTime
+            | Self::NoCredits
+            | Self::Refused { .. }
+            | Self::Credentials(_)
+            | Self::Client { .. } => false,
         }
     }
 }

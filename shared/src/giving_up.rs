@@ -25,8 +25,11 @@ pub async fn free_slot(
     command: &Command,
     now: Timestamp,
 ) {
-    let (Action::StartAnalysis { finding, .. }, Some(ended)) = (&command.action, command.ended)
-    else {
+    let finding = match &command.action {
+        Action::StartAnalysis { finding, .. } => finding,
+        Action::Sync { .. } | Action::DismissFinding { .. } => return,
+    };
+    let Some(ended) = command.ended else {
         return;
     };
     let owner = &command.key.owner;

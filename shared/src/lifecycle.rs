@@ -68,7 +68,10 @@ impl Status {
 
     /// Whether the command has ended.
     pub const fn is_terminal(self) -> bool {
-        !matches!(self, Self::Accepted | Self::Running)
+        match self {
+            Self::Accepted | Self::Running => false,
+            Self::Succeeded | Self::Failed | Self::NoOp => true,
+        }
     }
 
     /// The stable text.
@@ -501,6 +504,22 @@ impl Move {
             Self::Release { now, .. } => vec![HoldUntil(now)],
             Self::Settle { terminal, .. } => end(terminal),
             Self::Exhaust { .. } | Self::Stall { .. } => end(Terminal::Failed),
+        }
+    }
+
+    /// How the command ends by it. `None`: it goes on.
+    pub const fn ends_as(&self) -> Option<Terminal> {
+        match self {
+            Self::Settle { terminal, .. } => Some(*terminal),
+            Self::FailAdmission { .. } | Self::Exhaust { .. } | Self::Stall { .. } => {
+                Some(Terminal::Failed)
+            }
+            Self::Readmit { .. }
+            | Self::Resend { .. }
+            | Self::Claim { .. }
+            | Self::Report { .. }
+            | Self::Continue { .. }
+            | Self::Release { .. } => None,
         }
     }
 

@@ -198,7 +198,14 @@ const fn answered<T>(result: &Result<Reading<T>, GithubError>) -> GithubAnswer {
         Ok(Reading::Refused(Refusal::ServerError { .. } | Refusal::Malformed)) => {
             GithubAnswer::Failed
         }
-        Ok(Reading::Refused(_)) => GithubAnswer::Refused,
+        Ok(Reading::Refused(
+            Refusal::AuthInvalid
+            | Refusal::PermissionMissing
+            | Refusal::AlertsDisabled
+            | Refusal::Unavailable
+            | Refusal::Gone
+            | Refusal::Unexpected { .. },
+        )) => GithubAnswer::Refused,
         Err(_) => GithubAnswer::None,
     }
 }

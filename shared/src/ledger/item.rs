@@ -5,8 +5,8 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use crate::{
     Timestamp,
     command::{
-        Action, Actor, AnalysisOptions, Command, CommandId, CommandKey, DismissComment, Ended,
-        ModelName, Progress,
+        Action, Actor, AnalysisOptions, Command, CommandId, CommandKey, CommandType,
+        DismissComment, Ended, ModelName, Progress,
     },
     finding::RepositoryName,
     ledger::{LedgerError, Nominee},
@@ -106,20 +106,20 @@ fn read_action(item: &Item) -> Result<Action, Unreadable> {
             item.parsed(name, |text| text.parse().ok())
         })
     };
-    match item.text("type")? {
-        "sync" => Ok(Action::Sync {
+    match item.parsed("type", |text| text.parse().ok())? {
+        CommandType::Sync => Ok(Action::Sync {
             repository: item.maybe("repository", |item, name| {
                 item.parsed(name, |text| text.parse::<RepositoryName>().ok())
             })?,
         }),
-        "dismiss_finding" => Ok(Action::DismissFinding {
+        CommandType::DismissFinding => Ok(Action::DismissFinding {
             finding: finding()?,
             reason: item.parsed("reason", |text| text.parse().ok())?,
             comment: item.maybe("comment", |item, name| {
                 item.parsed(name, |text| text.parse().ok())
             })?,
         }),
-        "start_analysis" => Ok(Action::StartAnalysis {
+        CommandType::StartAnalysis => Ok(Action::StartAnalysis {
             finding: finding()?,
             options: AnalysisOptions {
                 model: model("model")?,
@@ -129,7 +129,6 @@ fn read_action(item: &Item) -> Result<Action, Unreadable> {
                 restart_active: item.has("restart_active"),
             },
         }),
-        _ => Err(Unreadable::attribute("type")),
     }
 }
 
