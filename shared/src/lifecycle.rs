@@ -169,6 +169,11 @@ pub struct Timeouts {
 /// After how long without a claim the reconciler sends a message again, once for each entry.
 pub const RESEND_AFTER: [Duration; 2] = [Duration::from_secs(75), Duration::from_secs(180)];
 
+/// The shortest time from admission to failure that leaves room for the last re-send: the reconciler, which runs once a
+/// minute, must come by between the two.
+pub const LEAST_ACCEPTED: Duration =
+    RESEND_AFTER[RESEND_AFTER.len() - 1].saturating_add(Duration::from_secs(60));
+
 /// One thing that a guard can ask of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Term {

@@ -78,9 +78,30 @@ fn ids(references: &Value) -> BTreeSet<&str> {
     references.iter().map(named).collect()
 }
 
+fn seconds(number: &str) -> Duration {
+    Duration::from_secs(number.parse().expect("a whole number"))
+}
+
+/// How often a message is received before it is a dead letter. `None`: it never is one.
+fn most_receives(queue: &Queue) -> Option<u32> {
+    let policy = queue.attributes.get("RedrivePolicy")?;
+    let policy: Value = serde_json::from_str(policy).expect("it is JSON");
+    let receives = policy["maxReceiveCount"].to_string();
+    Some(receives.trim_matches('"').parse().expect("a count"))
+}
+
+/// How long all deliveries of one message take at most, in whichever queue.
+pub(crate) fn longest_redelivery() -> Duration {
+    let queues = TOPOLOGY.queues.iter();
+    let all = queues.filter_map(|queue| {
+        let receives = most_receives(queue)?;
+        Some(seconds(&queue.attributes["VisibilityTimeout"]) * receives)
+    });
+    all.max().expect("some are redelivered")
+}
+
 #[test]
 fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
-    let seconds = |number: &String| Duration::from_secs(number.parse().expect("a whole number"));
     let works_on_commands: BTreeSet<&str> = TOPOLOGY
         .mappings
         .iter()
@@ -90,16 +111,13 @@ fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
     let mut redriven = BTreeSet::new();
     for mapping in &TOPOLOGY.mappings {
         let function = TOPOLOGY.function(&mapping.function).expect("it is there");
-        let attributes = &queue(&mapping.queue).attributes;
-        let visibility = seconds(&attributes["VisibilityTimeout"]);
+        let queue = queue(&mapping.queue);
+        let visibility = seconds(&queue.attributes["VisibilityTimeout"]);
         assert!(visibility >= function.timeout * 6, "{}", mapping.queue);
-        let Some(policy) = attributes.get("RedrivePolicy") else {
+        let Some(receives) = most_receives(queue) else {
             continue;
         };
         redriven.insert(mapping.queue.as_str());
-        let policy: Value = serde_json::from_str(policy).expect("it is JSON");
-        let receives = policy["maxReceiveCount"].to_string();
-        let receives: u32 = receives.trim_matches('"').parse().expect("a count");
         let running = seconds(&function.environment["RUNNING_TIMEOUT_SECONDS"]);
         assert!(visibility * receives < running, "{}", mapping.queue);
         // A worker settles a command on its last delivery: it must know which that is.

@@ -86,7 +86,10 @@ impl Stack {
             .iter()
             .cloned()
             .collect::<BTreeMap<_, _>>();
-        template.parameters(&chosen)?;
+        let values = template.parameters(&chosen)?;
+        for warning in template.warnings(&values) {
+            progress(&warning);
+        }
         let (gateway_listener, address) = listen("the gateway", arguments.listen).await?;
         let binaries = arguments.binaries.as_ref().unwrap_or(&layout.binaries);
         if !arguments.no_build && arguments.binaries.is_none() {
