@@ -23,6 +23,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 use crate::{
     Timestamp,
     analysis::SessionId,
+    backoff::{Backoff, Jitter},
     command::CommandId,
     finding::{Finding, RepositoryName},
     outbound::{self, BaseUrl, InvalidBaseUrl},
@@ -33,8 +34,8 @@ use crate::{
 const MOST_TRIES: u32 = 3;
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_BODY: usize = 64 * 1024;
-/// The upper bound of the first wait between tries.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Between tries.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(250), Jitter::Full);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -334,8 +335,11 @@ impl Agent {
             };
             let again = error.is_worth_another_try() && tries < MOST_TRIES;
             let error = failed(error);
-            let pause = outbound::pause(FIRST_WAIT, tries);
-            if !again || timeout_at(deadline, sleep(pause)).await.is_err() {
+            if !again
+                || timeout_at(deadline, sleep(BACKOFF.after(tries)))
+                    .await
+                    .is_err()
+            {
                 return Err(error);
             }
         }

@@ -7,6 +7,7 @@ pub mod analysis;
 pub mod audit;
 pub mod automation;
 pub mod aws;
+pub mod backoff;
 pub mod capability;
 pub mod clock;
 pub mod command;

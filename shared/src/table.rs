@@ -16,6 +16,7 @@ use tracing::warn;
 
 use crate::{
     Timestamp,
+    backoff::{Backoff, Jitter},
     clock::{Clock, Dated},
     lifecycle::Token,
     owner::Owner,
@@ -500,6 +501,14 @@ impl Table {
 
 const FAILED_CONDITION: &str = "ConditionalCheckFailed";
 
+/// How often the keys that DynamoDB leaves unprocessed are asked for, and how long between.
+const MOST_READS: u32 = 6;
+const READ_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(40), Jitter::Quarter);
+
+/// How often a write that meets a concurrent transaction is made, and how long between.
+const CONFLICT_TRIES: u32 = 7;
+const CONFLICT_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(20), Jitter::Half);
+
 /// Reads up to 100 items by key, all strongly consistent. Keys that DynamoDB leaves unprocessed are asked for again:
 /// one that is missing from the answer does not exist.
 pub(crate) async fn batch_get(
@@ -543,14 +552,14 @@ pub(crate) async fn batch_get(
             .collect();
         if !wanted.is_empty() {
             tries += 1;
-            if tries > 5 {
+            if tries == MOST_READS {
                 return Err("DynamoDB left keys unprocessed six times in a row".into());
             }
             warn!(
                 unprocessed = wanted.len(),
                 "batch read came back incomplete and is continued"
             );
-            tokio::time::sleep(std::time::Duration::from_millis(20 << tries)).await;
+            tokio::time::sleep(READ_BACKOFF.after(tries)).await;
         }
     }
     Ok(found)
@@ -590,15 +599,14 @@ pub(crate) async fn retry_conflicts<Output, E, Sent>(
 where
     Sent: Future<Output = Result<Output, SdkError<E>>>,
 {
-    let mut pause = Duration::from_millis(20);
+    let mut tries = 0;
     loop {
+        tries += 1;
         match write().await {
             Err(error)
-                if pause < Duration::from_millis(700)
-                    && error.as_service_error().is_some_and(&conflicts) =>
+                if tries < CONFLICT_TRIES && error.as_service_error().is_some_and(&conflicts) =>
             {
-                tokio::time::sleep(pause.mul_f64(0.5 + spread())).await;
-                pause *= 2;
+                tokio::time::sleep(CONFLICT_BACKOFF.after(tries)).await;
             }
             answer => return answer,
         }
@@ -619,11 +627,6 @@ pub(crate) fn conflicted(error: &TransactWriteItemsError) -> bool {
         .iter()
         .any(|reason| reason.code() == Some("TransactionConflict"));
     conflict && codes.all(|code| matches!(code, "None" | "TransactionConflict"))
-}
-
-/// A number from 0 to 1, different for each caller: those that met must not meet again.
-fn spread() -> f64 {
-    f64::from(uuid::Uuid::new_v4().as_fields().0) / f64::from(u32::MAX)
 }
 
 #[cfg(test)]

@@ -14,6 +14,7 @@ use super::{
     config::ApiVersion,
 };
 use crate::{
+    backoff::{Backoff, Jitter},
     finding::RepositoryId,
     metrics::{self, GithubAnswer, Metric},
     outbound::{self, BaseUrl},
@@ -145,7 +146,8 @@ impl Transport {
             if tries == MOST_TRIES || call.repeat == Repeat::Never || asked_wait > LONGEST_WAIT {
                 return result;
             }
-            let wait = asked_wait.max(outbound::pause(self.first_wait, tries));
+            let backoff = Backoff::doubling(self.first_wait, Jitter::Full);
+            let wait = asked_wait.max(backoff.after(tries));
             if timeout_at(deadline, sleep(wait)).await.is_err() {
                 return result;
             }
