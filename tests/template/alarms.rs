@@ -178,16 +178,19 @@ fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
 }
 
 #[test]
-fn every_command_type_can_be_paused_and_the_runbook_says_so() {
+fn every_command_type_can_be_paused_and_operators_are_told_of_it() {
     let pausing = &TEMPLATE.document()["Parameters"]["PausedCommands"];
     let described = pausing["Description"].as_str().expect("a text");
-    let runbook = text("docs/operating/runbook.md");
+    let documents = ["docs/operating/runbook.md", "docs/operating/tracing.md"];
     for kind in command_types() {
         let chosen = [("PausedCommands".to_owned(), kind.to_owned())];
         let taken = TEMPLATE.parameters(&chosen.into());
         assert!(taken.is_ok(), "PausedCommands does not take {kind}");
         assert!(described.contains(kind), "PausedCommands: {kind}");
-        assert!(runbook.contains(&format!("`{kind}`")), "runbook: {kind}");
+        for document in documents {
+            let named = text(document).contains(&format!("`{kind}`"));
+            assert!(named, "{document} leaves out {kind}");
+        }
     }
 }
 
