@@ -1,21 +1,224 @@
-//! What is alarmed, and what is written about it.
+//! What is alarmed and shown, and what is written about it.
+//!
+//! What an alarm or a widget enumerates is compared with the real list, so that a new command type, function or queue that
+//! is left out fails a test that names it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
-use crate::{resources, text};
+use domain::{command::CommandType, result_code::ResultCode};
+use serde_json::Value;
+
+use crate::{
+    TEMPLATE, TOPOLOGY, functions, named,
+    queues::{carries_commands, work_queues},
+    resources, text,
+};
+
+/// Each of these is invoked by an operator, who reads its answer.
+const BY_HAND: [&str; 1] = ["ConnectFunction"];
+/// What CloudWatch lets one alarm add up.
+const MOST_METRICS: usize = 10;
+
+/// The alarms by logical id, their properties as they are written.
+fn alarms() -> BTreeMap<&'static str, &'static Value> {
+    let alarms = resources("AWS::CloudWatch::Alarm").into_iter();
+    alarms
+        .map(|(id, alarm)| (id, &alarm["Properties"]))
+        .collect()
+}
+
+/// The entries of `Metrics` that are metrics, and not the expression over them.
+fn terms(alarm: &'static Value) -> Vec<&'static Value> {
+    let entries = alarm["Metrics"].as_array().into_iter().flatten();
+    entries
+        .filter(|entry| entry.get("Expression").is_none())
+        .collect()
+}
+
+/// The metrics that an alarm watches: its own, or those that it adds up.
+fn metrics(alarm: &'static Value) -> Vec<&'static Value> {
+    let added = terms(alarm)
+        .into_iter()
+        .map(|term| &term["MetricStat"]["Metric"]);
+    let own = alarm.get("MetricName").map(|_| alarm);
+    own.into_iter().chain(added).collect()
+}
+
+/// The value of a metric's dimension, if it has that.
+fn dimension(metric: &'static Value, name: &str) -> Option<&'static Value> {
+    let dimensions = metric["Dimensions"].as_array()?.iter();
+    dimensions
+        .filter(|dimension| dimension["Name"] == name)
+        .map(|dimension| &dimension["Value"])
+        .next()
+}
+
+/// What is in `expected` and not in `found`, or the other way round, is an error that names it.
+#[track_caller]
+fn assert_same<T: Ord + std::fmt::Debug>(whose: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) {
+    let missing: Vec<_> = expected.difference(found).collect();
+    let excess: Vec<_> = found.difference(expected).collect();
+    assert!(missing.is_empty(), "{whose} leaves out {missing:?}");
+    assert!(excess.is_empty(), "{whose} names {excess:?} and must not");
+}
+
+fn command_types() -> BTreeSet<&'static str> {
+    CommandType::ALL.iter().map(|kind| kind.as_str()).collect()
+}
+
+#[test]
+fn an_alarm_on_one_command_type_is_on_all_of_them() {
+    let mut by_type = 0;
+    for (id, alarm) in alarms() {
+        let of_types = metrics(alarm)
+            .into_iter()
+            .filter_map(|metric| dimension(metric, "Type"));
+        let found: BTreeSet<&str> = of_types.filter_map(Value::as_str).collect();
+        if !found.is_empty() {
+            by_type += 1;
+            assert_same(id, &found, &command_types());
+        }
+    }
+    assert!(by_type > 0, "no alarm is by type");
+}
+
+#[test]
+fn an_alarm_on_a_result_code_is_on_one_that_exists() {
+    for (id, alarm) in alarms() {
+        for metric in metrics(alarm) {
+            if let Some(code) = dimension(metric, "Code") {
+                let code = code.as_str().expect("a text");
+                assert!(ResultCode::parse(code).is_some(), "{id}: {code}");
+            }
+        }
+    }
+}
+
+#[test]
+fn an_alarm_on_several_metrics_adds_up_all_of_them() {
+    for (id, alarm) in alarms() {
+        let terms = terms(alarm);
+        if terms.is_empty() {
+            continue;
+        }
+        assert!(terms.len() <= MOST_METRICS, "{id}: {}", terms.len());
+        let filled = terms
+            .iter()
+            .map(|term| format!("FILL({},0)", term["Id"].as_str().expect("a text")));
+        let sum = filled.collect::<Vec<_>>().join("+");
+        let expressions = alarm["Metrics"].as_array().into_iter().flatten();
+        let expressions: Vec<&str> = expressions
+            .filter_map(|entry| entry["Expression"].as_str())
+            .collect();
+        assert_eq!(expressions, [sum], "{id}");
+    }
+}
+
+#[test]
+fn every_function_that_runs_unattended_is_alarmed_when_it_fails() {
+    let alarmed: BTreeSet<&str> = metrics(alarms()["FunctionErrorsAlarm"])
+        .into_iter()
+        .map(|metric| named(dimension(metric, "FunctionName").expect("it is by function")))
+        .collect();
+    let unattended = functions()
+        .into_keys()
+        .filter(|id| !BY_HAND.contains(id))
+        .collect();
+    assert_same("FunctionErrorsAlarm", &alarmed, &unattended);
+}
+
+#[test]
+fn a_queue_without_commands_is_alarmed_when_its_messages_wait() {
+    let alarmed: BTreeSet<&str> = alarms()
+        .into_values()
+        .filter(|alarm| alarm["MetricName"] == "ApproximateAgeOfOldestMessage")
+        .map(|alarm| {
+            let name = &dimension(alarm, "QueueName").expect("it is by queue")["Fn::GetAtt"];
+            assert_eq!(name[1], "QueueName");
+            name[0].as_str().expect("a logical id")
+        })
+        .collect();
+    // Commands that wait are alarmed by their own age.
+    let others = work_queues()
+        .into_iter()
+        .filter(|queue| !carries_commands(queue))
+        .collect();
+    assert_same("an alarm on age", &alarmed, &others);
+}
+
+#[test]
+fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
+    let dashboard = &resources("AWS::CloudWatch::Dashboard")["Dashboard"];
+    let body = dashboard["Properties"]["DashboardBody"]["Fn::Sub"].as_str();
+    let body: Value = serde_json::from_str(body.expect("a text")).expect("it is JSON");
+    let widgets = body["widgets"].as_array().expect("a list");
+    let waiting = widgets
+        .iter()
+        .find(|widget| widget["properties"]["title"] == "Messages waiting");
+    let waiting = &waiting.expect("it is there")["properties"]["metrics"];
+    let shown: BTreeSet<&str> = waiting
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|metric| metric[3].as_str().expect("a text"))
+        .map(|name| {
+            let name = name
+                .strip_prefix("${")
+                .and_then(|name| name.strip_suffix(".QueueName}"));
+            name.expect("it names a queue")
+        })
+        .collect();
+    // What comes into a dead-letter queue is settled at once.
+    let waits = TOPOLOGY.queues.iter().filter(|queue| {
+        let mut queues = TOPOLOGY.queues.iter();
+        !queues.any(|other| other.dead_letter_queue.as_ref() == Some(&queue.name))
+    });
+    let waits = waits.map(|queue| queue.name.as_str()).collect();
+    assert_same("the dashboard", &shown, &waits);
+}
+
+#[test]
+fn every_command_type_can_be_paused_and_operators_are_told_of_it() {
+    let pausing = &TEMPLATE.document()["Parameters"]["PausedCommands"];
+    let described = pausing["Description"].as_str().expect("a text");
+    let documents = ["docs/operating/runbook.md", "docs/operating/tracing.md"];
+    for kind in command_types() {
+        let chosen = [("PausedCommands".to_owned(), kind.to_owned())];
+        let taken = TEMPLATE.parameters(&chosen.into());
+        assert!(taken.is_ok(), "PausedCommands does not take {kind}");
+        assert!(described.contains(kind), "PausedCommands: {kind}");
+        for document in documents {
+            let named = text(document).contains(&format!("`{kind}`"));
+            assert!(named, "{document} leaves out {kind}");
+        }
+    }
+}
 
 #[test]
 fn the_runbook_tells_of_each_alarm_and_of_no_other() {
-    let alarms: BTreeSet<_> = resources("AWS::CloudWatch::Alarm")
+    let alarms: BTreeSet<_> = alarms()
         .into_keys()
         .map(|id| id.strip_suffix("Alarm").expect("it is named so").to_owned())
         .collect();
-    assert!(alarms.len() > 20, "{alarms:?}");
     let runbook = text("docs/operating/runbook.md");
     let told: BTreeSet<_> = runbook
         .lines()
         .filter_map(|line| line.strip_prefix("### "))
         .map(str::to_owned)
         .collect();
-    assert_eq!(told, alarms);
+    assert_same("the runbook", &told, &alarms);
+}
+
+#[test]
+fn the_runbook_counts_the_alarms_and_the_mappings_that_cost() {
+    let runbook = text("docs/operating/runbook.md").replace('\n', " ");
+    let alarms = alarms();
+    // What is paid is each metric that an alarm looks at.
+    let watched: usize = alarms.values().map(|alarm| metrics(alarm).len()).sum();
+    for counted in [
+        format!("{} alarms on {watched} metrics", alarms.len()),
+        format!("{} event source mappings", TOPOLOGY.mappings.len()),
+    ] {
+        assert!(runbook.contains(&counted), "it has {counted}");
+    }
 }

@@ -5,11 +5,12 @@
 //! starts reads nothing else than what is set, and one that refuses to start without a variable reads that one.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     process::{Output, Stdio},
     time::Duration,
 };
 
+use domain::lifecycle::LEAST_ACCEPTED;
 use futures::future::join_all;
 use local::template::Function;
 use tests::binaries;
@@ -123,13 +124,43 @@ async fn first_request(runtime: &TcpListener) -> String {
 
 #[tokio::test]
 async fn a_function_with_an_impossible_variable_does_not_start() {
-    for function in ["api", "sync", "dead-letter", "reconcile"] {
-        let function = TOPOLOGY.function(function).expect("it is there");
-        for (name, value) in [("RETENTION_DAYS", "0"), ("ACCEPTED_TIMEOUT_SECONDS", "abc")] {
+    let impossible = [
+        ("RETENTION_DAYS", "0"),
+        ("ACCEPTED_TIMEOUT_SECONDS", "abc"),
+        ("ACCEPTED_TIMEOUT_SECONDS", "0"),
+        ("RUNNING_TIMEOUT_SECONDS", "-1"),
+        ("MAX_RECEIVES", "0"),
+        ("PAUSED_COMMANDS", "syncs"),
+    ];
+    let mut tried = BTreeSet::new();
+    for function in &TOPOLOGY.functions {
+        for (name, value) in impossible {
             let mut environment = configuration(function);
-            environment.insert(name.to_owned(), value.to_owned());
-            let said = refused(function, &environment).await;
-            assert!(said.contains(name), "{}: {said}", function.name);
+            if environment
+                .insert(name.to_owned(), value.to_owned())
+                .is_some()
+            {
+                let said = refused(function, &environment).await;
+                assert!(said.contains(name), "{}: {said}", function.name);
+                tried.insert((name, value));
+            }
         }
+    }
+    assert_eq!(tried, BTreeSet::from(impossible));
+}
+
+#[tokio::test]
+async fn a_function_warns_of_a_timeout_that_no_deployment_takes() {
+    let name = "ACCEPTED_TIMEOUT_SECONDS";
+    let functions = TOPOLOGY.functions.iter();
+    let told = functions.filter(|function| function.environment.contains_key(name));
+    for function in told {
+        let mut environment = configuration(function);
+        environment.insert(name.to_owned(), "5".to_owned());
+        // So that it says what it has to say, and ends.
+        environment.remove("RUNNING_TIMEOUT_SECONDS");
+        let said = refused(function, &environment).await;
+        let warning = format!("{name} is 5, less than {}", LEAST_ACCEPTED.as_secs());
+        assert!(said.contains(&warning), "{}: {said}", function.name);
     }
 }

@@ -8,6 +8,7 @@ mod queues;
 mod roles;
 mod routes;
 mod storage;
+mod timeouts;
 
 use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 

@@ -2,19 +2,67 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
+use domain::command::CommandType;
 use local::template::{Answers, Mapping, Queue};
 use serde_json::{Value, json};
 
-use crate::{TOPOLOGY, named, resources};
+use crate::{TOPOLOGY, functions, named, resources};
 
-/// What operators read, and no function.
-const FOR_OPERATORS: [&str; 2] = ["MalformedQueue", "MissedRunsQueue"];
 /// For how long what somebody must look at is kept: as long as SQS can.
 const FOURTEEN_DAYS: &str = "1209600";
 
 fn queue(name: &str) -> &'static Queue {
     let queue = TOPOLOGY.queues.iter().find(|queue| queue.name == name);
     queue.unwrap_or_else(|| panic!("there is no queue {name}"))
+}
+
+/// The queue of a command type: a new type must have one.
+const fn queue_of(command: CommandType) -> &'static str {
+    match command {
+        CommandType::Sync => "SyncQueue",
+        CommandType::DismissFinding => "DismissQueue",
+        CommandType::StartAnalysis => "AnalyseQueue",
+    }
+}
+
+/// Whether the messages of commands are sent there.
+pub(crate) fn carries_commands(queue: &str) -> bool {
+    let mut types = CommandType::ALL.iter();
+    types.any(|command| queue_of(*command) == queue)
+}
+
+/// What operators read, and no function: where messages are put that nobody can read, and runs that did not happen.
+fn for_operators() -> BTreeSet<&'static str> {
+    let malformed = TOPOLOGY.functions.iter().filter_map(|function| {
+        let url = function.environment.get("MALFORMED_QUEUE_URL")?;
+        url.rsplit('/').next()
+    });
+    let events = functions().into_values().filter_map(|function| {
+        let events = function["Events"].as_object()?;
+        Some(events.values())
+    });
+    let missed = events
+        .flatten()
+        .filter(|event| event["Type"] == "ScheduleV2")
+        .map(|schedule| named(&schedule["Properties"]["DeadLetterConfig"]["Arn"]));
+    malformed.chain(missed).collect()
+}
+
+/// The queues to which others send their dead letters.
+fn dead_letter_queues() -> BTreeSet<&'static str> {
+    let queues = TOPOLOGY.queues.iter();
+    queues
+        .filter_map(|queue| queue.dead_letter_queue.as_deref())
+        .collect()
+}
+
+/// The queues that bring work: neither dead letters nor what operators read.
+pub(crate) fn work_queues() -> BTreeSet<&'static str> {
+    let (dead, kept) = (dead_letter_queues(), for_operators());
+    let queues = TOPOLOGY.queues.iter().map(|queue| queue.name.as_str());
+    queues
+        .filter(|name| !dead.contains(name) && !kept.contains(name))
+        .collect()
 }
 
 /// Whoever reads the queue.
@@ -30,35 +78,73 @@ fn ids(references: &Value) -> BTreeSet<&str> {
     references.iter().map(named).collect()
 }
 
+fn seconds(number: &str) -> Duration {
+    Duration::from_secs(number.parse().expect("a whole number"))
+}
+
+/// How often a message is received before it is a dead letter. `None`: it never is one.
+fn most_receives(queue: &Queue) -> Option<u32> {
+    let policy = queue.attributes.get("RedrivePolicy")?;
+    let policy: Value = serde_json::from_str(policy).expect("it is JSON");
+    let receives = policy["maxReceiveCount"].to_string();
+    Some(receives.trim_matches('"').parse().expect("a count"))
+}
+
+/// How long all deliveries of one message take at most, in whichever queue.
+pub(crate) fn longest_redelivery() -> Duration {
+    let queues = TOPOLOGY.queues.iter();
+    let all = queues.filter_map(|queue| {
+        let receives = most_receives(queue)?;
+        Some(seconds(&queue.attributes["VisibilityTimeout"]) * receives)
+    });
+    all.max().expect("some are redelivered")
+}
+
 #[test]
 fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
-    let seconds = |number: &String| Duration::from_secs(number.parse().expect("a whole number"));
-    let mut redriven = 0;
+    let works_on_commands: BTreeSet<&str> = TOPOLOGY
+        .mappings
+        .iter()
+        .filter(|mapping| carries_commands(&mapping.queue))
+        .map(|mapping| mapping.function.as_str())
+        .collect();
+    let mut redriven = BTreeSet::new();
     for mapping in &TOPOLOGY.mappings {
         let function = TOPOLOGY.function(&mapping.function).expect("it is there");
-        let attributes = &queue(&mapping.queue).attributes;
-        let visibility = seconds(&attributes["VisibilityTimeout"]);
+        let queue = queue(&mapping.queue);
+        let visibility = seconds(&queue.attributes["VisibilityTimeout"]);
         assert!(visibility >= function.timeout * 6, "{}", mapping.queue);
-        let Some(policy) = attributes.get("RedrivePolicy") else {
+        let Some(receives) = most_receives(queue) else {
             continue;
         };
-        redriven += 1;
-        let policy: Value = serde_json::from_str(policy).expect("it is JSON");
-        let receives = policy["maxReceiveCount"].to_string();
-        let receives: u32 = receives.trim_matches('"').parse().expect("a count");
+        redriven.insert(mapping.queue.as_str());
         let running = seconds(&function.environment["RUNNING_TIMEOUT_SECONDS"]);
         assert!(visibility * receives < running, "{}", mapping.queue);
         // A worker settles a command on its last delivery: it must know which that is.
         let told = function.environment.get("MAX_RECEIVES");
-        let works_on_commands = ["sync", "dismiss", "analyse"].contains(&mapping.function.as_str());
-        assert_eq!(
-            told,
-            works_on_commands.then_some(&receives.to_string()),
-            "{}",
-            mapping.queue
-        );
+        let receives = receives.to_string();
+        let expected = works_on_commands.contains(mapping.function.as_str());
+        assert_eq!(told, expected.then_some(&receives), "{}", mapping.queue);
     }
-    assert_eq!((TOPOLOGY.mappings.len(), redriven), (12, 6));
+    assert_eq!(redriven, work_queues());
+}
+
+#[test]
+fn every_queue_is_read_once_but_those_for_operators() {
+    let mappings = TOPOLOGY.mappings.iter();
+    let mut read: Vec<&str> = mappings.map(|mapping| mapping.queue.as_str()).collect();
+    read.sort_unstable();
+    let (work, dead) = (work_queues(), dead_letter_queues());
+    let expected: Vec<&str> = work.union(&dead).copied().collect();
+    assert_eq!(read, expected);
+}
+
+#[test]
+fn every_command_type_has_a_queue_that_brings_work() {
+    for command in CommandType::ALL {
+        let queue = queue_of(*command);
+        assert!(work_queues().contains(queue), "{command}: {queue}");
+    }
 }
 
 #[test]
@@ -77,23 +163,21 @@ fn one_bad_message_costs_only_itself_and_no_backlog_takes_all_the_account() {
 
 #[test]
 fn what_no_delivery_could_deal_with_is_dealt_with_by_somebody_else() {
+    let (for_operators, dead_letter_queues) = (for_operators(), dead_letter_queues());
     for queue in &TOPOLOGY.queues {
-        let dead_letters_of =
-            |other: &&Queue| other.dead_letter_queue.as_ref() == Some(&queue.name);
-        let is_dead_letter_queue = TOPOLOGY.queues.iter().any(|other| dead_letters_of(&other));
         let readers: BTreeSet<&str> = consumers(queue)
             .iter()
             .map(|mapping| mapping.function.as_str())
             .collect();
         let kept = queue.attributes["MessageRetentionPeriod"].as_str();
         let name = queue.name.as_str();
-        if FOR_OPERATORS.contains(&name) {
+        if for_operators.contains(name) {
             assert!(
                 readers.is_empty() && queue.dead_letter_queue.is_none(),
                 "{name}"
             );
             assert_eq!(kept, FOURTEEN_DAYS, "{name}");
-        } else if is_dead_letter_queue {
+        } else if dead_letter_queues.contains(name) {
             assert_eq!(readers, BTreeSet::from(["dead-letter"]), "{name}");
             assert_eq!(kept, FOURTEEN_DAYS, "{name}");
         } else {

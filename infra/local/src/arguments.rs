@@ -27,15 +27,15 @@ pub struct Arguments {
     pub github: Option<Github>,
 
     /// The analysis service
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub agent: Option<String>,
 
     /// A DynamoDB endpoint in place of the embedded one
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub dynamodb: Option<String>,
 
     /// An SQS endpoint in place of the embedded one
-    #[arg(long, value_name = "URL")]
+    #[arg(long, value_name = "URL", value_parser = address)]
     pub sqs: Option<String>,
 
     /// Overrides a parameter of template.yaml; may be repeated
@@ -86,6 +86,15 @@ impl From<&str> for Github {
         } else {
             Self::Dataset(PathBuf::from(text))
         }
+    }
+}
+
+fn address(text: &str) -> Result<String, String> {
+    match reqwest::Url::parse(text) {
+        Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => {
+            Ok(text.to_owned())
+        }
+        Ok(_) | Err(_) => Err("it must be an address such as http://127.0.0.1:8000".to_owned()),
     }
 }
 

@@ -11,14 +11,41 @@ use tokio::process::Command;
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// Cargo could not be run.
-    #[error("cannot run cargo")]
-    Cargo(#[from] io::Error),
+    #[error("cannot run {} in {}, to build the functions", cargo.display(), workspace.display())]
+    Cargo {
+        /// The program.
+        cargo: PathBuf,
+        /// The folder it was to run in.
+        workspace: PathBuf,
+        /// What the system said.
+        #[source]
+        source: io::Error,
+    },
     /// Cargo said why.
-    #[error("the functions do not build ({0})")]
-    Failed(ExitStatus),
+    #[error("cannot build the functions in {}: cargo ended with {status}, as it says above", workspace.display())]
+    Failed {
+        /// The folder it ran in.
+        workspace: PathBuf,
+        /// How it ended.
+        status: ExitStatus,
+    },
     /// The stack's binary lies where cargo would not put it.
-    #[error("{0} is not in a cargo target directory; use --no-build")]
+    #[error("cannot build the functions: {} is not in a cargo target directory", .0.display())]
     Misplaced(PathBuf),
+}
+
+impl CompileError {
+    /// What to do about it.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::Cargo { .. } => {
+                "install Rust, or run what is built already with --no-build or --binaries DIR"
+            }
+            Self::Failed { .. } | Self::Misplaced(_) => {
+                "mend that, or run what is built already with --no-build or --binaries DIR"
+            }
+        }
+    }
 }
 
 /// Builds every binary of the workspace into `binaries`, which is `<target>/<profile>`. What cargo has to say goes
@@ -35,7 +62,7 @@ pub async fn compile(workspace: &Path, binaries: &Path) -> Result<(), CompileErr
     };
     // The toolchain that runs the stack, if cargo started it.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo)
+    let status = Command::new(&cargo)
         .args(["build", "--quiet", "--workspace", "--bins", "--profile"])
         .arg(profile)
         .arg("--target-dir")
@@ -45,10 +72,18 @@ pub async fn compile(workspace: &Path, binaries: &Path) -> Result<(), CompileErr
         .stdout(Stdio::null())
         .kill_on_drop(true)
         .status()
-        .await?;
+        .await
+        .map_err(|source| CompileError::Cargo {
+            cargo: PathBuf::from(cargo),
+            workspace: workspace.to_owned(),
+            source,
+        })?;
     if status.success() {
         Ok(())
     } else {
-        Err(CompileError::Failed(status))
+        Err(CompileError::Failed {
+            workspace: workspace.to_owned(),
+            status,
+        })
     }
 }

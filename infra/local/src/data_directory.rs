@@ -29,14 +29,16 @@ impl Drop for DataDirectory {
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
     /// Another stack has it.
-    #[error("{path} is in use by another local stack; choose another --data or --ephemeral")]
+    #[error("cannot use {path}: another local stack uses it")]
     InUse {
         /// The directory.
         path: PathBuf,
     },
     /// The file system refused.
-    #[error("cannot use {path}")]
+    #[error("cannot {attempt} {path}, where the stack keeps its data")]
     Unusable {
+        /// What was attempted.
+        attempt: &'static str,
         /// The file or directory.
         path: PathBuf,
         /// What the system said.
@@ -45,24 +47,39 @@ pub enum DataError {
     },
 }
 
+impl DataError {
+    /// What to do about it.
+    pub const fn advice(&self) -> &'static str {
+        match self {
+            Self::InUse { .. } => {
+                "end that one, or choose another directory with --data, or none with --ephemeral"
+            }
+            Self::Unusable { .. } => {
+                "choose another directory with --data; --ephemeral takes the one that TMPDIR names"
+            }
+        }
+    }
+}
+
 impl DataDirectory {
     /// Creates the directory if it is missing and takes it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        fs::create_dir_all(path).map_err(unusable(path))?;
+        fs::create_dir_all(path).map_err(unusable("create", path))?;
         // Functions run elsewhere and are told of files in here.
-        let path = path.canonicalize().map_err(unusable(path))?;
+        let path = path.canonicalize().map_err(unusable("find", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
             .create(true)
             .write(true)
             .truncate(false)
             .open(&lock_path)
-            .map_err(unusable(&lock_path))?;
+            .map_err(unusable("write", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataError::InUse { path }),
             Err(TryLockError::Error(source)) => {
                 return Err(DataError::Unusable {
+                    attempt: "lock",
                     path: lock_path,
                     source,
                 });
@@ -91,7 +108,7 @@ impl DataDirectory {
     /// A directory in the directory, created if it is missing.
     pub fn directory(&self, name: &str) -> Result<PathBuf, DataError> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(unusable(&path))?;
+        fs::create_dir_all(&path).map_err(unusable("create", &path))?;
         Ok(path)
     }
 
@@ -103,16 +120,18 @@ impl DataDirectory {
             // Empty if the machine stopped in the middle of writing it.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(unusable(&path)(error)),
+            Err(error) => return Err(unusable("read", &path)(error)),
         }
         let text = random_text();
         let mut options = OpenOptions::new();
         options.create(true).write(true).truncate(true);
         #[cfg(unix)]
         std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(unusable(&path))?;
-        file.write_all(text.as_bytes()).map_err(unusable(&path))?;
-        file.sync_all().map_err(unusable(&path))?;
+        let mut file = options.open(&path).map_err(unusable("write", &path))?;
+        let written = file.write_all(text.as_bytes());
+        written
+            .and_then(|()| file.sync_all())
+            .map_err(unusable("write", &path))?;
         Ok(text)
     }
 }
@@ -122,9 +141,13 @@ fn random_text() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
 
-fn unusable(path: &Path) -> impl FnOnce(io::Error) -> DataError {
+fn unusable(attempt: &'static str, path: &Path) -> impl FnOnce(io::Error) -> DataError {
     let path = path.to_owned();
-    move |source| DataError::Unusable { path, source }
+    move |source| DataError::Unusable {
+        attempt,
+        path,
+        source,
+    }
 }
 
 #[cfg(test)]

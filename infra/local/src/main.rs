@@ -1,14 +1,13 @@
 //! `cargo local`: Security Agent on this machine.
 
-use std::error::Error;
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use clap::Parser;
 use local::arguments::Arguments;
 use local::shutdown::Signals;
-use local::stack::{Layout, Stack};
+use local::stack::{Layout, Stack, StartError};
 use tracing_subscriber::EnvFilter;
 
 /// What a shell reports of a program that was interrupted.
@@ -26,23 +25,28 @@ async fn main() -> ExitCode {
     match run(&arguments).await {
         Ok(code) => code,
         Err(error) => {
-            say(&format!("error: {}", local::chain(&*error)));
+            say(&format!(
+                "error: {}; {}",
+                local::chain(&error),
+                error.advice()
+            ));
             ExitCode::FAILURE
         }
     }
 }
 
-async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
-    let layout = layout()?;
-    let mut signals = Signals::listen()?;
+async fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
+    let layout = Layout::of(Path::new(env!("CARGO_MANIFEST_DIR")))?;
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
     // Dropping an unfinished start kills whatever it has started.
     let stack = tokio::select! {
         started = Stack::start(arguments, &layout, say) => started?,
         () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
     };
     let mut output = io::stdout();
-    writeln!(output, "ready {}", stack.url())?;
-    output.flush()?;
+    writeln!(output, "ready {}", stack.url())
+        .and_then(|()| output.flush())
+        .map_err(StartError::Output)?;
     let code = if arguments.demo {
         let (url, dataset) = (stack.url(), arguments.dataset(&layout.workspace));
         tokio::select! {
@@ -65,17 +69,6 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, Box<dyn Error>> {
         // Asked twice: the functions are killed with this process.
         () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
     }
-}
-
-/// The workspace this was built from, and the folder it was built into.
-fn layout() -> io::Result<Layout> {
-    let binary = std::env::current_exe()?;
-    Ok(Layout {
-        workspace: Path::new(env!("CARGO_MANIFEST_DIR"))
-            .join("../..")
-            .canonicalize()?,
-        binaries: binary.parent().map(PathBuf::from).unwrap_or_default(),
-    })
 }
 
 /// One line for whoever watches. That nobody can read it is no reason to stop.

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::data_directory::DataDirectory;
-use crate::stack::StartError;
+use crate::stack::{self, StartError};
 
 /// How often expired items are deleted. Real DynamoDB takes up to days.
 const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
@@ -24,6 +24,16 @@ const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
 pub(crate) enum Keep {
     InDirectory,
     InMemory,
+}
+
+impl Keep {
+    /// The file that a service starts from, if it keeps one.
+    fn place(self, path: PathBuf) -> Option<PathBuf> {
+        match self {
+            Self::InDirectory => Some(path),
+            Self::InMemory => None,
+        }
+    }
 }
 
 /// Starts the embedded DynamoDB and returns its address.
@@ -38,7 +48,8 @@ pub(crate) async fn dynamodb(
         Keep::InMemory => Database::memory(),
     };
     let database = database.map_err(|source| StartError::Embedded {
-        service: "DynamoDB",
+        service: "the embedded DynamoDB",
+        place: keep.place(path),
         source: Box::new(source),
     })?;
     let (listener, url) = listen("DynamoDB").await?;
@@ -70,12 +81,14 @@ pub(crate) async fn sqs(
     keep: Keep,
     tasks: &mut JoinSet<()>,
 ) -> Result<String, StartError> {
+    let path = data.file("sqs.db");
     let queues = match keep {
-        Keep::InDirectory => local_sqs::Queues::open(&data.file("sqs.db")),
+        Keep::InDirectory => local_sqs::Queues::open(&path),
         Keep::InMemory => local_sqs::Queues::memory(),
     };
     let queues = queues.map_err(|source| StartError::Embedded {
-        service: "SQS",
+        service: "the embedded SQS",
+        place: keep.place(path),
         source: Box::new(source),
     })?;
     let (listener, url) = listen("SQS").await?;
@@ -98,21 +111,23 @@ pub(crate) async fn github_simulator(
     keep: Keep,
     tasks: &mut JoinSet<()>,
 ) -> Result<(Github, Simulator), StartError> {
-    let embedded = |source: Box<dyn std::error::Error + Send + Sync>| StartError::Embedded {
+    let embedded = |place, source: Box<dyn std::error::Error + Send + Sync>| StartError::Embedded {
         service: "the GitHub simulator",
+        place,
         source,
     };
+    let path = data.file("github-app.pem");
     let key = match keep {
-        Keep::InDirectory => AppKey::load_or_generate(&data.file("github-app.pem")),
+        Keep::InDirectory => AppKey::load_or_generate(&path),
         Keep::InMemory => AppKey::generate(),
     };
-    let key = key.map_err(|source| embedded(Box::new(source)))?;
+    let key = key.map_err(|source| embedded(keep.place(path), Box::new(source)))?;
     let state: Option<PathBuf> = match keep {
         Keep::InDirectory => Some(data.file("github.json")),
         Keep::InMemory => None,
     };
     let simulator = Simulator::open(dataset, state.as_deref(), &key)
-        .map_err(|source| embedded(Box::new(source)))?;
+        .map_err(|source| embedded(Some(dataset.to_owned()), Box::new(source)))?;
     let (listener, url) = listen("the GitHub simulator").await?;
     serve("the GitHub simulator", listener, simulator.router(), tasks);
     let github = Github {
@@ -148,6 +163,7 @@ pub(crate) async fn agent_simulator(
     let simulator = agent_simulator::Simulator::open(state.as_deref(), token, ANALYSIS);
     let simulator = simulator.map_err(|source| StartError::Embedded {
         service: "the agent simulator",
+        place: state,
         source: Box::new(source),
     })?;
     let (listener, url) = listen("the agent simulator").await?;
@@ -172,14 +188,8 @@ pub(crate) fn sdk(region: &str, endpoint: &str) -> SdkConfig {
 }
 
 async fn listen(service: &'static str) -> Result<(TcpListener, String), StartError> {
-    let bound = async {
-        let listener = TcpListener::bind(("127.0.0.1", 0)).await?;
-        let address = listener.local_addr()?;
-        Ok((listener, format!("http://{address}")))
-    };
-    bound
-        .await
-        .map_err(|source| StartError::Listen { service, source })
+    let (listener, address) = stack::listen(service, stack::loopback()).await?;
+    Ok((listener, format!("http://{address}")))
 }
 
 pub(crate) fn serve(

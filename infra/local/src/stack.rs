@@ -5,7 +5,7 @@ mod error;
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -58,6 +58,24 @@ pub struct Layout {
     pub binaries: PathBuf,
 }
 
+impl Layout {
+    /// The layout of a running program, from the manifest directory of this package when it was built.
+    pub fn of(manifest: &Path) -> Result<Self, StartError> {
+        let binary = std::env::current_exe().map_err(StartError::Program)?;
+        let workspace = manifest.ancestors().nth(2).unwrap_or(manifest);
+        let workspace = workspace
+            .canonicalize()
+            .map_err(|source| StartError::Checkout {
+                path: workspace.to_owned(),
+                source,
+            })?;
+        Ok(Self {
+            workspace,
+            binaries: binary.parent().map(PathBuf::from).unwrap_or_default(),
+        })
+    }
+}
+
 /// A running stack.
 #[derive(Debug)]
 pub struct Stack {
@@ -80,13 +98,19 @@ impl Stack {
     ) -> Result<Self, StartError> {
         // What is quick to refuse comes before what takes time.
         let (data, keep) = data_directory(arguments)?;
-        let template = template(layout)?;
+        let template_file = layout.workspace.join("template.yaml");
+        let template = template(&template_file)?;
         let chosen = arguments
             .parameters
             .iter()
             .cloned()
             .collect::<BTreeMap<_, _>>();
-        template.parameters(&chosen)?;
+        let values = template
+            .parameters(&chosen)
+            .map_err(StartError::Parameter)?;
+        for warning in template.warnings(&values) {
+            progress(&warning);
+        }
         let (gateway_listener, address) = listen("the gateway", arguments.listen).await?;
         let binaries = arguments.binaries.as_ref().unwrap_or(&layout.binaries);
         if !arguments.no_build && arguments.binaries.is_none() {
@@ -112,17 +136,32 @@ impl Stack {
         );
         let agent = agent(arguments, &data, keep, &mut servers).await?;
         let known = overrides(&template, arguments, &github, &agent);
-        let parameters = template.parameters(&known)?;
-        let topology = template.topology(&parameters, &place)?;
+        let parameters = template.parameters(&known).map_err(StartError::Parameter)?;
+        let topology = template.topology(&parameters, &place);
+        let topology = topology.map_err(|source| StartError::Template {
+            path: template_file.clone(),
+            source: Box::new(source),
+        })?;
+        built(&topology, binaries)?;
 
         progress(&format!(
             "DynamoDB at {dynamodb}, SQS at {sqs}, GitHub at {}, the agent at {}",
             github.url, agent.url
         ));
         let dynamodb_client = aws_sdk_dynamodb::Client::new(&services::sdk(REGION, &dynamodb));
-        tables::prepare(&dynamodb_client, &topology).await?;
+        tables::prepare(&dynamodb_client, &topology)
+            .await
+            .map_err(|source| StartError::Table {
+                endpoint: dynamodb.clone(),
+                source: Box::new(source),
+            })?;
         let sqs_client = aws_sdk_sqs::Client::new(&services::sdk(REGION, &sqs));
-        let queues = Queues::prepare(sqs_client.clone(), &topology).await?;
+        let queues = Queues::prepare(sqs_client.clone(), &topology)
+            .await
+            .map_err(|source| StartError::Queue {
+                endpoint: sqs.clone(),
+                source: Box::new(source),
+            })?;
 
         let secrets = secrets(&topology, &github, &agent, &data)?;
         let permissions = Permissions::new(&topology, place.clone(), permissions_file()?);
@@ -133,20 +172,29 @@ impl Stack {
         progress(&format!("the functions log to {}", logs.display()));
         let surroundings = Surroundings {
             binaries: binaries.clone(),
-            logs,
+            logs: logs.clone(),
             region: REGION.to_owned(),
             aws: format!("http://{proxy_address}"),
         };
         let functions =
             Functions::new(&topology, &surroundings).map_err(|source| StartError::Embedded {
                 service: "the launcher of functions",
+                place: None,
                 source: Box::new(source),
             })?;
         let functions = Arc::new(functions);
         proxy.serve_functions(Arc::clone(&functions));
-        functions.warm_up().await?;
+        functions
+            .warm_up()
+            .await
+            .map_err(|source| StartError::Function {
+                logs,
+                source: Box::new(source),
+            })?;
 
-        let table = topology.tables.first().ok_or(StartError::NoTable)?;
+        let table = topology.tables.first().ok_or(StartError::NoTable {
+            path: template_file,
+        })?;
         let table = Table::new(dynamodb_client, table.name.clone());
         let schedules = Schedules::new(&topology.schedules, place, Arc::clone(&functions));
         let schedules = Arc::new(schedules);
@@ -243,11 +291,38 @@ fn data_directory(arguments: &Arguments) -> Result<(DataDirectory, Keep), StartE
     }
 }
 
-fn template(layout: &Layout) -> Result<Template, StartError> {
-    let path = layout.workspace.join("template.yaml");
-    let text =
-        std::fs::read_to_string(&path).map_err(|source| StartError::Read { path, source })?;
-    Ok(Template::parse(&text)?)
+fn template(path: &Path) -> Result<Template, StartError> {
+    let text = read(path, "which describes what is to run")?;
+    Template::parse(&text).map_err(|source| StartError::Template {
+        path: path.to_owned(),
+        source: Box::new(source),
+    })
+}
+
+/// A file's text. `what` says what it is to hold.
+fn read(path: &Path, what: &'static str) -> Result<String, StartError> {
+    std::fs::read_to_string(path).map_err(|source| StartError::Read {
+        what,
+        path: path.to_owned(),
+        source,
+    })
+}
+
+/// Makes sure that every function has a binary.
+fn built(topology: &Topology, folder: &Path) -> Result<(), StartError> {
+    let binaries = topology.functions.iter().map(|function| &function.binary);
+    let missing: Vec<String> = binaries
+        .filter(|binary| !folder.join(binary).is_file())
+        .cloned()
+        .collect();
+    if missing.is_empty() {
+        Ok(())
+    } else {
+        Err(StartError::NoBinaries {
+            folder: folder.to_owned(),
+            missing,
+        })
+    }
 }
 
 async fn github(
@@ -259,9 +334,10 @@ async fn github(
 ) -> Result<Github, StartError> {
     if let Some(arguments::Github::Api(url)) = &arguments.github {
         let path = std::env::var_os(GITHUB_KEY_FILE).ok_or(StartError::NoGithubKey)?;
-        let path = PathBuf::from(path);
-        let private_key =
-            std::fs::read_to_string(&path).map_err(|source| StartError::Read { path, source })?;
+        let private_key = read(
+            Path::new(&path),
+            "the App's private key, as LOCAL_GITHUB_PRIVATE_KEY_FILE says",
+        )?;
         return Ok(Github {
             url: url.clone(),
             private_key,
@@ -285,10 +361,10 @@ async fn agent(
         return Ok(agent);
     };
     let token = match std::env::var_os(AGENT_TOKEN_FILE).map(PathBuf::from) {
-        Some(path) => std::fs::read_to_string(&path)
-            .map_err(|source| StartError::Read { path, source })?
-            .trim()
-            .to_owned(),
+        Some(path) => {
+            let what = "the analysis service's token, as LOCAL_AGENT_TOKEN_FILE says";
+            read(&path, what)?.trim().to_owned()
+        }
         None => data.secret(AGENT_TOKEN)?,
     };
     Ok(Agent {
@@ -349,7 +425,11 @@ fn permissions_file() -> Result<Option<File>, StartError> {
     let path = std::env::var_os(PERMISSIONS_FILE).map(PathBuf::from);
     path.map(|path| {
         let opened = File::options().append(true).create(true).open(&path);
-        opened.map_err(|source| StartError::Write { path, source })
+        opened.map_err(|source| StartError::Write {
+            what: "where permissions are recorded, as LOCAL_PERMISSIONS_FILE says",
+            path,
+            source,
+        })
     })
     .transpose()
 }
@@ -371,6 +451,7 @@ fn connector(
         Some(simulator) => {
             Connector::simulated(simulator, table).map_err(|source| StartError::Embedded {
                 service: "the connection to the GitHub simulator",
+                place: None,
                 source: Box::new(source),
             })
         }
@@ -399,7 +480,7 @@ fn pollers(
         .collect()
 }
 
-fn loopback() -> SocketAddr {
+pub(crate) fn loopback() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 0))
 }
 
@@ -407,7 +488,11 @@ pub(crate) async fn listen(
     service: &'static str,
     address: SocketAddr,
 ) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen { service, source };
+    let failed = |source| StartError::Listen {
+        service,
+        address,
+        source,
+    };
     let listener = TcpListener::bind(address).await.map_err(failed)?;
     let address = listener.local_addr().map_err(failed)?;
     Ok((listener, address))

@@ -13,6 +13,7 @@
 
 pub mod callback_token;
 
+use backoff::{Backoff, Jitter};
 use std::{str::FromStr, time::Duration};
 
 use reqwest::{
@@ -37,8 +38,8 @@ use outbound::{
 const MOST_TRIES: u32 = 3;
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_BODY: usize = 64 * 1024;
-/// The upper bound of the first wait between tries.
-const FIRST_WAIT: Duration = Duration::from_millis(250);
+/// Between tries.
+const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(250), Jitter::Full);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
@@ -177,7 +178,11 @@ impl AgentError {
         match self {
             Self::Busy { retry_after, .. } => retry_after.is_none(),
             Self::Malformed | Self::Network { .. } => true,
-            _ => false,
+            Self::OutOfTime
+            | Self::NoCredits
+            | Self::Refused { .. }
+            | Self::Credentials(_)
+            | Self::Client { .. } => false,
         }
     }
 }
@@ -334,8 +339,11 @@ impl Agent {
             };
             let again = error.is_worth_another_try() && tries < MOST_TRIES;
             let error = failed(error);
-            let pause = outbound::pause(FIRST_WAIT, tries);
-            if !again || timeout_at(deadline, sleep(pause)).await.is_err() {
+            if !again
+                || timeout_at(deadline, sleep(BACKOFF.after(tries)))
+                    .await
+                    .is_err()
+            {
                 return Err(error);
             }
         }

@@ -68,7 +68,10 @@ impl Status {
 
     /// Whether the command has ended.
     pub const fn is_terminal(self) -> bool {
-        !matches!(self, Self::Accepted | Self::Running)
+        match self {
+            Self::Accepted | Self::Running => false,
+            Self::Succeeded | Self::Failed | Self::NoOp => true,
+        }
     }
 
     /// The stable text.
@@ -165,6 +168,11 @@ pub struct Timeouts {
 
 /// After how long without a claim the reconciler sends a message again, once for each entry.
 pub const RESEND_AFTER: [Duration; 2] = [Duration::from_secs(75), Duration::from_secs(180)];
+
+/// The shortest time from admission to failure that leaves room for the last re-send: the reconciler, which runs once a
+/// minute, must come by between the two.
+pub const LEAST_ACCEPTED: Duration =
+    RESEND_AFTER[RESEND_AFTER.len() - 1].saturating_add(Duration::from_secs(60));
 
 /// One thing that a guard can ask of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -501,6 +509,22 @@ impl Move {
             Self::Release { now, .. } => vec![HoldUntil(now)],
             Self::Settle { terminal, .. } => end(terminal),
             Self::Exhaust { .. } | Self::Stall { .. } => end(Terminal::Failed),
+        }
+    }
+
+    /// How the command ends by it. `None`: it goes on.
+    pub const fn ends_as(&self) -> Option<Terminal> {
+        match self {
+            Self::Settle { terminal, .. } => Some(*terminal),
+            Self::FailAdmission { .. } | Self::Exhaust { .. } | Self::Stall { .. } => {
+                Some(Terminal::Failed)
+            }
+            Self::Readmit { .. }
+            | Self::Resend { .. }
+            | Self::Claim { .. }
+            | Self::Report { .. }
+            | Self::Continue { .. }
+            | Self::Release { .. } => None,
         }
     }
 

@@ -1,5 +1,6 @@
 //! One call over HTTP: bounded tries within the caller's time. Knows neither tokens nor alerts.
 
+use backoff::{Backoff, Jitter};
 use std::time::Duration;
 
 use reqwest::{
@@ -142,7 +143,8 @@ impl Transport {
             if tries == MOST_TRIES || call.repeat == Repeat::Never || asked_wait > LONGEST_WAIT {
                 return result;
             }
-            let wait = asked_wait.max(outbound::pause(self.first_wait, tries));
+            let backoff = Backoff::doubling(self.first_wait, Jitter::Full);
+            let wait = asked_wait.max(backoff.after(tries));
             if timeout_at(deadline, sleep(wait)).await.is_err() {
                 return result;
             }
@@ -195,7 +197,14 @@ const fn answered<T>(result: &Result<Reading<T>, GithubError>) -> GithubAnswer {
         Ok(Reading::Refused(Refusal::ServerError { .. } | Refusal::Malformed)) => {
             GithubAnswer::Failed
         }
-        Ok(Reading::Refused(_)) => GithubAnswer::Refused,
+        Ok(Reading::Refused(
+            Refusal::AuthInvalid
+            | Refusal::PermissionMissing
+            | Refusal::AlertsDisabled
+            | Refusal::Unavailable
+            | Refusal::Gone
+            | Refusal::Unexpected { .. },
+        )) => GithubAnswer::Refused,
         Err(_) => GithubAnswer::None,
     }
 }

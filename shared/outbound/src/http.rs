@@ -115,12 +115,6 @@ pub fn traced(request: RequestBuilder) -> RequestBuilder {
     }
 }
 
-/// How long to wait after the try of this number, counted from one. Full jitter: anything up to `first`, doubled with each
-/// try, so that callers who failed together do not come back together.
-pub fn pause(first: Duration, tries: u32) -> Duration {
-    (first * 2u32.pow(tries - 1)).mul_f64(fastrand::f64())
-}
-
 /// The body of an answer, or nothing if it is longer than `largest`: cut short, it could not be read as what it should be.
 pub async fn body(response: &mut Response, largest: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
@@ -137,19 +131,6 @@ pub async fn body(response: &mut Response, largest: usize) -> Result<Vec<u8>, re
 mod tests {
     use super::*;
     use stub::{Reply, Stub};
-
-    #[test]
-    fn callers_who_failed_together_do_not_come_back_together() {
-        const FIRST: Duration = Duration::from_millis(250);
-        for (tries, longest) in [(1, FIRST), (2, 2 * FIRST), (3, 4 * FIRST)] {
-            let pauses: Vec<_> = (0..1_000).map(|_| pause(FIRST, tries)).collect();
-            let (shortest, latest) = (pauses.iter().min(), pauses.iter().max());
-            assert!(latest.is_some_and(|pause| *pause <= longest), "{latest:?}");
-            // A thousand draws miss the first or the last tenth once in 10^45.
-            assert!(latest.is_some_and(|pause| *pause > longest.mul_f64(0.9)));
-            assert!(shortest.is_some_and(|pause| *pause < longest.mul_f64(0.1)));
-        }
-    }
 
     #[tokio::test]
     async fn a_body_that_is_too_long_is_none_and_never_part_of_one() {

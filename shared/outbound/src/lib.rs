@@ -3,4 +3,4 @@
 mod http;
 pub mod secrets;
 
-pub use http::{BaseUrl, InvalidBaseUrl, body, client, pause, traced};
+pub use http::{BaseUrl, InvalidBaseUrl, body, client, traced};

@@ -14,7 +14,10 @@ use crate::{
     queue::{CommandQueues, QueueUrl},
     worker::WorkerConfig,
 };
-use domain::{command::CommandQueue, lifecycle::Timeouts};
+use domain::{
+    command::CommandQueue,
+    lifecycle::{LEAST_ACCEPTED, Timeouts},
+};
 use github::GithubConfig;
 use outbound::secrets::SecretName;
 
@@ -76,8 +79,17 @@ pub fn positive(name: &'static str) -> Result<NonZeroU32, InvalidEnvironment> {
 pub fn timeouts() -> Result<Timeouts, InvalidEnvironment> {
     let seconds = |name| positive(name).map(|value| Duration::from_secs(value.get().into()));
     let retention = positive("RETENTION_DAYS")?.get();
+    let accepted = seconds("ACCEPTED_TIMEOUT_SECONDS")?;
+    // A deployment refuses it; a trial on one machine may want it.
+    if accepted < LEAST_ACCEPTED {
+        tracing::warn!(
+            "ACCEPTED_TIMEOUT_SECONDS is {}, less than {}: commands fail before all re-sends of a lost message",
+            accepted.as_secs(),
+            LEAST_ACCEPTED.as_secs()
+        );
+    }
     Ok(Timeouts {
-        accepted: seconds("ACCEPTED_TIMEOUT_SECONDS")?,
+        accepted,
         running: seconds("RUNNING_TIMEOUT_SECONDS")?,
         retention: Duration::from_secs(u64::from(retention) * 86_400),
     })

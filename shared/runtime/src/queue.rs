@@ -1,5 +1,6 @@
 //! The messages between the functions, and sending them. A message names rows; it never carries what they hold.
 
+use backoff::{Backoff, Jitter};
 use std::{
     collections::{BTreeMap, HashMap},
     str::FromStr,
@@ -26,6 +27,10 @@ pub const VERSION: u64 = 1;
 
 /// The longest delay that SQS takes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
+
+/// How often what SQS does not take of a batch is sent, and how long between.
+const BATCH_TRIES: u32 = 4;
+const BATCH_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(100), Jitter::Quarter);
 
 /// The most that SQS takes, a message's body and attributes together, in bytes.
 const LARGEST: usize = 1 << 20;
@@ -412,8 +417,9 @@ impl Sender {
         messages: &[Message],
     ) -> Result<Vec<usize>, SendError> {
         let mut pending: Vec<usize> = (0..messages.len()).collect();
-        let mut pause = Duration::from_millis(100);
+        let mut tries = 0;
         loop {
+            tries += 1;
             let entries: Vec<SendMessageBatchRequestEntry> = pending
                 .iter()
                 .map(|&place| {
@@ -441,7 +447,7 @@ impl Sender {
                     .iter()
                     .any(|entry| entry.id() == place.to_string())
             });
-            if pending.is_empty() || pause > Duration::from_millis(400) {
+            if pending.is_empty() || tries == BATCH_TRIES {
                 return Ok(pending);
             }
             tracing::warn!(
@@ -449,8 +455,7 @@ impl Sender {
                 refused = pending.len(),
                 "a batch was taken in part; sending the rest again"
             );
-            tokio::time::sleep(pause).await;
-            pause *= 2;
+            tokio::time::sleep(BATCH_BACKOFF.after(tries)).await;
         }
     }
 }

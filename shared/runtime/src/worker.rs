@@ -3,6 +3,7 @@
 
 mod invocation;
 
+use backoff::{Backoff, Jitter};
 use std::{panic::AssertUnwindSafe, time::Duration};
 
 use futures::FutureExt;
@@ -431,12 +432,17 @@ const fn transient(error: LastError) -> Effected {
     Effected::Transient { error, after: None }
 }
 
-/// How long a message stays away after its n-th failed delivery: 5 s, 15 s, 45 s, 90 s, each spread by a quarter.
+/// 5 s, 15 s, 45 s, 90 s, each spread by a quarter.
+const REDELIVERY: Backoff = Backoff {
+    first: Duration::from_secs(5),
+    factor: 3,
+    longest: Duration::from_secs(90),
+    jitter: Jitter::Quarter,
+};
+
+/// How long a message stays away after its n-th failed delivery.
 pub fn backoff(receives: u32) -> Duration {
-    let base = 5_000_u64 * 3_u64.pow(receives.saturating_sub(1).min(3));
-    let base = base.min(90_000);
-    let spread = u64::from(uuid::Uuid::new_v4().as_fields().0) % (base / 4);
-    Duration::from_millis(base + spread)
+    REDELIVERY.after(receives)
 }
 
 #[cfg(test)]

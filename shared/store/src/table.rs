@@ -1,5 +1,6 @@
 //! The one table: how keys are spelt, and how items and expressions are built and read. Knows no row's meaning.
 
+use backoff::{Backoff, Jitter};
 use std::{collections::HashMap, error::Error, time::Duration};
 
 use aws_config::SdkConfig;
@@ -598,6 +599,14 @@ impl Table {
 
 const FAILED_CONDITION: &str = "ConditionalCheckFailed";
 
+/// How often the keys that DynamoDB leaves unprocessed are asked for, and how long between.
+const MOST_READS: u32 = 6;
+const READ_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(40), Jitter::Quarter);
+
+/// How often a write that meets a concurrent transaction is made, and how long between.
+const CONFLICT_TRIES: u32 = 7;
+const CONFLICT_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(20), Jitter::Half);
+
 /// Reads up to 100 items by key, all strongly consistent. Keys that DynamoDB leaves unprocessed are asked for again:
 /// one that is missing from the answer does not exist.
 pub(crate) async fn batch_get(
@@ -641,14 +650,14 @@ pub(crate) async fn batch_get(
             .collect();
         if !wanted.is_empty() {
             tries += 1;
-            if tries > 5 {
+            if tries == MOST_READS {
                 return Err("DynamoDB left keys unprocessed six times in a row".into());
             }
             warn!(
                 unprocessed = wanted.len(),
                 "batch read came back incomplete and is continued"
             );
-            tokio::time::sleep(std::time::Duration::from_millis(20 << tries)).await;
+            tokio::time::sleep(READ_BACKOFF.after(tries)).await;
         }
     }
     Ok(found)
@@ -688,15 +697,14 @@ pub(crate) async fn retry_conflicts<Output, E, Sent>(
 where
     Sent: Future<Output = Result<Output, SdkError<E>>>,
 {
-    let mut pause = Duration::from_millis(20);
+    let mut tries = 0;
     loop {
+        tries += 1;
         match write().await {
             Err(error)
-                if pause < Duration::from_millis(700)
-                    && error.as_service_error().is_some_and(&conflicts) =>
+                if tries < CONFLICT_TRIES && error.as_service_error().is_some_and(&conflicts) =>
             {
-                tokio::time::sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
-                pause *= 2;
+                tokio::time::sleep(CONFLICT_BACKOFF.after(tries)).await;
             }
             answer => return answer,
         }

@@ -182,7 +182,20 @@ impl Metric {
             Self::TimeToTerminal(_, time) => u64::try_from(time.as_millis()).unwrap_or(u64::MAX),
             Self::OldestAcceptedAge(age) | Self::OldestRunningAge(age) => age.as_secs(),
             Self::GithubBudgetLeft(left) => left,
-            _ => 1,
+            Self::CommandAdmitted(_)
+            | Self::AdmissionFailed(_)
+            | Self::CommandSettled(..)
+            | Self::CommandStalled
+            | Self::CommandResent
+            | Self::Takeover
+            | Self::WorkerFenced
+            | Self::DeadLetterSettled
+            | Self::MalformedMessageKept
+            | Self::AnalysisLost
+            | Self::ReconcilerCompleted
+            | Self::ReconcilerError
+            | Self::WorkLeftOver
+            | Self::GithubAnswered(_) => 1,
         }
     }
 }

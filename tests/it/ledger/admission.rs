@@ -1,5 +1,6 @@
 //! Admission: with and without an idempotency key, repeated, raced, taken back and after its record has expired.
 
+use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Timestamp,
     command::{Action, Command, IdempotencyKey, Origin, SyncFindings},
@@ -93,6 +94,29 @@ async fn one_key_is_one_command() {
         foreign.key.id, first.key.id,
         "another owner's key is another key"
     );
+}
+
+#[tokio::test]
+async fn a_key_from_before_a_deployment_names_the_same_request() {
+    let table = TestTable::create().await;
+    let ledger = table.ledger();
+    let owner = owner();
+    let (first, _) = admit(&ledger, keyed(&owner), NOON).await;
+    let records = table.items().await;
+    let mut record = records
+        .into_iter()
+        .find(|item| item.contains_key("request"))
+        .expect("the key has a record");
+    let of_another_form = AttributeValue::S("f00d".to_owned());
+    record.insert("request".to_owned(), of_another_form);
+    table.put(record).await;
+    assert_eq!(replayed(&ledger, keyed(&owner), noon(60)).await, first);
+    let other = NewCommand {
+        origin: Origin::DashboardRefresh,
+        ..keyed(&owner)
+    };
+    let answer = ledger.admit(other, NOON).await;
+    assert!(matches!(answer, Ok(Admission::KeyReused)), "{answer:?}");
 }
 
 /// The ids of those told to send, and of all.

@@ -1,23 +1,36 @@
 //! The simulators alone: see [`Arguments`] for what they are for.
 
-use std::error::Error;
 use std::io::{self, Write};
+use std::process::ExitCode;
 
 use clap::Parser;
 use local::shutdown::Signals;
 use local::simulators::{Arguments, Simulators};
+use local::stack::StartError;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]
-async fn main() -> Result<(), Box<dyn Error>> {
+async fn main() -> ExitCode {
     let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn"));
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_writer(io::stderr)
         .init();
-    let mut signals = Signals::listen()?;
-    let simulators = Simulators::start(&Arguments::parse()).await?;
-    writeln!(io::stdout(), "{}", simulators.announcement())?;
+    match run(&Arguments::parse()).await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let chain = local::chain(&error);
+            // Nobody to tell is no reason to panic.
+            let _ = writeln!(io::stderr(), "error: {chain}; {}", error.advice());
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run(arguments: &Arguments) -> Result<(), StartError> {
+    let mut signals = Signals::listen().map_err(StartError::Signals)?;
+    let simulators = Simulators::start(arguments).await?;
+    writeln!(io::stdout(), "{}", simulators.announcement()).map_err(StartError::Output)?;
     signals.next().await;
     simulators.stop().await;
     Ok(())

@@ -142,6 +142,11 @@ impl Template {
         parameters::values(&self.parameters, overrides)
     }
 
+    /// A line for each of these values that is taken on this machine and that a deployment would refuse.
+    pub fn warnings(&self, values: &BTreeMap<String, String>) -> Vec<String> {
+        parameters::warnings(&self.parameters, values)
+    }
+
     /// What the template describes, at this place and with these values of its parameters.
     pub fn topology(
         &self,

@@ -43,6 +43,10 @@ const ON_THIS_MACHINE: [(&str, &str); 7] = [
     ),
 ];
 
+/// Timeouts of which this machine takes less than the template's `MinValue`: a trial of what happens after them should not
+/// take minutes.
+const SHORTER_HERE: [&str; 2] = ["AcceptedTimeoutSeconds", "RunningTimeoutSeconds"];
+
 /// The value of every parameter: the overrides over the defaults, and over what this machine is.
 pub(super) fn values(
     declared: &BTreeMap<String, Declaration>,
@@ -73,6 +77,24 @@ pub(super) fn values(
         .collect()
 }
 
+/// A line for each value that is taken here and that a deployment would refuse.
+pub(super) fn warnings(
+    declared: &BTreeMap<String, Declaration>,
+    values: &BTreeMap<String, String>,
+) -> Vec<String> {
+    let shorter = SHORTER_HERE.into_iter().filter_map(|name| {
+        let least = declared.get(name)?.min_value?;
+        let value = values.get(name)?;
+        (value.parse::<f64>().ok()? < least).then(|| {
+            format!(
+                "warning: parameter {name} is {value}, and a deployment takes no less than {least}: commands fail that a \
+                 later delivery would have done"
+            )
+        })
+    });
+    shorter.collect()
+}
+
 impl Declaration {
     /// What a reference to the parameter stands for.
     pub(super) fn value(&self, text: &str) -> Value {
@@ -89,7 +111,9 @@ impl Declaration {
             let Ok(number) = value.parse::<f64>() else {
                 return Err(self.refused(name, value, "it must be a number"));
             };
-            if let Some(least) = self.min_value.filter(|least| number < *least) {
+            if let Some(least) = self.min_value.filter(|least| number < *least)
+                && !(SHORTER_HERE.contains(&name) && number >= 1.0)
+            {
                 return Err(self.refused(name, value, &format!("it must be at least {least}")));
             }
             if let Some(most) = self.max_value.filter(|most| number > *most) {

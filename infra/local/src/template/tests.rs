@@ -156,6 +156,39 @@ fn the_reconciler_runs_every_minute() {
 }
 
 #[test]
+fn a_timeout_that_no_deployment_takes_is_taken_here_with_a_warning() {
+    let template = Template::parse(TEMPLATE).expect("the template reads");
+    let values = |name: &str, value: &str| {
+        let chosen = [(name.to_owned(), value.to_owned())];
+        template.parameters(&chosen.into())
+    };
+    for name in ["AcceptedTimeoutSeconds", "RunningTimeoutSeconds"] {
+        let taken = values(name, "5").expect("a trial may be short");
+        let warnings = template.warnings(&taken);
+        let [warning] = warnings.as_slice() else {
+            panic!("one warning: {warnings:?}")
+        };
+        let least = &template.document()["Parameters"][name]["MinValue"];
+        assert!(
+            warning.contains(&format!("parameter {name} is 5,")),
+            "{warning}"
+        );
+        assert!(
+            warning.contains(&format!("no less than {least}:")),
+            "{warning}"
+        );
+        for impossible in ["0", "-1", "86401"] {
+            let refused = values(name, impossible).expect_err("nothing could work");
+            assert!(refused.to_string().contains(name), "{refused}");
+        }
+        let taken = values(name, &least.to_string()).expect("a deployment takes it");
+        assert!(template.warnings(&taken).is_empty());
+    }
+    let refused = values("SyncConcurrency", "1").expect_err("it is no timeout");
+    assert!(refused.to_string().contains("at least 2"), "{refused}");
+}
+
+#[test]
 fn an_unknown_parameter_is_refused_and_the_known_ones_are_named() {
     let refused = topology(&[("Nonsense", "1")]).expect_err("there is no such parameter");
     let message = refused.to_string();

@@ -7,4 +7,5 @@ mod life;
 mod permissions;
 mod queues;
 mod simulators;
+mod starting;
 mod support;

@@ -25,7 +25,10 @@ pub enum Obstacle {
 impl Obstacle {
     /// Whether the message has nothing left to do, ever.
     pub const fn is_final(self) -> bool {
-        matches!(self, Self::Ended | Self::Superseded)
+        match self {
+            Self::Ended | Self::Superseded => true,
+            Self::Waiting { .. } | Self::Held { .. } => false,
+        }
     }
 }
 
@@ -64,14 +67,32 @@ impl Move {
         match self {
             Self::Claim { hold, .. } => Some(hold.token),
             Self::Readmit { admission, .. } => Some(*admission),
-            _ => None,
+            Self::FailAdmission { .. }
+            | Self::Resend { .. }
+            | Self::Report { .. }
+            | Self::Continue { .. }
+            | Self::Release { .. }
+            | Self::Settle { .. }
+            | Self::Exhaust { .. }
+            | Self::Stall { .. } => None,
         }
     }
 
     /// Whether a row that refuses the move shows that it was made by an earlier try: this write `wrote_last`, or its
     /// admission still stands although somebody has written since.
     pub fn is_shown_by(&self, row: &Standing, wrote_last: bool) -> bool {
-        let stands = matches!(self, Self::Readmit { admission, .. } if row.admission == *admission);
+        let stands = match self {
+            Self::Readmit { admission, .. } => row.admission == *admission,
+            Self::FailAdmission { .. }
+            | Self::Resend { .. }
+            | Self::Claim { .. }
+            | Self::Report { .. }
+            | Self::Continue { .. }
+            | Self::Release { .. }
+            | Self::Settle { .. }
+            | Self::Exhaust { .. }
+            | Self::Stall { .. } => false,
+        };
         wrote_last || stands
     }
 }

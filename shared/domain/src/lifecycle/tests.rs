@@ -168,6 +168,14 @@ fn nothing_leaves_a_terminal_status_but_a_readmission_of_what_was_never_queued()
 }
 
 #[test]
+fn a_move_says_of_itself_how_it_ends_the_command() {
+    every_step(|_, made, after, _| {
+        let ended = Some(after.status).filter(|status| status.is_terminal());
+        assert_eq!(made.ends_as().map(Status::from), ended, "{made:?}");
+    });
+}
+
+#[test]
 fn nobody_moves_a_command_under_another_workers_live_claim() {
     every_step(|before, made, after, now| {
         let Some(hold) = before.hold.filter(|hold| hold.until > now) else {

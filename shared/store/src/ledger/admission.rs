@@ -146,14 +146,21 @@ impl Ledger {
                 // Our own try, whose answer was lost.
                 return Ok(Admission::new(command));
             }
-            if record.text("request").map_err(unreadable)? != wanted {
-                return Ok(Admission::KeyReused);
-            }
             let key = CommandKey {
                 owner: command.key.owner.clone(),
                 id: first,
             };
-            let Some(found) = self.read(&key, now).await? else {
+            let found = self.read(&key, now).await?;
+            // Another version may have taken the fingerprint in another form: the row itself says what was asked for.
+            let asks_for_the_same = |found: &Command| {
+                (&found.action, found.origin) == (&command.action, command.origin)
+            };
+            let same = record.text("request").map_err(unreadable)? == wanted
+                || found.as_ref().is_some_and(asks_for_the_same);
+            if !same {
+                return Ok(Admission::KeyReused);
+            }
+            let Some(found) = found else {
                 // The key outlived its command: it must not block the request for ever.
                 if lost == Some(first) {
                     return Err(unwritten(

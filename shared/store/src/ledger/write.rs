@@ -168,17 +168,23 @@ impl Ledger {
                     expression.remove(gone);
                 }
             }
-            _ => {}
+            // A worker that ends the command knows best: what went wrong on the way to it is over.
+            Move::Settle { .. } if notes.last_error.is_none() => expression.remove("last_error"),
+            Move::FailAdmission { .. }
+            | Move::Resend { .. }
+            | Move::Report { .. }
+            | Move::Continue { .. }
+            | Move::Release { .. }
+            | Move::Settle { .. }
+            | Move::Exhaust { .. }
+            | Move::Stall { .. } => {}
         }
         if let Some(progress) = notes.progress {
             expression.set("done", n(progress.done));
             expression.set("total", n(progress.total));
         }
-        match (notes.last_error, made) {
-            (Some(error), _) => expression.set("last_error", s(error.to_string())),
-            // A worker that ends the command knows best: what went wrong on the way to it is over.
-            (None, Move::Settle { .. }) => expression.remove("last_error"),
-            (None, _) => {}
+        if let Some(error) = notes.last_error {
+            expression.set("last_error", s(error.to_string()));
         }
         if let Some((code, effect)) = notes.ended {
             expression.set("code", s(code.as_str()));
@@ -196,17 +202,12 @@ impl Ledger {
 
 /// Counts a command that has ended: every end passes here, whoever brings it about.
 fn measure(made: &Move, outcome: &Outcome) {
-    let (
-        Move::FailAdmission { .. }
-        | Move::Settle { .. }
-        | Move::Exhaust { .. }
-        | Move::Stall { .. },
-        Outcome::Applied(command) | Outcome::AlreadyApplied(command),
-    ) = (made, outcome)
-    else {
-        return;
+    let command = match outcome {
+        Outcome::Applied(command) | Outcome::AlreadyApplied(command) => command,
+        Outcome::Refused(_) | Outcome::Missing => return,
     };
-    if let Some(ended) = command.ended {
+    // A row that a lost answer brings back may have ended since, by another move that was counted.
+    if let (Some(_), Some(ended)) = (made.ends_as(), command.ended) {
         let kind = command.action.command_type();
         let time = ended.completed_at.since(command.accepted_at);
         metrics::record(Metric::CommandSettled(kind, ended.code));
