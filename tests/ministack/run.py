@@ -25,6 +25,7 @@ def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="dev", help="cargo's profile for the binaries (default: %(default)s)")
     parser.add_argument("--no-build", action="store_true", help="take the binaries as they are")
+    parser.add_argument("--install", action="store_true", help="install what is missing, and no more")
     parser.add_argument("--url", help="a running `cargo local` to play the flow against")
     return parser.parse_args()
 
@@ -60,6 +61,8 @@ def main() -> int:
     chosen = arguments()
     if chosen.url is None:
         enter_environment()
+        if chosen.install:
+            return 0
         folder = binaries(chosen.profile) if chosen.no_build else build(chosen.profile)
     from report import Broken, Report
 

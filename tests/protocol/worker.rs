@@ -1,8 +1,9 @@
 //! The workers: receive, claim, effect. How they conclude is in `concluding`.
 
-use dismiss::asked::{Asked, Judgement, judge};
-use domain::lifecycle::{Hold, Move};
-use store::ledger::CLAIM_MARGIN;
+use domain::{
+    change::{Asked, Judgement, judge},
+    lifecycle::{CLAIM_MARGIN, Hold, Move},
+};
 
 use crate::{
     canonical::NOW,

@@ -1,12 +1,11 @@
 //! One state of the model: the row, the queue, GitHub, and what each actor has in its hands.
 
-use dismiss::asked::Asked;
 use domain::{
     Timestamp,
+    change::{AlertState, Asked},
     lifecycle::{Glimpse, Hold, Move, Stage, Standing, Token},
     result_code::{Effect, ResultCode},
 };
-use github::AlertState;
 
 use crate::{promises::Promise, scene::Scene};
 

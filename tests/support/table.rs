@@ -1,6 +1,6 @@
 //! A table of a test's own.
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
 use aws_sdk_dynamodb::{
     Client,
@@ -54,9 +54,7 @@ impl TestTable {
     }
 
     async fn define(&self) {
-        let request = definition()
-            .creation()
-            .expect("the template defines a table");
+        let request = DEFINITION.creation().expect("the template defines a table");
         self.client
             .create_table()
             .table_name(&self.name)
@@ -269,7 +267,8 @@ fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
-fn definition() -> Definition {
+/// The table of the template, which is read once: without optimisation that takes longer than most tests.
+static DEFINITION: LazyLock<Definition> = LazyLock::new(|| {
     let template = Template::parse(include_str!("../../template.yaml")).expect("it is valid");
     let parameters = template
         .parameters(&BTreeMap::new())
@@ -277,4 +276,4 @@ fn definition() -> Definition {
     let place = Place::local("http://127.0.0.1", "http://127.0.0.1:3");
     let topology = template.topology(&parameters, &place).expect("it is whole");
     topology.tables.into_iter().next().expect("it has a table")
-}
+});

@@ -4,12 +4,13 @@ use std::cell::Cell;
 
 use domain::{
     Timestamp,
+    change::{AlertState, Asked, judge},
     command::{Command, CommandId, CommandKind as _, DismissFinding, LastError},
     finding::{Finding, FindingId, FindingStatus},
     lifecycle::Waits,
     result_code::{Effect, ResultCode},
 };
-use github::{AlertState, Budget, GithubError, Refusal};
+use github::{Budget, GithubError, Refusal};
 use runtime::worker::{Effected, Invocation};
 use store::{
     audit::{AuditAction, AuditEvent, ResourceType},
@@ -22,7 +23,6 @@ use tracing::{info, warn};
 
 use crate::{
     Dismiss,
-    asked::{Asked, judge},
     request::{Request, is_of_another},
     shown::Shown,
 };

@@ -13,7 +13,6 @@
 //! | open because GitHub refused | `DISMISSAL_REJECTED` |
 //! | open, and it is not known whether GitHub got the request | tried again |
 
-pub mod asked;
 mod config;
 mod dismissal;
 mod request;

@@ -4,12 +4,11 @@ use std::time::Duration;
 
 use domain::{
     Timestamp,
+    change::Asked,
     command::{CommandId, DismissComment},
     finding::DismissReason,
 };
 use github::Alert;
-
-use crate::asked::Asked;
 
 /// GitHub's clock may be behind ours, and it dates dismissals in whole seconds.
 const CLOCKS_DIFFER: Duration = Duration::from_secs(121);

@@ -2,9 +2,10 @@
 
 use domain::{
     Timestamp,
+    change::AlertState,
     finding::{Finding, FindingStatus},
 };
-use github::{Alert, AlertState};
+use github::Alert;
 use telemetry::chain;
 use tracing::warn;
 

@@ -2,6 +2,7 @@
 //! may happen to a command. Knows no AWS, no HTTP and no clock.
 
 pub mod analysis;
+pub mod change;
 pub mod command;
 pub mod finding;
 pub mod installation;

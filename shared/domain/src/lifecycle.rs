@@ -174,6 +174,9 @@ pub const RESEND_AFTER: [Duration; 2] = [Duration::from_secs(75), Duration::from
 pub const LEAST_ACCEPTED: Duration =
     RESEND_AFTER[RESEND_AFTER.len() - 1].saturating_add(Duration::from_secs(60));
 
+/// How far past a function's own deadline its claim reaches: its last write may still be under way.
+pub const CLAIM_MARGIN: Duration = Duration::from_secs(5);
+
 /// One thing that a guard can ask of a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Term {

@@ -4,10 +4,9 @@ use std::fmt;
 
 use domain::{
     Timestamp,
+    change::AlertState,
     finding::{AlertNumber, Finding, FindingStatus, IgnoredReason},
 };
-use serde::Deserialize;
-
 /// One alert, as GitHub shows it.
 #[derive(Clone, Debug)]
 pub struct Alert {
@@ -23,23 +22,6 @@ pub struct Alert {
     pub dismissal: Dismissal,
     /// What it is kept as.
     pub finding: Result<Finding, NotMappable>,
-}
-
-/// Where an alert stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum AlertState {
-    /// To be dealt with.
-    Open,
-    /// The vulnerable version is gone.
-    Fixed,
-    /// A person dismissed it.
-    Dismissed,
-    /// A rule dismissed it.
-    AutoDismissed,
-    /// A state this version does not know.
-    #[serde(other)]
-    Other,
 }
 
 /// What an alert tells of its dismissal.

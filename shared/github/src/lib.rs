@@ -23,7 +23,7 @@ mod source;
 mod testing;
 mod transport;
 
-pub use alert::{Alert, AlertState, Dismissal, NotMappable, Unreadable};
+pub use alert::{Alert, Dismissal, NotMappable, Unreadable};
 pub use answer::{Answer, Classified, RateLimit, RateLimitKind, Refusal, classify};
 pub use app::CredentialsError;
 pub use base::RepositoryPath;

@@ -25,7 +25,7 @@ use super::{
     },
     *,
 };
-use domain::finding::RepositoryId;
+use domain::{change::AlertState, finding::RepositoryId};
 
 const FIRST: &str = "/repos/octo/app/dependabot/alerts?per_page=100&sort=updated&direction=desc";
 

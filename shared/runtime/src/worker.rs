@@ -18,13 +18,13 @@ use crate::{
 use domain::{
     Timestamp,
     command::{Command, CommandKey, LastError, Progress},
-    lifecycle::{Stage, Timeouts, Waits, is_last_delivery},
+    lifecycle::{CLAIM_MARGIN, Stage, Timeouts, Waits, is_last_delivery},
     result_code::ResultCode,
 };
 use store::{
     abandon::Cleaner,
     clock::Clock,
-    ledger::{CLAIM_MARGIN, Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
+    ledger::{Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
     table::Writes,
 };
 use telemetry::{

@@ -10,8 +10,6 @@ mod item;
 mod read;
 mod write;
 
-use std::time::Duration;
-
 use crate::table::{Cause, Table, Unreadable, Writes};
 use domain::{
     Timestamp,
@@ -440,9 +438,6 @@ impl Notes {
         }
     }
 }
-
-/// How far past a function's own deadline its claim reaches: its last write may still be under way.
-pub const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 
 fn new_token() -> Token {
     Token(uuid::Uuid::new_v4().as_u128())

@@ -7,10 +7,11 @@ use serde::{Deserialize, Deserializer};
 
 use domain::{
     Timestamp,
+    change::AlertState,
     finding::{AlertNumber, CvssScore, Package, Severity},
 };
 
-use crate::{alert::AlertState, json::null_as_default};
+use crate::json::null_as_default;
 
 /// One alert.
 #[derive(Clone, Debug, Deserialize)]

@@ -1,11 +1,29 @@
 //! What is known of a command's request to GitHub, and what the alert's state means in its light. Pure.
 
-use domain::{
+use serde::Deserialize;
+
+use crate::{
     command::LastError,
     lifecycle::Standing,
     result_code::{Effect, ResultCode},
 };
-use github::AlertState;
+
+/// Where an alert stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum AlertState {
+    /// To be dealt with.
+    Open,
+    /// The vulnerable version is gone.
+    Fixed,
+    /// A person dismissed it.
+    Dismissed,
+    /// A rule dismissed it.
+    AutoDismissed,
+    /// A state this version does not know.
+    #[serde(other)]
+    Other,
+}
 
 /// What GitHub knows of our request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

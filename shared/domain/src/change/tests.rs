@@ -1,7 +1,7 @@
 //! Every state of an alert, in the light of everything that can be known of our request.
 
 use super::*;
-use domain::{
+use crate::{
     Timestamp,
     lifecycle::{Stage, Timeouts, Token, admitted},
 };
