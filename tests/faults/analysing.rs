@@ -104,7 +104,7 @@ impl Scene {
 
     /// The message that says that a command's session has called back.
     pub(crate) fn called_back(&self, finding: &str, attempt: CommandId) -> String {
-        let message = Message::CallBack {
+        let message = Message::Callback {
             owner: self.ada.owner().clone(),
             finding: finding.parse().expect("an id"),
             attempt,

@@ -235,7 +235,7 @@ async fn a_restart_takes_the_place_of_an_analysis_whose_call_back_then_changes_n
     let session = old["cloudAgentSessionId"].as_str().expect("an id");
     let answer = scene
         .stack
-        .call_back(session, &word(&old, "completed"))
+        .callback(session, &word(&old, "completed"))
         .await;
     assert_eq!(answer, 202);
     assert_eq!(scene.analysis(&finding).await, running);
@@ -315,7 +315,7 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
     assert_eq!(answers, [&json!(202), &json!(202)]);
     let id = session["cloudAgentSessionId"].as_str().expect("an id");
     for status in ["completed", "failed", "interrupted"] {
-        let answer = scene.stack.call_back(id, &word(&session, status)).await;
+        let answer = scene.stack.callback(id, &word(&session, status)).await;
         assert_eq!(answer, 202, "late: {status}");
     }
     assert_eq!(scene.analysis(&finding).await, completed, "replayed, late");
@@ -325,10 +325,7 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
     let second = scene.analyse(&finding).await;
     scene.ada.ends_as(second, LAUNCHED).await;
     let running = scene.analysis(&finding).await;
-    let outdated = scene
-        .stack
-        .call_back(id, &word(&session, "completed"))
-        .await;
+    let outdated = scene.stack.callback(id, &word(&session, "completed")).await;
     assert_eq!(outdated, 202);
     let current = scene.session(second).await;
     let id = current["cloudAgentSessionId"].as_str().expect("an id");
@@ -377,17 +374,17 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
         json!({"status": "done"}),
         json!("text"),
     ] {
-        let answer = scene.stack.call_back(id, &body).await;
+        let answer = scene.stack.callback(id, &body).await;
         assert_eq!(answer, 400, "{body}");
     }
     assert_eq!(scene.analysis(&finding).await, running, "invalid");
 
-    let answer = scene.stack.call_back(id, &elsewhere).await;
+    let answer = scene.stack.callback(id, &elsewhere).await;
     assert_eq!(answer, 202);
     assert_eq!(scene.analysis(&finding).await, running, "another session");
-    let answer = scene.stack.call_back(id, &without_session).await;
+    let answer = scene.stack.callback(id, &without_session).await;
     assert_eq!(answer, 400);
-    assert_eq!(scene.stack.call_back(id, &good).await, 202);
+    assert_eq!(scene.stack.callback(id, &good).await, 202);
     scene.analysis_is(&finding, "completed").await;
     scene.analyses_hold().await;
 }
@@ -408,7 +405,7 @@ async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_
     let first = scene.session(ids[0]).await;
     let id = first["cloudAgentSessionId"].as_str().expect("an id");
     let good = word(&first, "completed");
-    assert_eq!(scene.stack.call_back(id, &good).await, 503);
+    assert_eq!(scene.stack.callback(id, &good).await, 503);
     assert_eq!(scene.analysis(&findings[0]).await["status"], "running");
     assert_eq!(scene.slots_taken().await, 2);
 
@@ -464,10 +461,7 @@ async fn an_analysis_that_the_agent_gives_up_has_failed_and_says_why() {
         scene.ada.ends_as(command, LAUNCHED).await;
         let session = scene.session(command).await;
         let id = session["cloudAgentSessionId"].as_str().expect("an id");
-        assert_eq!(
-            scene.stack.call_back(id, &word(&session, status)).await,
-            202
-        );
+        assert_eq!(scene.stack.callback(id, &word(&session, status)).await, 202);
         let failed = scene.analysis_is(finding, "failed").await;
         assert_eq!(failed["failureCode"], code);
         assert_eq!(failed["result"], Value::Null);

@@ -232,7 +232,7 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
         result["result"]["suggestedAction"] = json!(action);
         let session = session["cloudAgentSessionId"].as_str().expect("an id");
         for _ in 0..2 {
-            assert_eq!(scene.stack.call_back(session, &result).await, 202);
+            assert_eq!(scene.stack.callback(session, &result).await, 202);
         }
         scene.analysis_is(finding, "completed").await;
         id
@@ -294,7 +294,7 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
     let session = scene.session(id).await;
     let name = session["cloudAgentSessionId"].as_str().expect("an id");
     let word = word(&session, "completed");
-    assert_eq!(scene.stack.call_back(name, &word).await, 202);
+    assert_eq!(scene.stack.callback(name, &word).await, 202);
     scene.analysis_is(&findings[5], "completed").await;
     assert_eq!(scene.of_origin("auto_dismiss").await.len(), 3);
     scene.analyses_hold().await;

@@ -150,7 +150,7 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
     .await;
     let word = crate::analysing::word(&session, "completed");
     let name = session["cloudAgentSessionId"].as_str().expect("an id");
-    assert_eq!(scene.stack.call_back(name, &word).await, 202);
+    assert_eq!(scene.stack.callback(name, &word).await, 202);
     let scheduled = Message::ScheduledSync(ScheduledSync {
         owner: ada.owner().clone(),
         pass: "01932b3a-5c00-7000-8000-000000000002"
@@ -225,7 +225,7 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
     let late = batch("AnalyseQueue", &[of(launching)]);
     let answer = scene.stack.invoke("analyse", &late).await;
     assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
-    assert_eq!(scene.stack.call_back(name, &word).await, 202);
+    assert_eq!(scene.stack.callback(name, &word).await, 202);
     assert_eq!(scene.analysis(&findings[0]).await, Value::Null);
     let number = findings[2].rsplit('-').next().expect("a number");
     let untold = tests::oracle::alert_path(PYGOAT.1, number);

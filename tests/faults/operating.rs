@@ -69,9 +69,9 @@ async fn a_token_that_may_only_read_changes_nothing() {
 
     let refused = |caller: Caller, method, path: &'static str| async move {
         let body = json!({"type": "sync"});
-        let patience = Duration::from_secs(5);
+        let call_timeouts = Duration::from_secs(5);
         let headers = [("if-match", "*")];
-        let answer = caller.request(method, path, &headers, Some(&body), patience);
+        let answer = caller.request(method, path, &headers, Some(&body), call_timeouts);
         answer.await.expect("the API answers").status
     };
     for (method, path) in [

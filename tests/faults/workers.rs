@@ -12,7 +12,7 @@ use domain::{
 use reconcile::Reconciler;
 use runtime::{
     queue::{Message, QueueUrl},
-    sqs::{Delivery, Verdict, each_message},
+    sqs::{Delivery, Disposition, each_message},
     worker::{Effected, Invocation, Work, Worker},
 };
 use store::{
@@ -135,7 +135,7 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
     let released = scene.stored(&keys[1]).await;
     assert_eq!(released.status(), Status::Running);
     assert_eq!(
-        released.standing.hold.map(|hold| hold.until),
+        released.standing.lease.map(|lease| lease.until),
         Some(NOON),
         "given back at once"
     );
@@ -144,7 +144,7 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
     let verdict = worker
         .deliver(&work, &Delivery::of(unlucky), invocation())
         .await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     let ended = scene.stored(&keys[1]).await;
     assert_eq!(
         (ended.status(), ended.standing.attempt),
@@ -239,12 +239,12 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
         let work = Doing(async |_: &Command| {
             let nothing = Doing(async |_: &Command| panic!("a second claim"));
             let verdict = other.deliver(&nothing, &delivery, invocation()).await;
-            assert_eq!(verdict, Verdict::Again, "the claim lives");
+            assert_eq!(verdict, Disposition::Retry, "the claim lives");
             assert_eq!(tick().await.stalled, 0);
             done()
         });
         let verdict = worker.deliver(&work, &delivery, invocation()).await;
-        assert_eq!(verdict, Verdict::Done);
+        assert_eq!(verdict, Disposition::Ack);
         let ended = scene.stored(&key).await;
         assert_eq!(ended.status(), Status::Succeeded);
         let completed = ended.ended.expect("it has ended").completed_at;
@@ -253,7 +253,7 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
 
         let late = Doing(async |_: &Command| panic!("it has ended"));
         let verdict = other.deliver(&late, &delivery, invocation()).await;
-        assert_eq!(verdict, Verdict::Done);
+        assert_eq!(verdict, Disposition::Ack);
         assert_eq!(tick().await.stalled, 0);
         assert_eq!(scene.stored(&key).await, ended);
     }

@@ -196,7 +196,7 @@ impl Stage {
                 !standing.status.is_terminal(),
                 "handed back, and ended: {after:?}"
             );
-            let held = standing.hold.is_some_and(|hold| hold.until > NOON);
+            let held = standing.lease.is_some_and(|lease| lease.until > NOON);
             assert!(!held, "handed back, and held: {after:?}");
         }
         after

@@ -1,6 +1,6 @@
 //! The workers over a scene's table and queues, as their `main` makes them.
 
-use agent::{Agent, AgentConfig, callback_token::Capabilities};
+use agent::{Agent, AgentConfig, callback_token::CallbackTokens};
 use analyse::Analyse;
 use aws_lambda_events::event::sqs::{SqsBatchResponse, SqsEvent};
 use dead_letter::DeadLetters;
@@ -119,7 +119,7 @@ impl Functions {
                 audit: app.audit.clone(),
                 github,
                 agent: Agent::new(&agent, scene.secrets.clone()).expect("a client can be made"),
-                capabilities: Capabilities::new(scene.secrets.clone(), name(CALLBACK_KEYS)),
+                callback_tokens: CallbackTokens::new(scene.secrets.clone(), name(CALLBACK_KEYS)),
                 callback_url: format!("{url}/v1/callbacks/analysis")
                     .parse()
                     .expect("on the loopback interface"),

@@ -5,7 +5,7 @@ use std::{collections::BTreeSet, fmt};
 
 use aws_lambda_events::event::sqs::SqsEvent;
 use domain::{
-    analysis::{AnalysisOutcome, CallBack, FailureCode},
+    analysis::{AnalysisOutcome, Callback, FailureCode},
     command::{Action, Command, DismissFinding, StartAnalysis, SyncFindings},
     finding::DismissReason,
     lifecycle::Stage,
@@ -76,13 +76,13 @@ impl fmt::Debug for Delivered {
 fn valid() -> Vec<Value> {
     let read = |text: &str| -> Value { serde_json::from_str(text).expect("a fixture") };
     let mut command = read(include_str!("../fixtures/messages/v1/command.json"));
-    let mut call_back = read(include_str!("../fixtures/messages/v1/call-back.json"));
+    let mut callback = read(include_str!("../fixtures/messages/v1/call-back.json"));
     let scheduled = read(include_str!("../fixtures/messages/v1/scheduled-sync.json"));
     let mut erase = read(include_str!("../fixtures/messages/v1/erase.json"));
-    call_back["finding"] = json!(finding_id(RUNNING));
-    call_back["attempt"] = json!(attempt(RUNNING));
+    callback["finding"] = json!(finding_id(RUNNING));
+    callback["attempt"] = json!(attempt(RUNNING));
     erase["owner"] = json!(user(GONE));
-    let mut valid = vec![call_back, scheduled, erase];
+    let mut valid = vec![callback, scheduled, erase];
     // In every standing, and of every type.
     for place in (0..standings(Holder::Another).len()).chain([70, 71]) {
         command["commandId"] = json!(command_id(place));
@@ -177,14 +177,14 @@ async fn set() -> Scene {
         }
     }
     scene.table.put_command(&accepted(neighbour(), 63)).await;
-    let call_back = CallBack {
+    let callback = Callback {
         session: SESSION.parse().expect("a session"),
         outcome: AnalysisOutcome::Failed(FailureCode::unspecified()),
     };
     let (finding, attempt) = (finding_id(RUNNING), attempt(RUNNING));
     let received = app
         .analyses
-        .receive(&caller, finding, attempt, &call_back, NOON);
+        .receive(&caller, finding, attempt, &callback, NOON);
     _ = received.await.expect("the table answers");
     let seen = app.owners.read(&caller).await.expect("the table answers");
     let (disabled, none) = (Settings::default(), Writes::default());
@@ -232,7 +232,7 @@ fn neighbour_of(function: Function) -> Message {
         Function::Dismiss => of(61),
         Function::Analyse => of(62),
         Function::DeadLetter => of(63),
-        Function::RecordAnalysis => Message::CallBack {
+        Function::RecordAnalysis => Message::Callback {
             owner: user(CALLER),
             finding: finding_id(RUNNING),
             attempt: attempt(RUNNING),
@@ -252,7 +252,7 @@ async fn is_done(scene: &Scene, message: &Message) -> bool {
             let row = app.ledger.read(key, NOON).await.expect("the table answers");
             row.expect("it is there").status().is_terminal()
         }
-        Message::CallBack { owner, finding, .. } => {
+        Message::Callback { owner, finding, .. } => {
             let record = app.findings.read(owner, *finding).await;
             let record = record.expect("the table answers").expect("it is there");
             !record.analysis.expect("it was begun").status.in_flight()
@@ -342,7 +342,7 @@ fn takes(function: Function, message: &Message) -> bool {
     match message {
         Message::Command { .. } => !matches!(function, Function::RecordAnalysis | Function::Erase),
         Message::ScheduledSync(_) => matches!(function, Function::Sync | Function::DeadLetter),
-        Message::CallBack { .. } => {
+        Message::Callback { .. } => {
             matches!(function, Function::RecordAnalysis | Function::DeadLetter)
         }
         Message::Erase { .. } => matches!(function, Function::Erase | Function::DeadLetter),

@@ -181,7 +181,7 @@ impl Scene {
     /// Cursors and capabilities, those of no use included.
     async fn known(&self) -> Known {
         let mut known = Known {
-            capabilities: vec![
+            callback_tokens: vec![
                 self.capability(RUNNING, attempt(RUNNING), 3_600).await,
                 self.capability(PENDING, attempt(PENDING), 3_600).await,
                 self.capability(RUNNING, attempt(PENDING), 3_600).await,
@@ -191,8 +191,8 @@ impl Scene {
             ],
             cursors: Vec::new(),
         };
-        let flipped = known.capabilities[0].replace('.', ".A");
-        known.capabilities.push(flipped);
+        let flipped = known.callback_tokens[0].replace('.', ".A");
+        known.callback_tokens.push(flipped);
         for (sub, list) in [
             (CALLER, "commands"),
             (CALLER, "findings"),

@@ -3,7 +3,7 @@
 
 use std::{cell::Cell, collections::BTreeMap};
 
-use agent::callback_token::{Capabilities, Capability};
+use agent::callback_token::{CallbackToken, CallbackTokens};
 use api::{App, cursor::Cursors};
 use aws_sdk_dynamodb::types::AttributeValue;
 use axum::Router;
@@ -113,7 +113,7 @@ impl Scene {
             queues: queues.commands.clone(),
             callback_queue: queues.callback.clone(),
             erase_queue: queues.erase.clone(),
-            capabilities: Capabilities::new(secrets.clone(), name(CALLBACK_KEYS)),
+            callback_tokens: CallbackTokens::new(secrets.clone(), name(CALLBACK_KEYS)),
             paused: PausedCommands::default(),
             cursors: Cursors::new(secrets.clone(), name(CURSOR_KEY)),
         };
@@ -233,13 +233,13 @@ impl Scene {
 
     /// The right to call back about a finding of the caller's, until then.
     pub(crate) async fn capability(&self, number: u32, attempt: CommandId, seconds: i64) -> String {
-        let capability = Capability {
+        let capability = CallbackToken {
             owner: user(CALLER),
             finding: finding_id(number),
             attempt,
             expires_at: noon(seconds),
         };
-        let signed = self.app.capabilities.sign(&capability, NOON).await;
+        let signed = self.app.callback_tokens.sign(&capability, NOON).await;
         signed.expect("the keys are there").expose().to_owned()
     }
 

@@ -14,7 +14,7 @@ use store::{
 };
 use tests::{Holder, NOON, TestTable, command, noon, standings};
 
-use crate::analyses::{call_back, end, failed, launch, owner_with, read, take, waiting};
+use crate::analyses::{callback, end, failed, launch, owner_with, read, take, waiting};
 
 /// A command that was to analyse the finding, which a worker has taken up and left.
 async fn left(table: &TestTable, owner: &Owner, id: CommandId, action: Action) -> CommandKey {
@@ -100,7 +100,7 @@ async fn what_is_anothers_what_has_ended_and_what_was_heard_of_is_left_alone() {
     let attempt = take(&table, &owner, heard_of, BegunBy::Request)
         .await
         .attempt;
-    let (told, analyses) = (call_back("ses-1", failed()), table.analyses());
+    let (told, analyses) = (callback("ses-1", failed()), table.analyses());
     let received = analyses
         .receive(&owner, heard_of, attempt, &told, NOON)
         .await;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use domain::{
     analysis::{
-        Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, CallBack,
+        Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, Callback,
         Exploitability, FailureCode, PENDING_FOR, RUNNING_FOR, SuggestedAction,
     },
     command::CommandId,
@@ -21,7 +21,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use store::{
-    analyses::{Analyses, Beginning, Begun, OwnerAnalyses, REST, Received},
+    analyses::{Analyses, Beginning, Begun, COOLDOWN, OwnerAnalyses, Received},
     findings::{Arrival, FindingFilter, FindingRecord},
     table::Writes,
 };
@@ -103,8 +103,8 @@ pub(crate) fn failed() -> AnalysisOutcome {
     AnalysisOutcome::Failed(FailureCode::unspecified())
 }
 
-pub(crate) fn call_back(session: &str, outcome: AnalysisOutcome) -> CallBack {
-    CallBack {
+pub(crate) fn callback(session: &str, outcome: AnalysisOutcome) -> Callback {
+    Callback {
         session: session.parse().expect("a session"),
         outcome,
     }
@@ -284,7 +284,7 @@ async fn what_was_seen_must_still_be_so() {
         assert!(matches!(begun, Begun::Changed), "{begun:?}");
     }
     let running = read(&table, &owner, ids[0]).await;
-    let kept = call_back("ses-1", failed());
+    let kept = callback("ses-1", failed());
     let attempt = analysis(&table, &owner, ids[0]).await.attempt;
     let received = analyses.receive(&owner, ids[0], attempt, &kept, NOON).await;
     assert_eq!(received.expect("the table answers"), Received::Kept);
@@ -439,9 +439,9 @@ async fn each_state_has_its_time() {
 async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing() {
     let table = TestTable::create().await;
     let analyses = table.analyses();
-    let first = call_back("ses-1", completed(Exploitability::Exploitable));
-    let second = call_back("ses-1", failed());
-    let elsewhere = call_back("ses-2", failed());
+    let first = callback("ses-1", completed(Exploitability::Exploitable));
+    let second = callback("ses-1", failed());
+    let elsewhere = callback("ses-2", failed());
     for launched in [false, true] {
         let (owner, ids) = owner_with(&table, 1).await;
         let id = ids[0];
@@ -449,13 +449,13 @@ async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing()
         if launched {
             assert!(launch(&table, &owner, id, "ses-1").await);
         }
-        let receive = async |owner: &Owner, attempt, call_back: &CallBack, at| {
-            let received = analyses.receive(owner, id, attempt, call_back, noon(at));
+        let receive = async |owner: &Owner, attempt, callback: &Callback, at| {
+            let received = analyses.receive(owner, id, attempt, callback, noon(at));
             received.await.expect("the table answers")
         };
-        let stale = async |what: &str, owner: &Owner, attempt, call_back: &CallBack| {
+        let stale = async |what: &str, owner: &Owner, attempt, callback: &Callback| {
             let before = table.items().await;
-            let received = receive(owner, attempt, call_back, 30).await;
+            let received = receive(owner, attempt, callback, 30).await;
             assert_eq!(received, Received::Stale, "{what}, launched: {launched}");
             assert_eq!(table.items().await, before, "{what}, launched: {launched}");
         };
@@ -492,7 +492,7 @@ async fn a_call_back_whose_answer_was_lost_is_kept() {
     let (owner, ids) = owner_with(&table, 1).await;
     let attempt = take(&table, &owner, ids[0], BegunBy::Request).await.attempt;
     let (_, through) = table.through(&[("UpdateItem", Fault::LoseAnswer)]).await;
-    let kept = call_back("ses-1", failed());
+    let kept = callback("ses-1", failed());
     let received = Analyses::new(through)
         .receive(&owner, ids[0], attempt, &kept, NOON)
         .await;
@@ -505,7 +505,7 @@ async fn an_agent_that_calls_back_before_the_launch_is_recorded_changes_only_who
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let before = take(&table, &owner, ids[0], BegunBy::Request).await;
-    let early = call_back("ses-1", failed());
+    let early = callback("ses-1", failed());
     let analyses = table.analyses();
     let received = analyses.receive(&owner, ids[0], before.attempt, &early, NOON);
     let received = received.await.expect("the table answers");
@@ -533,12 +533,12 @@ async fn a_finding_that_was_put_off_waits_again() {
     assert_eq!(waiting(&table, &owner).await, []);
     let record = read(&table, &owner, ids[0]).await;
     let analyses = table.analyses();
-    let writes = analyses.put_off(&owner, &record, &seen, &failed(), NOON);
+    let writes = analyses.defer(&owner, &record, &seen, &failed(), NOON);
     let written = analyses.write(ids[0], "a putting off", writes).await;
     assert!(written.expect("the table answers"));
     assert_eq!(waiting(&table, &owner).await, ids);
     let due = owner_analyses(&table, &owner).await.automation_due;
-    assert_eq!(due, Some(NOON + REST), "automation rests for a while");
+    assert_eq!(due, Some(NOON + COOLDOWN), "automation rests for a while");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -581,17 +581,17 @@ enum Event {
 struct Model {
     status: FindingStatus,
     analysed: bool,
-    put_off: bool,
+    defer: bool,
 }
 
 impl Model {
     const fn waits(self) -> bool {
-        matches!(self.status, FindingStatus::Open) && (!self.analysed || self.put_off)
+        matches!(self.status, FindingStatus::Open) && (!self.analysed || self.defer)
     }
 
     fn becomes(&mut self, status: FindingStatus) {
         self.status = status;
-        self.put_off &= status == FindingStatus::Open;
+        self.defer &= status == FindingStatus::Open;
     }
 }
 
@@ -621,13 +621,13 @@ async fn befall(
                 return;
             }
             if let Begun::Taken(_) = begin(&analyses, owner, &record, by).await {
-                (model.analysed, model.put_off) = (true, false);
+                (model.analysed, model.defer) = (true, false);
             }
         }
         (Event::Launched, Some(_)) => _ = launch(table, owner, id, "ses-1").await,
         (Event::CalledBack, Some(seen)) => {
-            let call_back = call_back("ses-1", failed());
-            let received = analyses.receive(owner, id, seen.attempt, &call_back, NOON);
+            let callback = callback("ses-1", failed());
+            let received = analyses.receive(owner, id, seen.attempt, &callback, NOON);
             let _ = received.await.expect("the table answers");
         }
         (Event::Completed(exploitability), Some(_)) => {
@@ -635,10 +635,10 @@ async fn befall(
         }
         (Event::Failed, Some(_)) => assert!(end(table, owner, id, &failed()).await),
         (Event::PutOff, Some(seen)) => {
-            let writes = analyses.put_off(owner, &record, &seen, &failed(), NOON);
+            let writes = analyses.defer(owner, &record, &seen, &failed(), NOON);
             let written = analyses.write(id, "a putting off", writes).await;
             assert!(written.expect("the table answers"));
-            model.put_off = model.status == FindingStatus::Open;
+            model.defer = model.status == FindingStatus::Open;
         }
         (Event::Shown(status), _) => {
             shows(table, owner, id.number.get(), status, at).await;
@@ -693,7 +693,7 @@ fn slots_counts_and_what_waits_for_automation_are_what_the_rows_say_whatever_hap
             let new = Model {
                 status: FindingStatus::Open,
                 analysed: false,
-                put_off: false,
+                defer: false,
             };
             let mut models: BTreeMap<FindingId, Model> = ids.iter().map(|id| (*id, new)).collect();
             for (at, (which, event)) in (1_i64..).zip(&events) {

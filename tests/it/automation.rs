@@ -17,7 +17,7 @@ use runtime::{
     queue::{Message, QueueUrl},
 };
 use store::{
-    analyses::REST,
+    analyses::COOLDOWN,
     findings::{Arrival, Findings},
     owners::Saved,
     repositories::Listing,
@@ -251,11 +251,11 @@ async fn automation_rests_for_an_hour_after_a_refusal_and_then_tries_again() {
     let record = read(&scene.table, &scene.owner, id).await;
     let refused = record.analysis.clone().expect("it was begun");
     let analyses = scene.table.analyses();
-    let writes = analyses.put_off(&scene.owner, &record, &refused, &failed(), NOON);
+    let writes = analyses.defer(&scene.owner, &record, &refused, &failed(), NOON);
     let written = analyses.write(id, "a putting off", writes).await;
     assert!(written.expect("the table answers"));
 
-    let rested = NOON + REST;
+    let rested = NOON + COOLDOWN;
     let just_before = rested - Duration::from_millis(1);
     assert_eq!(scene.advance(just_before).await, 0);
     assert_eq!(scene.due().await, Some(rested), "it is to look then");

@@ -31,7 +31,7 @@ use tests::{Fault, NOON, TestTable, actor, cleaned_up, finding, noon, owner, rep
 use tokio::time::Instant;
 
 use crate::{
-    analyses::{beginning, call_back, completed, failed, owner_with, read, take},
+    analyses::{beginning, callback, completed, failed, owner_with, read, take},
     ledger::ending,
 };
 
@@ -58,7 +58,7 @@ enum Write {
     Findings,
     Change,
     Begin,
-    CallBack,
+    Callback,
     Launched,
     Ended,
     PutOff,
@@ -83,7 +83,7 @@ impl Write {
         Self::Findings,
         Self::Change,
         Self::Begin,
-        Self::CallBack,
+        Self::Callback,
         Self::Launched,
         Self::Ended,
         Self::PutOff,
@@ -238,8 +238,8 @@ impl Underway {
                 let begun = begun.expect("the table answers");
                 Some(matches!(begun, Begun::Taken(_)))
             }
-            Write::CallBack => {
-                let kept = call_back("ses-1", completed(Exploitability::Exploitable));
+            Write::Callback => {
+                let kept = callback("ses-1", completed(Exploitability::Exploitable));
                 let attempt = self.analysis.attempt;
                 let received = analyses
                     .receive(owner, analysed, attempt, &kept, NOON)
@@ -263,7 +263,7 @@ impl Underway {
             }
             Write::PutOff => {
                 let (record, seen) = (&self.analysed, &self.analysis);
-                written(analyses.put_off(owner, record, seen, &failed(), NOON)).await
+                written(analyses.defer(owner, record, seen, &failed(), NOON)).await
             }
             Write::Postpone => {
                 let seen = &self.analysis;

@@ -11,10 +11,10 @@ mod transitions;
 
 use domain::{
     command::Command,
-    lifecycle::{Glimpse, Stage, Token},
+    lifecycle::{IndexSnapshot, Stage, Token},
     result_code::{Effect, ResultCode},
 };
-use store::ledger::{Claim, Claimed, Ending, Nominee};
+use store::ledger::{Candidate, Claim, Claimed, Ending};
 use tests::{Holder, NOON, TestTable, noon, standings};
 
 /// A claim until half a minute past noon, on a new command.
@@ -33,15 +33,15 @@ pub(crate) async fn claimed(table: &TestTable) -> (Claim, Command) {
 
 /// The token of the row's claim.
 fn holder(row: &Command) -> Token {
-    row.standing.hold.expect("the row is claimed").token
+    row.standing.lease.expect("the row is claimed").token
 }
 
 /// What an up-to-date index says of a row.
-fn nominee(row: &Command) -> Nominee {
-    Nominee {
+fn candidate(row: &Command) -> Candidate {
+    Candidate {
         key: row.key.clone(),
         status: row.standing.status,
-        seen: Glimpse::of(&row.standing),
+        seen: IndexSnapshot::of(&row.standing),
     }
 }
 

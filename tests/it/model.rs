@@ -44,7 +44,7 @@ pub(crate) enum Step {
         trouble: Trouble,
     },
     /// The agent calls back for one of its sessions: without a result, or with one that recommends a dismissal or not.
-    CallBack {
+    Callback {
         which: usize,
         recommends: Option<bool>,
         sent: bool,
@@ -118,9 +118,9 @@ fn step() -> impl Strategy<Value = Step> {
             }
         });
     let recommends = select(vec![None, Some(true), Some(false)]);
-    let call_back =
+    let callback =
         (which(), recommends, prop::bool::weighted(0.8)).prop_map(|(which, recommends, sent)| {
-            Step::CallBack {
+            Step::Callback {
                 which,
                 recommends,
                 sent,
@@ -152,7 +152,7 @@ fn step() -> impl Strategy<Value = Step> {
     prop_oneof![
         6 => asked(),
         10 => deliver,
-        3 => call_back,
+        3 => callback,
         2 => trouble().prop_map(Step::Reconcile),
         4 => prop_oneof![1..50_u64, 50..1_200_u64].prop_map(Step::Advance),
         3 => at_github,
@@ -189,7 +189,7 @@ async fn drain(world: &mut World) {
             world.take(&deliver).await;
         }
         for (place, _) in world.places() {
-            world.call_back(place, Some(false), true).await;
+            world.callback(place, Some(false), true).await;
         }
         world.check().await;
         if world.at_rest().await {

@@ -9,7 +9,7 @@ use std::time::Duration;
 use domain::{
     Timestamp,
     command::{Command, CommandKey},
-    lifecycle::{Stage, Standing, Status, Token, admitted},
+    lifecycle::{CommandState, Stage, Status, Token, admitted},
     owner::Owner,
     result_code::{Effect, ResultCode},
 };
@@ -101,7 +101,7 @@ fn a_minute() -> Invocation {
     Invocation::until(noon(50), NOON)
 }
 
-fn standing(name: &str) -> Standing {
+fn standing(name: &str) -> CommandState {
     let mut all = standings(Holder::Another).into_iter();
     all.find(|(known, _)| *known == name).expect("a standing").1
 }
@@ -155,7 +155,7 @@ async fn each_standing_gets_what_it_needs() {
 #[tokio::test]
 async fn what_the_index_shows_too_early_is_left_alone_and_counted() {
     let scene = Scene::set(|| NOON).await;
-    let early = Standing {
+    let early = CommandState {
         resends: 2,
         due: Some(noon(-1)),
         ..standing("accepted")

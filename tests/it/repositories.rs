@@ -10,7 +10,7 @@ use domain::{
     page::PageCursor,
 };
 use store::repositories::{
-    Counts, Cursor, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
+    Checkpoint, Counts, Listing, PassState, Repositories, RepositoryFailure, RepositoryOutcome,
     RepositoryRecord, Watermark, Watermarks,
 };
 use tests::{NOON, TestTable, noon, owner, repository};
@@ -35,8 +35,8 @@ async fn read(repositories: &Repositories, owner: &Owner) -> RepositoryRecord {
     read.pop().expect("it was recorded")
 }
 
-fn cursor() -> Cursor {
-    Cursor {
+fn cursor() -> Checkpoint {
+    Checkpoint {
         source: Source::Dependabot,
         done: Watermarks::new(),
         next: PageCursor::new("the next page".to_owned()),

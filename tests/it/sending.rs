@@ -22,7 +22,7 @@ fn messages() -> Vec<Message> {
             pass: Uuid::from_u128(7),
             began: NOON,
         }),
-        Message::CallBack {
+        Message::Callback {
             owner: owner("c"),
             finding: "dependabot-7-42".parse().expect("an id"),
             attempt: key(owner("c")).id,

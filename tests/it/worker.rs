@@ -8,12 +8,12 @@ use std::{cell::RefCell, ops::RangeInclusive, time::Duration};
 use domain::{
     Timestamp,
     command::{Command, CommandKind as _, LastError, SyncFindings},
-    lifecycle::{Stage, Standing, Status, Waits},
+    lifecycle::{CommandState, Stage, Status, Waits},
     result_code::{Effect, ResultCode},
 };
 use runtime::{
     queue::{Message, QueueUrl},
-    sqs::{Delivery, Verdict},
+    sqs::{Delivery, Disposition},
     worker::{Effected, Invocation, Work, Worker},
 };
 use store::{
@@ -81,7 +81,7 @@ impl Scene {
         row: &Command,
         stage: Stage,
         receives: u32,
-    ) -> Verdict {
+    ) -> Disposition {
         let key = row.key.clone();
         let body = Message::Command { key, stage }.body();
         self.queues.send(&self.queue, &body).await;
@@ -93,12 +93,15 @@ impl Scene {
     }
 
     /// Likewise the first delivery of what the row waits for.
-    async fn first(&self, work: &impl Work, row: &Command) -> Verdict {
+    async fn first(&self, work: &impl Work, row: &Command) -> Disposition {
         self.deliver(work, row, row.standing.stage, 1).await
     }
 
     /// A first delivery of a new command that ends so.
-    async fn with(&self, effect: impl AsyncFn(&Claim, &Command) -> Effected) -> (Verdict, Command) {
+    async fn with(
+        &self,
+        effect: impl AsyncFn(&Claim, &Command) -> Effected,
+    ) -> (Disposition, Command) {
         let row = self.seed("accepted").await;
         let verdict = self.first(&doing(effect), &row).await;
         (verdict, row)
@@ -128,7 +131,7 @@ impl Scene {
     }
 }
 
-fn standing(name: &str) -> Standing {
+fn standing(name: &str) -> CommandState {
     let mut all = standings(Holder::Another).into_iter();
     all.find(|(known, _)| *known == name).expect("a standing").1
 }
@@ -157,7 +160,7 @@ const fn continues(at: Timestamp) -> Effected {
 }
 
 fn until(row: &Command) -> Option<Timestamp> {
-    row.standing.hold.map(|hold| hold.until)
+    row.standing.lease.map(|lease| lease.until)
 }
 
 #[tokio::test]
@@ -171,7 +174,7 @@ async fn while_a_worker_works_its_message_stays_away_until_its_claim_can_have_la
             done()
         })
         .await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     let stored = scene.stored(&row).await;
     assert_eq!(
         (stored.status(), stored.standing.attempt),
@@ -190,7 +193,11 @@ async fn what_another_holds_or_what_waits_comes_again_when_it_can_be_had() {
         ("waiting", 61),
     ] {
         let row = scene.seed(name).await;
-        assert_eq!(scene.first(&nothing, &row).await, Verdict::Again, "{name}");
+        assert_eq!(
+            scene.first(&nothing, &row).await,
+            Disposition::Retry,
+            "{name}"
+        );
         assert_eq!(scene.last_pause(), pause, "{name}");
         assert_eq!(scene.stored(&row).await, row, "{name}");
     }
@@ -203,7 +210,7 @@ async fn a_delivery_that_comes_too_late_is_acknowledged() {
     for name in ["succeeded", "failed", "no_op", "never queued", "handed on"] {
         let row = scene.seed(name).await;
         let verdict = scene.deliver(&nothing, &row, Stage(0), 1).await;
-        assert_eq!(verdict, Verdict::Done, "{name}");
+        assert_eq!(verdict, Disposition::Ack, "{name}");
         assert_eq!(scene.stored(&row).await, row, "{name}");
     }
     let row = scene.seed("accepted").await;
@@ -211,7 +218,7 @@ async fn a_delivery_that_comes_too_late_is_acknowledged() {
         key: tests::key(row.key.owner.clone()),
         ..row
     };
-    assert_eq!(scene.first(&nothing, &gone).await, Verdict::Done);
+    assert_eq!(scene.first(&nothing, &gone).await, Disposition::Ack);
 }
 
 #[tokio::test]
@@ -223,7 +230,7 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
             let row = scene.seed("accepted").await;
             let work = doing(async |_: &Claim, _: &Command| transient(after));
             let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
-            assert_eq!(verdict, Verdict::Again);
+            assert_eq!(verdict, Disposition::Retry);
             let pause = scene.last_pause();
             match after {
                 Some(_) => assert_eq!(pause, 400),
@@ -242,7 +249,7 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
     let row = scene.seed("accepted").await;
     let work = doing(async |_: &Claim, _: &Command| transient(None));
     let verdict = scene.deliver(&work, &row, Stage(0), RECEIVES).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     let stored = scene.stored(&row).await;
     let ended = stored.ended.expect("it has ended");
     assert_eq!(
@@ -259,7 +266,7 @@ async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
     // SQS holds a message back for a quarter of an hour at most.
     for (seconds, delay) in [(90, 90), (1_200, 900)] {
         let (verdict, row) = scene.with(async |_, _| continues(noon(seconds))).await;
-        assert_eq!(verdict, Verdict::Done);
+        assert_eq!(verdict, Disposition::Ack);
         let stored = scene.stored(&row).await.standing;
         assert_eq!(
             (stored.stage, stored.waiting_until),
@@ -285,7 +292,7 @@ async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
             continues(noon(90))
         })
         .await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.stored(&row).await.standing.stage, Stage(1));
 }
 
@@ -295,7 +302,7 @@ async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
     let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not claimed"));
     let row = scene.seed("accepted").await;
     scene.fail(&row.key.id.to_string());
-    assert_eq!(scene.first(&nothing, &row).await, Verdict::Again);
+    assert_eq!(scene.first(&nothing, &row).await, Disposition::Retry);
     assert!(FIRST_BACKOFF.contains(&scene.last_pause()));
     assert_eq!(scene.stored(&row).await, row);
 
@@ -307,7 +314,7 @@ async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
                 say()
             })
             .await;
-        assert_eq!(verdict, Verdict::Again);
+        assert_eq!(verdict, Disposition::Retry);
         assert!(FIRST_BACKOFF.contains(&scene.last_pause()));
         let stored = scene.stored(&row).await;
         assert_eq!(
@@ -338,7 +345,7 @@ async fn a_command_ends_with_what_it_changed_or_not_at_all() {
             settled.expect("nothing stands in the way")
         })
         .await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     let ended = scene.stored(&row).await.ended.expect("it has ended");
     assert_eq!(
         (ended.code, ended.effect),

@@ -7,7 +7,7 @@ use std::{
 
 use domain::{
     Timestamp,
-    lifecycle::{Hold, Move},
+    lifecycle::{Lease, Move},
 };
 
 use crate::world::{Api, DeadLetters, Reconciling, Try, Worker, World};
@@ -99,8 +99,8 @@ impl World {
             if let Some(at) = &mut standing.queued_at {
                 visit(at, HowLongAgo);
             }
-            for hold in standing.hold.iter_mut().chain(&mut row.witnessed.claim) {
-                visit(&mut hold.until, WhetherOver);
+            for lease in standing.lease.iter_mut().chain(&mut row.witnessed.claim) {
+                visit(&mut lease.until, WhetherOver);
             }
             visit(&mut row.witnessed.queued, HowLongAgo);
             visit(&mut row.witnessed.progressed, HowLongAgo);
@@ -117,12 +117,12 @@ impl World {
                 Worker::Idle => {}
                 Worker::Claims { again, .. } => of_move(&mut again.made, visit),
                 Worker::Works {
-                    hold,
+                    lease,
                     reaches,
                     again,
                     ..
                 } => {
-                    visit(&mut hold.until, WhetherOver);
+                    visit(&mut lease.until, WhetherOver);
                     visit(reaches, WhetherOver);
                     of_try(again, visit);
                 }
@@ -173,12 +173,12 @@ fn of_move(made: &mut Move, visit: &mut impl FnMut(&mut Timestamp, Asked)) {
             ..
         } => [queued_at, deadline, now].into_iter().for_each(visit),
         Move::Claim {
-            hold: Hold { until, .. },
+            lease: Lease { until, .. },
             now,
             ..
         }
-        | Move::Report {
-            hold: Hold { until, .. },
+        | Move::Heartbeat {
+            lease: Lease { until, .. },
             now,
         } => [until, now].into_iter().for_each(visit),
         Move::Continue { at, now, .. } => [at, now].into_iter().for_each(visit),

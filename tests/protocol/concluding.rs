@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use domain::{
-    lifecycle::{Hold, Move, Waits, is_last_delivery},
+    lifecycle::{Lease, Move, Waits, is_last_delivery},
     result_code::ResultCode,
 };
 
@@ -23,7 +23,7 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
     luck.spend(world);
     let Worker::Works {
         delivery,
-        hold,
+        lease,
         doing,
         again,
         ..
@@ -38,7 +38,7 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
         // Sent or not: the row brings another.
         return leave(world, which, luck, true);
     }
-    let (made, ending) = decided(protocol, hold, delivery, doing);
+    let (made, ending) = decided(protocol, lease, delivery, doing);
     if luck == Luck::Fails {
         return match doing {
             Doing::GiveUp if matches!(made, Move::Release { .. }) => {
@@ -48,7 +48,7 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
         };
     }
     let tried = again.unwrap_or_else(|| first(world, made));
-    let heard = protocol.write(world, tried, ending, protocol.by(hold, delivery));
+    let heard = protocol.write(world, tried, ending, protocol.by(lease, delivery));
     if luck.loses(heard, world) {
         if let Worker::Works { again, .. } = &mut world.workers[which] {
             *again = Some(tried);
@@ -73,8 +73,8 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
 }
 
 /// The write that a worker concludes with.
-fn decided(protocol: &Protocol, hold: Hold, delivery: Delivery, doing: Doing) -> (Move, Ending) {
-    let (holder, now) = (hold.token, NOW);
+fn decided(protocol: &Protocol, lease: Lease, delivery: Delivery, doing: Doing) -> (Move, Ending) {
+    let (holder, now) = (lease.token, NOW);
     let (receives, most) = (delivery.receives, protocol.scene.max_receives);
     match doing {
         Doing::End(code, effect) => {

@@ -9,7 +9,7 @@ use std::{
 
 use domain::{
     Timestamp,
-    lifecycle::{Guard, Hold, Move, Stage, Standing, Terminal, Token, Waits},
+    lifecycle::{CommandState, Guard, Lease, Move, Stage, Terminal, Token, Waits},
 };
 
 /// One term's place.
@@ -68,7 +68,7 @@ impl fmt::Display for Spot {
 /// One of each move, with as many alternatives as it can have.
 fn samples() -> [Move; 10] {
     let (now, token, stage) = (Timestamp::from_seconds(0), Token(0), Stage(0));
-    let hold = Hold { token, until: now };
+    let lease = Lease { token, until: now };
     [
         Move::FailAdmission { admission: token },
         Move::Readmit {
@@ -81,8 +81,8 @@ fn samples() -> [Move; 10] {
             deadline: now,
             now,
         },
-        Move::Claim { hold, stage, now },
-        Move::Report { hold, now },
+        Move::Claim { lease, stage, now },
+        Move::Heartbeat { lease, now },
         Move::Continue {
             holder: token,
             stage,
@@ -124,7 +124,7 @@ pub(crate) struct Decided {
 
 impl Decided {
     /// Takes note of a write that is tried on this row.
-    pub(crate) fn note(&self, made: &Move, row: &Standing) {
+    pub(crate) fn note(&self, made: &Move, row: &CommandState) {
         let guard = made.guard();
         let open: Vec<usize> = (0..guard.0.len())
             .filter(|alternative| guard.0[*alternative].iter().all(|term| term.holds(row)))

@@ -98,12 +98,12 @@ impl Protocol {
 fn witness(seen: &mut Witnessed, made: &Move) {
     match *made {
         Move::Readmit { now, .. } => *seen = Witnessed::queued(now),
-        Move::Claim { hold, now, .. } => {
-            seen.claim = Some(hold);
+        Move::Claim { lease, now, .. } => {
+            seen.claim = Some(lease);
             seen.claimed = true;
             seen.progressed = now;
         }
-        Move::Report { now, .. } => seen.progressed = now,
+        Move::Heartbeat { now, .. } => seen.progressed = now,
         Move::Continue { at, .. } => {
             *seen = Witnessed {
                 sent: seen.sent,

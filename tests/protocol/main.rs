@@ -32,7 +32,7 @@ const IMPLIED: [&str; 8] = [
     "resend 1: StatusIs(Accepted)",
     "resend 1: DueBy",
     "resend 2: StatusIs(Running)",
-    "resend 2: HoldLapsed",
+    "resend 2: LeaseExpired",
     "resend 2: DueBy",
     "claim 1: StageIs",
     "exhaust 1: StageIs",

@@ -140,7 +140,7 @@ impl Protocol {
         let looked = world.reconcilers.iter().any(|one| one.looked);
         let due = standing.due.is_some_and(|due| due <= NOW);
         let minutes = [
-            standing.hold.map(|hold| hold.until),
+            standing.lease.map(|lease| lease.until),
             Some(standing.deadline),
             standing.due,
             standing.waiting_until,

@@ -1,7 +1,7 @@
 //! The reconcilers: read the index, then attend to what it shows, be it soon or late.
 
 use domain::{
-    lifecycle::{Glimpse, Move, Need},
+    lifecycle::{IndexSnapshot, Move, Need},
     result_code::ResultCode,
 };
 
@@ -44,7 +44,7 @@ fn is_due(world: &World) -> bool {
 /// Reads the index. It may lag behind the table: what is read may be attended to much later.
 pub(crate) fn look(world: &mut World, which: usize) {
     let row = world.row.as_ref().expect("the index shows a row");
-    let seen = Glimpse::of(&row.standing);
+    let seen = IndexSnapshot::of(&row.standing);
     world.reconcilers[which] = Reconciler {
         looked: true,
         doing: Reconciling::Nominated { seen, again: None },

@@ -2,7 +2,7 @@
 
 use domain::{
     change::{Asked, Judgement, judge},
-    lifecycle::{CLAIM_MARGIN, Hold, Move},
+    lifecycle::{CLAIM_MARGIN, Lease, Move},
 };
 
 use crate::{
@@ -57,7 +57,7 @@ pub(crate) fn steps(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
                 ..
             } => {
                 let reporting =
-                    matches!(again, Some(again) if matches!(again.made, Move::Report { .. }));
+                    matches!(again, Some(again) if matches!(again.made, Move::Heartbeat { .. }));
                 if *reports && again.is_none() {
                     let report = |luck| Step::Report(which, luck);
                     Protocol::offer(world, &writes, steps, report);
@@ -158,12 +158,12 @@ pub(crate) fn receive(protocol: &Protocol, world: &mut World, id: u8, luck: Luck
         Lack::Margin => std::time::Duration::ZERO,
         _ => CLAIM_MARGIN,
     };
-    let hold = Hold {
+    let lease = Lease {
         token: world.new_token(),
         until: NOW + FUNCTION + margin,
     };
     let claim = Move::Claim {
-        hold,
+        lease,
         stage: delivery.stage,
         now: NOW,
     };
@@ -188,7 +188,7 @@ fn claims(
     tried: Try,
     luck: Luck,
 ) {
-    let Move::Claim { hold, stage, now } = tried.made else {
+    let Move::Claim { lease, stage, now } = tried.made else {
         return;
     };
     let by = By {
@@ -213,7 +213,7 @@ fn claims(
         };
         Worker::Works {
             delivery,
-            hold,
+            lease,
             reaches: now + FUNCTION + CLAIM_MARGIN,
             doing,
             reports: protocol.scene.reports,
@@ -232,16 +232,16 @@ pub(crate) fn report(protocol: &Protocol, world: &mut World, which: usize, luck:
     luck.spend(world);
     let Worker::Works {
         delivery,
-        hold,
+        lease,
         again,
         ..
     } = world.workers[which]
     else {
         return;
     };
-    let made = Move::Report { hold, now: NOW };
+    let made = Move::Heartbeat { lease, now: NOW };
     let tried = again.unwrap_or_else(|| first(world, made));
-    let heard = protocol.write(world, tried, None, protocol.by(hold, delivery));
+    let heard = protocol.write(world, tried, None, protocol.by(lease, delivery));
     let lost = luck.loses(heard, world);
     let worker = &mut world.workers[which];
     if heard == Heard::Refused {
@@ -349,9 +349,9 @@ fn hand_on(protocol: &Protocol, world: &mut World, which: usize) {
 
 impl Protocol {
     /// A worker, with its claim and its message.
-    pub(crate) const fn by(&self, hold: Hold, delivery: Delivery) -> By {
+    pub(crate) const fn by(&self, lease: Lease, delivery: Delivery) -> By {
         By {
-            claim: Some(hold.token),
+            claim: Some(lease.token),
             stage: Some(delivery.stage),
             timeouts: self.scene.timeouts,
         }

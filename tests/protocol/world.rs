@@ -3,7 +3,7 @@
 use domain::{
     Timestamp,
     change::{AlertState, Asked},
-    lifecycle::{Glimpse, Hold, Move, Stage, Standing, Token},
+    lifecycle::{CommandState, IndexSnapshot, Lease, Move, Stage, Token},
     result_code::{Effect, ResultCode},
 };
 
@@ -35,7 +35,7 @@ pub(crate) struct World {
 /// The command's row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
-    pub(crate) standing: Standing,
+    pub(crate) standing: CommandState,
     /// Names the request that made it: the command's id.
     pub(crate) id: Token,
     /// Names the last write, as long as somebody may ask.
@@ -48,7 +48,7 @@ pub(crate) struct Row {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Witnessed {
     /// The claim that was given last, unless its worker has ended it.
-    pub(crate) claim: Option<Hold>,
+    pub(crate) claim: Option<Lease>,
     /// Since when a message of this stage is due.
     pub(crate) queued: Timestamp,
     /// Whether that was claimed.
@@ -151,7 +151,7 @@ pub(crate) enum Worker {
     /// It holds the command, or believes so.
     Works {
         delivery: Delivery,
-        hold: Hold,
+        lease: Lease,
         /// When the last request that it has sent can reach GitHub.
         reaches: Timestamp,
         doing: Doing,
@@ -195,7 +195,7 @@ pub(crate) enum Reconciling {
     Idle,
     /// It has read the index, and may be slow.
     Nominated {
-        seen: Glimpse,
+        seen: IndexSnapshot,
         again: Option<Try>,
     },
     /// It has counted a re-send.
@@ -273,8 +273,8 @@ impl World {
         if let Some(row) = &self.row {
             known.extend([row.id, row.standing.admission]);
             known.extend(row.writer);
-            known.extend(row.standing.hold.map(|hold| hold.token));
-            known.extend(row.witnessed.claim.map(|hold| hold.token));
+            known.extend(row.standing.lease.map(|lease| lease.token));
+            known.extend(row.witnessed.claim.map(|lease| lease.token));
         }
         for api in &self.apis {
             match api {
@@ -291,8 +291,8 @@ impl World {
             }
         }
         for worker in &self.workers {
-            if let Worker::Works { hold, .. } = worker {
-                known.push(hold.token);
+            if let Worker::Works { lease, .. } = worker {
+                known.push(lease.token);
             }
         }
         known

@@ -122,13 +122,13 @@ impl Caller {
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
-        patience: Duration,
+        call_timeouts: Duration,
     ) -> reqwest::Result<Answer> {
         let mut request = self
             .http
             .request(method, format!("{}/v1/owners/{path}", self.url))
             .bearer_auth(&self.token)
-            .timeout(patience);
+            .timeout(call_timeouts);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -214,7 +214,7 @@ impl Caller {
     /// Asks for a command, and waits no longer than so for the answer.
     pub async fn post_within(
         &self,
-        patience: Duration,
+        call_timeouts: Duration,
         command: &Value,
         key: Option<&str>,
     ) -> reqwest::Result<Answer> {
@@ -227,7 +227,7 @@ impl Caller {
             &self.under("commands"),
             &headers,
             Some(command),
-            patience,
+            call_timeouts,
         )
         .await
     }
@@ -295,12 +295,12 @@ impl Caller {
     /// Waits at most so long until the command is shown so.
     pub async fn until_within(
         &self,
-        patience: Duration,
+        call_timeouts: Duration,
         id: CommandId,
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
-        let deadline = Instant::now() + patience;
+        let deadline = Instant::now() + call_timeouts;
         loop {
             let view = self.command(id).await;
             if is_so(&view) {

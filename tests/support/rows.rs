@@ -72,9 +72,9 @@ pub fn row(command: &Command) -> Item {
     if standing.never_queued {
         put("never_queued", Bool(true));
     }
-    if let Some(hold) = standing.hold {
-        put("claim", token(hold.token));
-        put("claim_until", number(hold.until.as_millis()));
+    if let Some(lease) = standing.lease {
+        put("claim", token(lease.token));
+        put("claim_until", number(lease.until.as_millis()));
     }
     if let Some(due) = standing.due {
         put("due_at", number(due.as_millis()));

@@ -8,7 +8,7 @@ use domain::{
     finding::{
         AlertNumber, Finding, FindingId, FindingStatus, Package, Repository, RepositoryId, Severity,
     },
-    lifecycle::{Hold, RESEND_AFTER, Stage, Standing, Status, Timeouts, Token, admitted},
+    lifecycle::{CommandState, Lease, RESEND_AFTER, Stage, Status, Timeouts, Token, admitted},
     owner::Owner,
     result_code::{Effect, ResultCode},
 };
@@ -95,27 +95,27 @@ impl Holder {
 }
 
 /// A command at noon in every standing that it can be in, by name. Its claim, if it has one, is the holder's.
-pub fn standings(holder: Holder) -> Vec<(&'static str, Standing)> {
+pub fn standings(holder: Holder) -> Vec<(&'static str, CommandState)> {
     let token = holder.token();
     let accepted = |at| admitted(Token(0xad1), at, &TIMEOUTS);
-    let running = |until, deadline| Standing {
+    let running = |until, deadline| CommandState {
         status: Status::Running,
         attempt: 1,
-        hold: Some(Hold { token, until }),
+        lease: Some(Lease { token, until }),
         queued_at: None,
         deadline,
         due: Some(deadline),
         ..accepted(noon(-200))
     };
     // Due in the queue at `at`: a pause that is over is no different from none.
-    let handed_on = |at: Timestamp| Standing {
+    let handed_on = |at: Timestamp| CommandState {
         stage: Stage(1),
         queued_at: Some(at),
         waiting_until: Some(at),
         due: Some(at + RESEND_AFTER[0]),
         ..running(noon(-100), at + RUNNING_TIMEOUT)
     };
-    let ended = |status| Standing {
+    let ended = |status| CommandState {
         status,
         due: None,
         ..running(noon(-10), noon(1_600))
@@ -131,7 +131,7 @@ pub fn standings(holder: Holder) -> Vec<(&'static str, Standing)> {
         ("waiting", handed_on(noon(60))),
         (
             "never queued",
-            Standing {
+            CommandState {
                 status: Status::Failed,
                 never_queued: true,
                 queued_at: None,
@@ -146,7 +146,7 @@ pub fn standings(holder: Holder) -> Vec<(&'static str, Standing)> {
 }
 
 /// A sync in this standing, admitted a quarter of an hour before noon and ended, if it has, a minute before.
-pub fn command(owner: Owner, standing: Standing) -> Command {
+pub fn command(owner: Owner, standing: CommandState) -> Command {
     let code = match standing.status {
         Status::Accepted | Status::Running => None,
         Status::Succeeded => Some(ResultCode::SyncCompleted),
@@ -162,7 +162,7 @@ pub fn command(owner: Owner, standing: Standing) -> Command {
         progress: None,
         last_error: None,
         accepted_at: noon(-900),
-        started_at: standing.hold.map(|_| noon(-600)),
+        started_at: standing.lease.map(|_| noon(-600)),
         updated_at: noon(-60),
         ended: code.map(|code| Ended {
             code,

@@ -142,7 +142,7 @@ impl Stack {
     }
 
     /// Has a session of the agent call back with this body: the status of the answer.
-    pub async fn call_back(&self, session: &str, body: &Value) -> Value {
+    pub async fn callback(&self, session: &str, body: &Value) -> Value {
         let path = format!("/local/agent/sessions/{session}/callback");
         self.ask(Method::POST, &path, body).await["answer"].clone()
     }

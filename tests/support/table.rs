@@ -8,7 +8,7 @@ use aws_sdk_dynamodb::{
     types::{AttributeValue, PutRequest, WriteRequest},
 };
 use domain::installation::{InstallationId, InstallationRepository};
-use domain::{command::Command, lifecycle::Standing, owner::Owner};
+use domain::{command::Command, lifecycle::CommandState, owner::Owner};
 use dynoxide::Database;
 use futures::{StreamExt, stream};
 
@@ -154,7 +154,7 @@ impl TestTable {
     }
 
     /// A command of a new owner in this standing.
-    pub async fn seed(&self, standing: Standing) -> Command {
+    pub async fn seed(&self, standing: CommandState) -> Command {
         let command = command(crate::owner(), standing);
         self.put_command(&command).await;
         command

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::{AgentError, Launch, LaunchFailed, Session, callback_token::Capability};
+use agent::{AgentError, Launch, LaunchFailed, Session, callback_token::CallbackToken};
 use domain::installation::InstallationId;
 use domain::{
     Timestamp,
@@ -70,13 +70,13 @@ impl Launching<'_> {
             return Err(self.failed(ResultCode::GithubTokenUnavailable, LastError::NotConnected));
         };
         let github_token = self.github_token(integration.installation, held).await?;
-        let capability = Capability {
+        let capability = CallbackToken {
             owner: self.command.key.owner.clone(),
             finding: self.finding,
             attempt: self.id(),
             expires_at: held.analysis.call_back_by(),
         };
-        let callback_token = self.analyse.capabilities.sign(&capability, now).await;
+        let callback_token = self.analyse.callback_tokens.sign(&capability, now).await;
         let callback_token = callback_token.map_err(|error| {
             warn!(error = %chain(&error), "the right to call back could not be signed");
             Trouble::Passing(LastError::Unexpected, None)

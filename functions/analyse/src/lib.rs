@@ -11,7 +11,7 @@ mod wanted;
 
 pub use config::Config;
 
-use agent::{Agent, CallbackUrl, callback_token::Capabilities};
+use agent::{Agent, CallbackUrl, callback_token::CallbackTokens};
 use domain::command::{Action, Command, LastError};
 use github::Github;
 use runtime::worker::{Effected, Invocation, Work, Worker};
@@ -38,7 +38,7 @@ pub struct Analyse {
     /// The analysis service.
     pub agent: Agent,
     /// Signs the right to call back.
-    pub capabilities: Capabilities,
+    pub callback_tokens: CallbackTokens,
     /// Where the agent calls back.
     pub callback_url: CallbackUrl,
 }

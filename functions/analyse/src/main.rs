@@ -1,11 +1,11 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use agent::{Agent, callback_token::Capabilities};
+use agent::{Agent, callback_token::CallbackTokens};
 use analyse::{Analyse, Config};
 use github::Github;
 use lambda_runtime::Error;
 use runtime::{
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     worker::Worker,
 };
@@ -15,7 +15,7 @@ use store::{analyses::Analyses, audit::Audit, findings::Findings, owners::Owners
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services { table, secrets, .. } = &function.services;
     let analyse = Analyse {
         worker: Worker::new(&function.services, config.worker),
@@ -25,7 +25,7 @@ async fn main() -> Result<(), Error> {
         audit: Audit::new(table.clone()),
         github: Github::new(&config.github, secrets.clone())?,
         agent: Agent::new(&config.agent, secrets.clone())?,
-        capabilities: Capabilities::new(secrets.clone(), config.callback_keys),
+        callback_tokens: CallbackTokens::new(secrets.clone(), config.callback_keys),
         callback_url: config.callback_url,
     };
     function

@@ -3,13 +3,13 @@
 
 use std::time::Duration;
 
-use agent::callback_token::Capability;
+use agent::callback_token::CallbackToken;
 use axum::{
     extract::{FromRequestParts, State},
     http::{StatusCode, header, request::Parts},
 };
 use domain::{
-    analysis::{AnalysisOutcome, AnalysisResult, CallBack, FailureCode, SessionId},
+    analysis::{AnalysisOutcome, AnalysisResult, Callback, FailureCode, SessionId},
     command::CommandKey,
 };
 use runtime::queue::Message;
@@ -72,7 +72,7 @@ enum CallbackStatus {
 
 /// What the bearer's token allows: proof that it was verified.
 #[derive(Debug)]
-pub struct Bearer(Capability);
+pub struct Bearer(CallbackToken);
 
 impl FromRequestParts<App> for Bearer {
     type Rejection = Problem;
@@ -91,7 +91,7 @@ impl FromRequestParts<App> for Bearer {
             )
         };
         let token = token.ok_or_else(not_allowed)?;
-        let verified = app.capabilities.verify(token, now).await?;
+        let verified = app.callback_tokens.verify(token, now).await?;
         verified.map(Self).map_err(|_| not_allowed())
     }
 }
@@ -114,8 +114,8 @@ pub async fn receive(
     Now(now): Now,
     JsonBody(fields): JsonBody,
 ) -> Result<StatusCode, Problem> {
-    let call_back = read(fields)?;
-    let Capability {
+    let callback = read(fields)?;
+    let CallbackToken {
         owner,
         finding,
         attempt,
@@ -127,13 +127,13 @@ pub async fn receive(
     });
     let received = app
         .analyses
-        .receive(&owner, finding, attempt, &call_back, now)
+        .receive(&owner, finding, attempt, &callback, now)
         .await?;
     if received == Received::Stale {
         tracing::info!(finding.id = %finding, "a call back that is stale or comes again");
         return Ok(StatusCode::ACCEPTED);
     }
-    let message = Message::CallBack {
+    let message = Message::Callback {
         owner,
         finding,
         attempt,
@@ -157,7 +157,7 @@ pub async fn receive(
     }
 }
 
-fn read(mut fields: Fields) -> Result<CallBack, Problem> {
+fn read(mut fields: Fields) -> Result<Callback, Problem> {
     let session: Option<SessionId> = fields.require("cloudAgentSessionId");
     let status = fields.require("status");
     let result = result(&mut fields);
@@ -182,10 +182,10 @@ fn read(mut fields: Fields) -> Result<CallBack, Problem> {
         }
         CallbackStatus::Interrupted => Some(AnalysisOutcome::Failed(FailureCode::interrupted())),
     });
-    let call_back = session
+    let callback = session
         .zip(outcome)
-        .map(|(session, outcome)| CallBack { session, outcome });
-    fields.finish(call_back)
+        .map(|(session, outcome)| Callback { session, outcome });
+    fields.finish(callback)
 }
 
 fn result(fields: &mut Fields) -> Option<AnalysisResult> {
@@ -228,7 +228,7 @@ mod tests {
 
     use super::*;
 
-    fn parsed(body: Value) -> Result<CallBack, Problem> {
+    fn parsed(body: Value) -> Result<Callback, Problem> {
         let Value::Object(object) = body else {
             panic!("an object")
         };
@@ -247,9 +247,9 @@ mod tests {
 
     #[test]
     fn a_completed_session_has_a_result() {
-        let call_back = parsed(completed()).expect("valid");
-        assert_eq!(call_back.session.as_str(), "ses-1");
-        let AnalysisOutcome::Completed(result) = call_back.outcome else {
+        let callback = parsed(completed()).expect("valid");
+        assert_eq!(callback.session.as_str(), "ses-1");
+        let AnalysisOutcome::Completed(result) = callback.outcome else {
             panic!("completed")
         };
         assert_eq!(result.exploitability, Exploitability::NotExploitable);

@@ -28,7 +28,7 @@ pub mod scope;
 pub mod service;
 pub mod summary;
 
-use agent::callback_token::Capabilities;
+use agent::callback_token::CallbackTokens;
 use axum::{
     Router,
     extract::MatchedPath,
@@ -78,7 +78,7 @@ pub struct App {
     /// Where erasures are queued.
     pub erase_queue: QueueUrl,
     /// Verifies the right to call back.
-    pub capabilities: Capabilities,
+    pub callback_tokens: CallbackTokens,
     /// What is not admitted for now.
     pub paused: PausedCommands,
     /// Seals and opens page cursors.

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use agent::callback_token::Capabilities;
+use agent::callback_token::CallbackTokens;
 use api::{App, config::Config, cursor::Cursors, gateway};
 use lambda_http::Error;
 use runtime::{
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     queue::Sender,
 };
@@ -17,7 +17,7 @@ use store::{
 
 /// A save, an admission and its compensation still end within the function's own timeout, so that a caller is always
 /// told.
-const PATIENCE: Patience = Patience {
+const PATIENCE: CallTimeouts = CallTimeouts {
     per_try: Duration::from_millis(1_200),
     per_call: Duration::from_millis(2_500),
 };
@@ -46,7 +46,7 @@ async fn main() -> Result<(), Error> {
         queues: config.queues,
         callback_queue: config.callback_queue,
         erase_queue: config.erase_queue,
-        capabilities: Capabilities::new(secrets.clone(), config.callback_keys),
+        callback_tokens: CallbackTokens::new(secrets.clone(), config.callback_keys),
         paused: config.paused,
         cursors: Cursors::new(secrets.clone(), config.cursor_key),
     });

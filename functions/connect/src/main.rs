@@ -4,7 +4,7 @@ use connect::{Config, Connector, Request};
 use github::Github;
 use lambda_runtime::{Error, LambdaEvent};
 use runtime::{
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function,
 };
 use store::{owners::Owners, repositories::Repositories};
@@ -19,7 +19,7 @@ async fn main() -> Result<(), Error> {
         secrets,
         clock,
         ..
-    } = Services::open(config.table, Patience::BACKGROUND, function::machine()).await;
+    } = Services::open(config.table, CallTimeouts::BACKGROUND, function::machine()).await;
     let connector = Connector {
         owners: Owners::new(table.clone()),
         repositories: Repositories::new(table),

@@ -23,7 +23,7 @@ use domain::{
 use runtime::{
     quarantine::Quarantine,
     queue::{Message, Unusable},
-    sqs::{self, Delivery, Inbox, Verdict},
+    sqs::{self, Delivery, Disposition, Inbox},
 };
 use store::{
     abandon::Cleaner,
@@ -131,7 +131,7 @@ impl DeadLetters {
                 warn!("a scheduled sync failed on every delivery; the next cycle brings another");
                 Dealt::Recurring
             }
-            Message::CallBack { .. } => {
+            Message::Callback { .. } => {
                 warn!(
                     "a call back was not recorded on any delivery; the reconciler sends it again"
                 );
@@ -197,7 +197,7 @@ impl DeadLetters {
                 // The worker may yet settle. If it died, nothing else would come for this command before its deadline.
                 info!("a worker holds the command; its dead letter comes again");
                 self.inbox
-                    .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
+                    .set_visibility(delivery, until.since(now) + Duration::from_secs(1))
                     .await;
                 Dealt::Held
             }
@@ -215,13 +215,13 @@ impl DeadLetters {
             let dealt = delivery
                 .follow(&message, self.give_up(delivery, &message))
                 .await;
-            if dealt.verdict() == Verdict::Again {
+            if dealt.verdict() == Disposition::Retry {
                 return dealt;
             }
         }
         match self.quarantine.keep(delivery, unusable).await {
-            Verdict::Done => Dealt::Malformed,
-            Verdict::Again => Dealt::Failed,
+            Disposition::Ack => Dealt::Malformed,
+            Disposition::Retry => Dealt::Failed,
         }
     }
 
@@ -229,19 +229,19 @@ impl DeadLetters {
         let now = self.clock.now();
         let kept = self.quarantine.keep_malformed(delivery, unusable, now);
         match kept.await {
-            Verdict::Done => Dealt::Malformed,
-            Verdict::Again => Dealt::Failed,
+            Disposition::Ack => Dealt::Malformed,
+            Disposition::Retry => Dealt::Failed,
         }
     }
 }
 
 impl Dealt {
-    const fn verdict(self) -> Verdict {
+    const fn verdict(self) -> Disposition {
         match self {
             Self::Settled | Self::Late | Self::Superseded | Self::Recurring | Self::Malformed => {
-                Verdict::Done
+                Disposition::Ack
             }
-            Self::Held | Self::Failed => Verdict::Again,
+            Self::Held | Self::Failed => Disposition::Retry,
         }
     }
 }

@@ -4,7 +4,7 @@ use aws_lambda_events::event::sqs::SqsEvent;
 use dead_letter::{Config, DeadLetters};
 use lambda_runtime::{Error, LambdaEvent};
 use runtime::{
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     quarantine::Quarantine,
     sqs::Inbox,
@@ -15,7 +15,7 @@ use store::{abandon::Cleaner, ledger::Ledger};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services {
         table,
         queues,

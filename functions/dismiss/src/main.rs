@@ -4,7 +4,7 @@ use dismiss::{Config, Dismiss};
 use github::Github;
 use lambda_runtime::Error;
 use runtime::{
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     worker::Worker,
 };
@@ -14,7 +14,7 @@ use store::{audit::Audit, findings::Findings, owners::Owners};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services { table, secrets, .. } = &function.services;
     let dismiss = Dismiss {
         worker: Worker::new(&function.services, config.worker),

@@ -14,7 +14,7 @@ use domain::{Timestamp, owner::Owner};
 use runtime::{
     quarantine::Quarantine,
     queue::{Message, QueueUrl, Sender},
-    sqs::{Delivery, Inbox, Verdict},
+    sqs::{Delivery, Disposition, Inbox},
     worker::{Invocation, backoff},
 };
 use store::{
@@ -52,7 +52,7 @@ enum Left {
 
 impl Eraser {
     /// Takes one delivery to its verdict.
-    pub async fn deliver(&self, delivery: &Delivery, invocation: Invocation) -> Verdict {
+    pub async fn deliver(&self, delivery: &Delivery, invocation: Invocation) -> Disposition {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
             Err(unusable) => {
@@ -69,7 +69,7 @@ impl Eraser {
         delivery: &Delivery,
         message: &Message,
         invocation: Invocation,
-    ) -> Verdict {
+    ) -> Disposition {
         let Message::Erase {
             owner,
             requested_at,
@@ -79,23 +79,23 @@ impl Eraser {
                 sqs.message_id = delivery.message_id,
                 "a message of another worker's kind"
             );
-            return Verdict::Again;
+            return Disposition::Retry;
         };
         let after = match self.erase(owner, *requested_at, invocation).await {
-            Ok(Left::Nothing) => return Verdict::Done,
+            Ok(Left::Nothing) => return Disposition::Ack,
             Ok(Left::More(after)) => after,
             Err(error) => {
                 warn!(error = %chain(&error), "an erasure was interrupted; its message comes again");
                 let pause = backoff(delivery.receives);
-                self.inbox.come_again_after(delivery, pause).await;
-                return Verdict::Again;
+                self.inbox.set_visibility(delivery, pause).await;
+                return Disposition::Retry;
             }
         };
         match self.sender.send(&self.queue, message, after).await {
-            Ok(()) => Verdict::Done,
+            Ok(()) => Disposition::Ack,
             Err(error) => {
                 error!(error = %chain(&error), "the rest of an erasure was not sent on; this message comes again");
-                Verdict::Again
+                Disposition::Retry
             }
         }
     }

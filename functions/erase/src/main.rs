@@ -3,7 +3,7 @@
 use erase::{Config, Eraser};
 use lambda_runtime::Error;
 use runtime::{
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     quarantine::Quarantine,
     queue::Sender,
@@ -15,7 +15,7 @@ use store::erasure::Erasures;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services {
         table,
         queues,

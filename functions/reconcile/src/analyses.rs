@@ -90,7 +90,7 @@ impl Reconciler {
         {
             return Ok(false);
         }
-        let message = Message::CallBack {
+        let message = Message::Callback {
             owner: owner.clone(),
             finding: *finding,
             attempt: seen.attempt,

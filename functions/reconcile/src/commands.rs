@@ -10,7 +10,7 @@ use domain::{
     result_code::ResultCode,
 };
 use runtime::queue::Message;
-use store::ledger::{Abandoned, Nominee, Outcome};
+use store::ledger::{Abandoned, Candidate, Outcome};
 use telemetry::{
     chain,
     metrics::{self, Metric},
@@ -24,18 +24,18 @@ impl Reconciler {
     /// Goes through the commands of one shard that are due, oldest first.
     pub(crate) async fn commands(&self, run: &Run, shard: u8) {
         let read = async |after| self.ledger.due(shard, PAGE, after, run.now).await;
-        each_page(run, read, async |nominees| {
-            for nominee in nominees {
+        each_page(run, read, async |candidates| {
+            for candidate in candidates {
                 if !run.has_time() {
                     return;
                 }
-                match nominee {
-                    Ok(nominee) => {
-                        let trace = TraceParent::start(nominee.key.id.into());
-                        let span = telemetry::work(&nominee.key.owner, trace.id());
+                match candidate {
+                    Ok(candidate) => {
+                        let trace = TraceParent::start(candidate.key.id.into());
+                        let span = telemetry::work(&candidate.key.owner, trace.id());
                         let attended = async {
-                            telemetry::about(&nominee.key);
-                            self.attend(run, &nominee).await;
+                            telemetry::about(&candidate.key);
+                            self.attend(run, &candidate).await;
                         };
                         trace.follow(attended.instrument(span)).await;
                     }
@@ -49,21 +49,21 @@ impl Reconciler {
         .await;
     }
 
-    async fn attend(&self, run: &Run, nominee: &Nominee) {
+    async fn attend(&self, run: &Run, candidate: &Candidate) {
         let now = self.clock.now();
-        let age = now.since(nominee.key.id.admitted_at());
-        match nominee.status {
+        let age = now.since(candidate.key.id.admitted_at());
+        match candidate.status {
             Status::Accepted => metrics::record(Metric::OldestAcceptedAge(age)),
             Status::Running => metrics::record(Metric::OldestRunningAge(age)),
             // The index lags: the row has left it.
             Status::Succeeded | Status::Failed | Status::NoOp => {}
         }
-        let attended = match nominee.seen.need(now) {
-            Need::Resend => match self.ledger.resend(nominee, now).await {
+        let attended = match candidate.seen.need(now) {
+            Need::Resend => match self.ledger.resend(candidate, now).await {
                 Ok(resent) => Ok(self.resent(run, resent).await),
                 Err(error) => Err(error),
             },
-            Need::Stall => match self.ledger.stall(&nominee.key, now).await {
+            Need::Stall => match self.ledger.stall(&candidate.key, now).await {
                 Ok(stalled) => Ok(self.stalled(run, stalled, now).await),
                 Err(error) => Err(error),
             },

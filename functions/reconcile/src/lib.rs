@@ -89,7 +89,7 @@ impl Reconciler {
     pub async fn reconcile(&self, invocation: Invocation) -> Report {
         let run = Run {
             now: self.clock.now(),
-            work_until: invocation.killed - WIND_UP,
+            work_until: invocation.deadline - WIND_UP,
             report: RefCell::default(),
         };
         tokio::join!(

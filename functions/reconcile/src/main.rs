@@ -5,7 +5,7 @@ use lambda_runtime::{Error, LambdaEvent};
 use reconcile::{Config, Reconciler};
 use runtime::{
     automation::Automation,
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     queue::Sender,
 };
@@ -16,7 +16,7 @@ use store::{abandon::Cleaner, audit::Audit, erasure::Erasures, ledger::Ledger, o
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services {
         table,
         queues,

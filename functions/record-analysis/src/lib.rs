@@ -13,7 +13,7 @@ pub use config::Config;
 use domain::{
     Timestamp,
     analysis::{
-        Analysis, AnalysisOutcome, AnalysisResult, CallBack, Exploitability, SuggestedAction,
+        Analysis, AnalysisOutcome, AnalysisResult, Callback, Exploitability, SuggestedAction,
     },
     command::{
         Action, Actor, Command, CommandId, CommandType, DismissComment, DismissFinding, Origin,
@@ -26,7 +26,7 @@ use runtime::{
     automation::{self, Automation},
     quarantine::Quarantine,
     queue::{Message, QueueUrl},
-    sqs::{Delivery, Inbox, Verdict},
+    sqs::{Delivery, Disposition, Inbox},
     worker::backoff,
 };
 use store::{
@@ -71,7 +71,7 @@ type Failure = Box<dyn std::error::Error>;
 
 impl Recorder {
     /// Takes one delivery to its verdict.
-    pub async fn deliver(&self, delivery: &Delivery) -> Verdict {
+    pub async fn deliver(&self, delivery: &Delivery) -> Disposition {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
             Err(unusable) => {
@@ -84,8 +84,8 @@ impl Recorder {
             .await
     }
 
-    async fn deliver_message(&self, delivery: &Delivery, message: &Message) -> Verdict {
-        let Message::CallBack {
+    async fn deliver_message(&self, delivery: &Delivery, message: &Message) -> Disposition {
+        let Message::Callback {
             owner,
             finding,
             attempt,
@@ -95,7 +95,7 @@ impl Recorder {
                 sqs.message_id = delivery.message_id,
                 "a message of another worker's kind"
             );
-            return Verdict::Again;
+            return Disposition::Retry;
         };
         let (finding, attempt) = (*finding, *attempt);
         match self.record(owner, finding, attempt).await {
@@ -107,11 +107,11 @@ impl Recorder {
                 if let Err(error) = self.automation.advance(owner, self.clock.now()).await {
                     automation::log_failure(owner, &error);
                 }
-                Verdict::Done
+                Disposition::Ack
             }
             Ok(Recorded::Stale) => {
                 info!(finding.id = %finding, "a call back that is stale, or recorded already");
-                Verdict::Done
+                Disposition::Ack
             }
             Ok(Recorded::Contended) => self.again(delivery, None).await,
             Err(error) => self.again(delivery, Some(error.as_ref())).await,
@@ -137,10 +137,10 @@ impl Recorder {
             let Some(record) = record else {
                 return Ok(Recorded::Stale);
             };
-            let Some((seen, call_back)) = waiting(record.analysis.as_ref(), attempt) else {
+            let Some((seen, callback)) = waiting(record.analysis.as_ref(), attempt) else {
                 return Ok(Recorded::Stale);
             };
-            let (now, outcome) = (self.clock.now(), &call_back.outcome);
+            let (now, outcome) = (self.clock.now(), &callback.outcome);
             let event = analysis_event(finding, seen, outcome, now);
             let (dismissal, admission) = self.dismissal(owner, &settings, &record, outcome, now);
             let writes = analyses
@@ -196,20 +196,20 @@ impl Recorder {
         &self,
         delivery: &Delivery,
         error: Option<&(dyn std::error::Error + 'static)>,
-    ) -> Verdict {
+    ) -> Disposition {
         let error = error.map_or_else(|| "the finding keeps changing".to_owned(), chain);
         warn!(
             receives = delivery.receives,
             error, "a call back could not be recorded; its message comes again"
         );
         let pause = backoff(delivery.receives);
-        self.inbox.come_again_after(delivery, pause).await;
-        Verdict::Again
+        self.inbox.set_visibility(delivery, pause).await;
+        Disposition::Retry
     }
 }
 
 /// The analysis of this attempt and the call back of its that waits to be recorded.
-fn waiting(analysis: Option<&Analysis>, attempt: CommandId) -> Option<(&Analysis, &CallBack)> {
+fn waiting(analysis: Option<&Analysis>, attempt: CommandId) -> Option<(&Analysis, &Callback)> {
     let waits = |seen: &&Analysis| seen.attempt == attempt && seen.status.in_flight();
     let seen = analysis.filter(waits)?;
     Some((seen, seen.called_back.as_ref()?))

@@ -4,7 +4,7 @@ use lambda_runtime::Error;
 use record_analysis::{Config, Recorder};
 use runtime::{
     automation::Automation,
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     quarantine::Quarantine,
     sqs::Inbox,
@@ -15,7 +15,7 @@ use store::audit::Audit;
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services {
         table,
         queues,

@@ -11,7 +11,7 @@ const NOW: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 fn analysis(status: AnalysisStatus) -> Analysis {
     Analysis {
         status,
-        called_back: Some(CallBack {
+        called_back: Some(Callback {
             session: "ses-1".parse().expect("a session"),
             outcome: AnalysisOutcome::Failed(FailureCode::unspecified()),
         }),
@@ -54,8 +54,8 @@ fn only_a_call_back_of_the_attempt_that_is_in_flight_is_recorded() {
     ] {
         let seen = analysis(status);
         let found = waiting(Some(&seen), seen.attempt);
-        let call_back = seen.called_back.as_ref().expect("it was received");
-        assert_eq!(found, waits.then_some((&seen, call_back)), "{status:?}");
+        let callback = seen.called_back.as_ref().expect("it was received");
+        assert_eq!(found, waits.then_some((&seen, callback)), "{status:?}");
         assert_eq!(waiting(Some(&seen), CommandId::new(NOW)), None, "another's");
         let silent = Analysis {
             called_back: None,

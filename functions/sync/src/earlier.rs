@@ -1,7 +1,7 @@
 //! What earlier deliveries of a pass left in a repository's row.
 
 use domain::Timestamp;
-use store::repositories::{Cursor, PassState, RepositoryFailure, RepositoryRecord};
+use store::repositories::{Checkpoint, PassState, RepositoryFailure, RepositoryRecord};
 use uuid::Uuid;
 
 use crate::tally::Ended;
@@ -16,7 +16,7 @@ pub(crate) enum Earlier {
         /// When it did.
         at: Timestamp,
         /// Where it goes on, if not at the first page.
-        from: Option<Cursor>,
+        from: Option<Checkpoint>,
     },
     /// It is done with it.
     Ended(Ended),

@@ -29,7 +29,7 @@ use github::Github;
 use runtime::{
     automation::Automation,
     queue::{MAX_DELAY, Message, QueueUrl, ScheduledSync},
-    sqs::{Delivery, Verdict},
+    sqs::{Delivery, Disposition},
     worker::{Effected, Invocation, Work, Worker},
 };
 use store::{
@@ -101,13 +101,13 @@ impl Work for Sync {
         delivery: &Delivery,
         message: Message,
         invocation: Invocation,
-    ) -> Verdict {
+    ) -> Disposition {
         let Message::ScheduledSync(sync) = message else {
             error!(
                 sqs.message_id = delivery.message_id,
                 "a message of another worker's kind"
             );
-            return Verdict::Again;
+            return Disposition::Retry;
         };
         let ScheduledSync { owner, pass, began } = &sync;
         let run = Pass {
@@ -136,16 +136,16 @@ impl Work for Sync {
                     command.code = ending.code.as_str(),
                     "a scheduled sync has ended"
                 );
-                Verdict::Done
+                Disposition::Ack
             }
             Effected::Continues { at, .. } => self.continue_scheduled(delivery, sync, at).await,
             Effected::Transient { error, .. } => {
                 warn!(error = %error, "a scheduled sync failed and comes again");
                 let pause = pause(delivery.receives);
-                self.worker.inbox.come_again_after(delivery, pause).await;
-                Verdict::Again
+                self.worker.inbox.set_visibility(delivery, pause).await;
+                Disposition::Retry
             }
-            Effected::Fenced | Effected::Settled { .. } => Verdict::Done,
+            Effected::Fenced | Effected::Settled { .. } => Disposition::Ack,
         }
     }
 }
@@ -156,7 +156,7 @@ impl Sync {
         delivery: &Delivery,
         sync: ScheduledSync,
         at: Timestamp,
-    ) -> Verdict {
+    ) -> Disposition {
         let delay = at.since(self.worker.clock.now()).min(MAX_DELAY);
         let message = Message::ScheduledSync(sync);
         match self
@@ -165,10 +165,10 @@ impl Sync {
             .send(&self.scheduled_queue, &message, delay)
             .await
         {
-            Ok(()) => Verdict::Done,
+            Ok(()) => Disposition::Ack,
             Err(error) => {
                 error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a scheduled sync's continuation was not sent; this message comes again");
-                Verdict::Again
+                Disposition::Retry
             }
         }
     }
@@ -212,7 +212,7 @@ mod tests {
     use crate::samples::{name, noon};
     use domain::{
         command::{Actor, CommandId, CommandKey, Origin},
-        lifecycle::{Stage, Standing, Status, Token},
+        lifecycle::{CommandState, Stage, Status, Token},
         owner::Owner,
     };
     use serde_json::json;
@@ -236,13 +236,13 @@ mod tests {
             action: SyncFindings::all().into(),
             origin: Origin::Manual,
             actor: Actor::SecurityAgent,
-            standing: Standing {
+            standing: CommandState {
                 status: Status::Running,
                 never_queued: false,
                 admission: Token(1),
                 attempt: 1,
                 stage: Stage(0),
-                hold: None,
+                lease: None,
                 queued_at: None,
                 resends: 0,
                 waiting_until: None,

@@ -8,7 +8,7 @@ use domain::{
     page::PageCursor,
 };
 use github::{AlertsPage, Next};
-use store::repositories::{Cursor, RepositoryFailure, Watermark, Watermarks};
+use store::repositories::{Checkpoint, RepositoryFailure, Watermark, Watermarks};
 use telemetry::chain;
 use tracing::warn;
 
@@ -42,8 +42,8 @@ impl Progressing {
     }
 
     /// From where an earlier delivery stopped.
-    pub(crate) fn resumed(cursor: Cursor) -> Self {
-        let Cursor {
+    pub(crate) fn resumed(cursor: Checkpoint) -> Self {
+        let Checkpoint {
             next,
             watermark,
             complete,
@@ -61,8 +61,8 @@ impl Progressing {
     }
 
     /// What the next delivery needs to go on. Without a page of its own it simply begins again.
-    pub(crate) fn kept(&self, source: Source, done: &Watermarks) -> Option<Cursor> {
-        Some(Cursor {
+    pub(crate) fn kept(&self, source: Source, done: &Watermarks) -> Option<Checkpoint> {
+        Some(Checkpoint {
             source,
             done: done.clone(),
             next: self.next.clone()?,

@@ -4,7 +4,7 @@ use github::Github;
 use lambda_runtime::Error;
 use runtime::{
     automation::Automation,
-    aws::{Patience, Services},
+    aws::{CallTimeouts, Services},
     function::Function,
     sqs::Inbox,
     worker::Worker,
@@ -16,7 +16,7 @@ use sync::{Config, Sync};
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, Patience::BACKGROUND).await;
+    let function = Function::open(config.function, CallTimeouts::BACKGROUND).await;
     let Services {
         table,
         queues,

@@ -132,7 +132,7 @@ impl Pass<'_> {
             return self.unavailable(&error);
         }
 
-        let brake = Brake::new(self.invocation.killed, Instant::now());
+        let brake = Brake::new(self.invocation.deadline, Instant::now());
         let installation = integration.installation;
         let mut stopped = Vec::new();
         let mut ends = stream::iter(&targets)
@@ -200,7 +200,7 @@ impl Pass<'_> {
             .sync
             .worker
             .ledger
-            .report(claim, progress, self.now())
+            .heartbeat(claim, progress, self.now())
             .await
         {
             Ok(Outcome::Applied(_) | Outcome::AlreadyApplied(_)) => {}

@@ -8,7 +8,7 @@ use domain::{
 use github::{Budget, GithubError, Listed, PageRequest};
 use store::{
     findings::Arrival,
-    repositories::{Cursor, RepositoryFailure, RepositoryOutcome, Watermark, Watermarks},
+    repositories::{Checkpoint, RepositoryFailure, RepositoryOutcome, Watermark, Watermarks},
 };
 use telemetry::chain;
 use tracing::{info, warn};
@@ -103,7 +103,7 @@ impl Pass<'_> {
     async fn list_source(
         &self,
         of: Of<'_>,
-        from: Option<Cursor>,
+        from: Option<Checkpoint>,
         done: &Watermarks,
     ) -> Option<Result<Finished, RepositoryFailure>> {
         let Of {

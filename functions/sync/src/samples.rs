@@ -7,7 +7,7 @@ use domain::{
 };
 use github::Alert;
 use serde_json::{Value, json};
-use store::repositories::{Counts, Cursor, RepositoryRecord, Watermark, Watermarks};
+use store::repositories::{Checkpoint, Counts, RepositoryRecord, Watermark, Watermarks};
 use uuid::Uuid;
 
 /// The pass that is looked at, and another.
@@ -56,8 +56,8 @@ pub(crate) fn page() -> PageCursor {
     PageCursor::new("the page after the first".to_owned())
 }
 
-pub(crate) fn cursor() -> Cursor {
-    Cursor {
+pub(crate) fn cursor() -> Checkpoint {
+    Checkpoint {
         source: Source::Dependabot,
         done: Watermarks::new(),
         next: page(),

@@ -11,7 +11,7 @@ use domain::{
 };
 use store::{
     owners::{Integration, OwnerRecord},
-    repositories::{Cursor, Listing, RepositoryRecord, Watermarks},
+    repositories::{Checkpoint, Listing, RepositoryRecord, Watermarks},
 };
 use uuid::Uuid;
 
@@ -185,7 +185,7 @@ pub(crate) struct Target {
     /// When the pass began it.
     pub(crate) begun: Timestamp,
     /// Where the pass goes on, if not at the first page.
-    pub(crate) from: Option<Cursor>,
+    pub(crate) from: Option<Checkpoint>,
     /// How far finished listings of each source have seen.
     pub(crate) seen: Watermarks,
     /// Whether a listing that begins now goes to its end whatever it meets.

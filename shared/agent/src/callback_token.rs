@@ -21,7 +21,7 @@ const SHORTEST_KEY: usize = 32;
 
 /// What a token allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Capability {
+pub struct CallbackToken {
     /// Whose finding.
     pub owner: Owner,
     /// Which finding.
@@ -49,7 +49,7 @@ struct Keys {
 
 /// Signs and verifies capabilities.
 #[derive(Clone, Debug)]
-pub struct Capabilities {
+pub struct CallbackTokens {
     secrets: Secrets,
     keys: SecretName,
 }
@@ -75,7 +75,7 @@ pub enum KeysError {
     },
 }
 
-impl Capabilities {
+impl CallbackTokens {
     /// Those under the keys that this secret holds.
     pub const fn new(secrets: Secrets, keys: SecretName) -> Self {
         Self { secrets, keys }
@@ -84,7 +84,7 @@ impl Capabilities {
     /// A token for this.
     pub async fn sign(
         &self,
-        capability: &Capability,
+        capability: &CallbackToken,
         now: Timestamp,
     ) -> Result<SecretText, KeysError> {
         let keys = self.keys(now).await?;
@@ -113,7 +113,7 @@ impl Capabilities {
         &self,
         token: &str,
         now: Timestamp,
-    ) -> Result<Result<Capability, NotAllowed>, KeysError> {
+    ) -> Result<Result<CallbackToken, NotAllowed>, KeysError> {
         let keys = self.keys(now).await?;
         Ok(verified(token, &keys, now).ok_or(NotAllowed))
     }
@@ -136,7 +136,7 @@ impl Capabilities {
     }
 }
 
-fn verified(token: &str, keys: &Keys, now: Timestamp) -> Option<Capability> {
+fn verified(token: &str, keys: &Keys, now: Timestamp) -> Option<CallbackToken> {
     let kid = jsonwebtoken::decode_header(token).ok()?.kid?;
     let key = keys.keys.get(&kid)?;
     let mut validation = Validation::new(Algorithm::HS256);
@@ -149,7 +149,7 @@ fn verified(token: &str, keys: &Keys, now: Timestamp) -> Option<Capability> {
         .ok()?
         .claims;
     let expires_at = Timestamp::from_seconds(claims.exp);
-    (expires_at > now).then_some(Capability {
+    (expires_at > now).then_some(CallbackToken {
         owner: claims.sub,
         finding: claims.finding,
         attempt: claims.attempt,
@@ -173,13 +173,13 @@ mod tests {
         json!({"active": active, "keys": keys}).to_string()
     }
 
-    async fn under(secret: &str) -> Capabilities {
+    async fn under(secret: &str) -> CallbackTokens {
         let store = SecretStore::start(secret).await;
-        Capabilities::new(Secrets::new(store.client()), SecretName::new("keys"))
+        CallbackTokens::new(Secrets::new(store.client()), SecretName::new("keys"))
     }
 
-    fn capability() -> Capability {
-        Capability {
+    fn capability() -> CallbackToken {
+        CallbackToken {
             owner: "user:auth0|5f7c".parse().expect("valid"),
             finding: "dependabot-7-42".parse().expect("valid"),
             attempt: "01932b3a-5c00-7000-8000-000000000001"
@@ -194,7 +194,11 @@ mod tests {
         token.expect("signed").expose().to_owned()
     }
 
-    async fn verdict(secret: &str, token: &str, now: Timestamp) -> Result<Capability, NotAllowed> {
+    async fn verdict(
+        secret: &str,
+        token: &str,
+        now: Timestamp,
+    ) -> Result<CallbackToken, NotAllowed> {
         let verified = under(secret).await.verify(token, now).await;
         verified.expect("the keys are there")
     }

@@ -215,7 +215,7 @@ pub enum AnalysisOutcome {
 
 /// An agent's call back: which session ended, and how.
 #[derive(Clone, Debug, PartialEq)]
-pub struct CallBack {
+pub struct Callback {
     /// The session.
     pub session: SessionId,
     /// How it ended.
@@ -250,7 +250,7 @@ pub struct Analysis {
     /// What it found.
     pub result: Option<AnalysisResult>,
     /// A call back that has been received and not yet recorded.
-    pub called_back: Option<CallBack>,
+    pub called_back: Option<Callback>,
     /// When the reconciler looks at it. `None` once it has ended.
     pub due_at: Option<Timestamp>,
 }

@@ -4,7 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     command::LastError,
-    lifecycle::Standing,
+    lifecycle::CommandState,
     result_code::{Effect, ResultCode},
 };
 
@@ -41,7 +41,7 @@ pub enum Asked {
 impl Asked {
     /// Whether an earlier delivery may have asked GitHub: one that did not hand the command on, as after a rate limit. Then
     /// the alert is looked at first.
-    pub const fn earlier(claimed: &Standing) -> Self {
+    pub const fn earlier(claimed: &CommandState) -> Self {
         if claimed.follows_another() {
             Self::Perhaps
         } else {

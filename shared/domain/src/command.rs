@@ -14,7 +14,7 @@ use uuid::Uuid;
 use crate::{
     Timestamp,
     finding::{FindingId, RepositoryName},
-    lifecycle::{Standing, Status},
+    lifecycle::{CommandState, Status},
     owner::{InvalidOwner, Owner, UserId},
     result_code::{Effect, ResultCode},
     text::words,
@@ -320,7 +320,7 @@ pub struct Command {
     /// Who caused it.
     pub actor: Actor,
     /// What may happen to it.
-    pub standing: Standing,
+    pub standing: CommandState,
     /// The last progress reported.
     pub progress: Option<Progress>,
     /// What went wrong last, redacted.
@@ -348,8 +348,8 @@ impl Command {
         self.status() == Status::Running
             && self
                 .standing
-                .hold
-                .is_some_and(|hold| hold.until > self.updated_at)
+                .lease
+                .is_some_and(|lease| lease.until > self.updated_at)
     }
 
     /// Whether the row has expired and must be treated as absent, though not deleted yet.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::Timestamp;
 
-pub use reading::{Glimpse, Need, Obstacle, is_last_delivery};
+pub use reading::{IndexSnapshot, Need, Obstacle, is_last_delivery};
 
 /// Where a command is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -121,7 +121,7 @@ pub struct Stage(pub u32);
 
 /// The right to work on a command until a moment: its token fences every other writer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Hold {
+pub struct Lease {
     /// Names the claim; no two claims share one.
     pub token: Token,
     /// When others may take over. A little past the function's own timeout.
@@ -130,7 +130,7 @@ pub struct Hold {
 
 /// The part of a command's row that decides what may happen to it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Standing {
+pub struct CommandState {
     /// Where it is.
     pub status: Status,
     /// Whether it failed because it was never queued: the one failure that can be taken back.
@@ -142,7 +142,7 @@ pub struct Standing {
     /// Which message carries it now.
     pub stage: Stage,
     /// The last claim, live or lapsed.
-    pub hold: Option<Hold>,
+    pub lease: Option<Lease>,
     /// Since when a message of this stage has been due in the queue without a claim.
     pub queued_at: Option<Timestamp>,
     /// How often that message was sent again.
@@ -187,9 +187,9 @@ pub enum Term {
     /// The admission that stands is this one: a later readmission is another.
     AdmissionIs(Token),
     /// The last claim is this one.
-    HeldBy(Token),
+    LeasedTo(Token),
     /// The last claim is no longer live.
-    HoldLapsed(Timestamp),
+    LeaseExpired(Timestamp),
     /// The message is the one that carries the command now.
     StageIs(Stage),
     /// No wait is on, or it is over.
@@ -206,13 +206,13 @@ pub enum Term {
 
 impl Term {
     /// Whether the row satisfies it. The ledger's condition expression must say exactly the same.
-    pub fn holds(self, row: &Standing) -> bool {
+    pub fn holds(self, row: &CommandState) -> bool {
         match self {
             Self::StatusIs(status) => row.status == status,
             Self::NeverQueued => row.never_queued,
             Self::AdmissionIs(token) => row.admission == token,
-            Self::HeldBy(token) => row.hold.is_some_and(|hold| hold.token == token),
-            Self::HoldLapsed(now) => row.hold.is_some_and(|hold| hold.until <= now),
+            Self::LeasedTo(token) => row.lease.is_some_and(|lease| lease.token == token),
+            Self::LeaseExpired(now) => row.lease.is_some_and(|lease| lease.until <= now),
             Self::StageIs(stage) => row.stage == stage,
             Self::WaitOver(now) => row.waiting_until.is_none_or(|until| until <= now),
             Self::QueuedSince(at) => row.queued_at == Some(at),
@@ -229,7 +229,7 @@ pub struct Guard(pub Vec<Vec<Term>>);
 
 impl Guard {
     /// Whether the row lets the move happen.
-    pub fn holds(&self, row: &Standing) -> bool {
+    pub fn holds(&self, row: &CommandState) -> bool {
         self.0
             .iter()
             .any(|all| all.iter().all(|term| term.holds(row)))
@@ -250,9 +250,9 @@ pub enum Change {
     /// The next stage.
     NextStage,
     /// A new claim.
-    Hold(Hold),
+    Lease(Lease),
     /// The claim now ends at this moment.
-    HoldUntil(Timestamp),
+    LeaseUntil(Timestamp),
     /// Since when a message is due unclaimed.
     QueuedAt(Option<Timestamp>),
     /// How often that message was sent again.
@@ -267,17 +267,17 @@ pub enum Change {
 
 impl Change {
     /// Makes the change.
-    pub fn make(self, row: &mut Standing) {
+    pub fn make(self, row: &mut CommandState) {
         match self {
             Self::Status(status) => row.status = status,
             Self::NeverQueued(never) => row.never_queued = never,
             Self::Admission(token) => row.admission = token,
             Self::NextAttempt => row.attempt += 1,
             Self::NextStage => row.stage.0 += 1,
-            Self::Hold(hold) => row.hold = Some(hold),
-            Self::HoldUntil(until) => {
-                if let Some(hold) = &mut row.hold {
-                    hold.until = until;
+            Self::Lease(lease) => row.lease = Some(lease),
+            Self::LeaseUntil(until) => {
+                if let Some(lease) = &mut row.lease {
+                    lease.until = until;
                 }
             }
             Self::QueuedAt(at) => row.queued_at = at,
@@ -318,16 +318,16 @@ pub enum Move {
     /// A worker takes the command, unless another holds it.
     Claim {
         /// The new claim.
-        hold: Hold,
+        lease: Lease,
         /// The message's stage.
         stage: Stage,
         /// When.
         now: Timestamp,
     },
     /// The worker shows that it gets on.
-    Report {
+    Heartbeat {
         /// The claim, with its new end.
-        hold: Hold,
+        lease: Lease,
         /// When.
         now: Timestamp,
     },
@@ -411,7 +411,7 @@ impl Move {
                 vec![
                     StatusIs(Running),
                     QueuedSince(queued_at),
-                    HoldLapsed(now),
+                    LeaseExpired(now),
                     ResendsAre(resends),
                     DueBy(now),
                 ],
@@ -421,29 +421,29 @@ impl Move {
                 vec![
                     StatusIs(Running),
                     StageIs(stage),
-                    HoldLapsed(now),
+                    LeaseExpired(now),
                     WaitOver(now),
                 ],
             ],
-            Self::Report { hold, .. } => vec![vec![StatusIs(Running), HeldBy(hold.token)]],
+            Self::Heartbeat { lease, .. } => vec![vec![StatusIs(Running), LeasedTo(lease.token)]],
             // The stage keeps a write whose answer was lost from counting twice when it is repeated.
             Self::Continue { holder, stage, .. } => {
-                vec![vec![StatusIs(Running), HeldBy(holder), StageIs(stage)]]
+                vec![vec![StatusIs(Running), LeasedTo(holder), StageIs(stage)]]
             }
             Self::Release { holder, .. } | Self::Settle { holder, .. } => {
-                vec![vec![StatusIs(Running), HeldBy(holder)]]
+                vec![vec![StatusIs(Running), LeasedTo(holder)]]
             }
             Self::Exhaust { holder, stage, now } => {
                 let mut any = vec![
                     vec![StatusIs(Accepted), StageIs(stage)],
-                    vec![StatusIs(Running), StageIs(stage), HoldLapsed(now)],
+                    vec![StatusIs(Running), StageIs(stage), LeaseExpired(now)],
                 ];
-                any.extend(holder.map(|token| vec![StatusIs(Running), HeldBy(token)]));
+                any.extend(holder.map(|token| vec![StatusIs(Running), LeasedTo(token)]));
                 any
             }
             Self::Stall { now } => vec![
                 vec![StatusIs(Accepted), DeadlinePassed(now)],
-                vec![StatusIs(Running), DeadlinePassed(now), HoldLapsed(now)],
+                vec![StatusIs(Running), DeadlinePassed(now), LeaseExpired(now)],
             ],
         })
     }
@@ -477,22 +477,22 @@ impl Move {
                     Due(Some(next_look(queued_at, resends + 1, deadline))),
                 ]
             }
-            Self::Claim { hold, now, .. } => {
+            Self::Claim { lease, now, .. } => {
                 let deadline = now + timeouts.running;
                 vec![
                     Status(self::Status::Running),
                     NextAttempt,
-                    Hold(hold),
+                    Lease(lease),
                     QueuedAt(None),
                     WaitingUntil(None),
                     Deadline(deadline),
                     Due(Some(deadline)),
                 ]
             }
-            Self::Report { hold, now } => {
+            Self::Heartbeat { lease, now } => {
                 let deadline = now + timeouts.running;
                 vec![
-                    HoldUntil(hold.until),
+                    LeaseUntil(lease.until),
                     Deadline(deadline),
                     Due(Some(deadline)),
                 ]
@@ -500,7 +500,7 @@ impl Move {
             Self::Continue { at, waits, now, .. } => {
                 let mut changes = vec![
                     NextStage,
-                    HoldUntil(now),
+                    LeaseUntil(now),
                     WaitingUntil(match waits {
                         Waits::No => None,
                         Waits::UntilThen => Some(at),
@@ -509,7 +509,7 @@ impl Move {
                 changes.extend(queue(at, at + timeouts.running));
                 changes
             }
-            Self::Release { now, .. } => vec![HoldUntil(now)],
+            Self::Release { now, .. } => vec![LeaseUntil(now)],
             Self::Settle { terminal, .. } => end(terminal),
             Self::Exhaust { .. } | Self::Stall { .. } => end(Terminal::Failed),
         }
@@ -525,7 +525,7 @@ impl Move {
             Self::Readmit { .. }
             | Self::Resend { .. }
             | Self::Claim { .. }
-            | Self::Report { .. }
+            | Self::Heartbeat { .. }
             | Self::Continue { .. }
             | Self::Release { .. } => None,
         }
@@ -538,7 +538,7 @@ impl Move {
             Self::Readmit { .. } => "readmit",
             Self::Resend { .. } => "resend",
             Self::Claim { .. } => "claim",
-            Self::Report { .. } => "report",
+            Self::Heartbeat { .. } => "report",
             Self::Continue { .. } => "continue",
             Self::Release { .. } => "release",
             Self::Settle { .. } => "settle",
@@ -549,15 +549,15 @@ impl Move {
 }
 
 /// A command as it is admitted.
-pub fn admitted(admission: Token, now: Timestamp, timeouts: &Timeouts) -> Standing {
+pub fn admitted(admission: Token, now: Timestamp, timeouts: &Timeouts) -> CommandState {
     let deadline = now + timeouts.accepted;
-    Standing {
+    CommandState {
         status: Status::Accepted,
         never_queued: false,
         admission,
         attempt: 0,
         stage: Stage::default(),
-        hold: None,
+        lease: None,
         queued_at: Some(now),
         resends: 0,
         waiting_until: None,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::lifecycle::{Standing, Terminal};
+use crate::lifecycle::{CommandState, Terminal};
 
 macro_rules! result_codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $terminal:ident, $sentence:expr;)*) => {
@@ -138,7 +138,7 @@ pub enum Effect {
 
 impl Effect {
     /// What is known of the effect of a command that no worker has ended: never claimed means that nothing can have begun.
-    pub const fn of_cut_off(row: &Standing) -> Self {
+    pub const fn of_cut_off(row: &CommandState) -> Self {
         if row.attempt == 0 {
             Self::None
         } else {
@@ -210,7 +210,7 @@ mod tests {
         };
         let cut_off = |attempt| {
             let accepted = admitted(Token(1), Timestamp::from_millis(0), &timeouts);
-            Effect::of_cut_off(&Standing {
+            Effect::of_cut_off(&CommandState {
                 attempt,
                 ..accepted
             })

@@ -10,14 +10,14 @@ use store::{clock::Clock, table::Table};
 
 /// How long calls may take.
 #[derive(Clone, Copy, Debug)]
-pub struct Patience {
+pub struct CallTimeouts {
     /// One try.
     pub per_try: Duration,
     /// A call with its retries.
     pub per_call: Duration,
 }
 
-impl Patience {
+impl CallTimeouts {
     /// For functions that nobody waits for: an answer that takes longer will not come.
     pub const BACKGROUND: Self = Self {
         per_try: Duration::from_secs(3),
@@ -40,8 +40,12 @@ pub struct Services {
 
 impl Services {
     /// Opens the table of this name, and with it the clock, which `machine` is trusted for until DynamoDB has answered.
-    pub async fn open(table: String, patience: Patience, machine: fn() -> Timestamp) -> Self {
-        let aws = load(patience).await;
+    pub async fn open(
+        table: String,
+        call_timeouts: CallTimeouts,
+        machine: fn() -> Timestamp,
+    ) -> Self {
+        let aws = load(call_timeouts).await;
         let clock = Clock::new(machine);
         Self {
             table: Table::open(&aws, table, &clock).await,
@@ -53,10 +57,10 @@ impl Services {
 }
 
 /// The configuration that every client is made from.
-async fn load(patience: Patience) -> SdkConfig {
+async fn load(call_timeouts: CallTimeouts) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
-        .operation_attempt_timeout(patience.per_try)
-        .operation_timeout(patience.per_call)
+        .operation_attempt_timeout(call_timeouts.per_try)
+        .operation_timeout(call_timeouts.per_call)
         .build();
     aws_config::defaults(BehaviorVersion::latest())
         .timeout_config(timeouts)

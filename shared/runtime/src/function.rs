@@ -7,8 +7,8 @@ use lambda_runtime::{Diagnostic, Error, LambdaEvent, service_fn};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    aws::{Patience, Services},
-    sqs::{self, Delivery, Verdict},
+    aws::{CallTimeouts, Services},
+    sqs::{self, Delivery, Disposition},
     worker::Invocation,
 };
 use domain::Timestamp;
@@ -33,9 +33,9 @@ pub struct Function {
 
 impl Function {
     /// Opens the clients. Asks nothing yet.
-    pub async fn open(config: FunctionConfig, patience: Patience) -> Self {
+    pub async fn open(config: FunctionConfig, call_timeouts: CallTimeouts) -> Self {
         Self {
-            services: Services::open(config.table, patience, machine()).await,
+            services: Services::open(config.table, call_timeouts, machine()).await,
             meter: Meter::new(config.stack, machine()),
         }
     }
@@ -56,7 +56,7 @@ impl Function {
     /// Takes each message of each batch to its verdict. Each is a piece of work that is measured.
     pub async fn read_queue(
         self,
-        deliver: impl AsyncFn(&Delivery, Invocation) -> Verdict,
+        deliver: impl AsyncFn(&Delivery, Invocation) -> Disposition,
     ) -> Result<(), Error> {
         run(async |batch: LambdaEvent<SqsEvent>, invocation| {
             let answer = sqs::each_message(&batch.payload, async |delivery| {

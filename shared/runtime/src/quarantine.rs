@@ -14,7 +14,7 @@ use tracing::{error, info, warn};
 use crate::{
     aws::Services,
     queue::{QueueUrl, Recovered, Sender, Unusable},
-    sqs::{Delivery, Verdict},
+    sqs::{Delivery, Disposition},
 };
 
 /// Keeps what nobody can read where an operator finds it.
@@ -48,29 +48,29 @@ impl Quarantine {
         delivery: &Delivery,
         unusable: &Unusable,
         now: Timestamp,
-    ) -> Verdict {
+    ) -> Disposition {
         match unusable {
             Unusable::Newer { .. } => {
                 warn!(sqs.message_id = delivery.message_id, error = %chain(unusable), "a newer message is handed back");
-                Verdict::Again
+                Disposition::Retry
             }
             Unusable::Malformed { .. } => self.keep_malformed(delivery, unusable, now).await,
         }
     }
 
     /// Keeps a message as it is.
-    pub async fn keep(&self, delivery: &Delivery, unusable: &Unusable) -> Verdict {
+    pub async fn keep(&self, delivery: &Delivery, unusable: &Unusable) -> Disposition {
         let kept = self
             .sender
             .keep(&self.queue, &delivery.body, &delivery.queue)
             .await;
         if let Err(error) = kept {
             error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a message could not be kept for inspection and comes again");
-            return Verdict::Again;
+            return Disposition::Retry;
         }
         error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a message was kept for inspection");
         metrics::record(Metric::MalformedMessageKept);
-        Verdict::Done
+        Disposition::Ack
     }
 
     /// Keeps a message that nobody can read, and ends the command that it seems to be about.
@@ -79,12 +79,12 @@ impl Quarantine {
         delivery: &Delivery,
         unusable: &Unusable,
         now: Timestamp,
-    ) -> Verdict {
-        if self.keep(delivery, unusable).await == Verdict::Again {
-            return Verdict::Again;
+    ) -> Disposition {
+        if self.keep(delivery, unusable).await == Disposition::Retry {
+            return Disposition::Retry;
         }
         let Some(Recovered { key, stage }) = unusable.command() else {
-            return Verdict::Done;
+            return Disposition::Ack;
         };
         let code = ResultCode::MalformedMessage;
         let ended = match self
@@ -99,7 +99,7 @@ impl Quarantine {
             Err(error) => {
                 // Kept twice does less harm than a command that nobody ends.
                 error!(command.id = %key.id, error = %chain(&error), "the command of a malformed message could not be ended");
-                return Verdict::Again;
+                return Disposition::Retry;
             }
         };
         info!(
@@ -111,6 +111,6 @@ impl Quarantine {
             command.code = ended.as_ref().map(|_| code.as_str()),
             "the command of a malformed message"
         );
-        Verdict::Done
+        Disposition::Ack
     }
 }

@@ -48,7 +48,7 @@ pub enum Message {
     /// Refresh an owner's findings on schedule: no command, no row in the ledger.
     ScheduledSync(ScheduledSync),
     /// Record what the agent called back with, which the finding's row holds.
-    CallBack {
+    Callback {
         /// Whose finding.
         owner: Owner,
         /// Which finding.
@@ -94,7 +94,9 @@ enum Wire {
         pass: Uuid,
         began: Timestamp,
     },
-    CallBack {
+    // As messages of the first version spell it, which may be in flight.
+    #[serde(alias = "call_back")]
+    Callback {
         owner: Owner,
         finding: FindingId,
         attempt: CommandId,
@@ -183,11 +185,11 @@ impl Message {
             Ok(Wire::ScheduledSync { owner, pass, began }) => {
                 Ok(Self::ScheduledSync(ScheduledSync { owner, pass, began }))
             }
-            Ok(Wire::CallBack {
+            Ok(Wire::Callback {
                 owner,
                 finding,
                 attempt,
-            }) => Ok(Self::CallBack {
+            }) => Ok(Self::Callback {
                 owner,
                 finding,
                 attempt,
@@ -220,11 +222,11 @@ impl Message {
             Self::ScheduledSync(ScheduledSync { owner, pass, began }) => {
                 Wire::ScheduledSync { owner, pass, began }
             }
-            Self::CallBack {
+            Self::Callback {
                 owner,
                 finding,
                 attempt,
-            } => Wire::CallBack {
+            } => Wire::Callback {
                 owner,
                 finding,
                 attempt,
@@ -248,7 +250,7 @@ impl Message {
         match self {
             Self::Command { key, .. } => &key.owner,
             Self::ScheduledSync(sync) => &sync.owner,
-            Self::CallBack { owner, .. } | Self::Erase { owner, .. } => owner,
+            Self::Callback { owner, .. } | Self::Erase { owner, .. } => owner,
         }
     }
 
@@ -256,7 +258,7 @@ impl Message {
     pub const fn command(&self) -> Option<CommandId> {
         match self {
             Self::Command { key, .. } => Some(key.id),
-            Self::CallBack { attempt, .. } => Some(*attempt),
+            Self::Callback { attempt, .. } => Some(*attempt),
             Self::ScheduledSync(_) | Self::Erase { .. } => None,
         }
     }
@@ -265,7 +267,7 @@ impl Message {
     pub fn trace(&self) -> TraceId {
         match self {
             Self::Command { key, .. } => key.id.into(),
-            Self::CallBack { attempt, .. } => (*attempt).into(),
+            Self::Callback { attempt, .. } => (*attempt).into(),
             Self::ScheduledSync(sync) => sync.pass.as_u128().into(),
             Self::Erase {
                 owner,
@@ -508,7 +510,7 @@ mod tests {
             pass: Uuid::nil(),
             began: Timestamp::from_millis(1_795_435_200_000),
         });
-        let call_back = Message::CallBack {
+        let callback = Message::Callback {
             owner: key().owner,
             finding: "dependabot-7-42".parse().expect("valid"),
             attempt: key().id,
@@ -517,7 +519,7 @@ mod tests {
             owner: key().owner,
             requested_at: Timestamp::from_millis(1_795_435_200_000),
         };
-        for message in [command, scheduled, call_back, erase] {
+        for message in [command, scheduled, callback, erase] {
             assert_eq!(Message::parse(&message.body()).expect("readable"), message);
         }
     }

@@ -15,11 +15,11 @@ use telemetry::{
 /// What is to become of a delivery.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Disposition {
     /// It is dealt with: the queue may forget it.
-    Done,
+    Ack,
     /// The queue is to deliver it again.
-    Again,
+    Retry,
 }
 
 /// One delivery of one message.
@@ -85,7 +85,7 @@ impl Delivery {
 /// costs only its own message. The ids reported are those of the batch, so none can be foreign to it.
 pub async fn each_message(
     event: &SqsEvent,
-    handle: impl AsyncFn(Delivery) -> Verdict,
+    handle: impl AsyncFn(Delivery) -> Disposition,
 ) -> SqsBatchResponse {
     let verdicts = join_all(event.records.iter().map(async |record| {
         let delivery = Delivery::of(record);
@@ -96,7 +96,7 @@ pub async fn each_message(
                 sqs.message_id = id,
                 "the handler panicked; the message comes again"
             );
-            Verdict::Again
+            Disposition::Retry
         })
     }))
     .await;
@@ -105,7 +105,7 @@ pub async fn each_message(
         .records
         .iter()
         .zip(verdicts)
-        .filter(|(_, verdict)| *verdict == Verdict::Again)
+        .filter(|(_, verdict)| *verdict == Disposition::Retry)
         .map(|(record, _)| {
             let mut failure = BatchItemFailure::default();
             failure.item_identifier = record.message_id.clone().unwrap_or_default();
@@ -130,7 +130,7 @@ impl Inbox {
 
     /// Lets a delivery that is not acknowledged come again after this long, instead of the queue's own timeout. Only
     /// a hint to the queue: nothing depends on its success.
-    pub async fn come_again_after(&self, delivery: &Delivery, pause: Duration) {
+    pub async fn set_visibility(&self, delivery: &Delivery, pause: Duration) {
         let Some(queue) = self
             .queues
             .iter()
@@ -179,9 +179,9 @@ mod tests {
         let answer = each_message(&batch(&["a", "b", "c", "d"]), async |delivery| {
             assert_eq!(delivery.receives, 3);
             match delivery.body.as_str() {
-                "b" => Verdict::Again,
+                "b" => Disposition::Retry,
                 "c" => panic!("a bug"),
-                _ => Verdict::Done,
+                _ => Disposition::Ack,
             }
         })
         .await;

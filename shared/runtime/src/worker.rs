@@ -13,7 +13,7 @@ use crate::{
     aws::Services,
     quarantine::Quarantine,
     queue::{MAX_DELAY, Message, QueueUrl, Sender},
-    sqs::{Delivery, Inbox, Verdict},
+    sqs::{Delivery, Disposition, Inbox},
 };
 use domain::{
     Timestamp,
@@ -118,12 +118,12 @@ pub trait Work {
         delivery: &Delivery,
         message: Message,
         invocation: Invocation,
-    ) -> impl Future<Output = Verdict> {
+    ) -> impl Future<Output = Disposition> {
         let _ = (message, invocation);
         let id = delivery.message_id.clone();
         async move {
             error!(sqs.message_id = id, "a message of another worker's kind");
-            Verdict::Again
+            Disposition::Retry
         }
     }
 }
@@ -169,7 +169,7 @@ impl Worker {
         work: &impl Work,
         delivery: &Delivery,
         invocation: Invocation,
-    ) -> Verdict {
+    ) -> Disposition {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
             Err(unusable) => {
@@ -222,10 +222,10 @@ impl Worker {
         invocation: Invocation,
         key: &CommandKey,
         stage: Stage,
-    ) -> Verdict {
+    ) -> Disposition {
         // Should this worker die from here on, the message comes back just after its claim has lapsed.
         let takeover = invocation.left() + CLAIM_MARGIN + Duration::from_secs(2);
-        self.inbox.come_again_after(delivery, takeover).await;
+        self.inbox.set_visibility(delivery, takeover).await;
         let now = self.clock.now();
         let until = now + invocation.left() + CLAIM_MARGIN;
         let (claim, command) = match self.ledger.claim(key, stage, until, now).await {
@@ -233,16 +233,16 @@ impl Worker {
             Ok(Claimed::HeldElsewhere { until } | Claimed::Waiting { until }) => {
                 info!("the command is held or waits; its message comes again");
                 self.inbox
-                    .come_again_after(delivery, until.since(now) + Duration::from_secs(1))
+                    .set_visibility(delivery, until.since(now) + Duration::from_secs(1))
                     .await;
-                return Verdict::Again;
+                return Disposition::Retry;
             }
             Ok(Claimed::Ended(found)) => {
                 info!(
                     command.status = found.status().as_str(),
                     "late delivery of a command that has ended"
                 );
-                return Verdict::Done;
+                return Disposition::Ack;
             }
             Ok(Claimed::Superseded(found)) => {
                 info!(
@@ -250,11 +250,11 @@ impl Worker {
                     command.stage = found.standing.stage.0,
                     "a later message carries the command"
                 );
-                return Verdict::Done;
+                return Disposition::Ack;
             }
             Ok(Claimed::Missing) => {
                 info!("no such command: erased or expired");
-                return Verdict::Done;
+                return Disposition::Ack;
             }
             Err(error) => return self.unwritten(delivery, &error).await,
         };
@@ -280,7 +280,7 @@ impl Worker {
         claim: &Claim,
         stage: Stage,
         effected: Effected,
-    ) -> Verdict {
+    ) -> Disposition {
         let now = self.clock.now();
         let key = claim.key();
         match effected {
@@ -313,8 +313,8 @@ impl Worker {
                 self.release(claim, error).await;
                 let pause = after.unwrap_or_else(|| backoff(delivery.receives));
                 warn!(receives = delivery.receives, error = %error, "the command is given back and comes again");
-                self.inbox.come_again_after(delivery, pause).await;
-                Verdict::Again
+                self.inbox.set_visibility(delivery, pause).await;
+                Disposition::Retry
             }
             Effected::Continues {
                 at,
@@ -337,15 +337,15 @@ impl Worker {
             Effected::Fenced => {
                 fenced("another worker has taken the command over");
                 // The message is the other worker's now: acknowledging it could delete it under its hands.
-                Verdict::Again
+                Disposition::Retry
             }
         }
     }
 
-    async fn hand_on(&self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Verdict {
+    async fn hand_on(&self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Disposition {
         let Some(command) = outcome.made() else {
             fenced("the command could not be handed on");
-            return Verdict::Again;
+            return Disposition::Retry;
         };
         let stage = command.standing.stage;
         let message = Message::of(&command);
@@ -362,7 +362,7 @@ impl Worker {
                 error!(error = %chain(&error), "the continuation was not sent; the reconciler will");
             }
         }
-        Verdict::Done
+        Disposition::Ack
     }
 
     async fn ended(
@@ -371,7 +371,7 @@ impl Worker {
         claim: &Claim,
         code: ResultCode,
         written: Result<Outcome, LedgerError>,
-    ) -> Verdict {
+    ) -> Disposition {
         match written {
             Ok(Outcome::Applied(command) | Outcome::AlreadyApplied(command)) => {
                 let age = command.updated_at.since(command.accepted_at);
@@ -381,19 +381,19 @@ impl Worker {
                     age_ms = age.as_millis() as u64,
                     "the command has ended"
                 );
-                Verdict::Done
+                Disposition::Ack
             }
             Ok(Outcome::Refused(found)) if found.status().is_terminal() => {
                 fenced("the command had ended otherwise");
-                Verdict::Done
+                Disposition::Ack
             }
             Ok(Outcome::Refused(_)) => {
                 fenced("another worker has taken the command over");
-                Verdict::Again
+                Disposition::Retry
             }
             Ok(Outcome::Missing) => {
                 info!("the command was erased meanwhile");
-                Verdict::Done
+                Disposition::Ack
             }
             Err(error) => {
                 // If the settlement has landed after all, the release is refused, and nothing is lost.
@@ -414,12 +414,12 @@ impl Worker {
         }
     }
 
-    async fn unwritten(&self, delivery: &Delivery, error: &LedgerError) -> Verdict {
+    async fn unwritten(&self, delivery: &Delivery, error: &LedgerError) -> Disposition {
         error!(sqs.message_id = delivery.message_id, error = %chain(error), "the ledger could not be written; the message comes again");
         self.inbox
-            .come_again_after(delivery, backoff(delivery.receives))
+            .set_visibility(delivery, backoff(delivery.receives))
             .await;
-        Verdict::Again
+        Disposition::Retry
     }
 }
 

@@ -100,7 +100,7 @@ pub fn failed(
     let finding = record.finding.id;
     let ended = match seen.begun_by {
         BegunBy::Request => analyses.ended(owner, finding, seen, outcome, now),
-        BegunBy::Automation => analyses.put_off(owner, record, seen, outcome, now),
+        BegunBy::Automation => analyses.defer(owner, record, seen, outcome, now),
     };
     ended.and(audit.record(owner, &analysis_event(finding, seen, outcome, now)))
 }

@@ -14,7 +14,7 @@ use crate::table::{Cause, Table, Unreadable, Writes};
 use domain::{
     Timestamp,
     command::{Command, CommandId, CommandKey, LastError, Progress},
-    lifecycle::{Glimpse, Hold, Move, Obstacle, Stage, Status, Timeouts, Token, Waits},
+    lifecycle::{IndexSnapshot, Lease, Move, Obstacle, Stage, Status, Timeouts, Token, Waits},
     result_code::{Effect, ResultCode},
 };
 
@@ -90,7 +90,7 @@ pub enum Together {
 pub struct Claim {
     key: CommandKey,
     stage: Stage,
-    hold: Hold,
+    lease: Lease,
 }
 
 impl Claim {
@@ -101,7 +101,7 @@ impl Claim {
 
     /// When others may take over.
     pub const fn until(&self) -> Timestamp {
-        self.hold.until
+        self.lease.until
     }
 }
 
@@ -144,13 +144,13 @@ pub struct Ending {
 
 /// A command that the reconciler's index says needs attention. Only a nomination: the row's guard decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Nominee {
+pub struct Candidate {
     /// Which command.
     pub key: CommandKey,
     /// Its status when the index was written.
     pub status: Status,
     /// What the index shows of the row.
-    pub seen: Glimpse,
+    pub seen: IndexSnapshot,
 }
 
 /// A store's failure.
@@ -223,9 +223,13 @@ impl Ledger {
 
     /// Counts one more sending of a message that nobody claimed; the caller then sends it. Of overlapping
     /// reconcilers one is let through.
-    pub async fn resend(&self, nominee: &Nominee, now: Timestamp) -> Result<Outcome, LedgerError> {
-        let resend = nominee.seen.resend(now);
-        self.apply(&nominee.key, resend, Notes::default(), now)
+    pub async fn resend(
+        &self,
+        candidate: &Candidate,
+        now: Timestamp,
+    ) -> Result<Outcome, LedgerError> {
+        let resend = candidate.seen.resend(now);
+        self.apply(&candidate.key, resend, Notes::default(), now)
             .await
     }
 
@@ -237,17 +241,17 @@ impl Ledger {
         until: Timestamp,
         now: Timestamp,
     ) -> Result<Claimed, LedgerError> {
-        let hold = Hold {
+        let lease = Lease {
             token: new_token(),
             until,
         };
-        let claim = Move::Claim { hold, stage, now };
+        let claim = Move::Claim { lease, stage, now };
         let found = match self.apply(key, claim, Notes::default(), now).await? {
             Outcome::Applied(command) | Outcome::AlreadyApplied(command) => {
                 let claim = Claim {
                     key: key.clone(),
                     stage,
-                    hold,
+                    lease,
                 };
                 return Ok(Claimed::Held(claim, Box::new(command)));
             }
@@ -263,7 +267,7 @@ impl Ledger {
     }
 
     /// Shows progress and renews the claim and the deadline. Refused once the claim is lost: the worker must stop.
-    pub async fn report(
+    pub async fn heartbeat(
         &self,
         claim: &Claim,
         progress: Progress,
@@ -275,8 +279,8 @@ impl Ledger {
         };
         self.apply(
             &claim.key,
-            Move::Report {
-                hold: claim.hold,
+            Move::Heartbeat {
+                lease: claim.lease,
                 now,
             },
             notes,
@@ -301,7 +305,7 @@ impl Ledger {
             last_error,
             ..Notes::default()
         };
-        let holder = claim.hold.token;
+        let holder = claim.lease.token;
         self.apply(
             &claim.key,
             Move::Continue {
@@ -331,7 +335,7 @@ impl Ledger {
         self.apply(
             &claim.key,
             Move::Release {
-                holder: claim.hold.token,
+                holder: claim.lease.token,
                 now,
             },
             notes,
@@ -348,7 +352,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Outcome, LedgerError> {
         let settle = Move::Settle {
-            holder: claim.hold.token,
+            holder: claim.lease.token,
             terminal: ending.code.terminal(),
         };
         self.apply(&claim.key, settle, Notes::ending(ending), now)
@@ -371,7 +375,7 @@ impl Ledger {
                 .map(|outcome| Together::Command(Box::new(outcome)));
         }
         let settle = Move::Settle {
-            holder: claim.hold.token,
+            holder: claim.lease.token,
             terminal: ending.code.terminal(),
         };
         self.apply_with(claimed, settle, Notes::ending(ending), beside, now)
@@ -390,7 +394,7 @@ impl Ledger {
         now: Timestamp,
     ) -> Result<Outcome<Abandoned>, LedgerError> {
         let exhaust = Move::Exhaust {
-            holder: claim.map(|claim| claim.hold.token),
+            holder: claim.map(|claim| claim.lease.token),
             stage,
             now,
         };

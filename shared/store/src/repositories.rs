@@ -117,14 +117,14 @@ pub enum PassState {
     /// Begun, from the first page.
     Begun,
     /// A delivery ended in mid-listing; the next goes on from here.
-    Paused(Box<Cursor>),
+    Paused(Box<Checkpoint>),
     /// The outcome is recorded.
     Finished,
 }
 
 /// Where a listing goes on, and what it has seen so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Cursor {
+pub struct Checkpoint {
     /// Whose alerts are listed.
     pub source: Source,
     /// The next page.
@@ -334,7 +334,7 @@ impl Repositories {
         owner: &Owner,
         repository: RepositoryId,
         pass: Uuid,
-        cursor: &Cursor,
+        cursor: &Checkpoint,
     ) -> Result<(), RepositoriesError> {
         let what = "where the listing stopped";
         let text = serde_json::to_string(cursor).map_err(|error| RepositoriesError::Unwritten {

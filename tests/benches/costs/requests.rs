@@ -177,13 +177,13 @@ async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<(
         .of(stack, "launch of an analysis", "analyse", work)
         .await?;
     stack.idle().await?;
-    let call_back = async {
+    let callback = async {
         stack.clear_agent_faults().await?;
         stack.analyses_settled().await?;
         stack.idle().await?;
         Ok(Value::Null)
     };
-    steps.of(stack, "call back", "api", call_back).await?;
+    steps.of(stack, "call back", "api", callback).await?;
     let nothing = async { Ok(Value::Null) };
     steps
         .counted(stack, "its recording", "record-analysis", nothing)

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use domain::{
     Timestamp,
-    lifecycle::{Standing, Status, Token, admitted},
+    lifecycle::{CommandState, Status, Token, admitted},
     settings::Settings,
 };
 use store::{
@@ -46,7 +46,7 @@ impl Due {
 
 /// So many rows that are not: commands that have ended, and as many that were just admitted.
 pub(crate) fn others(count: usize) -> Vec<Item> {
-    let ended = Standing {
+    let ended = CommandState {
         status: Status::Succeeded,
         queued_at: None,
         due: None,
@@ -57,11 +57,11 @@ pub(crate) fn others(count: usize) -> Vec<Item> {
     rows
 }
 
-fn accepted(at: Timestamp) -> Standing {
+fn accepted(at: Timestamp) -> CommandState {
     admitted(Token(1), at, &TIMEOUTS)
 }
 
-fn commands(count: usize, standing: &Standing) -> Vec<Item> {
+fn commands(count: usize, standing: &CommandState) -> Vec<Item> {
     let row = || row(&command(owner(), standing.clone()));
     std::iter::repeat_with(row).take(count).collect()
 }

@@ -186,10 +186,10 @@ async fn under_way(soak: &Soak, host: &Host) -> Option<String> {
 /// owner's credentials twice in a row: then it is not asked for an hour, and the owner is told.
 async fn last_sync(party: &Party) -> Option<String> {
     let id = party.caller.sync().await;
-    let patience = Duration::from_secs(180);
+    let call_timeouts = Duration::from_secs(180);
     let view = party
         .caller
-        .until_within(patience, id, "over", is_over)
+        .until_within(call_timeouts, id, "over", is_over)
         .await;
     let integration = party.caller.get("integration").await.body;
     let refused =

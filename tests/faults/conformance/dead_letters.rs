@@ -20,9 +20,10 @@ pub(super) async fn dead_letter_never_taken_up<S: Subject>() {
     let backstage = &trial.scene.stack.backstage;
     backstage.hide_for(consumer.queue, at_once).await;
     let key = trial.admit().await;
-    let patience = Duration::from_secs(60);
+    let call_timeouts = Duration::from_secs(60);
     let ada = &trial.scene.ada;
-    ada.until_within(patience, key.id, "over", is_over).await;
+    ada.until_within(call_timeouts, key.id, "over", is_over)
+        .await;
     let ended = trial.fails(&key, EXHAUSTED, "none").await;
     assert_eq!(ended["attempts"], 0);
     trial.requested(0).await;

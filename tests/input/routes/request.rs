@@ -69,7 +69,7 @@ impl Operation {
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
     /// Rights to call back, one good and others stale, expired, or of nothing.
-    pub(crate) capabilities: Vec<String>,
+    pub(crate) callback_tokens: Vec<String>,
     /// Cursors of the caller's and of the stranger's lists.
     pub(crate) cursors: Vec<String>,
 }
@@ -348,7 +348,7 @@ fn headers(operation: &Operation, known: &Known) -> BoxedStrategy<Vec<(String, S
     }
     if !operation.has_caller {
         let bearer = known
-            .capabilities
+            .callback_tokens
             .iter()
             .map(|token| format!("Bearer {token}"));
         let bearer = one("authorization", bearer.collect());

@@ -4,7 +4,7 @@
 use erase::Eraser;
 use runtime::{
     queue::{Message, QueueUrl},
-    sqs::{Delivery, Verdict},
+    sqs::{Delivery, Disposition},
     worker::Invocation,
 };
 use store::clock::Clock;
@@ -81,7 +81,7 @@ impl Scene {
         clock: fn() -> Timestamp,
         body: &str,
         invocation: Invocation,
-    ) -> Verdict {
+    ) -> Disposition {
         self.queues.take(&self.queue).await;
         self.queues.send(&self.queue, body).await;
         let batch = self.queues.batch(&self.queue).await;
@@ -118,7 +118,7 @@ async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_
     let message = scene.message(NOON);
     let early: fn() -> Timestamp = || noon(2);
     let verdict = scene.deliver(early, &message.body(), a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.table.count().await, 1, "the tombstone");
     assert!(!scene.is_done().await);
     assert_eq!(scene.sent_on(), [(message.body(), 18)]);
@@ -134,7 +134,7 @@ async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_
     let verdict = scene
         .deliver(just_before, &message.body(), a_minute())
         .await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert!(!scene.is_done().await);
     assert_eq!(scene.sent_on().len(), 2);
 
@@ -145,7 +145,7 @@ async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_
         "{admitted:?}"
     );
     let verdict = scene.deliver(settled, &message.body(), a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.table.count().await, 1, "the tombstone");
     assert!(scene.is_done().await);
     assert_eq!(scene.sent_on().len(), 2, "nothing is left to do");
@@ -157,7 +157,7 @@ async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
     let rows = scene.table.items().await;
     let another = scene.message(noon(-60)).body();
     let verdict = scene.deliver(settled, &another, a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(
         scene.table.items().await,
         rows,
@@ -166,13 +166,13 @@ async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
 
     let message = scene.message(NOON).body();
     let verdict = scene.deliver(settled, &message, a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert!(scene.is_done().await);
     // The same person comes anew, and the message again.
     scene.table.connect(&scene.owner).await;
     let rows = scene.table.items().await;
     let verdict = scene.deliver(settled, &message, a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.table.items().await, rows);
 
     // Whoever never asked for an erasure.
@@ -181,7 +181,7 @@ async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
         requested_at: NOON,
     };
     let verdict = scene.deliver(settled, &stranger.body(), a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.table.items().await, rows);
     assert_eq!(scene.sent_on(), []);
 }
@@ -192,7 +192,7 @@ async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() 
     let message = scene.message(NOON).body();
     let rows = scene.table.count().await;
     let verdict = scene.deliver(settled, &message, no_time()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.table.count().await, rows);
     assert!(!scene.is_done().await);
     assert_eq!(scene.sent_on(), [(message.clone(), 0)]);
@@ -205,7 +205,7 @@ async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() 
             .plan_about("SendMessage", "MessageGroupId", Fault::Fail);
     }
     let verdict = scene.deliver(settled, &message, no_time()).await;
-    assert_eq!(verdict, Verdict::Again);
+    assert_eq!(verdict, Disposition::Retry);
 }
 
 #[tokio::test]
@@ -217,7 +217,7 @@ async fn an_erasure_that_the_table_interrupts_comes_again_after_a_while() {
     }
     let message = scene.message(NOON).body();
     let verdict = scene.deliver(settled, &message, a_minute()).await;
-    assert_eq!(verdict, Verdict::Again);
+    assert_eq!(verdict, Disposition::Retry);
     let asked = scene.queues.proxy.requests("ChangeMessageVisibility");
     let [asked] = &asked[..] else {
         panic!("{asked:?}")
@@ -233,13 +233,13 @@ async fn a_message_that_is_none_of_its_own_is_kept_or_comes_again() {
     let rows = scene.table.count().await;
     let body = "{\"v\":1,\"type\":\"erase\"}";
     let verdict = scene.deliver(settled, body, a_minute()).await;
-    assert_eq!(verdict, Verdict::Done);
+    assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.queues.bodies(&scene.malformed).await, [body]);
     let anothers = Message::Command {
         key: key(scene.owner.clone()),
         stage: Stage(0),
     };
     let verdict = scene.deliver(settled, &anothers.body(), a_minute()).await;
-    assert_eq!(verdict, Verdict::Again);
+    assert_eq!(verdict, Disposition::Retry);
     assert_eq!(scene.table.count().await, rows);
 }

@@ -237,11 +237,11 @@ async fn a_dismissal_is_named_for_as_long_as_the_finding_is_ignored() {
 }
 
 /// The agent does not take the analysis that automation began.
-async fn put_off(table: &TestTable, owner: &Owner, id: FindingId) {
+async fn defer(table: &TestTable, owner: &Owner, id: FindingId) {
     let record = read(table, owner, id).await;
     let seen = record.analysis.clone().expect("it was begun");
     let analyses = table.analyses();
-    let writes = analyses.put_off(owner, &record, &seen, &failed(), NOON);
+    let writes = analyses.defer(owner, &record, &seen, &failed(), NOON);
     let written = analyses.write(id, "a putting off", writes).await;
     assert!(written.expect("the table answers"));
 }
@@ -259,7 +259,7 @@ async fn a_finding_that_is_put_off_waits_by_the_severity_that_it_has_whoever_cha
     let same = shown(FindingStatus::Open, Severity::High, 0);
     assert_eq!(store(&findings, &owner, vec![same]).await.unchanged, 1);
     let seen = read(&table, &owner, id).await;
-    put_off(&table, &owner, id).await;
+    defer(&table, &owner, id).await;
 
     let worse = shown(FindingStatus::Open, Severity::Critical, 10);
     let page = vec![worse.clone()];

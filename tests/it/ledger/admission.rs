@@ -4,7 +4,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Timestamp,
     command::{Action, Command, IdempotencyKey, Origin, SyncFindings},
-    lifecycle::{Standing, Status, Token, admitted},
+    lifecycle::{CommandState, Status, Token, admitted},
     owner::Owner,
 };
 use futures::future::join_all;
@@ -172,7 +172,7 @@ async fn a_command_that_was_never_queued_is_readmitted_once() {
 
     let row = stored(&ledger, &first).await;
     assert_eq!((row.status(), row.ended), (Status::Accepted, None));
-    let Standing {
+    let CommandState {
         admission: second, ..
     } = row.standing;
     assert_eq!(row.standing, admitted(second, noon(1), &TIMEOUTS));
@@ -216,7 +216,7 @@ async fn a_key_whose_command_has_expired_is_free() {
     let ledger = table.ledger();
     let owner = owner();
     let (first, _) = admit(&ledger, keyed(&owner), NOON).await;
-    let succeeded = Standing {
+    let succeeded = CommandState {
         status: Status::Succeeded,
         due: None,
         ..first.standing.clone()

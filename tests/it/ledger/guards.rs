@@ -6,7 +6,7 @@ use std::cell::Cell;
 use domain::{
     Timestamp,
     command::{Command, LastError, Progress},
-    lifecycle::{Glimpse, Hold, Move, Stage, Standing, Status, Token, Waits},
+    lifecycle::{CommandState, IndexSnapshot, Lease, Move, Stage, Status, Token, Waits},
     result_code::ResultCode,
 };
 use proptest::{
@@ -16,7 +16,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use store::{
-    ledger::{Claim, Claimed, Ledger, Nominee, Outcome},
+    ledger::{Candidate, Claim, Claimed, Ledger, Outcome},
     table::Table,
 };
 use tests::{NOON, TIMEOUTS, TestTable, cleaned_up, command, noon};
@@ -58,9 +58,9 @@ fn a_stage() -> impl Strategy<Value = Stage> {
     (0..2_u32).prop_map(Stage)
 }
 
-fn a_standing(mine: Token) -> impl Strategy<Value = Standing> {
-    let hold =
-        (select(vec![mine, OTHERS]), a_time()).prop_map(|(token, until)| Hold { token, until });
+fn a_standing(mine: Token) -> impl Strategy<Value = CommandState> {
+    let lease =
+        (select(vec![mine, OTHERS]), a_time()).prop_map(|(token, until)| Lease { token, until });
     (
         // Most moves begin from the first two.
         select([&Status::ALL[..], &Status::ALL[..2], &Status::ALL[1..2]].concat()),
@@ -68,7 +68,7 @@ fn a_standing(mine: Token) -> impl Strategy<Value = Standing> {
         select(vec![Token(1), Token(2)]),
         0..3_u32,
         a_stage(),
-        option::weighted(0.8, hold),
+        option::weighted(0.8, lease),
         option::of(a_time()),
         0..3_u32,
         option::of(a_time()),
@@ -82,19 +82,19 @@ fn a_standing(mine: Token) -> impl Strategy<Value = Standing> {
                 admission,
                 attempt,
                 stage,
-                hold,
+                lease,
                 queued_at,
                 resends,
                 waiting_until,
                 deadline,
                 due,
-            )| Standing {
+            )| CommandState {
                 status,
                 never_queued,
                 admission,
                 attempt,
                 stage,
-                hold,
+                lease,
                 queued_at,
                 resends,
                 waiting_until,
@@ -126,7 +126,7 @@ fn a_call() -> impl Strategy<Value = Call> {
 
 impl Call {
     /// The move that the ledger must make of it. A claim's token is the ledger's to choose.
-    fn as_move(self, mine: Hold, claimed: Token, now: Timestamp) -> Move {
+    fn as_move(self, mine: Lease, claimed: Token, now: Timestamp) -> Move {
         let holder = mine.token;
         match self {
             Self::FailAdmission(admission) => Move::FailAdmission { admission },
@@ -141,14 +141,14 @@ impl Call {
                 now,
             },
             Self::Claim(stage, until) => Move::Claim {
-                hold: Hold {
+                lease: Lease {
                     token: claimed,
                     until,
                 },
                 stage,
                 now,
             },
-            Self::Report => Move::Report { hold: mine, now },
+            Self::Report => Move::Heartbeat { lease: mine, now },
             Self::Continue(at, waits) => Move::Continue {
                 holder,
                 stage: Stage(0),
@@ -186,16 +186,16 @@ impl Call {
                 queued_at,
                 deadline,
             } => {
-                let nominee = Nominee {
+                let candidate = Candidate {
                     key: key.clone(),
                     status: row.status(),
-                    seen: Glimpse {
+                    seen: IndexSnapshot {
                         queued_at: Some(queued_at),
                         resends,
                         deadline,
                     },
                 };
-                ledger.resend(&nominee, now).await
+                ledger.resend(&candidate, now).await
             }
             Self::Claim(stage, until) => {
                 let claimed = ledger.claim(key, stage, until, now).await;
@@ -208,7 +208,7 @@ impl Call {
                     | Claimed::Superseded(_) => Outcome::Refused(row.clone()),
                 })
             }
-            Self::Report => ledger.report(claim, PROGRESS, now).await,
+            Self::Report => ledger.heartbeat(claim, PROGRESS, now).await,
             Self::Continue(at, waits) => {
                 ledger
                     .continue_later(claim, at, waits, Some(PROGRESS), None, now)
@@ -236,7 +236,7 @@ fn the_database_decides_as_the_lifecycle_does() {
         let (claim, first) = claimed(&table).await;
         (table, claim, first)
     });
-    let mine = Hold {
+    let mine = Lease {
         token: holder(&first),
         until: claim.until(),
     };
@@ -262,7 +262,7 @@ fn the_database_decides_as_the_lifecycle_does() {
                 .expect("the table answers");
             let stored = stored.expect("it has not expired");
 
-            let claimed = stored.standing.hold.map_or(OTHERS, |hold| hold.token);
+            let claimed = stored.standing.lease.map_or(OTHERS, |lease| lease.token);
             let expected = call.as_move(mine, claimed, now);
             if expected.guard().holds(&standing) {
                 let mut after = standing.clone();

@@ -29,7 +29,12 @@ async fn a_report_a_hand_over_and_a_release_say_how_far_it_came_and_what_went_wr
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let (claim, row) = claimed(&table).await;
-    is_made(ledger.report(&claim, HALF, NOON).await.expect("it answers"));
+    is_made(
+        ledger
+            .heartbeat(&claim, HALF, NOON)
+            .await
+            .expect("it answers"),
+    );
     assert_eq!(said(&table, &row).await, (Some(HALF), None));
 
     let limited = LastError::RateLimited(noon(90));
@@ -68,7 +73,12 @@ async fn a_worker_that_ends_the_command_has_the_last_word_on_what_went_wrong() {
         (ending(ResultCode::SyncCompleted), None, HALF),
     ] {
         let (claim, row) = claimed(&table).await;
-        is_made(ledger.report(&claim, HALF, NOON).await.expect("it answers"));
+        is_made(
+            ledger
+                .heartbeat(&claim, HALF, NOON)
+                .await
+                .expect("it answers"),
+        );
         let settled = ledger.settle(&claim, ending, NOON).await;
         is_made(settled.expect("it answers"));
         assert_eq!(said(&table, &row).await, (Some(progress), error));

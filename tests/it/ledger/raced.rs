@@ -11,7 +11,7 @@ use futures::future::join_all;
 use store::ledger::{Claimed, Ledger, Outcome};
 use tests::{Holder, NOON, TestTable, cleaned_up, noon, standings};
 
-use super::{claimed, ending, nominee};
+use super::{candidate, claimed, ending};
 
 const TASKS: usize = 16;
 const ROUNDS: usize = 5;
@@ -97,7 +97,7 @@ async fn one_reconciler_sends_again() {
             .seed(standings(Holder::Another).swap_remove(0).1)
             .await;
         let made = made(|_| {
-            let (ledger, seen) = (ledger.clone(), nominee(&row));
+            let (ledger, seen) = (ledger.clone(), candidate(&row));
             async move { ledger.resend(&seen, NOON).await.expect("the table answers") }
         });
         assert_eq!(made.await.len(), 1);

@@ -245,9 +245,9 @@ async fn due(ledger: &Ledger, shard: u8, limit: u32, now: Timestamp) -> (Vec<Com
             .await
             .expect("the table answers");
         assert!(page.len() <= limit as usize);
-        for nominee in page {
-            match nominee {
-                Ok(nominee) => due.push(nominee.key.id),
+        for candidate in page {
+            match candidate {
+                Ok(candidate) => due.push(candidate.key.id),
                 Err(_) => damaged += 1,
             }
         }

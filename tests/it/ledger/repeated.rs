@@ -2,13 +2,13 @@
 
 use domain::{
     command::{LastError, Progress},
-    lifecycle::{Stage, Standing, Waits},
+    lifecycle::{CommandState, Stage, Waits},
     result_code::ResultCode,
 };
 use store::ledger::{Claimed, Ledger, Outcome};
 use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, cleaned_up, noon, standings};
 
-use super::{claimed, ending, nominee};
+use super::{candidate, claimed, ending};
 
 const PROGRESS: Progress = Progress { done: 1, total: 2 };
 
@@ -36,7 +36,7 @@ impl Lossy {
     }
 
     /// The move was written once and asked for twice; gives the row.
-    async fn already_applied(&self, outcome: Outcome) -> Standing {
+    async fn already_applied(&self, outcome: Outcome) -> CommandState {
         let Outcome::AlreadyApplied(found) = outcome else {
             panic!("{outcome:?}");
         };
@@ -47,7 +47,7 @@ impl Lossy {
     }
 }
 
-fn standing(name: &str) -> Standing {
+fn standing(name: &str) -> CommandState {
     let mut all = standings(Holder::Another).into_iter();
     let named = all.find(|(known, _)| *known == name);
     named.expect("a standing of this name").1
@@ -120,7 +120,7 @@ async fn a_resend_counts_once() {
     let lossy = Lossy::create().await;
     let row = lossy.table.seed(standing("accepted")).await;
     lossy.lose_next();
-    let resent = lossy.ledger.resend(&nominee(&row), NOON).await;
+    let resent = lossy.ledger.resend(&candidate(&row), NOON).await;
     let standing = lossy
         .already_applied(resent.expect("the table answers"))
         .await;
@@ -162,7 +162,7 @@ async fn a_report_and_a_release_are_simply_made_again() {
     let lossy = Lossy::create().await;
     let (claim, _) = claimed(&lossy.table).await;
     lossy.lose_next();
-    let reported = lossy.ledger.report(&claim, PROGRESS, NOON).await;
+    let reported = lossy.ledger.heartbeat(&claim, PROGRESS, NOON).await;
     let Ok(Outcome::Applied(row)) = reported else {
         panic!("{reported:?}");
     };
@@ -175,7 +175,7 @@ async fn a_report_and_a_release_are_simply_made_again() {
     let Ok(Outcome::Applied(row)) = released else {
         panic!("{released:?}");
     };
-    assert_eq!(row.standing.hold.map(|hold| hold.until), Some(NOON));
+    assert_eq!(row.standing.lease.map(|lease| lease.until), Some(NOON));
     assert_eq!(lossy.proxy.count("UpdateItem"), 4);
 }
 

@@ -10,7 +10,7 @@ use domain::{
 use store::ledger::{Claim, Claimed, Ledger, LedgerError, Outcome};
 use tests::{Holder, NOON, RETENTION, TestTable, cleaned_up, command, key, noon, owner, standings};
 
-use super::{claimed, ending, holder, nominee};
+use super::{candidate, claimed, ending, holder};
 
 const PROGRESS: Progress = Progress { done: 1, total: 2 };
 const LATER: Stage = Stage(9);
@@ -90,7 +90,7 @@ async fn a_claim_is_given_where_nobody_holds_the_command() {
                     Outcome::Applied(*written)
                 }
                 Claimed::HeldElsewhere { until } => {
-                    assert_eq!(row.standing.hold.map(|hold| hold.until), Some(until));
+                    assert_eq!(row.standing.lease.map(|lease| lease.until), Some(until));
                     Outcome::Refused(row.clone())
                 }
                 Claimed::Waiting { until } => {
@@ -120,7 +120,7 @@ async fn a_claim_is_given_where_nobody_holds_the_command() {
 #[tokio::test]
 async fn only_the_holder_reports_releases_and_settles_and_only_while_running() {
     let report = async |ledger: &Ledger, claim: &Claim, _: &Command| {
-        ledger.report(claim, PROGRESS, NOON).await
+        ledger.heartbeat(claim, PROGRESS, NOON).await
     };
     let release = async |ledger: &Ledger, claim: &Claim, _: &Command| {
         ledger.release(claim, LastError::OutOfTime, NOON).await
@@ -201,10 +201,10 @@ async fn a_command_stalls_past_its_deadline_unless_a_worker_is_at_it() {
 async fn a_message_is_sent_again_when_it_is_due_unclaimed_and_was_not_sent_again_since() {
     let resent = async |already: u32, earlier: Duration| {
         made_from(ANOTHERS, async |ledger, _, row| {
-            let mut nominee = nominee(row);
-            nominee.seen.resends += already;
-            nominee.seen.queued_at = nominee.seen.queued_at.map(|at| at - earlier);
-            ledger.resend(&nominee, NOON).await
+            let mut candidate = candidate(row);
+            candidate.seen.resends += already;
+            candidate.seen.queued_at = candidate.seen.queued_at.map(|at| at - earlier);
+            ledger.resend(&candidate, NOON).await
         })
         .await
     };
@@ -273,7 +273,7 @@ async fn where_there_is_no_row_no_move_makes_one() {
     let exhausted = ledger.exhaust(&gone.key, Some(&claim), stage, code, None, NOON);
     let outcomes = [
         ledger.fail_admission(&gone.key, Token(1), NOON).await,
-        ledger.resend(&nominee(&gone), NOON).await,
+        ledger.resend(&candidate(&gone), NOON).await,
         cleaned_up(&table.table(), exhausted.await).await,
         cleaned_up(&table.table(), ledger.stall(&gone.key, NOON).await).await,
     ];
@@ -306,8 +306,8 @@ async fn a_worker_whose_command_was_erased_or_has_expired_is_told_so() {
             ledger
                 .fail_admission(&row.key, row.standing.admission, NOON)
                 .await,
-            ledger.resend(&nominee(&row), NOON).await,
-            ledger.report(&claim, PROGRESS, NOON).await,
+            ledger.resend(&candidate(&row), NOON).await,
+            ledger.heartbeat(&claim, PROGRESS, NOON).await,
             ledger.release(&claim, LastError::OutOfTime, NOON).await,
             ledger
                 .settle(&claim, ending(ResultCode::SyncCompleted), NOON)

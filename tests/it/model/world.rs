@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::{Agent, AgentConfig, callback_token::Capabilities};
+use agent::{Agent, AgentConfig, callback_token::CallbackTokens};
 use analyse::Analyse;
 use dead_letter::DeadLetters;
 use dismiss::Dismiss;
@@ -23,7 +23,7 @@ use runtime::{
     automation::Automation,
     quarantine::Quarantine,
     queue::{Message, QueueUrl, Sender},
-    sqs::{Delivery, Inbox, Verdict},
+    sqs::{Delivery, Disposition, Inbox},
     worker::{Invocation, Worker},
 };
 use serde_json::json;
@@ -49,7 +49,7 @@ use super::{
     outside::{Outside, Queued},
     promises::Ledgered,
 };
-use crate::analyses::{call_back, completed, failed};
+use crate::analyses::{callback, completed, failed};
 
 /// How often a message is delivered at most.
 const RECEIVES: u32 = 4;
@@ -200,11 +200,11 @@ impl World {
                 twice,
                 trouble,
             } => self.deliver(which, twice, trouble).await,
-            Step::CallBack {
+            Step::Callback {
                 which,
                 recommends,
                 sent,
-            } => self.call_back(which, recommends, sent).await,
+            } => self.callback(which, recommends, sent).await,
             Step::Reconcile(trouble) => {
                 let run = self.reconciler.reconcile(invocation());
                 self.troubled(trouble, run).await;
@@ -271,9 +271,9 @@ impl World {
         let work = async {
             if twice {
                 let both = tokio::join!(self.handle(&message), self.handle(&message));
-                both.0 == Verdict::Done || both.1 == Verdict::Done
+                both.0 == Disposition::Ack || both.1 == Disposition::Ack
             } else {
-                self.handle(&message).await == Verdict::Done
+                self.handle(&message).await == Disposition::Ack
             }
         };
         if self.troubled(trouble, work).await == Some(true) {
@@ -299,7 +299,7 @@ impl World {
         done
     }
 
-    async fn handle(&self, message: &Queued) -> Verdict {
+    async fn handle(&self, message: &Queued) -> Disposition {
         let record = json!({
             "messageId": message.id.to_string(),
             "receiptHandle": message.id.to_string(),
@@ -327,8 +327,8 @@ impl World {
             "dead" => {
                 let answer = self.dead_letters.settle_each(&event()).await;
                 match answer.batch_item_failures.is_empty() {
-                    true => Verdict::Done,
-                    false => Verdict::Again,
+                    true => Disposition::Ack,
+                    false => Disposition::Retry,
                 }
             }
             other => panic!("nothing is sent to {other}: {}", message.body),
@@ -336,7 +336,7 @@ impl World {
     }
 
     /// The agent calls back for one of its sessions; the API keeps that, and sends a message unless it dies before.
-    pub(crate) async fn call_back(&self, which: usize, recommends: Option<bool>, sent: bool) {
+    pub(crate) async fn callback(&self, which: usize, recommends: Option<bool>, sent: bool) {
         let begun = {
             let known = self.outside.known();
             let Some(which) = which.checked_rem(known.sessions.len()) else {
@@ -348,12 +348,12 @@ impl World {
             None => failed(),
             Some(dismissal) => recommending(dismissal),
         };
-        let call_back = call_back(&begun.session, outcome);
+        let callback = callback(&begun.session, outcome);
         let (owner, finding, attempt) = (self.owner.clone(), begun.finding, begun.attempt);
         let analyses = self.table.analyses();
-        let received = analyses.receive(&owner, finding, attempt, &call_back, now());
+        let received = analyses.receive(&owner, finding, attempt, &callback, now());
         if received.await.expect("the table answers") == Received::Kept && sent {
-            let message = Message::CallBack {
+            let message = Message::Callback {
                 owner,
                 finding,
                 attempt,
@@ -497,7 +497,7 @@ impl Functions {
             audit: Audit::new(self.table.clone()),
             github: self.github(),
             agent: Agent::new(&config, self.secrets()).expect("a client can be made"),
-            capabilities: Capabilities::new(self.secrets(), SecretName::new("callback-keys")),
+            callback_tokens: CallbackTokens::new(self.secrets(), SecretName::new("callback-keys")),
             callback_url: format!("{}/v1/callbacks/analysis", self.url)
                 .parse()
                 .expect("on the loopback interface"),

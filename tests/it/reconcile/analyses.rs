@@ -9,7 +9,7 @@ use domain::{
 use store::{analyses::Received, owners::Saved, table::Writes};
 
 use super::*;
-use crate::analyses::{call_back, end, failed, launch, owner_with, read, take, waiting};
+use crate::analyses::{callback, end, failed, launch, owner_with, read, take, waiting};
 
 /// When an analysis that was begun at noon has been pending for too long.
 fn pending_too_long() -> Timestamp {
@@ -35,11 +35,11 @@ async fn slots(scene: &Scene, owner: &Owner) -> usize {
 /// The agent calls back at noon.
 async fn called_back(scene: &Scene, owner: &Owner, finding: FindingId) -> Message {
     let attempt = analysis(scene, owner, finding).await.attempt;
-    let told = call_back("ses-1", failed());
+    let told = callback("ses-1", failed());
     let analyses = scene.table.analyses();
     let received = analyses.receive(owner, finding, attempt, &told, NOON).await;
     assert_eq!(received.expect("the table answers"), Received::Kept);
-    Message::CallBack {
+    Message::Callback {
         owner: owner.clone(),
         finding,
         attempt,

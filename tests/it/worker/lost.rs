@@ -1,25 +1,25 @@
 //! A worker whose command is no longer its own: taken over, ended, or gone.
 
-use domain::lifecycle::{Hold, Token};
+use domain::lifecycle::{Lease, Token};
 
 use super::*;
 
 impl Scene {
     /// Somebody takes the command over.
     async fn take_over(&self, row: &Command) -> Command {
-        let hold = Hold {
+        let lease = Lease {
             token: Token(0xa07e4),
             until: noon(60),
         };
-        let standing = Standing {
+        let standing = CommandState {
             attempt: row.standing.attempt + 1,
-            hold: Some(hold),
+            lease: Some(lease),
             ..row.standing.clone()
         };
         self.put(row, standing).await
     }
 
-    async fn put(&self, row: &Command, standing: Standing) -> Command {
+    async fn put(&self, row: &Command, standing: CommandState) -> Command {
         let key = row.key.clone();
         let owner = key.owner.clone();
         let row = Command {
@@ -51,7 +51,7 @@ async fn a_worker_whose_command_was_taken_over_changes_nothing_and_leaves_the_me
             say()
         });
         let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
-        assert_eq!(verdict, Verdict::Again, "{place}");
+        assert_eq!(verdict, Disposition::Retry, "{place}");
         assert_eq!(Some(scene.stored(&row).await), theirs.take(), "{place}");
     }
     assert_eq!(scene.queues.bodies(&scene.queue).await, [""; 0]);
@@ -82,7 +82,7 @@ async fn a_worker_whose_command_has_ended_or_is_gone_acknowledges_and_changes_no
                 }
             });
             let verdict = scene.deliver(&work, &row, Stage(0), receives).await;
-            assert_eq!(verdict, Verdict::Done, "{receives} {gone}");
+            assert_eq!(verdict, Disposition::Ack, "{receives} {gone}");
             assert_eq!(scene.table.items().await, rows.take(), "{receives} {gone}");
         }
     }

@@ -3,7 +3,7 @@
 use super::*;
 use domain::installation::InstallationId;
 use domain::{
-    analysis::{AnalysisOutcome, CallBack, FailureCode},
+    analysis::{AnalysisOutcome, Callback, FailureCode},
     command::CommandId,
     settings::{AutoAnalysis, Settings},
 };
@@ -51,7 +51,7 @@ fn session() -> SessionId {
 /// A pending analysis whose session somebody has told: who launched it, or the agent by calling back.
 fn told() -> [Analysis; 2] {
     let pending = analysis(AnalysisStatus::Pending);
-    let call_back = CallBack {
+    let callback = Callback {
         session: session(),
         outcome: AnalysisOutcome::Failed(FailureCode::unspecified()),
     };
@@ -61,7 +61,7 @@ fn told() -> [Analysis; 2] {
             ..pending.clone()
         },
         Analysis {
-            called_back: Some(call_back),
+            called_back: Some(callback),
             ..pending
         },
     ]

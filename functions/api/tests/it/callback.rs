@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use agent::callback_token::Capability;
+use agent::callback_token::CallbackToken;
 use domain::{
     Timestamp,
     analysis::{Analysis, BegunBy},
@@ -54,8 +54,8 @@ impl Scene {
         }
     }
 
-    fn capability(&self) -> Capability {
-        Capability {
+    fn capability(&self) -> CallbackToken {
+        CallbackToken {
             owner: owner(),
             finding: self.finding.id,
             attempt: self.attempt,
@@ -63,8 +63,8 @@ impl Scene {
         }
     }
 
-    async fn token(&self, capability: &Capability) -> String {
-        let signed = self.stack.app.capabilities.sign(capability, NOON).await;
+    async fn token(&self, capability: &CallbackToken) -> String {
+        let signed = self.stack.app.callback_tokens.sign(capability, NOON).await;
         signed.expect("the keys are there").expose().to_owned()
     }
 
@@ -83,7 +83,7 @@ impl Scene {
     }
 
     fn message(&self) -> Message {
-        Message::CallBack {
+        Message::Callback {
             owner: owner(),
             finding: self.finding.id,
             attempt: self.attempt,
@@ -148,7 +148,7 @@ async fn whoever_may_not_call_back_changes_nothing() {
     let scene = Scene::set().await;
     let right = scene.capability();
     let token = scene.token(&right).await;
-    let expired = Capability {
+    let expired = CallbackToken {
         expires_at: NOON,
         ..right
     };
@@ -231,11 +231,11 @@ async fn a_stale_call_back_is_acknowledged_and_changes_nothing() {
     let right = scene.capability();
     let before = scene.analysis().await;
     for stale in [
-        Capability {
+        CallbackToken {
             attempt: CommandId::new(NOON),
             ..right.clone()
         },
-        Capability {
+        CallbackToken {
             owner: "user:somebody".parse().expect("an owner"),
             ..right.clone()
         },

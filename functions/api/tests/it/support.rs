@@ -6,7 +6,7 @@ pub(crate) mod github;
 mod services;
 pub(crate) mod template;
 
-use agent::callback_token::Capabilities;
+use agent::callback_token::CallbackTokens;
 use api::{App, cursor::Cursors};
 use aws_sdk_dynamodb::config::{BehaviorVersion, Credentials, Region};
 use axum::Router;
@@ -99,7 +99,7 @@ impl Stack {
                 .expect("no queue is missing"),
             callback_queue: queue("callback"),
             erase_queue: queue("erase"),
-            capabilities: Capabilities::new(secrets.clone(), SecretName::new("callback-keys")),
+            callback_tokens: CallbackTokens::new(secrets.clone(), SecretName::new("callback-keys")),
             paused: PausedCommands::default(),
             cursors: Cursors::new(secrets, SecretName::new("cursor-key")),
         };

@@ -104,12 +104,12 @@ impl Functions {
     }
 
     /// Ends every process: at once if it is idle, after its invocation if that ends in time, else with SIGKILL.
-    pub async fn stop(&self, patience: Duration) {
-        let patience = Instant::now() + patience;
+    pub async fn stop(&self, call_timeouts: Duration) {
+        let call_timeouts = Instant::now() + call_timeouts;
         join_all(
             self.pools
                 .values()
-                .map(|(pool, limit)| pool.stop(patience, *limit)),
+                .map(|(pool, limit)| pool.stop(call_timeouts, *limit)),
         )
         .await;
     }

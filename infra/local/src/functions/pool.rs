@@ -266,9 +266,9 @@ impl Pool {
     }
 
     /// Lets nothing start any more and waits until what runs has ended, or kills it at `patience`.
-    pub(crate) async fn stop(&self, patience: Instant, limit: u32) {
+    pub(crate) async fn stop(&self, call_timeouts: Instant, limit: u32) {
         // Whoever holds all permits knows that nothing runs.
-        let _ = tokio::time::timeout_at(patience, self.slots.acquire_many(limit)).await;
+        let _ = tokio::time::timeout_at(call_timeouts, self.slots.acquire_many(limit)).await;
         self.slots.close();
         let lives = lock(&self.running).values().cloned().collect::<Vec<_>>();
         for mut life in lives {

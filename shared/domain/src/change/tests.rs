@@ -116,7 +116,7 @@ fn only_a_delivery_that_follows_another_may_have_asked_before() {
     let earlier = |attempt, stage| {
         let stage = Stage(stage);
         let accepted = admitted(Token(1), Timestamp::from_millis(0), &timeouts);
-        Asked::earlier(&Standing {
+        Asked::earlier(&CommandState {
             attempt,
             stage,
             ..accepted

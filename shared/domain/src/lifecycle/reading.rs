@@ -1,6 +1,6 @@
 //! What is concluded from a row, by whoever cannot move it, or decides whether to. Pure data, like the moves.
 
-use super::{Move, RESEND_AFTER, Stage, Standing, Token};
+use super::{CommandState, Move, RESEND_AFTER, Stage, Token};
 use crate::Timestamp;
 
 /// Why a message does not move its command.
@@ -32,7 +32,7 @@ impl Obstacle {
     }
 }
 
-impl Standing {
+impl CommandState {
     /// What keeps a message of this stage from moving a row that has just refused it.
     pub fn obstacle(&self, stage: Stage, now: Timestamp) -> Obstacle {
         if self.status.is_terminal() {
@@ -42,7 +42,7 @@ impl Standing {
         } else if let Some(until) = self.waiting_until.filter(|until| *until > now) {
             Obstacle::Waiting { until }
         } else {
-            let until = self.hold.map_or(now, |hold| hold.until);
+            let until = self.lease.map_or(now, |lease| lease.until);
             Obstacle::Held { until }
         }
     }
@@ -65,11 +65,11 @@ impl Move {
     /// The token that the move leaves on the row by itself: it names the write, too. Any other write needs a new one.
     pub const fn own_token(&self) -> Option<Token> {
         match self {
-            Self::Claim { hold, .. } => Some(hold.token),
+            Self::Claim { lease, .. } => Some(lease.token),
             Self::Readmit { admission, .. } => Some(*admission),
             Self::FailAdmission { .. }
             | Self::Resend { .. }
-            | Self::Report { .. }
+            | Self::Heartbeat { .. }
             | Self::Continue { .. }
             | Self::Release { .. }
             | Self::Settle { .. }
@@ -80,13 +80,13 @@ impl Move {
 
     /// Whether a row that refuses the move shows that it was made by an earlier try: this write `wrote_last`, or its
     /// admission still stands although somebody has written since.
-    pub fn is_shown_by(&self, row: &Standing, wrote_last: bool) -> bool {
+    pub fn is_shown_by(&self, row: &CommandState, wrote_last: bool) -> bool {
         let stands = match self {
             Self::Readmit { admission, .. } => row.admission == *admission,
             Self::FailAdmission { .. }
             | Self::Resend { .. }
             | Self::Claim { .. }
-            | Self::Report { .. }
+            | Self::Heartbeat { .. }
             | Self::Continue { .. }
             | Self::Release { .. }
             | Self::Settle { .. }
@@ -99,7 +99,7 @@ impl Move {
 
 /// What the reconciler's index shows of a row. It may be older than the row: the guard of the move that follows decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Glimpse {
+pub struct IndexSnapshot {
     /// Since when its message is due unclaimed.
     pub queued_at: Option<Timestamp>,
     /// How often that message was sent again.
@@ -119,9 +119,9 @@ pub enum Need {
     Nothing,
 }
 
-impl Glimpse {
+impl IndexSnapshot {
     /// What the index shows of this row.
-    pub const fn of(row: &Standing) -> Self {
+    pub const fn of(row: &CommandState) -> Self {
         Self {
             queued_at: row.queued_at,
             resends: row.resends,

@@ -29,7 +29,7 @@ fn claim_token(attempt: u32) -> Token {
 
 /// Every move that anybody could try on this row at this moment: workers of this and of earlier claims, late
 /// messages, reconcilers with an old view, requests that come again.
-fn tries(row: &Standing, now: Timestamp) -> Vec<Move> {
+fn tries(row: &CommandState, now: Timestamp) -> Vec<Move> {
     let mut tries = vec![
         Move::FailAdmission {
             admission: Token(0),
@@ -52,11 +52,11 @@ fn tries(row: &Standing, now: Timestamp) -> Vec<Move> {
         });
     }
     for stage in (0..=STAGES).map(Stage) {
-        let hold = Hold {
+        let lease = Lease {
             token: claim_token(row.attempt + 1),
             until: now + CLAIM,
         };
-        tries.push(Move::Claim { hold, stage, now });
+        tries.push(Move::Claim { lease, stage, now });
         tries.push(Move::Exhaust {
             holder: None,
             stage,
@@ -64,11 +64,11 @@ fn tries(row: &Standing, now: Timestamp) -> Vec<Move> {
         });
     }
     for token in (1..=row.attempt).map(claim_token) {
-        let hold = Hold {
+        let lease = Lease {
             token,
             until: now + CLAIM,
         };
-        tries.push(Move::Report { hold, now });
+        tries.push(Move::Heartbeat { lease, now });
         tries.push(Move::Release { holder: token, now });
         for terminal in [Terminal::Succeeded, Terminal::Failed, Terminal::NoOp] {
             tries.push(Move::Settle {
@@ -96,7 +96,7 @@ fn tries(row: &Standing, now: Timestamp) -> Vec<Move> {
     tries
 }
 
-fn after(made: &Move, row: &Standing) -> Standing {
+fn after(made: &Move, row: &CommandState) -> CommandState {
     let mut row = row.clone();
     for change in made.changes(&TIMEOUTS) {
         change.make(&mut row);
@@ -105,7 +105,7 @@ fn after(made: &Move, row: &Standing) -> Standing {
 }
 
 /// The row before, the move, the row after, and when.
-type Step = (Standing, Move, Standing, Timestamp);
+type Step = (CommandState, Move, CommandState, Timestamp);
 
 /// Every step that can be made within the bounds.
 static STEPS: LazyLock<Vec<Step>> = LazyLock::new(|| {
@@ -135,7 +135,7 @@ static STEPS: LazyLock<Vec<Step>> = LazyLock::new(|| {
     steps
 });
 
-fn every_step(visit: impl Fn(&Standing, &Move, &Standing, Timestamp)) {
+fn every_step(visit: impl Fn(&CommandState, &Move, &CommandState, Timestamp)) {
     for (before, made, after, now) in STEPS.iter() {
         visit(before, made, after, *now);
     }
@@ -178,14 +178,14 @@ fn a_move_says_of_itself_how_it_ends_the_command() {
 #[test]
 fn nobody_moves_a_command_under_another_workers_live_claim() {
     every_step(|before, made, after, now| {
-        let Some(hold) = before.hold.filter(|hold| hold.until > now) else {
+        let Some(lease) = before.lease.filter(|lease| lease.until > now) else {
             return;
         };
         if before.status != Status::Running {
             return;
         }
         let holder = match *made {
-            Move::Report { hold, .. } => Some(hold.token),
+            Move::Heartbeat { lease, .. } => Some(lease.token),
             Move::Continue { holder, .. }
             | Move::Release { holder, .. }
             | Move::Settle { holder, .. } => Some(holder),
@@ -196,8 +196,8 @@ fn nobody_moves_a_command_under_another_workers_live_claim() {
             | Move::Claim { .. }
             | Move::Stall { .. } => None,
         };
-        assert_eq!(holder, Some(hold.token), "{made:?} on {before:?}");
-        assert_eq!(after.hold.map(|hold| hold.token), holder, "{made:?}");
+        assert_eq!(holder, Some(lease.token), "{made:?} on {before:?}");
+        assert_eq!(after.lease.map(|lease| lease.token), holder, "{made:?}");
     });
 }
 
@@ -280,8 +280,8 @@ fn a_repeated_write_is_refused_or_changes_nothing() {
 fn every_command_can_be_ended_in_time() {
     every_step(|_, _, after, _| {
         let over = after
-            .hold
-            .map_or(after.deadline, |hold| hold.until.max(after.deadline));
+            .lease
+            .map_or(after.deadline, |lease| lease.until.max(after.deadline));
         let stall = Move::Stall { now: over };
         assert_eq!(
             stall.guard().holds(after),
@@ -293,7 +293,7 @@ fn every_command_can_be_ended_in_time() {
 
 #[test]
 fn moves_have_names_of_their_own() {
-    let row = Standing {
+    let row = CommandState {
         attempt: 1,
         ..admitted(Token(0), NOON, &TIMEOUTS)
     };
@@ -305,10 +305,10 @@ fn moves_have_names_of_their_own() {
 fn each_term_holds_where_its_words_say_and_nowhere_else() {
     let at = |seconds: i64| Timestamp::from_millis(NOON.as_millis() + seconds * 1_000);
     let token = claim_token(1);
-    let row = Standing {
+    let row = CommandState {
         status: Status::Running,
         never_queued: false,
-        hold: Some(Hold {
+        lease: Some(Lease {
             token,
             until: at(90),
         }),
@@ -326,11 +326,11 @@ fn each_term_holds_where_its_words_say_and_nowhere_else() {
         (Term::NeverQueued, false),
         (Term::AdmissionIs(Token(7)), true),
         (Term::AdmissionIs(Token(8)), false),
-        (Term::HeldBy(token), true),
-        (Term::HeldBy(claim_token(2)), false),
-        (Term::HoldLapsed(at(89)), false),
-        (Term::HoldLapsed(at(90)), true),
-        (Term::HoldLapsed(at(91)), true),
+        (Term::LeasedTo(token), true),
+        (Term::LeasedTo(claim_token(2)), false),
+        (Term::LeaseExpired(at(89)), false),
+        (Term::LeaseExpired(at(90)), true),
+        (Term::LeaseExpired(at(91)), true),
         (Term::StageIs(Stage(1)), true),
         (Term::StageIs(Stage(0)), false),
         (Term::WaitOver(at(49)), false),
@@ -349,9 +349,9 @@ fn each_term_holds_where_its_words_say_and_nowhere_else() {
     ] {
         assert_eq!(term.holds(&row), holds, "{term:?}");
     }
-    let bare = Standing {
+    let bare = CommandState {
         never_queued: true,
-        hold: None,
+        lease: None,
         queued_at: None,
         waiting_until: None,
         due: None,
@@ -359,8 +359,8 @@ fn each_term_holds_where_its_words_say_and_nowhere_else() {
     };
     for (term, holds) in [
         (Term::NeverQueued, true),
-        (Term::HeldBy(token), false),
-        (Term::HoldLapsed(at(1_000)), false),
+        (Term::LeasedTo(token), false),
+        (Term::LeaseExpired(at(1_000)), false),
         (Term::WaitOver(at(0)), true),
         (Term::QueuedSince(at(1)), false),
         (Term::DueBy(at(1_000)), false),

@@ -10,7 +10,7 @@ use domain::Timestamp;
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation {
     /// When the platform kills it.
-    pub killed: Instant,
+    pub deadline: Instant,
 }
 
 impl Invocation {
@@ -20,26 +20,26 @@ impl Invocation {
     const JUDGING: Duration = Duration::from_secs(2);
 
     /// The invocation that the platform kills at `killed_at`, by the machine's clock, which shows `now`.
-    pub fn until(killed_at: Timestamp, now: Timestamp) -> Self {
+    pub fn until(deadline_at: Timestamp, now: Timestamp) -> Self {
         Self {
-            killed: Instant::now() + killed_at.since(now),
+            deadline: Instant::now() + deadline_at.since(now),
         }
     }
 
     /// The invocation of this deadline, in milliseconds since the Unix epoch by the machine's clock, which shows `now`.
     pub fn of(deadline: u64, now: Timestamp) -> Self {
-        let killed_at = Timestamp::from_millis(i64::try_from(deadline).unwrap_or(i64::MAX));
-        Self::until(killed_at, now)
+        let deadline_at = Timestamp::from_millis(i64::try_from(deadline).unwrap_or(i64::MAX));
+        Self::until(deadline_at, now)
     }
 
     /// How long it has.
     pub(super) fn left(&self) -> Duration {
-        self.killed.saturating_duration_since(Instant::now())
+        self.deadline.saturating_duration_since(Instant::now())
     }
 
     /// When work must have ended.
     pub fn work_until(&self) -> Instant {
-        self.killed - Self::WIND_UP
+        self.deadline - Self::WIND_UP
     }
 
     /// When GitHub and the agent must have answered.
@@ -59,13 +59,13 @@ mod tests {
         let invocation =
             Invocation::of(1_795_435_230_500, Timestamp::from_millis(1_795_435_200_000));
         let since = before.elapsed();
-        let killed = invocation.killed;
-        assert!((before + has..=before + has + since).contains(&killed));
-        assert_eq!(killed - invocation.work_until(), Duration::from_secs(3));
-        assert_eq!(killed - invocation.ask_until(), Duration::from_secs(5));
+        let deadline = invocation.deadline;
+        assert!((before + has..=before + has + since).contains(&deadline));
+        assert_eq!(deadline - invocation.work_until(), Duration::from_secs(3));
+        assert_eq!(deadline - invocation.ask_until(), Duration::from_secs(5));
         let left = invocation.left();
         assert!((has - before.elapsed()..=has).contains(&left), "{left:?}");
-        let over = Invocation { killed: before };
+        let over = Invocation { deadline: before };
         assert_eq!(over.left(), Duration::ZERO);
     }
 }

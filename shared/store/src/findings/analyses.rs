@@ -17,7 +17,7 @@ use crate::table::{
 use domain::{
     Timestamp,
     analysis::{
-        AUTOMATIC_SLOTS, Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, CallBack,
+        AUTOMATIC_SLOTS, Analysis, AnalysisOutcome, AnalysisStatus, BegunBy, Callback,
         Exploitability, RUNNING_FOR, SLOTS, SessionId,
     },
     command::CommandId,
@@ -31,7 +31,7 @@ pub(crate) use item::{analysis, owner_analyses};
 pub const RECORDED_WITHIN: Duration = Duration::from_secs(75);
 
 /// For how long automation rests after the agent refused to begin what it asked for.
-pub const REST: Duration = Duration::from_secs(3600);
+pub const COOLDOWN: Duration = Duration::from_secs(3600);
 
 /// The analyses' rows.
 #[derive(Clone, Debug)]
@@ -293,7 +293,7 @@ impl Analyses {
 
     /// Likewise for one that automation began and that the agent did not take: the finding waits for another try if it is
     /// still open, and automation rests for a while.
-    pub fn put_off(
+    pub fn defer(
         &self,
         owner: &Owner,
         record: &FindingRecord,
@@ -317,7 +317,14 @@ impl Analyses {
             e.set("unanalysed", s(super::unanalysed(*severity, *new_since)));
         }
         let finding = record.finding.id;
-        self.free(owner, finding, seen, outcome, (e, condition), now + REST)
+        self.free(
+            owner,
+            finding,
+            seen,
+            outcome,
+            (e, condition),
+            now + COOLDOWN,
+        )
     }
 
     fn free(
@@ -373,16 +380,16 @@ impl Analyses {
         owner: &Owner,
         finding: FindingId,
         attempt: CommandId,
-        call_back: &CallBack,
+        callback: &Callback,
         now: Timestamp,
     ) -> Result<Received, AnalysesError> {
-        let text = item::call_back_text(call_back);
+        let text = item::call_back_text(callback);
         let mut e = Expression::default();
         let mine = e.compare("analysis_attempt", "=", s(attempt.to_string()));
         let pending = e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str()));
         let running = e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str()));
         let none = e.absent("analysis_session");
-        let same = e.compare("analysis_session", "=", s(call_back.session.as_str()));
+        let same = e.compare("analysis_session", "=", s(callback.session.as_str()));
         let first = e.absent("analysis_called_back");
         let condition =
             format!("{mine} AND ({pending} OR {running}) AND ({none} OR {same}) AND {first}");
@@ -402,7 +409,7 @@ impl Analyses {
         let found = analysis(&row).map_err(|source| unwritten(source.into()))?;
         // One that has ended keeps no call back.
         let waits = found.is_some_and(|found| {
-            found.attempt == attempt && found.called_back.as_ref() == Some(call_back)
+            found.attempt == attempt && found.called_back.as_ref() == Some(callback)
         });
         Ok(if waits {
             Received::Kept
@@ -518,8 +525,8 @@ fn end(seen: &Analysis, outcome: &AnalysisOutcome, now: Timestamp) -> (Expressio
     let condition = unchanged(Some(seen), &mut e);
     item::outcome(outcome, now, &mut e);
     // The agent may be quicker to call back than whoever launched it to say which session it is.
-    if let (Some(call_back), None) = (&seen.called_back, &seen.cloud_session) {
-        e.set("analysis_session", s(call_back.session.as_str()));
+    if let (Some(callback), None) = (&seen.called_back, &seen.cloud_session) {
+        e.set("analysis_session", s(callback.session.as_str()));
     }
     (e, condition)
 }

@@ -3,7 +3,7 @@
 use aws_sdk_dynamodb::types::AttributeValue;
 
 use crate::{
-    ledger::{LedgerError, Nominee},
+    ledger::{Candidate, LedgerError},
     table::{Attributes, DueKind, Expression, Item, Partition, Unreadable, ms, n, s, token},
 };
 use domain::{
@@ -12,7 +12,7 @@ use domain::{
         Action, Actor, Argument, Command, CommandId, CommandKey, CommandType, Ended, Field,
         Progress, Reader, Value,
     },
-    lifecycle::{Change, Glimpse, Guard, Hold, Stage, Standing, Status, Term},
+    lifecycle::{Change, CommandState, Guard, IndexSnapshot, Lease, Stage, Status, Term},
     result_code::{Effect, ResultCode},
 };
 
@@ -156,21 +156,21 @@ fn item_key(item: &Item) -> Result<CommandKey, Unreadable> {
     })
 }
 
-fn standing(item: &Item) -> Result<Standing, Unreadable> {
-    let hold = match item.maybe("claim", Attributes::token)? {
-        Some(token) => Some(Hold {
+fn standing(item: &Item) -> Result<CommandState, Unreadable> {
+    let lease = match item.maybe("claim", Attributes::token)? {
+        Some(token) => Some(Lease {
             token,
             until: item.time("claim_until")?,
         }),
         None => None,
     };
-    Ok(Standing {
+    Ok(CommandState {
         status: item.parsed("status", Status::parse)?,
         never_queued: item.has("never_queued"),
         admission: item.token("admission")?,
         attempt: item.number("attempt")?,
         stage: Stage(item.number("stage")?),
-        hold,
+        lease,
         queued_at: item.maybe("queued_at", Attributes::time)?,
         resends: item.number("resends")?,
         waiting_until: item.maybe("waiting_until", Attributes::time)?,
@@ -180,12 +180,12 @@ fn standing(item: &Item) -> Result<Standing, Unreadable> {
 }
 
 /// Reads an entry of the `due` index.
-pub(super) fn nominee(item: &Item) -> Result<Nominee, LedgerError> {
+pub(super) fn candidate(item: &Item) -> Result<Candidate, LedgerError> {
     let read = || {
-        Ok(Nominee {
+        Ok(Candidate {
             key: item_key(item)?,
             status: item.parsed("status", Status::parse)?,
-            seen: Glimpse {
+            seen: IndexSnapshot {
                 queued_at: item.maybe("queued_at", Attributes::time)?,
                 resends: item.number("resends")?,
                 deadline: item.time("deadline")?,
@@ -213,8 +213,8 @@ fn render(term: Term, e: &mut Expression) -> String {
         Term::StatusIs(status) => e.compare("status", "=", s(status.as_str())),
         Term::NeverQueued => format!("attribute_exists({})", e.name("never_queued")),
         Term::AdmissionIs(admission) => e.compare("admission", "=", token(admission)),
-        Term::HeldBy(holder) => e.compare("claim", "=", token(holder)),
-        Term::HoldLapsed(now) => e.compare("claim_until", "<=", ms(now)),
+        Term::LeasedTo(holder) => e.compare("claim", "=", token(holder)),
+        Term::LeaseExpired(now) => e.compare("claim_until", "<=", ms(now)),
         Term::StageIs(stage) => e.compare("stage", "=", n(stage.0)),
         Term::WaitOver(now) => {
             let absent = format!("attribute_not_exists({})", e.name("waiting_until"));
@@ -244,11 +244,11 @@ pub(super) fn update(change: Change, id: CommandId, e: &mut Expression) {
         Change::Admission(admission) => e.set("admission", token(admission)),
         Change::NextAttempt => e.add("attempt", 1),
         Change::NextStage => e.add("stage", 1),
-        Change::Hold(hold) => {
-            e.set("claim", token(hold.token));
-            e.set("claim_until", ms(hold.until));
+        Change::Lease(lease) => {
+            e.set("claim", token(lease.token));
+            e.set("claim_until", ms(lease.until));
         }
-        Change::HoldUntil(until) => e.set("claim_until", ms(until)),
+        Change::LeaseUntil(until) => e.set("claim_until", ms(until)),
         Change::QueuedAt(at) => e.put("queued_at", at.map(ms)),
         Change::Resends(count) => e.set("resends", n(count)),
         Change::WaitingUntil(until) => e.put("waiting_until", until.map(ms)),

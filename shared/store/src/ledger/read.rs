@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use super::{Ledger, LedgerError, Nominee, item};
+use super::{Candidate, Ledger, LedgerError, item};
 use crate::table::{Attributes, Cause, DueKind, Item, Partition, batch_get, due_items};
 use domain::{
     Timestamp,
@@ -177,11 +177,11 @@ impl Ledger {
         limit: u32,
         after: Option<Item>,
         now: Timestamp,
-    ) -> Result<(Vec<Result<Nominee, LedgerError>>, Option<Item>), LedgerError> {
+    ) -> Result<(Vec<Result<Candidate, LedgerError>>, Option<Item>), LedgerError> {
         let (items, next) = due_items(&self.table, DueKind::Command, shard, limit, after, now)
             .await
             .map_err(|source| unread("what is due", source))?;
-        Ok((items.iter().map(item::nominee).collect(), next))
+        Ok((items.iter().map(item::candidate).collect(), next))
     }
 }
 

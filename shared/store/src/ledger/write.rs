@@ -172,7 +172,7 @@ impl Ledger {
             Move::Settle { .. } if notes.last_error.is_none() => expression.remove("last_error"),
             Move::FailAdmission { .. }
             | Move::Resend { .. }
-            | Move::Report { .. }
+            | Move::Heartbeat { .. }
             | Move::Continue { .. }
             | Move::Release { .. }
             | Move::Settle { .. }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use super::*;
-use crate::lifecycle::{Hold, Status, Timeouts, admitted};
+use crate::lifecycle::{Lease, Status, Timeouts, admitted};
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 const TIMEOUTS: Timeouts = Timeouts {
@@ -17,22 +17,22 @@ fn at(seconds: i64) -> Timestamp {
     Timestamp::from_millis(NOON.as_millis() + seconds * 1_000)
 }
 
-fn accepted() -> Standing {
+fn accepted() -> CommandState {
     admitted(ADMISSION, NOON, &TIMEOUTS)
 }
 
 /// Claimed for the first time until a minute past noon.
-fn running() -> Standing {
-    Standing {
+fn running() -> CommandState {
+    CommandState {
         status: Status::Running,
         attempt: 1,
-        hold: Some(hold()),
+        lease: Some(lease()),
         ..accepted()
     }
 }
 
-const fn hold() -> Hold {
-    Hold {
+const fn lease() -> Lease {
+    Lease {
         token: Token(2),
         until: Timestamp::from_millis(NOON.as_millis() + 60_000),
     }
@@ -40,9 +40,9 @@ const fn hold() -> Hold {
 
 #[test]
 fn what_keeps_a_message_from_its_command_is_told_in_order_of_finality() {
-    let obstacle = |row: &Standing, stage| row.obstacle(Stage(stage), at(10));
+    let obstacle = |row: &CommandState, stage| row.obstacle(Stage(stage), at(10));
     for status in [Status::Succeeded, Status::Failed, Status::NoOp] {
-        let ended = Standing {
+        let ended = CommandState {
             status,
             ..running()
         };
@@ -52,7 +52,7 @@ fn what_keeps_a_message_from_its_command_is_told_in_order_of_finality() {
     let held = Obstacle::Held { until: at(60) };
     assert_eq!(obstacle(&running(), 0), held);
     assert_eq!(obstacle(&running(), 1), Obstacle::Superseded);
-    let waiting = |seconds| Standing {
+    let waiting = |seconds| CommandState {
         waiting_until: Some(at(seconds)),
         ..running()
     };
@@ -79,7 +79,7 @@ fn what_keeps_a_message_from_its_command_is_told_in_order_of_finality() {
 fn an_attempt_more_than_the_stages_follows_a_worker_that_did_not_hand_on() {
     let follows = |attempt, stage| {
         let stage = Stage(stage);
-        let row = Standing {
+        let row = CommandState {
             attempt,
             stage,
             ..running()
@@ -98,7 +98,7 @@ fn an_attempt_more_than_the_stages_follows_a_worker_that_did_not_hand_on() {
 fn a_request_that_comes_again_readmits_only_what_was_never_queued() {
     let admission = Token(9);
     let now = at(20);
-    let never_queued = Standing {
+    let never_queued = CommandState {
         status: Status::Failed,
         never_queued: true,
         ..accepted()
@@ -108,7 +108,7 @@ fn a_request_that_comes_again_readmits_only_what_was_never_queued() {
         Some(Move::Readmit { admission, now })
     );
     assert_eq!(accepted().readmission(admission, now), None);
-    let failed = Standing {
+    let failed = CommandState {
         never_queued: false,
         ..never_queued
     };
@@ -119,7 +119,7 @@ fn a_request_that_comes_again_readmits_only_what_was_never_queued() {
 fn a_write_knows_itself_by_the_token_that_it_left() {
     let now = at(20);
     let claim = Move::Claim {
-        hold: hold(),
+        lease: lease(),
         stage: Stage(0),
         now,
     };
@@ -128,10 +128,10 @@ fn a_write_knows_itself_by_the_token_that_it_left() {
         now,
     };
     let release = Move::Release {
-        holder: hold().token,
+        holder: lease().token,
         now,
     };
-    assert_eq!(claim.own_token(), Some(hold().token));
+    assert_eq!(claim.own_token(), Some(lease().token));
     assert_eq!(readmit.own_token(), Some(ADMISSION));
     assert_eq!(release.own_token(), None);
     for made in [claim, readmit, release] {
@@ -139,7 +139,7 @@ fn a_write_knows_itself_by_the_token_that_it_left() {
     }
     // Claimed since by a worker: the admission still stands, and is nobody else's.
     assert!(readmit.is_shown_by(&running(), false));
-    let anothers = Standing {
+    let anothers = CommandState {
         admission: Token(8),
         ..running()
     };
@@ -151,11 +151,11 @@ fn a_write_knows_itself_by_the_token_that_it_left() {
 #[test]
 fn the_reconciler_sends_twice_and_ends_what_is_past_its_deadline() {
     let need = |resends, now| {
-        let row = Standing {
+        let row = CommandState {
             resends,
             ..accepted()
         };
-        Glimpse::of(&row).need(now)
+        IndexSnapshot::of(&row).need(now)
     };
     assert_eq!(need(0, at(80)), Need::Resend);
     assert_eq!(need(1, at(190)), Need::Resend);
@@ -165,11 +165,11 @@ fn the_reconciler_sends_twice_and_ends_what_is_past_its_deadline() {
         assert_eq!(need(resends, at(300)), Need::Stall, "at the deadline");
         assert_eq!(need(resends, at(301)), Need::Stall, "past it");
     }
-    let claimed = Standing {
+    let claimed = CommandState {
         queued_at: None,
         ..running()
     };
-    assert_eq!(Glimpse::of(&claimed).need(at(80)), Need::Nothing);
+    assert_eq!(IndexSnapshot::of(&claimed).need(at(80)), Need::Nothing);
 }
 
 #[test]

@@ -10,7 +10,7 @@ use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
     Timestamp,
     analysis::{
-        Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, CallBack, FailureCode,
+        Analysis, AnalysisOutcome, AnalysisResult, AnalysisStatus, BegunBy, Callback, FailureCode,
         SessionId,
     },
     finding::FindingId,
@@ -105,7 +105,7 @@ pub(crate) fn analysis(item: &Item) -> Result<Option<Analysis>, Unreadable> {
         item.parsed(name, |text| serde_json::from_str(text).ok())
     })?;
     let called_back = item.maybe("analysis_called_back", |item, name| {
-        item.parsed(name, call_back)
+        item.parsed(name, callback)
     })?;
     Ok(Some(Analysis {
         attempt,
@@ -172,9 +172,9 @@ struct Kept {
     failure: Option<FailureCode>,
 }
 
-pub(super) fn call_back_text(call_back: &CallBack) -> String {
-    let session = call_back.session.clone();
-    let (result, failure) = match &call_back.outcome {
+pub(super) fn call_back_text(callback: &Callback) -> String {
+    let session = callback.session.clone();
+    let (result, failure) = match &callback.outcome {
         AnalysisOutcome::Completed(result) => (Some((**result).clone()), None),
         AnalysisOutcome::Failed(code) => (None, Some(code.clone())),
     };
@@ -185,14 +185,14 @@ pub(super) fn call_back_text(call_back: &CallBack) -> String {
     })
 }
 
-fn call_back(text: &str) -> Option<CallBack> {
+fn callback(text: &str) -> Option<Callback> {
     let kept: Kept = serde_json::from_str(text).ok()?;
     let outcome = match (kept.result, kept.failure) {
         (Some(result), _) => AnalysisOutcome::Completed(Box::new(result)),
         (None, Some(code)) => AnalysisOutcome::Failed(code),
         (None, None) => return None,
     };
-    Some(CallBack {
+    Some(Callback {
         session: kept.session,
         outcome,
     })
