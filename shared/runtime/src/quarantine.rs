@@ -68,7 +68,11 @@ impl Quarantine {
             error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a message could not be kept for inspection and comes again");
             return Disposition::Retry;
         }
-        error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "a message was kept for inspection");
+        let kept = match unusable {
+            Unusable::Newer { .. } => "a newer message was kept for inspection",
+            Unusable::Malformed { .. } => "a malformed message was kept for inspection",
+        };
+        error!(sqs.message_id = delivery.message_id, queue = delivery.queue, error = %chain(unusable), "{kept}");
         metrics::record(Metric::MalformedMessageKept);
         Disposition::Ack
     }
