@@ -59,7 +59,7 @@ async fn a_finding_is_changed_only_as_it_was_seen() {
     let seen = read(&table, &owner, ids[0]).await;
     assert!(change(&table, &owner, &seen, &ignored, Some(command)).await);
     let found = read(&table, &owner, ids[0]).await;
-    assert_eq!((&found.finding, found.dismissal), (&ignored, Some(command)));
+    assert_eq!((&found.finding, found.credited), (&ignored, Some(command)));
     assert_eq!(
         counts(&table, &owner).await,
         counted(FindingStatus::Ignored)
@@ -80,7 +80,7 @@ async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
     assert_ne!(one, two);
     let named = if one { first } else { second };
     let found = read(&table, &owner, ids[0]).await;
-    assert_eq!(found.dismissal, Some(named));
+    assert_eq!(found.credited, Some(named));
     assert!(!change(&table, &owner, &found, &ignored, Some(second)).await);
     assert!(!change(&table, &owner, &found, &ignored, Some(first)).await);
     assert_eq!(
@@ -94,7 +94,7 @@ async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
     let stored = stored.store(&owner, repository().id, vec![reopened], Arrival::New, NOON);
     assert_eq!(stored.await.expect("the table answers").written, 1);
     let seen = read(&table, &owner, ids[0]).await;
-    assert_eq!(seen.dismissal, None);
+    assert_eq!(seen.credited, None);
     let ignored = shown(FindingStatus::Ignored, 40);
     assert!(change(&table, &owner, &seen, &ignored, Some(second)).await);
     assert_eq!(
@@ -116,7 +116,7 @@ async fn a_dismissal_that_a_sync_has_stored_already_is_still_named() {
     let command = CommandId::new(NOON);
     assert!(change(&table, &owner, &seen, &ignored, Some(command)).await);
     let found = read(&table, &owner, ids[0]).await;
-    assert_eq!((found.finding, found.dismissal), (ignored, Some(command)));
+    assert_eq!((found.finding, found.credited), (ignored, Some(command)));
     assert_eq!(
         counts(&table, &owner).await,
         counted(FindingStatus::Ignored)
@@ -158,7 +158,7 @@ async fn a_change_of_the_same_moment_is_written_and_none_is_no_change() {
     let ignored = shown(FindingStatus::Ignored, 0);
     assert!(change(&table, &owner, &seen, &ignored, None).await);
     let seen = read(&table, &owner, ids[0]).await;
-    assert_eq!((&seen.finding, seen.dismissal), (&ignored, None));
+    assert_eq!((&seen.finding, seen.credited), (&ignored, None));
     assert_eq!(waiting(&table, &owner).await, []);
     let reopened = shown(FindingStatus::Open, 0);
     assert!(change(&table, &owner, &seen, &reopened, None).await);

@@ -1,7 +1,7 @@
 //! The workers: receive, claim, effect. How they conclude is in `concluding`.
 
 use domain::{
-    change::{Asked, Judgement, judge},
+    change::{AlertState, Asked, Judgement, judge_dismissal},
     lifecycle::{CLAIM_MARGIN, Lease, Move},
 };
 
@@ -314,7 +314,8 @@ pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: R
             Reply::Limits => limited(protocol, world, asked),
             Reply::Fails => Doing::GiveUp,
             _ => {
-                let asked = asked.having_looked(Some(world.alert.state()), earlier);
+                let asked =
+                    asked.having_looked(world.alert.state() == AlertState::Dismissed, earlier);
                 judged(world, asked)
             }
         },
@@ -326,7 +327,7 @@ pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: R
 /// What the alert that is shown means.
 fn judged(world: &World, asked: Asked) -> Doing {
     let ours = asked.can_be_ours() && world.alert == Alert::Ours;
-    match judge(Some(world.alert.state()), ours, asked) {
+    match judge_dismissal(Some(world.alert.state()), ours, asked) {
         Some(Judgement { code, effect, .. }) => Doing::End(code, effect),
         None => Doing::GiveUp,
     }

@@ -1,418 +1,110 @@
-//! One dismissal: what can be refused, what GitHub says, what is recorded.
-
-use std::cell::Cell;
+//! A dismissal: what GitHub is asked for, whose dismissal an alert shows, and how the command ends.
 
 use domain::{
     Timestamp,
-    change::{AlertState, Asked, judge},
-    command::{Command, CommandId, CommandKind as _, DismissFinding, LastError},
-    finding::{Finding, FindingId, FindingStatus},
-    lifecycle::Waits,
-    result_code::{Effect, ResultCode},
+    change::{AlertState, Asked, Judgement, judge_dismissal},
+    command::{Command, CommandId, DismissComment, DismissFinding, LastError},
+    finding::FindingStatus,
+    result_code::ResultCode,
 };
-use github::{Budget, GithubError, Refusal};
-use runtime::worker::{Effected, Invocation};
+use github::{Alert, Budget, Github, GithubError};
 use store::{
-    audit::{AuditAction, AuditEvent, ResourceType},
-    findings::{FindingRecord, FindingsError},
-    ledger::{Claim, Ending},
-    owners::Integration,
-};
-use telemetry::chain;
-use tracing::{info, warn};
-
-use crate::{
-    Dismiss,
-    request::{Request, is_of_another},
-    shown::Shown,
+    audit::{AuditAction, AuditEvent},
+    findings::FindingRecord,
 };
 
-/// How often the finding may change between our read and our write.
-const TRIES: usize = 5;
-/// One delivery's part of a dismissal.
-pub(crate) struct Dismissal<'a> {
-    pub(crate) dismiss: &'a Dismiss,
-    pub(crate) claim: &'a Claim,
-    pub(crate) command: &'a Command,
-    pub(crate) finding: FindingId,
-    pub(crate) request: Request<'a>,
-    pub(crate) invocation: Invocation,
-    /// Whether an earlier delivery may have dismissed the alert, and somebody reopened it.
-    pub(crate) undone: Cell<bool>,
-}
+use crate::wish::{Target, Wish, may_be_since};
 
-/// Whether the owner has dismissals made.
+/// What a command asks for that dismisses an alert.
 #[derive(Clone, Copy, Debug)]
-struct Wanted(bool);
-
-/// How the command is to end, and what that changes here.
-struct Verdict {
-    code: ResultCode,
-    effect: Effect,
-    error: Option<LastError>,
-    /// What the finding has become.
-    finding: Finding,
-    /// When the alert was dismissed, if it shows that.
-    dismissed_at: Option<Timestamp>,
+pub(crate) struct Dismissal<'a> {
+    pub(crate) asked_for: &'a DismissFinding,
+    /// When the command began.
+    pub(crate) began: Timestamp,
 }
 
-impl Dismissal<'_> {
-    pub(crate) async fn run(&self) -> Effected {
-        let (seen, wanted, integration) = match self.before().await {
-            Ok(before) => before,
-            Err(effected) => return effected,
-        };
-        let (shown, asked) = match self.ask(&seen, wanted, &integration).await {
-            Ok(answered) => answered,
-            Err(effected) => return effected,
-        };
-        match self.verdict(&seen, &shown, asked) {
-            Ok(verdict) => self.record(seen, verdict, asked).await,
-            Err(effected) => effected,
-        }
+impl<'a> Dismissal<'a> {
+    /// The comment's words.
+    fn text(&self) -> Option<&'a str> {
+        self.asked_for.comment.as_ref().map(DismissComment::as_str)
     }
+}
 
-    /// Everything that can be refused without asking GitHub. What an earlier delivery may have done shows at GitHub only:
-    /// the owner may not want dismissals any more, and the one that was made is recorded all the same.
-    async fn before(&self) -> Result<(FindingRecord, Wanted, Integration), Effected> {
-        let owner = &self.command.key.owner;
-        let (record, seen) = tokio::join!(
-            self.dismiss.owners.read(owner),
-            self.dismiss.findings.read(owner, self.finding)
-        );
-        let record = record.map_err(|error| self.unavailable(&error))?;
-        let seen = match seen {
-            Ok(seen) => seen,
-            // Not a finding of Dependabot's: there is no alert that could be dismissed.
-            Err(error @ FindingsError::Unreadable(_)) => {
-                warn!(finding.id = %self.finding, error = %chain(&error), "the finding cannot be dismissed");
-                return Err(self.ended(ResultCode::InvalidDismissTarget, Asked::No, None));
-            }
-            Err(error) => return Err(self.unavailable(&error)),
-        };
-        let asked = Asked::earlier(&self.command.standing);
-        let Some(seen) = seen else {
-            return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
-        };
-        let wanted = Wanted(record.settings.enabled);
-        if asked == Asked::No {
-            self.still(wanted)?;
-            let code = match seen.finding.status {
-                FindingStatus::Open => None,
-                FindingStatus::Ignored => Some(ResultCode::AlreadyIgnored),
-                FindingStatus::Fixed => Some(ResultCode::AlreadyFixed),
-                FindingStatus::Closed => Some(ResultCode::AlertWithdrawn),
-            };
-            if let Some(code) = code {
-                return Err(self.ended(code, asked, None));
-            }
-        }
-        let Some(integration) = record.integration else {
-            let error = Some(LastError::NotConnected);
-            return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
-        };
-        if let (Some(_), Some(at)) = (
-            integration.refused_until(self.now()),
-            integration.auth_invalid_at,
-        ) {
-            let error = Some(LastError::CredentialsRefused(at));
-            return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
-        }
-        Ok((seen, wanted, integration))
-    }
+impl Wish for Dismissal<'_> {
+    const DONE: ResultCode = ResultCode::FindingDismissed;
+    const TOO_LATE: ResultCode = ResultCode::AlreadyIgnored;
+    const REJECTED: ResultCode = ResultCode::DismissalRejected;
+    const NOT_PERMITTED: LastError = LastError::MayNotDismiss;
+    const AUDITED: AuditAction = AuditAction::FindingDismissed;
 
-    /// Refuses what the owner does not want any more and GitHub has not done.
-    fn still(&self, Wanted(wanted): Wanted) -> Result<(), Effected> {
-        if wanted {
-            Ok(())
-        } else {
-            Err(self.ended(ResultCode::ConfigDisabled, Asked::No, None))
-        }
-    }
-
-    /// Has GitHub dismiss the alert, unless it is found otherwise; gives the alert as it stands after that.
     async fn ask(
         &self,
-        seen: &FindingRecord,
-        wanted: Wanted,
-        integration: &Integration,
-    ) -> Result<(Shown, Asked), Effected> {
-        let earlier = Asked::earlier(&self.command.standing);
-        let mut asked = earlier;
-        if asked == Asked::Perhaps {
-            // First find out what became of that.
-            let shown = self.look(seen, integration, asked).await?;
-            match &shown {
-                Shown::Alert(alert) if alert.state == AlertState::Open => {
-                    // An alert that has not changed since was not dismissed either.
-                    self.undone.set(self.request.is_since(alert.updated_at));
-                    asked = Asked::No;
-                }
-                Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
-            }
-            self.still(wanted)?;
-        }
-        let answer = self
-            .dismiss
-            .github
-            .dismiss_alert(
-                integration.installation,
-                &seen.repository,
-                self.finding.into(),
-                self.request.reason,
-                self.request.text(),
-                self.budget(),
-            )
-            .await;
-        let error = match answer {
-            Ok(alert) => {
-                self.accepted(integration).await;
-                return Ok((Shown::Alert(Box::new(alert)), Asked::Accepted));
-            }
-            Err(error) => error,
-        };
-        info!(error = %chain(&error), "GitHub did not dismiss the alert");
-        match &error {
-            GithubError::Refused { refusal, .. } => match refusal {
-                // The alert shows why.
-                Refusal::Unexpected { status } => asked = Asked::Refused(*status),
-                Refusal::AlertsDisabled => asked = Asked::Refused(422),
-                Refusal::ServerError { .. } | Refusal::Malformed => asked = Asked::Perhaps,
-                Refusal::AuthInvalid
-                | Refusal::PermissionMissing
-                | Refusal::Unavailable
-                | Refusal::Gone
-                | Refusal::RateLimited(_) => return self.refused(*refusal, asked).await,
-            },
-            GithubError::Network { .. } | GithubError::OutOfTime => asked = Asked::Perhaps,
-            GithubError::Credentials { .. }
-            | GithubError::PageElsewhere
-            | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
-        }
-        let shown = self.look(seen, integration, asked).await?;
-        let asked = asked.having_looked(shown.state(), earlier);
-        Ok((shown, asked))
+        github: &Github,
+        target: Target<'_>,
+        budget: Budget,
+    ) -> Result<Alert, GithubError> {
+        let Target {
+            installation,
+            repository,
+            alert,
+        } = target;
+        let (reason, text) = (self.asked_for.reason, self.text());
+        github
+            .dismiss_alert(installation, repository, alert, reason, text, budget)
+            .await
     }
 
-    /// The alert as it stands.
-    async fn look(
-        &self,
-        seen: &FindingRecord,
-        integration: &Integration,
-        asked: Asked,
-    ) -> Result<Shown, Effected> {
-        let alert = self
-            .dismiss
-            .github
-            .alert(
-                integration.installation,
-                &seen.repository,
-                self.finding.into(),
-                self.budget(),
-            )
-            .await;
-        match alert {
-            Ok(alert) => {
-                self.accepted(integration).await;
-                Ok(Shown::Alert(Box::new(alert)))
-            }
-            Err(GithubError::Refused { refusal, .. }) => {
-                self.refused(refusal, asked).await.map(|(shown, _)| shown)
-            }
-            Err(error @ GithubError::Credentials { .. }) => {
-                warn!(error = %chain(&error), "the GitHub App's own credentials cannot be used");
-                Err(transient(LastError::NoCredentials))
-            }
-            Err(error) => {
-                warn!(error = %chain(&error), "the alert cannot be looked at");
-                Err(transient(LastError::GithubUnreachable))
-            }
+    fn ends_at(&self, status: FindingStatus) -> Option<ResultCode> {
+        match status {
+            FindingStatus::Open => None,
+            FindingStatus::Ignored => Some(ResultCode::AlreadyIgnored),
+            FindingStatus::Fixed => Some(ResultCode::AlreadyFixed),
+            FindingStatus::Closed => Some(ResultCode::AlertWithdrawn),
         }
     }
 
-    /// What follows from a refusal, whichever request it answers.
-    async fn refused(&self, refusal: Refusal, asked: Asked) -> Result<(Shown, Asked), Effected> {
-        let code = match refusal {
-            Refusal::Gone => return Ok((Shown::Withdrawn, asked)),
-            Refusal::AuthInvalid => {
-                let now = self.now();
-                let owner = &self.command.key.owner;
-                if let Err(error) = self.dismiss.owners.mark_auth_invalid(owner, now).await {
-                    return Err(self.unavailable(&error));
-                }
-                let error = Some(LastError::CredentialsRefused(now));
-                return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
-            }
-            Refusal::PermissionMissing => {
-                let error = Some(LastError::MayNotDismiss);
-                return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
-            }
-            Refusal::Unavailable => ResultCode::RepositoryUnavailable,
-            Refusal::AlertsDisabled => ResultCode::DismissalRejected,
-            Refusal::RateLimited(limit) => {
-                let error = Some(LastError::RateLimited(limit.until));
-                let began = self.command.accepted_at;
-                return Err(
-                    match self
-                        .dismiss
-                        .worker
-                        .resumes_at(limit.until, began, DismissFinding::BUDGET)
-                    {
-                        Some(at) if asked.may_hand_on() => Effected::Continues {
-                            at,
-                            waits: Waits::UntilThen,
-                            progress: None,
-                            error,
-                        },
-                        Some(at) => Effected::Transient {
-                            error: LastError::RateLimited(limit.until),
-                            after: Some(at.since(self.now())),
-                        },
-                        None => self.ended(ResultCode::GithubRateLimited, asked, error),
-                    },
-                );
-            }
-            Refusal::ServerError { status, .. } => {
-                return Err(transient(LastError::GithubStatus(status)));
-            }
-            Refusal::Malformed => return Err(transient(LastError::GithubUnreachable)),
-            Refusal::Unexpected { status } => {
-                return Err(transient(LastError::GithubStatus(status)));
-            }
-        };
-        Err(self.ended(code, asked, None))
+    fn is_open_to(&self, state: AlertState) -> bool {
+        state == AlertState::Open
     }
 
-    /// What the alert's state means for the command.
-    fn verdict(
-        &self,
-        seen: &FindingRecord,
-        shown: &Shown,
-        asked: Asked,
-    ) -> Result<Verdict, Effected> {
-        let ours = match shown {
-            Shown::Alert(alert) => self.request.did(alert, asked),
-            Shown::Withdrawn => false,
-        };
-        let state = shown.state();
-        let Some(judgement) = judge(state, ours, asked) else {
-            warn!(command.id = %self.id(), alert.state = ?state, "the alert's state decides nothing yet");
-            return Err(transient(LastError::GithubUnreachable));
-        };
-        Ok(Verdict {
-            code: judgement.code,
-            effect: judgement.effect,
-            error: judgement.error,
-            finding: shown.kept(&seen.finding),
-            dismissed_at: shown.dismissed_at(),
-        })
+    fn is_made(&self, state: AlertState) -> bool {
+        state == AlertState::Dismissed
     }
 
-    /// What is known of the effect of all deliveries, if it is this one's as far as that goes.
-    fn with_earlier(&self, effect: Effect) -> Effect {
-        match effect {
-            Effect::None if self.undone.get() => Effect::Unknown,
-            effect => effect,
+    fn is_ours(&self, alert: &Alert, asked: Asked) -> bool {
+        if !asked.can_be_ours() {
+            return false;
         }
+        let dismissal = &alert.dismissal;
+        let shown = dismissal.comment.as_deref().unwrap_or_default();
+        // GitHub may keep a comment without the white space around it, or with other ends of lines.
+        let words = self.text().unwrap_or_default().split_whitespace();
+        let by_an_app = |login: &str| login.ends_with("[bot]");
+        dismissal.at.is_none_or(|at| may_be_since(self.began, at))
+            && dismissal.reason.as_deref() == Some(self.asked_for.reason.as_str())
+            && shown.split_whitespace().eq(words)
+            && dismissal.by.as_deref().is_none_or(by_an_app)
     }
 
-    /// Records the verdict: finding, counts, audit event and the command's end together. Whoever has written the finding
-    /// since is looked at first.
-    async fn record(&self, mut seen: FindingRecord, verdict: Verdict, asked: Asked) -> Effected {
-        let owner = &self.command.key.owner;
-        for _ in 0..TRIES {
-            let now = self.now();
-            let mut ending = Ending {
-                code: verdict.code,
-                effect: self.with_earlier(verdict.effect),
-                last_error: verdict.error,
-                progress: None,
-            };
-            let of_another = is_of_another(
-                seen.dismissal,
-                self.id(),
-                seen.finding.source_updated_at,
-                verdict.dismissed_at,
-            );
-            if verdict.code == ResultCode::FindingDismissed && of_another {
-                // Two commands dismissed it, and the other one was quicker to say so.
-                ending.code = ResultCode::AlreadyIgnored;
-                ending.effect = self.with_earlier(asked.effect());
-            }
-            let applied = ending.code == ResultCode::FindingDismissed;
-            let by = applied.then(|| self.id());
-            let findings = &self.dismiss.findings;
-            let mut writes = findings.change(owner, &seen, &verdict.finding, by, now);
-            if applied {
-                writes = writes.and(self.dismiss.audit.record(owner, &self.event(now)));
-            }
-            let settled = self
-                .dismiss
-                .worker
-                .settle(self.claim, self.command, ending, writes)
-                .await;
-            if let Some(effected) = settled {
-                return effected;
-            }
-            seen = match self.dismiss.findings.read(owner, self.finding).await {
-                Ok(Some(seen)) => seen,
-                Ok(None) => return self.ended(ResultCode::FindingUnavailable, asked, None),
-                Err(error) => return self.unavailable(&error),
-            };
-        }
-        transient(LastError::Contended)
+    fn judge(&self, shown: Option<AlertState>, ours: bool, asked: Asked) -> Option<Judgement> {
+        judge_dismissal(shown, ours, asked)
     }
 
-    fn event(&self, now: Timestamp) -> AuditEvent {
-        let action = AuditAction::FindingDismissed;
-        let actor = self.command.actor.clone();
-        let of = (ResourceType::Finding, self.finding);
-        AuditEvent::of_command(self.id(), action, actor, of, now)
-            .with("reason", self.request.reason)
-            .with("origin", self.command.origin)
+    fn named(&self, seen: &FindingRecord) -> Option<CommandId> {
+        seen.credited
+            .filter(|_| seen.finding.status == FindingStatus::Ignored)
     }
 
-    /// Takes back a mark that GitHub refuses the credentials: it has just accepted them.
-    async fn accepted(&self, integration: &Integration) {
-        let Some(marked) = integration.auth_invalid_at else {
-            return;
-        };
-        let owner = &self.command.key.owner;
-        if let Err(error) = self.dismiss.owners.clear_auth_invalid(owner, marked).await {
-            warn!(error = %chain(&error), "the integration's mark could not be taken back");
-        }
+    fn made_at(&self, alert: &Alert) -> Option<Timestamp> {
+        alert.dismissal.at
     }
 
-    fn budget(&self) -> Budget {
-        Budget {
-            now: self.now(),
-            deadline: self.invocation.ask_until(),
-        }
-    }
-
-    fn ended(&self, code: ResultCode, asked: Asked, last_error: Option<LastError>) -> Effected {
-        Effected::Ended(Ending {
-            code,
-            effect: self.with_earlier(asked.effect()),
-            last_error,
-            progress: None,
-        })
-    }
-
-    fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(error = %chain(error), "the data store failed");
-        transient(LastError::StoreUnavailable)
-    }
-
-    const fn id(&self) -> CommandId {
-        self.command.key.id
-    }
-
-    fn now(&self) -> Timestamp {
-        self.dismiss.worker.clock.now()
+    fn audited(&self, event: AuditEvent, command: &Command) -> AuditEvent {
+        event
+            .with("reason", self.asked_for.reason)
+            .with("origin", command.origin)
     }
 }
 
-const fn transient(error: LastError) -> Effected {
-    Effected::Transient { error, after: None }
-}
+#[cfg(test)]
+mod tests;

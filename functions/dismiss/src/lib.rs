@@ -13,25 +13,30 @@
 //! | open because GitHub refused | `DISMISSAL_REJECTED` |
 //! | open, and it is not known whether GitHub got the request | tried again |
 
+mod changing;
 mod config;
 mod dismissal;
-mod request;
 #[cfg(test)]
 mod samples;
 mod shown;
+mod wish;
 
 pub use config::Config;
 
 use std::cell::Cell;
 
-use domain::command::{Action, Command, DismissFinding, LastError};
+use domain::{
+    Timestamp,
+    command::{Action, Command, LastError},
+    finding::FindingId,
+};
 use github::Github;
 use runtime::worker::{Effected, Invocation, Work, Worker};
 use store::{audit::Audit, findings::Findings, ledger::Claim, owners::Owners};
 use tracing::error;
 
+use changing::Changing;
 use dismissal::Dismissal;
-use request::Request;
 
 /// The function's surroundings.
 #[derive(Clone, Debug)]
@@ -50,31 +55,44 @@ pub struct Dismiss {
 
 impl Work for Dismiss {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
-        let Action::DismissFinding(DismissFinding {
-            finding,
-            reason,
-            comment,
-        }) = &command.action
-        else {
-            error!("a command of another worker's type");
-            return Effected::Transient {
-                error: LastError::Unexpected,
-                after: None,
-            };
-        };
-        let dismissal = Dismissal {
+        let began = command.started_at.unwrap_or(command.accepted_at);
+        match &command.action {
+            Action::DismissFinding(asked_for) => {
+                let dismissal = Dismissal { asked_for, began };
+                let finding = asked_for.finding;
+                let changing = self.changing(claim, command, finding, dismissal, began, invocation);
+                changing.run().await
+            }
+            Action::Sync(_) | Action::StartAnalysis(_) => {
+                error!("a command of another worker's type");
+                Effected::Transient {
+                    error: LastError::Unexpected,
+                    after: None,
+                }
+            }
+        }
+    }
+}
+
+impl Dismiss {
+    const fn changing<'a, W>(
+        &'a self,
+        claim: &'a Claim,
+        command: &'a Command,
+        finding: FindingId,
+        wish: W,
+        began: Timestamp,
+        invocation: Invocation,
+    ) -> Changing<'a, W> {
+        Changing {
             dismiss: self,
             claim,
             command,
-            finding: *finding,
-            request: Request {
-                reason: *reason,
-                comment: comment.as_ref(),
-                began: command.started_at.unwrap_or(command.accepted_at),
-            },
+            finding,
+            wish,
+            began,
             invocation,
             undone: Cell::new(false),
-        };
-        dismissal.run().await
+        }
     }
 }

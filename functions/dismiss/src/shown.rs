@@ -1,7 +1,6 @@
 //! The alert as GitHub shows it, and the finding that it is kept as. Pure.
 
 use domain::{
-    Timestamp,
     change::AlertState,
     finding::{Finding, FindingStatus},
 };
@@ -20,14 +19,6 @@ impl Shown {
     pub(crate) const fn state(&self) -> Option<AlertState> {
         match self {
             Self::Alert(alert) => Some(alert.state),
-            Self::Withdrawn => None,
-        }
-    }
-
-    /// When the alert was dismissed, if it shows that.
-    pub(crate) const fn dismissed_at(&self) -> Option<Timestamp> {
-        match self {
-            Self::Alert(alert) => alert.dismissal.at,
             Self::Withdrawn => None,
         }
     }

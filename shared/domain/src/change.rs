@@ -77,12 +77,12 @@ impl Asked {
         matches!(self, Self::No)
     }
 
-    /// What is known once the alert was looked at after the request. Refused because it is dismissed by now: it may be the
-    /// `earlier` request that came late.
-    pub const fn having_looked(self, shown: Option<AlertState>, earlier: Self) -> Self {
-        match (self, shown) {
-            (Self::Refused(_), Some(AlertState::Dismissed)) => earlier,
-            (asked, _) => asked,
+    /// What is known once the alert was looked at after the request. Refused because the change `is_made` by now: the
+    /// `earlier` request may have come late.
+    pub const fn having_looked(self, is_made: bool, earlier: Self) -> Self {
+        match self {
+            Self::Refused(_) if is_made => earlier,
+            asked => asked,
         }
     }
 }
@@ -100,7 +100,11 @@ pub struct Judgement {
 
 /// What the alert's state means: `None` if it decides nothing, and must be looked at another time. `ours`: a dismissal that
 /// it shows is this command's. An alert that was withdrawn has no state.
-pub const fn judge(shown: Option<AlertState>, ours: bool, asked: Asked) -> Option<Judgement> {
+pub const fn judge_dismissal(
+    shown: Option<AlertState>,
+    ours: bool,
+    asked: Asked,
+) -> Option<Judgement> {
     let Some(state) = shown else {
         return Some(ends(ResultCode::AlertWithdrawn, asked.effect(), None));
     };

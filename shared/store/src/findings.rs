@@ -44,8 +44,9 @@ pub struct FindingRecord {
     pub analysis: Option<Analysis>,
     /// Whether it waits for automation.
     pub waits: bool,
-    /// The command whose dismissal is what it shows, if it is ignored for that.
-    pub dismissal: Option<CommandId>,
+    /// The command whose change of the alert is what it shows: that dismissed it if it is ignored, that reopened it if it
+    /// is open.
+    pub credited: Option<CommandId>,
     /// Since when it counts as new: when it came up, or when GitHub raised it, if it was there when we first looked.
     pub new_since: Timestamp,
     /// Its repository, by the name that it has now.
@@ -260,7 +261,7 @@ fn record(item: &Item) -> Result<FindingRecord, Unreadable> {
         digest: item.parsed("digest", |text| text.parse().ok())?,
         analysis: analyses::analysis(item)?,
         waits: item.has("unanalysed"),
-        dismissal: item.maybe("dismissal", |item, name| {
+        credited: item.maybe("credited", |item, name| {
             item.parsed(name, |text| text.parse().ok())
         })?,
         new_since: new_since.unwrap_or(finding.first_detected_at),

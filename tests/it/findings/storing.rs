@@ -224,12 +224,12 @@ async fn a_dismissal_is_named_for_as_long_as_the_finding_is_ignored() {
     let table = TestTable::create().await;
     for status in [Open, Fixed, Ignored, Closed] {
         let (owner, record, command) = dismissed(&table).await;
-        assert_eq!(record.dismissal, Some(command));
+        assert_eq!(record.credited, Some(command));
         let page = vec![shown(status, Severity::High, 20)];
         assert_eq!(store(&table.findings(), &owner, page).await.written, 1);
         let found = read(&table, &owner, record.finding.id).await;
         assert_eq!(
-            found.dismissal,
+            found.credited,
             (status == Ignored).then_some(command),
             "{status}"
         );

@@ -277,7 +277,7 @@ impl World {
             }
             let shown = self.outside.shown(number);
             assert_eq!(record.finding, shown, "the finding is what GitHub shows");
-            let by_command = record.dismissal.is_some();
+            let by_command = record.credited.is_some();
             assert!(!by_command || record.finding.status == FindingStatus::Ignored);
         }
         for number in 1..=FINDINGS {

@@ -3,7 +3,10 @@
 
 use std::collections::BTreeMap;
 
-use domain::command::{Action, DismissComment, DismissFinding};
+use domain::{
+    command::{Action, DismissComment, DismissFinding},
+    finding::FindingId,
+};
 use reqwest::StatusCode;
 use serde_json::Value;
 
@@ -14,6 +17,7 @@ use super::{Evidence, Judgement, Record};
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Change {
     path: String,
+    state: String,
     reason: String,
     comment: String,
 }
@@ -71,6 +75,7 @@ fn made(calls: &[Value]) -> BTreeMap<Change, usize> {
         let text = |name: &str| changed[name].as_str().unwrap_or_default().to_owned();
         let change = Change {
             path: call["path"].as_str().unwrap_or_default().to_owned(),
+            state: text("state"),
             reason: text("dismissed_reason"),
             comment: text("dismissed_comment"),
         };
@@ -80,21 +85,24 @@ fn made(calls: &[Value]) -> BTreeMap<Change, usize> {
 }
 
 fn asked_for(evidence: &Evidence<'_>, command: &Record<'_>) -> Option<Change> {
-    let Action::DismissFinding(DismissFinding {
-        finding,
-        reason,
-        comment,
-    }) = &command.stored.action
-    else {
-        return None;
-    };
-    let comment = comment.as_ref().map(DismissComment::as_str);
-    Some(Change {
-        // A finding whose repository is not known was never asked about.
-        path: evidence.path_of(&finding.to_string()).unwrap_or_default(),
-        reason: reason.to_string(),
-        comment: comment.unwrap_or_default().to_owned(),
-    })
+    // A finding whose repository is not known was never asked about.
+    let path = |finding: &FindingId| evidence.path_of(&finding.to_string()).unwrap_or_default();
+    match &command.stored.action {
+        Action::DismissFinding(DismissFinding {
+            finding,
+            reason,
+            comment,
+        }) => {
+            let comment = comment.as_ref().map(DismissComment::as_str);
+            Some(Change {
+                path: path(finding),
+                state: "dismissed".to_owned(),
+                reason: reason.to_string(),
+                comment: comment.unwrap_or_default().to_owned(),
+            })
+        }
+        Action::Sync(_) | Action::StartAnalysis(_) => None,
+    }
 }
 
 /// What was dismissed is so at GitHub and here, unless somebody has opened it again.

@@ -14,7 +14,7 @@ const ALL: [Asked; 4] = [Asked::No, Asked::Accepted, REFUSED, Asked::Perhaps];
 fn an_alert_that_shows_an_end_ends_the_command() {
     use ResultCode::{AlertWithdrawn, AlreadyFixed, AlreadyIgnored, FindingDismissed};
     let judged = |shown, ours, asked| {
-        let judgement = judge(shown, ours, asked).expect("it decides");
+        let judgement = judge_dismissal(shown, ours, asked).expect("it decides");
         assert_eq!(judgement.error, None, "nothing stands in the way");
         (judgement.code, judgement.effect)
     };
@@ -45,7 +45,7 @@ fn an_alert_that_shows_an_end_ends_the_command() {
 
 #[test]
 fn an_open_alert_ends_the_command_only_by_what_github_said() {
-    let judged = |asked| judge(Some(AlertState::Open), false, asked);
+    let judged = |asked| judge_dismissal(Some(AlertState::Open), false, asked);
     assert_eq!(
         judged(Asked::Accepted),
         Some(Judgement {
@@ -67,7 +67,7 @@ fn an_open_alert_ends_the_command_only_by_what_github_said() {
     }
     for asked in ALL {
         assert_eq!(
-            judge(Some(AlertState::Other), true, asked),
+            judge_dismissal(Some(AlertState::Other), true, asked),
             None,
             "{asked:?}"
         );
@@ -92,16 +92,9 @@ fn what_is_known_of_a_request_says_what_may_follow_from_it() {
 fn a_refusal_because_it_is_dismissed_by_now_says_nothing_of_an_earlier_request() {
     for earlier in [Asked::No, Asked::Perhaps] {
         for asked in ALL {
-            let looked = |shown| asked.having_looked(shown, earlier);
-            let dismissed = looked(Some(AlertState::Dismissed));
-            assert_eq!(dismissed, if asked == REFUSED { earlier } else { asked });
-            for shown in [
-                Some(AlertState::Open),
-                Some(AlertState::AutoDismissed),
-                None,
-            ] {
-                assert_eq!(looked(shown), asked, "{shown:?}");
-            }
+            let made = asked.having_looked(true, earlier);
+            assert_eq!(made, if asked == REFUSED { earlier } else { asked });
+            assert_eq!(asked.having_looked(false, earlier), asked);
         }
     }
 }

@@ -223,20 +223,24 @@ impl Findings {
             condition = format!("{condition} AND {as_seen}");
         }
         set(pending, now, &mut e);
+        if seen.is_some_and(|seen| seen.status != finding.status) {
+            // Whoever did this is no command of ours, or a command that has yet to say so.
+            e.remove("credited");
+        }
         self.table
             .update(key(owner, finding.id), e, Some(condition))
     }
 
     /// The writes by which a finding that was `seen` becomes what it is now at GitHub, or closed: its row and its
-    /// repository's counts. They are refused if anybody has written either since. A command that did the dismissal is
-    /// named, and only one can be. What is stored stays if GitHub showed it later than the change: somebody has reopened the
+    /// repository's counts. They are refused if anybody has written either since. The command that made the change is
+    /// credited with it, and only one can be. What is stored stays if GitHub showed it later than the change: somebody has reopened the
     /// alert since, and a listing that has seen that will not bring it again.
     pub fn change(
         &self,
         owner: &Owner,
         seen: &FindingRecord,
         changed: &Finding,
-        dismissal: Option<CommandId>,
+        credited: Option<CommandId>,
         now: Timestamp,
     ) -> Writes {
         let before = &seen.finding;
@@ -248,7 +252,7 @@ impl Findings {
         let text = serde_json::to_string(changed).expect("a finding is plain data");
         let pending = Pending::new(changed.clone(), text);
         let differs = pending.digest != seen.digest;
-        if !differs && dismissal.is_none() {
+        if !differs && credited.is_none() {
             return Writes::default();
         }
         let mut e = Expression::default();
@@ -260,14 +264,16 @@ impl Findings {
                 condition = format!("{condition} AND {as_seen}");
             }
         }
-        if let Some(command) = dismissal {
-            // Of one dismissal one command is named. Of a later one another may be.
-            let named = match seen.dismissal.filter(|_| differs) {
-                Some(earlier) => e.compare("dismissal", "=", s(earlier.to_string())),
-                None => e.absent("dismissal"),
+        if let Some(command) = credited {
+            // One command is credited with one change. Another may be with a later one.
+            let uncredited = match seen.credited.filter(|_| differs) {
+                Some(earlier) => e.compare("credited", "=", s(earlier.to_string())),
+                None => e.absent("credited"),
             };
-            condition = format!("{condition} AND {named}");
-            e.set("dismissal", s(command.to_string()));
+            condition = format!("{condition} AND {uncredited}");
+            e.set("credited", s(command.to_string()));
+        } else if before.status != changed.status {
+            e.remove("credited");
         }
         let finding = self
             .table
@@ -324,9 +330,6 @@ fn set(pending: &Pending, now: Timestamp, e: &mut Expression) {
         (finding.status == FindingStatus::Open)
             .then(|| s(open_since(finding.severity, finding.first_detected_at))),
     );
-    if finding.status != FindingStatus::Ignored {
-        e.remove("dismissal");
-    }
     e.set("written_at", ms(now));
 }
 

@@ -2,18 +2,21 @@
 
 use super::*;
 use crate::samples::{dismissed_but, noon};
+use domain::finding::DismissReason;
 use serde_json::{Value, json};
 
 /// Whether a command that began so many seconds after noon did what the alert shows, dismissed at noon but for these fields.
 fn did(began: i64, comment: Option<&str>, asked: Asked, fields: Value) -> bool {
-    let comment: Option<DismissComment> =
-        comment.map(|comment| comment.parse().expect("it is short"));
-    let request = Request {
+    let asked_for = DismissFinding {
+        finding: "dependabot-7-42".parse().expect("an id"),
         reason: DismissReason::Inaccurate,
-        comment: comment.as_ref(),
+        comment: comment.map(|comment| comment.parse().expect("it is short")),
+    };
+    let dismissal = Dismissal {
+        asked_for: &asked_for,
         began: noon(began),
     };
-    request.did(&dismissed_but(fields), asked)
+    dismissal.is_ours(&dismissed_but(fields), asked)
 }
 
 fn with(fields: Value) -> bool {
@@ -59,19 +62,4 @@ fn what_was_not_asked_for_or_was_refused_is_not_the_commands_own() {
         Asked::Refused(422),
     ];
     assert_eq!(known.map(knowing), [true, true, false, false]);
-}
-
-#[test]
-fn a_dismissal_is_anothers_if_the_finding_names_another_and_it_was_not_made_since() {
-    let [mine, another] = [(); 2].map(|()| CommandId::new(noon(0)));
-    let of_another = |named, dismissed_at| is_of_another(named, mine, noon(10), dismissed_at);
-    for dismissed_at in [None, Some(noon(9)), Some(noon(10))] {
-        assert!(of_another(Some(another), dismissed_at), "{dismissed_at:?}");
-    }
-    let reopened_meanwhile = Some(noon(11));
-    assert!(!of_another(Some(another), reopened_meanwhile));
-    for dismissed_at in [None, Some(noon(9)), reopened_meanwhile] {
-        assert!(!of_another(Some(mine), dismissed_at));
-        assert!(!of_another(None, dismissed_at));
-    }
 }

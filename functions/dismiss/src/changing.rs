@@ -1,0 +1,430 @@
+//! One change of an alert: what can be refused, what GitHub says, what is recorded.
+
+use std::cell::Cell;
+
+use domain::{
+    Timestamp,
+    change::Asked,
+    command::{Command, CommandId, LastError},
+    finding::{Finding, FindingId},
+    lifecycle::Waits,
+    result_code::{Effect, ResultCode},
+};
+use github::{Budget, GithubError, Refusal};
+use runtime::worker::{Effected, Invocation};
+use store::{
+    audit::{AuditEvent, ResourceType},
+    findings::{FindingRecord, FindingsError},
+    ledger::{Claim, Ending},
+    owners::Integration,
+};
+use telemetry::chain;
+use tracing::{info, warn};
+
+use crate::{
+    Dismiss,
+    shown::Shown,
+    wish::{Target, Wish, may_be_since},
+};
+
+/// How often the finding may change between our read and our write.
+const TRIES: usize = 5;
+/// One delivery's part of a change.
+pub(crate) struct Changing<'a, W> {
+    pub(crate) dismiss: &'a Dismiss,
+    pub(crate) claim: &'a Claim,
+    pub(crate) command: &'a Command,
+    pub(crate) finding: FindingId,
+    pub(crate) wish: W,
+    /// When the command began.
+    pub(crate) began: Timestamp,
+    pub(crate) invocation: Invocation,
+    /// Whether an earlier delivery may have made the change, and somebody undone it.
+    pub(crate) undone: Cell<bool>,
+}
+
+/// Whether the owner has changes made.
+#[derive(Clone, Copy, Debug)]
+struct Wanted(bool);
+
+/// How the command is to end, and what that changes here.
+struct Verdict {
+    code: ResultCode,
+    effect: Effect,
+    error: Option<LastError>,
+    /// What the finding has become.
+    finding: Finding,
+    /// When the change was made, if the alert shows that.
+    made_at: Option<Timestamp>,
+}
+
+impl<W: Wish> Changing<'_, W> {
+    pub(crate) async fn run(&self) -> Effected {
+        let (seen, wanted, integration) = match self.before().await {
+            Ok(before) => before,
+            Err(effected) => return effected,
+        };
+        let (shown, asked) = match self.ask(&seen, wanted, &integration).await {
+            Ok(answered) => answered,
+            Err(effected) => return effected,
+        };
+        match self.verdict(&seen, &shown, asked) {
+            Ok(verdict) => self.record(seen, verdict, asked).await,
+            Err(effected) => effected,
+        }
+    }
+
+    /// Everything that can be refused without asking GitHub. What an earlier delivery may have done shows at GitHub only:
+    /// the owner may not want dismissals any more, and the one that was made is recorded all the same.
+    async fn before(&self) -> Result<(FindingRecord, Wanted, Integration), Effected> {
+        let owner = &self.command.key.owner;
+        let (record, seen) = tokio::join!(
+            self.dismiss.owners.read(owner),
+            self.dismiss.findings.read(owner, self.finding)
+        );
+        let record = record.map_err(|error| self.unavailable(&error))?;
+        let seen = match seen {
+            Ok(seen) => seen,
+            // Not a finding of Dependabot's: there is no alert that could be dismissed.
+            Err(error @ FindingsError::Unreadable(_)) => {
+                warn!(finding.id = %self.finding, error = %chain(&error), "the finding cannot be dismissed");
+                return Err(self.ended(ResultCode::InvalidDismissTarget, Asked::No, None));
+            }
+            Err(error) => return Err(self.unavailable(&error)),
+        };
+        let asked = Asked::earlier(&self.command.standing);
+        let Some(seen) = seen else {
+            return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
+        };
+        let wanted = Wanted(record.settings.enabled);
+        if asked == Asked::No {
+            self.still(wanted)?;
+            if let Some(code) = self.wish.ends_at(seen.finding.status) {
+                return Err(self.ended(code, asked, None));
+            }
+        }
+        let Some(integration) = record.integration else {
+            let error = Some(LastError::NotConnected);
+            return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+        };
+        if let (Some(_), Some(at)) = (
+            integration.refused_until(self.now()),
+            integration.auth_invalid_at,
+        ) {
+            let error = Some(LastError::CredentialsRefused(at));
+            return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+        }
+        Ok((seen, wanted, integration))
+    }
+
+    /// Refuses what the owner does not want any more and GitHub has not done.
+    fn still(&self, Wanted(wanted): Wanted) -> Result<(), Effected> {
+        if wanted {
+            Ok(())
+        } else {
+            Err(self.ended(ResultCode::ConfigDisabled, Asked::No, None))
+        }
+    }
+
+    /// Has GitHub dismiss the alert, unless it is found otherwise; gives the alert as it stands after that.
+    async fn ask(
+        &self,
+        seen: &FindingRecord,
+        wanted: Wanted,
+        integration: &Integration,
+    ) -> Result<(Shown, Asked), Effected> {
+        let earlier = Asked::earlier(&self.command.standing);
+        let mut asked = earlier;
+        if asked == Asked::Perhaps {
+            // First find out what became of that.
+            let shown = self.look(seen, integration, asked).await?;
+            match &shown {
+                Shown::Alert(alert) if self.wish.is_open_to(alert.state) => {
+                    // An alert that has not changed since was not changed by us either.
+                    self.undone.set(may_be_since(self.began, alert.updated_at));
+                    asked = Asked::No;
+                }
+                Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
+            }
+            self.still(wanted)?;
+        }
+        let target = self.target(seen, integration);
+        let github = &self.dismiss.github;
+        let answer = self.wish.ask(github, target, self.budget()).await;
+        let error = match answer {
+            Ok(alert) => {
+                self.accepted(integration).await;
+                return Ok((Shown::Alert(Box::new(alert)), Asked::Accepted));
+            }
+            Err(error) => error,
+        };
+        info!(error = %chain(&error), "GitHub did not change the alert");
+        match &error {
+            GithubError::Refused { refusal, .. } => match refusal {
+                // The alert shows why.
+                Refusal::Unexpected { status } => asked = Asked::Refused(*status),
+                Refusal::AlertsDisabled => asked = Asked::Refused(422),
+                Refusal::ServerError { .. } | Refusal::Malformed => asked = Asked::Perhaps,
+                Refusal::AuthInvalid
+                | Refusal::PermissionMissing
+                | Refusal::Unavailable
+                | Refusal::Gone
+                | Refusal::RateLimited(_) => return self.refused(*refusal, asked).await,
+            },
+            GithubError::Network { .. } | GithubError::OutOfTime => asked = Asked::Perhaps,
+            GithubError::Credentials { .. }
+            | GithubError::PageElsewhere
+            | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
+        }
+        let shown = self.look(seen, integration, asked).await?;
+        let is_made = shown.state().is_some_and(|state| self.wish.is_made(state));
+        let asked = asked.having_looked(is_made, earlier);
+        Ok((shown, asked))
+    }
+
+    /// The alert as it stands.
+    async fn look(
+        &self,
+        seen: &FindingRecord,
+        integration: &Integration,
+        asked: Asked,
+    ) -> Result<Shown, Effected> {
+        let target = self.target(seen, integration);
+        let alert = self
+            .dismiss
+            .github
+            .alert(
+                target.installation,
+                target.repository,
+                target.alert,
+                self.budget(),
+            )
+            .await;
+        match alert {
+            Ok(alert) => {
+                self.accepted(integration).await;
+                Ok(Shown::Alert(Box::new(alert)))
+            }
+            Err(GithubError::Refused { refusal, .. }) => {
+                self.refused(refusal, asked).await.map(|(shown, _)| shown)
+            }
+            Err(error @ GithubError::Credentials { .. }) => {
+                warn!(error = %chain(&error), "the GitHub App's own credentials cannot be used");
+                Err(transient(LastError::NoCredentials))
+            }
+            Err(error) => {
+                warn!(error = %chain(&error), "the alert cannot be looked at");
+                Err(transient(LastError::GithubUnreachable))
+            }
+        }
+    }
+
+    /// What follows from a refusal, whichever request it answers.
+    async fn refused(&self, refusal: Refusal, asked: Asked) -> Result<(Shown, Asked), Effected> {
+        let code = match refusal {
+            Refusal::Gone => return Ok((Shown::Withdrawn, asked)),
+            Refusal::AuthInvalid => {
+                let now = self.now();
+                let owner = &self.command.key.owner;
+                if let Err(error) = self.dismiss.owners.mark_auth_invalid(owner, now).await {
+                    return Err(self.unavailable(&error));
+                }
+                let error = Some(LastError::CredentialsRefused(now));
+                return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+            }
+            Refusal::PermissionMissing => {
+                let error = Some(W::NOT_PERMITTED);
+                return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
+            }
+            Refusal::Unavailable => ResultCode::RepositoryUnavailable,
+            Refusal::AlertsDisabled => W::REJECTED,
+            Refusal::RateLimited(limit) => {
+                let error = Some(LastError::RateLimited(limit.until));
+                let began = self.command.accepted_at;
+                return Err(
+                    match self.dismiss.worker.resumes_at(
+                        limit.until,
+                        began,
+                        self.command.action.command_type().budget(),
+                    ) {
+                        Some(at) if asked.may_hand_on() => Effected::Continues {
+                            at,
+                            waits: Waits::UntilThen,
+                            progress: None,
+                            error,
+                        },
+                        Some(at) => Effected::Transient {
+                            error: LastError::RateLimited(limit.until),
+                            after: Some(at.since(self.now())),
+                        },
+                        None => self.ended(ResultCode::GithubRateLimited, asked, error),
+                    },
+                );
+            }
+            Refusal::ServerError { status, .. } => {
+                return Err(transient(LastError::GithubStatus(status)));
+            }
+            Refusal::Malformed => return Err(transient(LastError::GithubUnreachable)),
+            Refusal::Unexpected { status } => {
+                return Err(transient(LastError::GithubStatus(status)));
+            }
+        };
+        Err(self.ended(code, asked, None))
+    }
+
+    /// What the alert's state means for the command.
+    fn verdict(
+        &self,
+        seen: &FindingRecord,
+        shown: &Shown,
+        asked: Asked,
+    ) -> Result<Verdict, Effected> {
+        let ours = match shown {
+            Shown::Alert(alert) => self.wish.is_ours(alert, asked),
+            Shown::Withdrawn => false,
+        };
+        let state = shown.state();
+        let Some(judgement) = self.wish.judge(state, ours, asked) else {
+            warn!(command.id = %self.id(), alert.state = ?state, "the alert's state decides nothing yet");
+            return Err(transient(LastError::GithubUnreachable));
+        };
+        Ok(Verdict {
+            code: judgement.code,
+            effect: judgement.effect,
+            error: judgement.error,
+            finding: shown.kept(&seen.finding),
+            made_at: match shown {
+                Shown::Alert(alert) => self.wish.made_at(alert),
+                Shown::Withdrawn => None,
+            },
+        })
+    }
+
+    /// What is known of the effect of all deliveries, if it is this one's as far as that goes.
+    fn with_earlier(&self, effect: Effect) -> Effect {
+        match effect {
+            Effect::None if self.undone.get() => Effect::Unknown,
+            effect => effect,
+        }
+    }
+
+    /// Records the verdict: finding, counts, audit event and the command's end together. Whoever has written the finding
+    /// since is looked at first.
+    async fn record(&self, mut seen: FindingRecord, verdict: Verdict, asked: Asked) -> Effected {
+        let owner = &self.command.key.owner;
+        for _ in 0..TRIES {
+            let now = self.now();
+            let mut ending = Ending {
+                code: verdict.code,
+                effect: self.with_earlier(verdict.effect),
+                last_error: verdict.error,
+                progress: None,
+            };
+            let of_another = is_of_another(
+                self.wish.named(&seen),
+                self.id(),
+                seen.finding.source_updated_at,
+                verdict.made_at,
+            );
+            if verdict.code == W::DONE && of_another {
+                // Two commands made it, and the other one was quicker to say so.
+                ending.code = W::TOO_LATE;
+                ending.effect = self.with_earlier(asked.effect());
+            }
+            let applied = ending.code == W::DONE;
+            let by = applied.then(|| self.id());
+            let findings = &self.dismiss.findings;
+            let mut writes = findings.change(owner, &seen, &verdict.finding, by, now);
+            if applied {
+                writes = writes.and(self.dismiss.audit.record(owner, &self.event(now)));
+            }
+            let settled = self
+                .dismiss
+                .worker
+                .settle(self.claim, self.command, ending, writes)
+                .await;
+            if let Some(effected) = settled {
+                return effected;
+            }
+            seen = match self.dismiss.findings.read(owner, self.finding).await {
+                Ok(Some(seen)) => seen,
+                Ok(None) => return self.ended(ResultCode::FindingUnavailable, asked, None),
+                Err(error) => return self.unavailable(&error),
+            };
+        }
+        transient(LastError::Contended)
+    }
+
+    fn event(&self, now: Timestamp) -> AuditEvent {
+        let actor = self.command.actor.clone();
+        let of = (ResourceType::Finding, self.finding);
+        let event = AuditEvent::of_command(self.id(), W::AUDITED, actor, of, now);
+        self.wish.audited(event, self.command)
+    }
+
+    /// Takes back a mark that GitHub refuses the credentials: it has just accepted them.
+    async fn accepted(&self, integration: &Integration) {
+        let Some(marked) = integration.auth_invalid_at else {
+            return;
+        };
+        let owner = &self.command.key.owner;
+        if let Err(error) = self.dismiss.owners.clear_auth_invalid(owner, marked).await {
+            warn!(error = %chain(&error), "the integration's mark could not be taken back");
+        }
+    }
+
+    fn target<'t>(&self, seen: &'t FindingRecord, integration: &Integration) -> Target<'t> {
+        Target {
+            installation: integration.installation,
+            repository: &seen.repository,
+            alert: self.finding.into(),
+        }
+    }
+
+    fn budget(&self) -> Budget {
+        Budget {
+            now: self.now(),
+            deadline: self.invocation.ask_until(),
+        }
+    }
+
+    fn ended(&self, code: ResultCode, asked: Asked, last_error: Option<LastError>) -> Effected {
+        Effected::Ended(Ending {
+            code,
+            effect: self.with_earlier(asked.effect()),
+            last_error,
+            progress: None,
+        })
+    }
+
+    fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
+        warn!(error = %chain(error), "the data store failed");
+        transient(LastError::StoreUnavailable)
+    }
+
+    const fn id(&self) -> CommandId {
+        self.command.key.id
+    }
+
+    fn now(&self) -> Timestamp {
+        self.dismiss.worker.clock.now()
+    }
+}
+
+/// Whether the change that the alert shows, made at `made_at`, is that of another command: the one that the finding is
+/// `named` after. A change that came after what was `seen` is a new one: somebody has undone the other in between.
+fn is_of_another(
+    named: Option<CommandId>,
+    mine: CommandId,
+    seen: Timestamp,
+    made_at: Option<Timestamp>,
+) -> bool {
+    named.is_some_and(|by| by != mine) && made_at.is_none_or(|at| at <= seen)
+}
+
+const fn transient(error: LastError) -> Effected {
+    Effected::Transient { error, after: None }
+}
+
+#[cfg(test)]
+mod tests;
