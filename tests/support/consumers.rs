@@ -1,6 +1,6 @@
 //! Which function works on the commands of each type, and where their messages are queued.
 
-use domain::command::CommandType;
+use domain::command::{CommandQueue, CommandType};
 
 /// The consumer of one type's commands, by the names in `template.yaml`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -16,13 +16,13 @@ pub struct Consumer {
 impl Consumer {
     /// The consumer of commands of this type.
     pub const fn of(command: CommandType) -> Self {
-        let (function, queue, dead_letters) = match command {
-            CommandType::Sync => ("sync", "SyncQueue", "SyncDeadLetterQueue"),
-            CommandType::DismissFinding => ("dismiss", "DismissQueue", "DismissDeadLetterQueue"),
-            CommandType::StartAnalysis => ("analyse", "AnalyseQueue", "AnalyseDeadLetterQueue"),
+        let (queue, dead_letters) = match command.queue() {
+            CommandQueue::Sync => ("SyncQueue", "SyncDeadLetterQueue"),
+            CommandQueue::Dismiss => ("DismissQueue", "DismissDeadLetterQueue"),
+            CommandQueue::Analyse => ("AnalyseQueue", "AnalyseDeadLetterQueue"),
         };
         Self {
-            function,
+            function: command.queue().function(),
             queue,
             dead_letters,
         }

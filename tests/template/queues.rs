@@ -5,6 +5,7 @@ use std::{collections::BTreeSet, time::Duration};
 use domain::command::CommandType;
 use local::template::{Answers, Mapping, Queue};
 use serde_json::{Value, json};
+use tests::Consumer;
 
 use crate::{TOPOLOGY, functions, named, resources};
 
@@ -16,19 +17,10 @@ fn queue(name: &str) -> &'static Queue {
     queue.unwrap_or_else(|| panic!("there is no queue {name}"))
 }
 
-/// The queue of a command type: a new type must have one.
-const fn queue_of(command: CommandType) -> &'static str {
-    match command {
-        CommandType::Sync => "SyncQueue",
-        CommandType::DismissFinding => "DismissQueue",
-        CommandType::StartAnalysis => "AnalyseQueue",
-    }
-}
-
 /// Whether the messages of commands are sent there.
 pub(crate) fn carries_commands(queue: &str) -> bool {
     let mut types = CommandType::ALL.iter();
-    types.any(|command| queue_of(*command) == queue)
+    types.any(|command| Consumer::of(*command).queue == queue)
 }
 
 /// What operators read, and no function: where messages are put that nobody can read, and runs that did not happen.
@@ -142,7 +134,7 @@ fn every_queue_is_read_once_but_those_for_operators() {
 #[test]
 fn every_command_type_has_a_queue_that_brings_work() {
     for command in CommandType::ALL {
-        let queue = queue_of(*command);
+        let queue = Consumer::of(*command).queue;
         assert!(work_queues().contains(queue), "{command}: {queue}");
     }
 }
