@@ -9,6 +9,7 @@ mod roles;
 mod routes;
 mod storage;
 mod timeouts;
+mod words;
 
 use std::{collections::BTreeMap, path::Path, sync::LazyLock};
 
