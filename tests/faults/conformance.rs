@@ -10,6 +10,7 @@ mod deliveries;
 mod dismissals;
 mod kills;
 mod messages;
+mod reopenings;
 mod stalls;
 mod store;
 mod subject;
@@ -18,6 +19,7 @@ mod trial;
 
 use analyses::Analyses;
 use dismissals::Dismissals;
+use reopenings::Reopenings;
 use subject::{Subject, Write};
 use syncs::Syncs;
 use trial::Trial;
@@ -73,4 +75,5 @@ suite! {
     sync: Sync => Syncs,
     dismiss_finding: DismissFinding => Dismissals,
     start_analysis: StartAnalysis => Analyses,
+    reopen_finding: ReopenFinding => Reopenings,
 }

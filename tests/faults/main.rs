@@ -23,6 +23,7 @@ mod operating;
 mod oracle;
 mod power;
 mod reconciling;
+mod reopening;
 mod result_codes;
 mod roles;
 mod scene;

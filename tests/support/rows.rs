@@ -2,7 +2,7 @@
 
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
 use domain::{
-    command::{Action, Command, DismissFinding, SyncFindings},
+    command::{Action, Command, DismissFinding, ReopenFinding, SyncFindings},
     lifecycle::Token,
 };
 use store::{ledger::due_key, table::Item};
@@ -33,6 +33,9 @@ pub fn row(command: &Command) -> Item {
             if let Some(comment) = comment {
                 put("comment", S(comment.as_str().to_owned()));
             }
+        }
+        Action::ReopenFinding(ReopenFinding { finding }) => {
+            put("finding", S(finding.to_string()));
         }
         Action::StartAnalysis(options) => {
             put("finding", S(options.finding.to_string()));

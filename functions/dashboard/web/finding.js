@@ -53,7 +53,7 @@ export class Finding extends View {
           </p>
           <div class="halves wide-first">
             <div>
-              <${Actions} finding=${finding} dismissing=${active("dismiss_finding")} starting=${active("start_analysis")} />
+              <${Actions} finding=${finding} dismissing=${active("dismiss_finding")} starting=${active("start_analysis")} reopening=${active("reopen_finding")} />
               <${Analysis} analysis=${finding.analysis} />
               <section aria-labelledby="advisory">
                 <h2 id="advisory">Advisory</h2>
@@ -111,7 +111,15 @@ class Actions extends View {
     this.state = { asking: false, comment: "" };
   }
 
-  render({ finding, dismissing, starting }, { asking, comment }) {
+  render({ finding, dismissing, starting, reopening }, { asking, comment }) {
+    if (finding.status === "ignored") {
+      const reopen = () => admit({ type: "reopen_finding", findingId: finding.id });
+      return html`
+        <p class="actions">
+          <button type="button" disabled=${reopening} onClick=${reopen}>${reopening ? "Reopening …" : "Reopen"}</button>
+        </p>
+      `;
+    }
     if (finding.status !== "open") return null;
     const under = isAnalysing(finding.analysis);
     const analyse = () =>

@@ -11,6 +11,8 @@ export function title(command) {
       return command.origin === "auto_dismiss" ? "Automatic dismissal" : "Dismissal";
     case "start_analysis":
       return command.origin === "auto_analysis" ? "Automatic analysis" : "Start of an analysis";
+    case "reopen_finding":
+      return "Reopening";
     default:
       return command.type;
   }
@@ -31,6 +33,7 @@ export const statusWord = (status) => STATUS[status] ?? status;
 const DONE = {
   SYNC_COMPLETED: "Every repository in scope was refreshed, or has nothing to refresh.",
   FINDING_DISMISSED: "The alert is dismissed at GitHub, and the finding is ignored here.",
+  FINDING_REOPENED: "The alert is open on GitHub again, and so is the finding.",
   ANALYSIS_LAUNCH_STARTED: "The agent has begun. The finding shows the result when there is one.",
   ANALYSIS_RESTART_STARTED: "The agent has begun anew. The finding shows the result when there is one.",
 };
@@ -39,6 +42,7 @@ const DOING = {
   sync: "The alerts of each repository are being read from GitHub.",
   dismiss_finding: "GitHub is being asked to dismiss the alert.",
   start_analysis: "The agent is being asked to begin.",
+  reopen_finding: "GitHub is being asked to reopen the alert.",
 };
 
 /** How a command stands, in a sentence. @param {any} command */

@@ -16,6 +16,7 @@
 mod changing;
 mod config;
 mod dismissal;
+mod reopening;
 #[cfg(test)]
 mod samples;
 mod shown;
@@ -37,6 +38,7 @@ use tracing::error;
 
 use changing::Changing;
 use dismissal::Dismissal;
+use reopening::Reopening;
 
 /// The function's surroundings.
 #[derive(Clone, Debug)]
@@ -61,6 +63,11 @@ impl Work for Dismiss {
                 let dismissal = Dismissal { asked_for, began };
                 let finding = asked_for.finding;
                 let changing = self.changing(claim, command, finding, dismissal, began, invocation);
+                changing.run().await
+            }
+            Action::ReopenFinding(asked_for) => {
+                let (finding, reopening) = (asked_for.finding, Reopening { began });
+                let changing = self.changing(claim, command, finding, reopening, began, invocation);
                 changing.run().await
             }
             Action::Sync(_) | Action::StartAnalysis(_) => {

@@ -136,6 +136,41 @@ pub const fn judge_dismissal(
     }
 }
 
+/// What the alert's state means for a command that reopens it: `None` if it decides nothing, and must be looked at another
+/// time. `ours`: the reopening that it shows is this command's. An alert that was withdrawn has no state.
+pub const fn judge_reopening(
+    shown: Option<AlertState>,
+    ours: bool,
+    asked: Asked,
+) -> Option<Judgement> {
+    let Some(state) = shown else {
+        return Some(ends(ResultCode::AlertWithdrawn, asked.effect(), None));
+    };
+    match state {
+        AlertState::Open if ours => Some(ends(ResultCode::FindingReopened, Effect::Applied, None)),
+        AlertState::Open => {
+            let effect = asked.effect_beside_anothers();
+            Some(ends(ResultCode::AlreadyOpen, effect, None))
+        }
+        AlertState::Fixed => {
+            let effect = asked.effect_beside_anothers();
+            Some(ends(ResultCode::AlreadyFixed, effect, None))
+        }
+        AlertState::Dismissed | AlertState::AutoDismissed => match asked {
+            Asked::Accepted => {
+                let error = Some(LastError::StillDismissed);
+                Some(ends(ResultCode::ReopenRejected, Effect::Unknown, error))
+            }
+            Asked::Refused(status) => {
+                let error = Some(LastError::ReopeningRefused(status));
+                Some(ends(ResultCode::ReopenRejected, Effect::None, error))
+            }
+            Asked::Perhaps | Asked::No => None,
+        },
+        AlertState::Other => None,
+    }
+}
+
 const fn ends(code: ResultCode, effect: Effect, error: Option<LastError>) -> Judgement {
     Judgement {
         code,

@@ -24,8 +24,8 @@ pub use argument::{Argument, Field, Reader, Refused, Shape, Value};
 pub use fingerprint::fingerprint;
 pub use kind::{CommandKind, CommandQueue, Held};
 pub use types::{
-    Action, CommandType, DismissComment, DismissFinding, ModelName, PausedCommands, StartAnalysis,
-    SyncFindings,
+    Action, CommandType, DismissComment, DismissFinding, ModelName, PausedCommands, ReopenFinding,
+    StartAnalysis, SyncFindings,
 };
 
 use argument::Word;
@@ -272,6 +272,15 @@ pub enum LastError {
     /// GitHub lets the App read alerts, but not dismiss them.
     #[error("the GitHub App may not dismiss alerts in this repository")]
     MayNotDismiss,
+    /// GitHub lets the App read alerts, but not reopen them.
+    #[error("the GitHub App may not reopen alerts in this repository")]
+    MayNotReopen,
+    /// GitHub refused to reopen an alert.
+    #[error("GitHub did not reopen the alert, with status {0}")]
+    ReopeningRefused(u16),
+    /// GitHub accepted a reopening, and the alert is still dismissed.
+    #[error("GitHub accepted the reopening and shows the alert as dismissed")]
+    StillDismissed,
     /// GitHub refused a dismissal.
     #[error("GitHub did not accept the dismissal, with status {0}")]
     DismissalRefused(u16),

@@ -44,6 +44,8 @@ result_codes! {
     SyncCompleted = "SYNC_COMPLETED", Succeeded, None;
     /// The alert is dismissed at GitHub and the finding ignored here.
     FindingDismissed = "FINDING_DISMISSED", Succeeded, None;
+    /// The alert is open at GitHub again, and so is the finding here.
+    FindingReopened = "FINDING_REOPENED", Succeeded, None;
     /// The agent has begun to analyse the finding.
     AnalysisLaunchStarted = "ANALYSIS_LAUNCH_STARTED", Succeeded, None;
     /// The agent has begun anew, in place of the analysis that was under way.
@@ -55,12 +57,15 @@ result_codes! {
     /// Somebody else dismissed the alert.
     AlreadyIgnored = "ALREADY_IGNORED", NoOp,
         Some("The finding was already ignored, so there was nothing to dismiss. The finding shows why and by whom.");
+    /// Somebody else reopened the alert.
+    AlreadyOpen = "ALREADY_OPEN", NoOp,
+        Some("The finding is already open, so there was nothing to reopen. Its history shows who reopened it.");
     /// The vulnerable version is gone.
     AlreadyFixed = "ALREADY_FIXED", NoOp,
-        Some("The finding is already fixed, so there was nothing to dismiss.");
+        Some("The finding is already fixed, so nothing was changed. There is nothing left to do.");
     /// GitHub withdrew the alert.
     AlertWithdrawn = "ALERT_WITHDRAWN", NoOp,
-        Some("GitHub has withdrawn the alert, so there was nothing to dismiss. The finding is closed.");
+        Some("GitHub has withdrawn the alert, so nothing was changed. The finding is closed.");
     /// Another analysis of the finding is under way.
     AlreadyInProgress = "ALREADY_IN_PROGRESS", NoOp,
         Some("An analysis of this finding is already under way. Wait for its result, or start again with restartActive.");
@@ -103,6 +108,10 @@ result_codes! {
     /// GitHub took the dismissal, and somebody there must approve it.
     DismissalPendingReview = "DISMISSAL_PENDING_REVIEW", Failed,
         Some("The organisation reviews dismissals: GitHub took the request and the alert stays open until somebody approves it. The next sync shows the decision.");
+
+    /// GitHub does not let the alert be reopened.
+    ReopenRejected = "REOPEN_REJECTED", Failed,
+        Some("GitHub did not reopen the alert, and it is unchanged. Look at the alert on GitHub for what stands in the way.");
 
     /// The owner's analyses in flight are at their limit.
     OwnerCapReached = "OWNER_CAP_REACHED", Failed,

@@ -31,6 +31,8 @@ pub struct Audit {
 pub enum AuditAction {
     /// A finding's alert was dismissed.
     FindingDismissed,
+    /// A finding was reopened, at GitHub and here.
+    FindingReopened,
     /// An analysis was begun.
     AnalysisStarted,
     /// An analysis has a result.
@@ -49,6 +51,7 @@ pub enum AuditAction {
 
 words!(AuditAction, "an audited action", {
     FindingDismissed => "finding_dismissed",
+    FindingReopened => "finding_reopened",
     AnalysisStarted => "analysis_started",
     AnalysisCompleted => "analysis_completed",
     AnalysisFailed => "analysis_failed",

@@ -162,7 +162,7 @@ impl World {
                     let none = ended.effect == Effect::None;
                     assert!(!(begun && none), "it had an effect: {command:?}");
                 }
-                Action::Sync(_) => panic!("nobody has asked for one"),
+                Action::Sync(_) | Action::ReopenFinding(_) => panic!("nobody has asked for one"),
             }
         }
         for (number, succeeded) in dismissed {

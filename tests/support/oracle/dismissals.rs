@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use domain::{
-    command::{Action, DismissComment, DismissFinding},
+    command::{Action, DismissComment, DismissFinding, ReopenFinding},
     finding::FindingId,
 };
 use reqwest::StatusCode;
@@ -101,6 +101,12 @@ fn asked_for(evidence: &Evidence<'_>, command: &Record<'_>) -> Option<Change> {
                 comment: comment.unwrap_or_default().to_owned(),
             })
         }
+        Action::ReopenFinding(ReopenFinding { finding }) => Some(Change {
+            path: path(finding),
+            state: "open".to_owned(),
+            reason: String::new(),
+            comment: String::new(),
+        }),
         Action::Sync(_) | Action::StartAnalysis(_) => None,
     }
 }
@@ -110,7 +116,10 @@ async fn is_dismissed(evidence: &Evidence<'_>, command: &Record<'_>, judgement: 
     let view = &command.view;
     let id = view["findingId"].as_str().expect("it names a finding");
     let path = evidence.path_of(id).unwrap_or_default();
-    if evidence.circumstances.reopened.contains(&path) {
+    let by_command = evidence.commands.values().any(|other| {
+        other.view["resultCode"] == "FINDING_REOPENED" && other.view["findingId"] == id
+    });
+    if by_command || evidence.circumstances.reopened.contains(&path) {
         return;
     }
     let finding = command.caller.get(&format!("findings/{id}")).await;
@@ -142,6 +151,7 @@ fn are_audited_once(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     for (id, command) in &evidence.commands {
         for (code, action) in [
             ("FINDING_DISMISSED", "finding_dismissed"),
+            ("FINDING_REOPENED", "finding_reopened"),
             ("SYNC_COMPLETED", "sync_completed"),
         ] {
             let events = told.remove(&(id.to_string(), action)).unwrap_or_default();

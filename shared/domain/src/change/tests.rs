@@ -118,3 +118,43 @@ fn only_a_delivery_that_follows_another_may_have_asked_before() {
     assert_eq!([earlier(1, 0), earlier(2, 1)], [Asked::No; 2]);
     assert_eq!([earlier(2, 0), earlier(3, 1)], [Asked::Perhaps; 2]);
 }
+
+#[test]
+fn a_reopening_ends_by_the_state_that_the_alert_shows() {
+    use AlertState::{AutoDismissed, Dismissed, Fixed, Open, Other};
+    use ResultCode::{AlertWithdrawn, AlreadyFixed, AlreadyOpen, FindingReopened, ReopenRejected};
+    let judged = |shown, ours, asked| {
+        judge_reopening(shown, ours, asked).map(|judgement| (judgement.code, judgement.effect))
+    };
+    for asked in ALL {
+        let effect = asked.effect();
+        assert_eq!(judged(None, false, asked), Some((AlertWithdrawn, effect)));
+        assert_eq!(judged(Some(Other), false, asked), None);
+    }
+    for asked in [Asked::Accepted, Asked::Perhaps] {
+        let made = judged(Some(Open), true, asked);
+        assert_eq!(made, Some((FindingReopened, Effect::Applied)));
+    }
+    for (asked, effect) in [
+        (Asked::No, Effect::None),
+        (Asked::Accepted, Effect::None),
+        (REFUSED, Effect::None),
+        (Asked::Perhaps, Effect::Unknown),
+    ] {
+        let of = |shown| judged(Some(shown), false, asked);
+        assert_eq!(of(Open), Some((AlreadyOpen, effect)));
+        assert_eq!(of(Fixed), Some((AlreadyFixed, effect)));
+    }
+    for shown in [Dismissed, AutoDismissed] {
+        let of = |asked| judged(Some(shown), false, asked);
+        assert_eq!(
+            ALL.map(of),
+            [
+                None,
+                Some((ReopenRejected, Effect::Unknown)),
+                Some((ReopenRejected, Effect::None)),
+                None
+            ]
+        );
+    }
+}

@@ -1,6 +1,7 @@
 //! The command types, each in a module of its own. To add one: its module, and its line here.
 
 mod dismiss_finding;
+mod reopen_finding;
 mod start_analysis;
 mod sync;
 
@@ -19,6 +20,7 @@ use crate::{
 };
 
 pub use dismiss_finding::{DismissComment, DismissFinding};
+pub use reopen_finding::ReopenFinding;
 pub use start_analysis::{ModelName, StartAnalysis};
 pub use sync::SyncFindings;
 
@@ -117,6 +119,7 @@ command_types! {
     Sync(SyncFindings),
     DismissFinding(DismissFinding),
     StartAnalysis(StartAnalysis),
+    ReopenFinding(ReopenFinding),
 }
 
 impl Action {

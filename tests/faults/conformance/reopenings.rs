@@ -1,0 +1,76 @@
+//! `reopen_finding`: its effect is a change of the alert at GitHub.
+
+use std::time::Duration;
+
+use domain::{
+    command::{Action, CommandId, CommandType, ReopenFinding},
+    result_code::ResultCode,
+};
+use serde_json::{Value, json};
+
+use super::{Subject, Write};
+use crate::{
+    dismissal::{change, id},
+    reopening::reopening,
+    scene::{PYGOAT, Scene},
+};
+
+pub(super) struct Reopenings;
+
+/// An alert that is dismissed from the beginning.
+const ALERT: u32 = 9;
+
+impl Subject for Reopenings {
+    const TYPE: CommandType = CommandType::ReopenFinding;
+    const SUCCESS: ResultCode = ResultCode::FindingReopened;
+    const SETTLEMENT: Write = ("TransactWriteItems", "FINDING_REOPENED");
+    const STORE: &'static [Write] = &[("Query", "owner#"), ("BatchGetItem", "finding#")];
+    const REQUESTS_IF_FOUND_DONE: usize = 1;
+
+    async fn scene() -> Scene {
+        Scene::synced(&[PYGOAT.0]).await
+    }
+
+    fn request() -> Value {
+        reopening(ALERT)
+    }
+
+    fn action() -> Action {
+        ReopenFinding {
+            finding: id(ALERT).parse().expect("a finding's id"),
+        }
+        .into()
+    }
+
+    async fn requests(scene: &Scene) -> usize {
+        scene.changes(ALERT).await.len()
+    }
+
+    async fn effects(scene: &Scene) -> usize {
+        let calls = scene.stack.github_requests().await.into_iter();
+        calls.filter(|call| call.get("changed").is_some()).count()
+    }
+
+    async fn hold_up(scene: &Scene, time: Duration) {
+        let slow = json!({"delayMs": time.as_millis(), "times": 1});
+        scene.stack.github_fault(&change(&slow)).await;
+    }
+
+    async fn fail(scene: &Scene) {
+        let fails = change(&json!({"status": 502}));
+        scene.stack.github_fault(&fails).await;
+    }
+
+    async fn is_unsettled(scene: &Scene) {
+        assert_eq!(scene.finding(ALERT).await["status"], "ignored");
+    }
+
+    async fn has_succeeded(scene: &Scene, id: CommandId) {
+        let finding = scene.finding(ALERT).await;
+        assert_eq!(
+            (&finding["status"], &finding["ignoredReason"]),
+            (&json!("open"), &Value::Null)
+        );
+        assert_eq!(scene.audited(id).await, ["finding_reopened"]);
+    }
+}
