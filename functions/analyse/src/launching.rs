@@ -1,5 +1,7 @@
 //! One launch: what can be refused, the slot, the agent, what is recorded.
 
+mod asking;
+
 use domain::{
     Timestamp,
     analysis::{Analysis, AnalysisOutcome, FailureCode, SessionId},
@@ -24,9 +26,9 @@ use tracing::{info, warn};
 
 use crate::{
     Analyse,
-    asking::Trouble,
     wanted::{Next, Refusal, begun_by, may_begin, may_go_on, next},
 };
+use asking::NotBegun;
 
 /// How often the finding may change between our read and our write.
 const TRIES: usize = 5;
@@ -88,9 +90,9 @@ impl Launching<'_> {
                 let (cloud, cli) = (session.cloud_agent_session_id, session.cli_session_id);
                 self.record(held, &cloud, Some(&cli)).await
             }
-            Err(Trouble::Lasting(failure)) => self.fail(held, failure).await,
-            Err(Trouble::Passing(error, after)) => Effected::Transient { error, after },
-            Err(Trouble::Limited(at, error)) => Effected::Continues {
+            Err(NotBegun::Permanent(failure)) => self.fail(held, failure).await,
+            Err(NotBegun::Transient(error, after)) => Effected::Transient { error, after },
+            Err(NotBegun::Limited(at, error)) => Effected::Continues {
                 at,
                 waits: Waits::UntilThen,
                 progress: None,
@@ -310,8 +312,8 @@ impl Launching<'_> {
         }
     }
 
-    pub(crate) fn failed(&self, code: ResultCode, error: LastError) -> Trouble {
-        Trouble::Lasting(Failure {
+    pub(crate) fn failed(&self, code: ResultCode, error: LastError) -> NotBegun {
+        NotBegun::Permanent(Failure {
             code,
             effect: self.so_far(),
             error: Some(error),

@@ -4,7 +4,6 @@
 //! the agent refuses, when no delivery is left, and, should all of that fail, by the reconciler after a quarter of an hour.
 //! The launch is named after the command, so that a delivery that follows another meets that one's session.
 
-mod asking;
 mod config;
 mod launching;
 mod wanted;

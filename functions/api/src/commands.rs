@@ -2,7 +2,6 @@
 
 mod list;
 mod request;
-mod view;
 
 use axum::{
     extract::State,
@@ -20,6 +19,7 @@ use crate::{
     App,
     admission::{Admission, admit as admit_command},
     body::JsonBody,
+    command_view::CommandView,
     conditional::representation,
     gateway::Now,
     problem::{Code, Invalid, Problem, ProblemBody},
@@ -28,7 +28,6 @@ use crate::{
 
 pub use list::{__path_list, CommandList, list};
 pub use request::CommandRequest;
-pub use view::CommandView;
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");

@@ -32,7 +32,7 @@ use crate::{
     App,
     admission::{Admission, admit},
     body::JsonBody,
-    commands::CommandView,
+    command_view::CommandView,
     conditional::if_match,
     failure::being_erased,
     gateway::Now,

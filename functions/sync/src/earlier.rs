@@ -1,10 +1,28 @@
 //! What earlier deliveries of a pass left in a repository's row.
 
 use domain::Timestamp;
-use store::repositories::{Checkpoint, PassState, RepositoryFailure, RepositoryRecord};
+use store::repositories::{
+    Checkpoint, PassState, RepositoryFailure, RepositoryOutcome, RepositoryRecord,
+};
 use uuid::Uuid;
 
-use crate::tally::Ended;
+/// How a repository ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ended {
+    /// Refreshed.
+    Succeeded,
+    /// Not.
+    Failed(RepositoryFailure),
+}
+
+impl From<&RepositoryOutcome> for Ended {
+    fn from(outcome: &RepositoryOutcome) -> Self {
+        match outcome {
+            RepositoryOutcome::Succeeded { .. } => Self::Succeeded,
+            RepositoryOutcome::Failed(failure) => Self::Failed(*failure),
+        }
+    }
+}
 
 /// How far a pass has come with a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 //! delivery has done, and `repository` lists one of them, until the `brake` is on. What is decided on the way is pure:
 //! what is taken from a `listing`, what `refusals` mean, and what a `tally` comes to.
 
+mod barred;
 mod brake;
 mod config;
 mod earlier;

@@ -23,9 +23,10 @@ use uuid::Uuid;
 
 use crate::{
     Sync,
+    barred::to_ask_with,
     brake::{Brake, Stop},
     refusals::Unlisted,
-    scope::{Left, Scope, Target, to_ask_with},
+    scope::{Left, Scope, Target},
     tally::{Tally, completed},
 };
 

@@ -15,11 +15,11 @@ use tracing::{info, warn};
 
 use crate::{
     brake::{Brake, Stop},
+    earlier::Ended,
     listing::{Finished, Progressing},
     pass::Pass,
     refusals::{Ungiven, leads_away},
     scope::Target,
-    tally::Ended,
 };
 
 /// What is listed, of which installation, and what stops it.

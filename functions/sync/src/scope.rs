@@ -2,47 +2,19 @@
 
 use std::{collections::BTreeSet, time::Duration};
 
-use domain::installation::InstallationRepository;
 use domain::{
     Timestamp,
-    command::LastError,
     finding::{Repository, RepositoryId, RepositoryName},
+    installation::InstallationRepository,
     settings::{RepositorySelection, Settings},
 };
-use store::{
-    owners::{Integration, OwnerRecord},
-    repositories::{Checkpoint, Listing, RepositoryRecord, Watermarks},
-};
+use store::repositories::{Checkpoint, Listing, RepositoryRecord, Watermarks};
 use uuid::Uuid;
 
 use crate::{earlier::Earlier, tally::Tally};
 
 /// A listing goes to its end at least so often. Less than a day, so that cycles of some hours keep the promise of one.
 const COMPLETE_EVERY: Duration = Duration::from_hours(20);
-
-/// Why GitHub is not to be asked at all.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Barred {
-    /// The owner has switched everything off.
-    Disabled,
-    /// GitHub would not let us in.
-    NotLetIn(LastError),
-}
-
-/// What to ask GitHub with.
-pub(crate) fn to_ask_with(owner: &OwnerRecord, now: Timestamp) -> Result<&Integration, Barred> {
-    if !owner.settings.enabled {
-        return Err(Barred::Disabled);
-    }
-    let integration = owner.integration.as_ref();
-    let integration = integration.ok_or(Barred::NotLetIn(LastError::NotConnected))?;
-    match integration.auth_invalid_at {
-        Some(at) if integration.refused_until(now).is_some() => {
-            Err(Barred::NotLetIn(LastError::CredentialsRefused(at)))
-        }
-        Some(_) | None => Ok(integration),
-    }
-}
 
 /// The repositories that a pass is about.
 #[derive(Debug)]

@@ -9,11 +9,15 @@ use domain::{
 use runtime::worker::Effected;
 use store::{
     ledger::Ending,
-    repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
+    repositories::{RepositoryFailure, RepositoryRecord},
 };
 use uuid::Uuid;
 
-use crate::{brake::Stop, earlier::Earlier, scope::Barred};
+use crate::{
+    barred::Barred,
+    brake::Stop,
+    earlier::{Earlier, Ended},
+};
 
 /// The codes of a sync that did not do all it should, the first in rank first.
 const RANKED: [ResultCode; 4] = [
@@ -22,24 +26,6 @@ const RANKED: [ResultCode; 4] = [
     ResultCode::GithubRateLimited,
     ResultCode::SyncPartialFailure,
 ];
-
-/// How a repository ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Ended {
-    /// Refreshed.
-    Succeeded,
-    /// Not.
-    Failed(RepositoryFailure),
-}
-
-impl From<&RepositoryOutcome> for Ended {
-    fn from(outcome: &RepositoryOutcome) -> Self {
-        match outcome {
-            RepositoryOutcome::Succeeded { .. } => Self::Succeeded,
-            RepositoryOutcome::Failed(failure) => Self::Failed(*failure),
-        }
-    }
-}
 
 /// What the repositories of a pass came to, this delivery's and the earlier ones'.
 #[derive(Clone, Debug, Default)]
@@ -176,7 +162,7 @@ impl Tally {
     pub(crate) fn barred(&self, barred: Barred) -> Effected {
         match barred {
             Barred::Disabled => self.ended(ResultCode::ConfigDisabled, None),
-            Barred::NotLetIn(error) => self.ended_by(RepositoryFailure::GithubAuthInvalid, error),
+            Barred::Rejected(error) => self.ended_by(RepositoryFailure::GithubAuthInvalid, error),
         }
     }
 

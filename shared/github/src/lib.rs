@@ -14,7 +14,6 @@ mod answer;
 mod app;
 mod base;
 mod config;
-mod dependabot;
 mod installation;
 mod json;
 mod link;

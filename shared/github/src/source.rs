@@ -1,13 +1,13 @@
 //! The kinds of alerts that GitHub keeps. What is one kind's own stands in one folder, behind [`AlertSource`]; how they are
 //! asked for is the same for all.
 
+mod dependabot;
+
 use domain::finding::{DismissReason, Repository, Source};
 use serde_json::{Value, value::RawValue};
 
-use crate::{
-    alert::{Alert, Unreadable},
-    dependabot::Dependabot,
-};
+use crate::alert::{Alert, Unreadable};
+use dependabot::Dependabot;
 
 /// How one kind of alerts is listed, read, dismissed, reopened and made a finding.
 pub(crate) trait AlertSource: Sync {

@@ -2,12 +2,8 @@
 
 use super::*;
 use crate::samples::{OTHER, PASS, cursor, name, noon, record, repository};
-use domain::installation::InstallationId;
 use domain::{command::Progress, finding::Source};
-use store::{
-    owners::Integration,
-    repositories::{Pass, PassState, RepositoryFailure, Watermark},
-};
+use store::repositories::{Pass, PassState, RepositoryFailure, Watermark};
 
 /// The installation's repository of this id.
 fn entry(id: u64) -> InstallationRepository {
@@ -228,37 +224,4 @@ fn a_listing_goes_to_its_end_if_none_has_for_twenty_hours() {
     assert!(complete(Some(noon(-20 * 3_600))));
     assert!(!complete(Some(noon(1 - 20 * 3_600))));
     assert!(!complete(Some(noon(0))));
-}
-
-#[test]
-fn github_is_asked_for_an_owner_who_is_enabled_connected_and_not_refused_within_the_hour() {
-    let connected = |auth_invalid_at| OwnerRecord {
-        settings: all(),
-        integration: Some(Integration {
-            installation: InstallationId::new(9),
-            can_read_alerts: true,
-            auth_invalid_at,
-        }),
-        ..OwnerRecord::default()
-    };
-    let barred = |owner: &OwnerRecord| to_ask_with(owner, noon(0)).err();
-    assert_eq!(barred(&connected(None)), None);
-    assert_eq!(barred(&connected(Some(noon(-3_601)))), None, "an hour ago");
-    let at = noon(-3_599);
-    let refused = Barred::NotLetIn(LastError::CredentialsRefused(at));
-    assert_eq!(barred(&connected(Some(at))), Some(refused));
-    let nowhere = OwnerRecord {
-        integration: None,
-        ..connected(None)
-    };
-    let not_connected = Barred::NotLetIn(LastError::NotConnected);
-    assert_eq!(barred(&nowhere), Some(not_connected));
-    let off = OwnerRecord {
-        settings: Settings {
-            enabled: false,
-            ..all()
-        },
-        ..connected(Some(at))
-    };
-    assert_eq!(barred(&off), Some(Barred::Disabled));
 }

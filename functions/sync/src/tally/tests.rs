@@ -7,7 +7,7 @@ use crate::samples::{OTHER, PASS, cursor, noon, record};
 use RepositoryFailure as Failure;
 use ResultCode as Code;
 use domain::finding::Source;
-use store::repositories::{Pass, PassState, Watermark, Watermarks};
+use store::repositories::{Pass, PassState, RepositoryOutcome, Watermark, Watermarks};
 
 const ALL_OK: [Ended; 2] = [Ended::Succeeded, Ended::Succeeded];
 
@@ -352,7 +352,7 @@ fn a_delivery_that_may_ask_for_nothing_tells_the_effect_of_the_earlier_ones_and_
  {
     let error = LastError::NotConnected;
     assert_eq!(
-        ending(so_far().barred(Barred::NotLetIn(error))),
+        ending(so_far().barred(Barred::Rejected(error))),
         Ending {
             code: Code::GithubAuthInvalid,
             effect: Effect::Applied,

@@ -10,8 +10,8 @@ fn minutes(minutes: u64) -> Timestamp {
     BEGAN + Duration::from_secs(60 * minutes)
 }
 
-fn lasting(code: ResultCode, effect: Effect, error: LastError) -> Trouble {
-    Trouble::Lasting(Failure {
+fn lasting(code: ResultCode, effect: Effect, error: LastError) -> NotBegun {
+    NotBegun::Permanent(Failure {
         code,
         effect,
         error: Some(error),
@@ -35,15 +35,15 @@ fn what_the_agent_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
             AgentError::Refused { status: 422 },
             lasting(ResultCode::AnalysisLaunchFailed, Effect::None, status(422)),
         ),
-        (busy(minute), Trouble::Passing(status(503), minute)),
-        (busy(None), Trouble::Passing(status(503), None)),
+        (busy(minute), NotBegun::Transient(status(503), minute)),
+        (busy(None), NotBegun::Transient(status(503), None)),
         (
             AgentError::Malformed,
-            Trouble::Passing(LastError::AgentUnreachable, None),
+            NotBegun::Transient(LastError::AgentUnreachable, None),
         ),
         (
             AgentError::OutOfTime,
-            Trouble::Passing(LastError::AgentUnreachable, None),
+            NotBegun::Transient(LastError::AgentUnreachable, None),
         ),
     ] {
         let failed = LaunchFailed {
@@ -73,7 +73,7 @@ fn a_refusal_claims_no_more_than_is_known_of_earlier_tries_and_deliveries() {
 }
 
 /// What a refusal of the token means, if a rate limit could be waited for until it ends.
-fn refused(refusal: Refusal, so_far: Effect) -> Trouble {
+fn refused(refusal: Refusal, so_far: Effect) -> NotBegun {
     withheld(&refusal.into(), BEGAN, minutes(1), so_far, Some)
 }
 
@@ -104,17 +104,17 @@ fn what_github_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
                 status: 502,
                 retry_after: None,
             },
-            Trouble::Passing(LastError::GithubStatus(502), None),
+            NotBegun::Transient(LastError::GithubStatus(502), None),
         ),
         (
             Refusal::Malformed,
-            Trouble::Passing(LastError::GithubUnreachable, None),
+            NotBegun::Transient(LastError::GithubUnreachable, None),
         ),
     ] {
         assert_eq!(refused(refusal, Effect::Unknown), expected, "{refusal}");
     }
     for error in [GithubError::OutOfTime, GithubError::PageElsewhere] {
-        let expected = Trouble::Passing(LastError::GithubUnreachable, None);
+        let expected = NotBegun::Transient(LastError::GithubUnreachable, None);
         assert_eq!(
             withheld(&error, BEGAN, minutes(1), Effect::None, Some),
             expected
@@ -139,7 +139,7 @@ fn a_rate_limit_is_waited_for_while_the_slot_is_held() {
         let error = LastError::RateLimited(minutes(1));
         assert_eq!(
             limited(minutes(1), Some(at)),
-            Trouble::Limited(at, error),
+            NotBegun::Limited(at, error),
             "{at}"
         );
     }

@@ -17,15 +17,15 @@ use store::owners::OwnerRecord;
 use telemetry::chain;
 use tracing::warn;
 
-use crate::launching::{Failure, Held, Launching};
+use super::{Failure, Held, Launching};
 
 /// Why the agent has not begun.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Trouble {
+pub(crate) enum NotBegun {
     /// It will not.
-    Lasting(Failure),
+    Permanent(Failure),
     /// It may another time; not before this long, if it said so.
-    Passing(LastError, Option<Duration>),
+    Transient(LastError, Option<Duration>),
     /// GitHub's rate limit ends then.
     Limited(Timestamp, LastError),
 }
@@ -61,7 +61,7 @@ impl Launching<'_> {
         &self,
         owner: &OwnerRecord,
         held: &Held,
-    ) -> Result<Session, Trouble> {
+    ) -> Result<Session, NotBegun> {
         let now = self.now();
         if too_late(held.analysis.begun_at, now) {
             return Err(self.failed(ResultCode::AnalysisLaunchFailed, LastError::LaunchTooLate));
@@ -79,7 +79,7 @@ impl Launching<'_> {
         let callback_token = self.analyse.callback_tokens.sign(&capability, now).await;
         let callback_token = callback_token.map_err(|error| {
             warn!(error = %chain(&error), "the right to call back could not be signed");
-            Trouble::Passing(LastError::Unexpected, None)
+            NotBegun::Transient(LastError::Unexpected, None)
         })?;
         let manner = Manner::of(self.options, &owner.settings);
         let launch = Launch {
@@ -105,7 +105,7 @@ impl Launching<'_> {
         &self,
         installation: InstallationId,
         held: &Held,
-    ) -> Result<SecretText, Trouble> {
+    ) -> Result<SecretText, NotBegun> {
         let budget = Budget {
             now: self.now(),
             deadline: self.deadline(),
@@ -140,14 +140,14 @@ impl Launching<'_> {
 }
 
 /// What it means that the agent has not begun. `so_far` is what earlier deliveries may have done.
-fn not_begun(failed: &LaunchFailed, so_far: Effect) -> Trouble {
+fn not_begun(failed: &LaunchFailed, so_far: Effect) -> NotBegun {
     let effect = if failed.may_have_begun {
         Effect::Unknown
     } else {
         so_far
     };
     let lasting = |code, status| {
-        Trouble::Lasting(Failure {
+        NotBegun::Permanent(Failure {
             code,
             effect,
             error: Some(LastError::AgentStatus(status)),
@@ -159,12 +159,12 @@ fn not_begun(failed: &LaunchFailed, so_far: Effect) -> Trouble {
         AgentError::Busy {
             status,
             retry_after,
-        } => Trouble::Passing(LastError::AgentStatus(*status), *retry_after),
+        } => NotBegun::Transient(LastError::AgentStatus(*status), *retry_after),
         AgentError::Malformed
         | AgentError::Network { .. }
         | AgentError::OutOfTime
         | AgentError::Credentials(_)
-        | AgentError::Client { .. } => Trouble::Passing(LastError::AgentUnreachable, None),
+        | AgentError::Client { .. } => NotBegun::Transient(LastError::AgentUnreachable, None),
     }
 }
 
@@ -176,9 +176,9 @@ fn withheld(
     now: Timestamp,
     so_far: Effect,
     resumes_at: impl FnOnce(Timestamp) -> Option<Timestamp>,
-) -> Trouble {
+) -> NotBegun {
     let lasting = |code, error| {
-        Trouble::Lasting(Failure {
+        NotBegun::Permanent(Failure {
             code,
             effect: so_far,
             error: Some(error),
@@ -194,14 +194,14 @@ fn withheld(
                 let error = LastError::RateLimited(limit.until);
                 // By then the slot must still be this command's.
                 match resumes_at(limit.until).filter(|at| !too_late(began, *at)) {
-                    Some(at) => Trouble::Limited(at, error),
+                    Some(at) => NotBegun::Limited(at, error),
                     None => lasting(ResultCode::GithubRateLimited, error),
                 }
             }
             Refusal::ServerError { status, .. } => {
-                Trouble::Passing(LastError::GithubStatus(*status), None)
+                NotBegun::Transient(LastError::GithubStatus(*status), None)
             }
-            Refusal::Malformed => Trouble::Passing(LastError::GithubUnreachable, None),
+            Refusal::Malformed => NotBegun::Transient(LastError::GithubUnreachable, None),
             Refusal::Unavailable
             | Refusal::PermissionMissing
             | Refusal::AlertsDisabled
@@ -212,10 +212,10 @@ fn withheld(
             ),
         },
         GithubError::Credentials { .. } | GithubError::Client { .. } => {
-            Trouble::Passing(LastError::NoCredentials, None)
+            NotBegun::Transient(LastError::NoCredentials, None)
         }
         GithubError::Network { .. } | GithubError::OutOfTime | GithubError::PageElsewhere => {
-            Trouble::Passing(LastError::GithubUnreachable, None)
+            NotBegun::Transient(LastError::GithubUnreachable, None)
         }
     }
 }
