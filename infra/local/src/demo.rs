@@ -1,7 +1,7 @@
-//! The main job, shown: enable an owner and sync real alerts, dismiss one, analyse one to its result, and a failure told
-//! plainly. Each command's way is shown from admission to its outcome.
+//! The demo: enables an owner, syncs alerts, dismisses one finding, analyses another, and shows how a failed
+//! command is reported. Prints each command from admission to outcome.
 //!
-//! It is a client of the public API like any other, and checks what it shows against what GitHub has.
+//! It is an ordinary client of the public API, and compares what it shows with GitHub's data.
 
 mod client;
 mod dataset;
@@ -16,25 +16,25 @@ use serde_json::{Value, json};
 use client::{Client, list, text};
 use dataset::Expected;
 
-/// How slowly the simulator answers, so that a sync takes as long as with the real GitHub.
+/// The simulator's delay, so that a sync takes as long as with GitHub itself.
 const GITHUB_DELAY: Duration = Duration::from_millis(700);
 
-/// Why the demo did not come to its end.
+/// Why the demo stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The stack did not answer.
     #[error("no answer to {request}")]
     NoAnswer {
-        /// What was asked.
+        /// The request.
         request: String,
-        /// What went wrong.
+        /// The client's error.
         #[source]
         source: reqwest::Error,
     },
-    /// The stack answered something else than it should.
+    /// The stack gave an unexpected answer.
     #[error("{request} was answered with {status}: {body}")]
     Unexpected {
-        /// What was asked.
+        /// The request.
         request: String,
         /// The status.
         status: StatusCode,
@@ -42,35 +42,35 @@ pub enum DemoError {
         body: String,
     },
     /// The dataset cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read the dataset file {path}")]
     Dataset {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// What is shown is not what should be.
+    /// The API's data differs from what the demo expects.
     #[error("{0}")]
     Wrong(String),
-    /// Nobody reads what is shown.
+    /// Standard output is closed.
     #[error("cannot write the report")]
     Output(#[from] io::Error),
 }
 
-/// Where the acts play.
+/// What the steps of the demo share.
 struct Stage<'a, W> {
     client: Client,
     out: &'a mut W,
     /// Every repository of the installation.
     all: Vec<Value>,
-    /// Those that answer.
+    /// The repositories that answer without an error.
     good: Vec<Value>,
-    /// Whether GitHub is simulated: then what it has is known.
+    /// Whether GitHub is simulated: only then is its data known.
     simulated: bool,
 }
 
-/// Runs the demo against the stack at `url`. `dataset` is what the GitHub simulator serves, if it does.
+/// Runs the demo against the stack at `url`. `dataset` is the GitHub simulator's dataset, if GitHub is simulated.
 pub async fn run(url: &str, dataset: Option<&Path>, out: &mut impl Write) -> Result<(), DemoError> {
     let began = Instant::now();
     let special = dataset.map(dataset::special).transpose()?;
@@ -285,7 +285,7 @@ impl<W: Write> Stage<'_, W> {
         Ok(())
     }
 
-    /// The first open finding of this severity, or else of any.
+    /// Returns the first open finding of this severity, or else of any severity.
     async fn open_finding(&self, severity: &str) -> Result<Option<Value>, DemoError> {
         for filter in [format!("&severity={severity}"), String::new()] {
             let path = format!("/v1/owners/me/findings?status=open&analysis=none&limit=1{filter}");
@@ -309,7 +309,7 @@ impl<W: Write> Stage<'_, W> {
         Ok(())
     }
 
-    /// Has a command admitted, and watches it to its end.
+    /// Creates a command and watches it until it ends.
     async fn command(&mut self, command: Value) -> Result<Value, DemoError> {
         let admitted = self.client.post("/v1/owners/me/commands", command).await?;
         self.client.watch(&text(&admitted["id"]), self.out).await

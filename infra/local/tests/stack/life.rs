@@ -1,4 +1,4 @@
-//! How a stack ends, seen from outside.
+//! How a stack ends, observed from outside.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::{dataset, eventually, examples, is_alive};
 
-/// A stack in a process of its own.
+/// A stack in its own process.
 struct Host {
     process: Child,
     url: String,
@@ -48,7 +48,7 @@ async fn host(options: &[&str]) -> Host {
     Host { process, url, pids }
 }
 
-/// A directory that is removed with this value.
+/// A directory that is removed on drop.
 struct Directory(std::path::PathBuf);
 
 impl Drop for Directory {
@@ -68,7 +68,7 @@ async fn invoke(host: &Host, order: &str) -> reqwest::Result<Value> {
 }
 
 #[tokio::test]
-async fn killed_outright_it_leaves_no_process_not_even_a_busy_one() {
+async fn a_killed_stack_leaves_no_process_not_even_a_busy_one() {
     let mut host = host(&["--ephemeral"]).await;
     let busy = host.pids.clone();
     let (answer, ()) = tokio::join!(invoke(&host, "sleep"), async {
@@ -98,7 +98,7 @@ async fn killed_outright_it_leaves_no_process_not_even_a_busy_one() {
 }
 
 #[tokio::test]
-async fn asked_to_stop_it_ends_cleanly_and_leaves_no_process() {
+async fn a_stopped_stack_exits_cleanly_and_leaves_no_process() {
     for signal in ["-TERM", "-INT"] {
         let mut host = host(&["--ephemeral"]).await;
         let pid = host.process.id().expect("it runs").to_string();
@@ -111,7 +111,7 @@ async fn asked_to_stop_it_ends_cleanly_and_leaves_no_process() {
 }
 
 #[tokio::test]
-async fn what_was_sent_survives_kill_nine() {
+async fn a_sent_message_survives_sigkill() {
     let directory = directory();
     let data = directory.0.to_str().expect("the path is text");
     let mut first = host(&["--data", data]).await;

@@ -1,4 +1,4 @@
-//! The simulators alone, for a deployment elsewhere.
+//! The simulators without the stack, for a deployment elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::dataset;
 
-/// A table as template.yaml has it, in a DynamoDB at this address.
+/// Creates template.yaml's table in a new DynamoDB; returns its name, address and client.
 async fn table() -> (String, String, aws_sdk_dynamodb::Client) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
@@ -66,7 +66,7 @@ async fn simulators(dynamodb: &str) -> (Child, Value) {
 }
 
 #[tokio::test]
-async fn an_owner_of_a_table_elsewhere_is_connected_to_the_simulated_installation() {
+async fn an_owner_of_an_external_table_can_be_connected() {
     let (dynamodb, name, client) = table().await;
     let (_child, announced) = simulators(&dynamodb).await;
     let url = announced["url"].as_str().expect("an address");
@@ -93,14 +93,14 @@ async fn an_owner_of_a_table_elsewhere_is_connected_to_the_simulated_installatio
 }
 
 #[tokio::test]
-async fn what_is_announced_is_served() {
+async fn every_announced_address_is_served() {
     let (_child, announced) = simulators("http://127.0.0.1:1").await;
     let status = async |url: String| {
         let answer = reqwest::get(url).await;
         answer.expect("it is answered").status()
     };
     let at = |name: &str| announced[name].as_str().expect("an address").to_owned();
-    // Both know their callers, and none is presented.
+    // Both simulators require credentials; this test presents none.
     let asked = format!("{}/installation/repositories", at("githubUrl"));
     assert_eq!(status(asked).await, StatusCode::FORBIDDEN);
     let asked = format!("{}/v1/sessions", at("agentUrl"));

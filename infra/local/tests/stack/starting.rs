@@ -1,4 +1,4 @@
-//! A stack that cannot start says what it attempted, on what and why, and what to do: the real binary, as people run it.
+//! A stack that cannot start reports what it attempted, on what, why, and what to do. Runs the real binary.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use tokio::process::Command;
 
 use crate::support::{dataset, examples};
 
-/// A directory that is removed with this value.
+/// A directory that is removed on drop.
 struct Directory(PathBuf);
 
 impl Directory {
@@ -29,7 +29,7 @@ impl Directory {
         path
     }
 
-    /// A file for each function's binary, which nothing can run.
+    /// Creates a file for each function's binary; none of them is executable.
     fn of_binaries() -> Self {
         let directory = Self::new();
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
@@ -55,7 +55,8 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the path is text")
 }
 
-/// What the stack says that does not start with these options and variables; a last line that holds all of this.
+/// Starts the stack with these options and variables; its last error message must contain all of the expected
+/// texts.
 async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&str]) {
     let command = Command::new(env!("CARGO_BIN_EXE_local"))
         .args(["--listen=127.0.0.1:0", "--no-schedules"])
@@ -67,7 +68,7 @@ async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&st
     let Output { status, stderr, .. } = command.await.expect("it is built");
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert!(!status.success(), "{options:?}: {said}");
-    // It is the last that is said, on a line of its own or more.
+    // The error is the last thing printed, on one or more lines.
     let (_, error) = said
         .rsplit_once("\nerror: ")
         .or_else(|| said.split_once("error: "))
@@ -78,7 +79,7 @@ async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&st
 }
 
 #[tokio::test]
-async fn a_data_directory_that_cannot_be_used_is_named() {
+async fn an_unusable_data_directory_is_named() {
     let directory = Directory::new();
     let file = directory.file("file", "");
     let below = file.join("data");
@@ -94,7 +95,7 @@ async fn a_data_directory_that_cannot_be_used_is_named() {
 }
 
 #[tokio::test]
-async fn what_a_data_directory_holds_and_cannot_be_read_is_named() {
+async fn an_unreadable_file_in_the_data_directory_is_named() {
     let binaries = Directory::of_binaries();
     for (file, service) in [
         ("dynamodb.db", "DynamoDB"),
@@ -121,7 +122,7 @@ async fn what_a_data_directory_holds_and_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_listened_on_is_named() {
+async fn an_unavailable_listen_address_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
     let address = taken.local_addr().expect("it is bound").to_string();
     let command = Command::new(env!("CARGO_BIN_EXE_local"))
@@ -135,7 +136,7 @@ async fn an_address_that_cannot_be_listened_on_is_named() {
 }
 
 #[tokio::test]
-async fn functions_that_cannot_be_built_or_run_are_named() {
+async fn functions_that_cannot_be_built_or_started_are_named() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
     let root = root.canonicalize().expect("it is there");
     let advice = "--no-build";
@@ -161,7 +162,7 @@ async fn functions_that_cannot_be_built_or_run_are_named() {
     let expected = [
         "cannot start the functions",
         text(&binaries.0),
-        "logs are in",
+        "functions' logs in",
     ];
     refused(
         &["--ephemeral", "--binaries", text(&binaries.0)],
@@ -172,7 +173,7 @@ async fn functions_that_cannot_be_built_or_run_are_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_an_option_or_a_variable_names_and_that_is_not_there_is_named() {
+async fn a_missing_file_of_an_option_or_a_variable_is_named() {
     let key = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
     let token = "LOCAL_AGENT_TOKEN_FILE";
     let permissions = "LOCAL_PERMISSIONS_FILE";
@@ -224,7 +225,7 @@ async fn a_service_that_does_not_answer_is_named() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_cannot_be_is_named_with_its_rule() {
+async fn an_invalid_parameter_is_named_with_its_rule() {
     for (parameter, expected) in [
         ("RetentionDays", ["RetentionDays", "NAME=VALUE"]),
         (
@@ -245,7 +246,7 @@ async fn a_parameter_that_cannot_be_is_named_with_its_rule() {
     }
 }
 
-/// Why a stack does not start whose checkout is this directory.
+/// Returns the error of a stack whose checkout is this directory.
 async fn refused_in(workspace: &Path) -> String {
     let dataset = dataset();
     let options = [
@@ -266,7 +267,7 @@ async fn refused_in(workspace: &Path) -> String {
 }
 
 #[tokio::test]
-async fn a_template_that_cannot_be_run_is_named() {
+async fn an_invalid_template_is_named() {
     let checkout = Directory::new();
     let path = checkout.0.join("template.yaml");
     let said = refused_in(&checkout.0).await;
@@ -288,7 +289,7 @@ async fn a_template_that_cannot_be_run_is_named() {
 }
 
 #[test]
-fn a_checkout_that_was_moved_away_is_named() {
+fn a_missing_checkout_is_named() {
     let error = Layout::of(Path::new("/nowhere/infra/local")).expect_err("it is not there");
     let said = format!("{}; {}", local::chain(&error), error.advice());
     for part in [

@@ -10,7 +10,7 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// How long something that happens by itself may take.
+/// How long to wait for an asynchronous effect.
 const PATIENCE: Duration = Duration::from_secs(30);
 
 pub(crate) struct TestStack {
@@ -19,7 +19,7 @@ pub(crate) struct TestStack {
     pub(crate) stack: Stack,
 }
 
-/// Where the examples of this package were built.
+/// The folder of this package's built examples.
 pub(crate) fn examples() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a file");
     let profile = test.ancestors().nth(2).expect("it lies in <profile>/deps");
@@ -89,7 +89,7 @@ impl TestStack {
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Invokes the probe; `Err` holds the error it reported.
+    /// Invokes the probe. Returns `Err` with the error that it reported.
     pub(crate) async fn order(&self, order: &str) -> Result<Value, Value> {
         let path = "/2015-03-31/functions/probe/invocations";
         let answer = self.post(path, &json!({"do": order})).await;
@@ -130,8 +130,8 @@ pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: 
     }
 }
 
-/// Whether a process of this id exists.
+/// Reports whether a process with this id is running.
 pub(crate) fn is_alive(pid: u64) -> bool {
-    // A zombie is dead; only its parent has not noticed.
+    // A zombie counts as dead: it only waits for its parent to reap it.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }
