@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn an_invalid_field_is_named() {
         for (body, pointer) in [
             (json!({"status": 503, "operation": "dance"}), "/operation"),
             (

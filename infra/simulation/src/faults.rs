@@ -315,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn an_invalid_field_is_named() {
         for (body, pointer) in [
             (json!([]), ""),
             (json!({}), "/status"),
