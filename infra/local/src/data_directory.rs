@@ -161,17 +161,17 @@ mod tests {
     #[test]
     fn a_directory_belongs_to_one_stack_at_a_time() {
         let path = temporary();
-        let first = DataDirectory::open(&path).expect("nobody has it");
-        let refused = DataDirectory::open(&path).expect_err("the first one has it");
+        let first = DataDirectory::open(&path).expect("the directory is not locked");
+        let refused = DataDirectory::open(&path).expect_err("the first stack holds the lock");
         assert!(matches!(refused, DataError::InUse { .. }), "{refused}");
         drop(first);
-        DataDirectory::open(&path).expect("it is free again");
-        fs::remove_dir_all(&path).expect("it can be removed");
+        DataDirectory::open(&path).expect("the lock is released");
+        fs::remove_dir_all(&path).expect("the directory can be removed");
     }
 
     #[test]
     fn a_temporary_directory_is_removed_on_drop() {
-        let directory = DataDirectory::temporary().expect("nobody has it");
+        let directory = DataDirectory::temporary().expect("the directory is not locked");
         let path = directory.file("lock");
         assert!(path.exists());
         drop(directory);
@@ -181,13 +181,13 @@ mod tests {
     #[test]
     fn a_secret_survives_a_restart() {
         let path = temporary();
-        let first = DataDirectory::open(&path).expect("nobody has it");
+        let first = DataDirectory::open(&path).expect("the directory is not locked");
         let secret = first.secret("tokens").expect("a secret");
         assert_eq!(secret.len(), 64);
         assert_ne!(secret, first.secret("other").expect("another secret"));
         drop(first);
-        let again = DataDirectory::open(&path).expect("it is free again");
+        let again = DataDirectory::open(&path).expect("the lock is released");
         assert_eq!(again.secret("tokens").expect("the secret"), secret);
-        fs::remove_dir_all(&path).expect("it can be removed");
+        fs::remove_dir_all(&path).expect("the directory can be removed");
     }
 }

@@ -97,7 +97,7 @@ pub async fn run(url: &str, dataset: Option<&Path>, out: &mut impl Write) -> Res
     let good: Vec<Value> = all.iter().filter(answers).cloned().collect();
     writeln!(
         out,
-        "\nSecurity Agent, on this machine. The caller is user:{sub}.\n\
+        "\nSecurity Agent on this machine. The caller is user:{sub}.\n\
          The GitHub App reaches {} repositories; {} of them answer with errors.\n",
         all.len(),
         all.len() - good.len()
@@ -132,7 +132,7 @@ impl<W: Write> Stage<'_, W> {
         let count = self.good.len();
         writeln!(
             self.out,
-            "1. Enable Security Agent for the {count} good ones. That starts a sync:"
+            "1. Enable Security Agent for the {count} repositories that answer. Saving starts a sync:"
         )?;
         let ids: Vec<&Value> = self.good.iter().map(|found| &found["id"]).collect();
         let selected = json!({
@@ -147,10 +147,7 @@ impl<W: Write> Stage<'_, W> {
             let names: Vec<String> = self.good.iter().map(|r| text(&r["fullName"])).collect();
             let expected = Expected::read(&self.client, &names).await?;
             expected.check(&summary["findings"])?;
-            writeln!(
-                self.out,
-                "   These are exactly the alerts that GitHub has.\n"
-            )?;
+            writeln!(self.out, "   These are exactly the alerts on GitHub.\n")?;
         }
         Ok(())
     }
@@ -159,7 +156,7 @@ impl<W: Write> Stage<'_, W> {
         let Some(finding) = self.open_finding("low").await? else {
             return Ok(());
         };
-        writeln!(self.out, "2. Dismiss one, at GitHub first:")?;
+        writeln!(self.out, "2. Dismiss a finding, first on GitHub:")?;
         self.show(&finding)?;
         let id = text(&finding["id"]);
         let command = json!({
@@ -179,7 +176,7 @@ impl<W: Write> Stage<'_, W> {
             text(&after["ignoredBy"])
         )?;
         if after["status"] != "ignored" {
-            return Err(DemoError::Wrong(format!("{id} should be ignored")));
+            return Err(DemoError::Wrong(format!("finding {id} should be ignored")));
         }
         if self.simulated {
             let (repository, number) = (text(&finding["repository"]), text(&finding["sourceId"]));
@@ -187,10 +184,10 @@ impl<W: Write> Stage<'_, W> {
             let alert = self.client.get(&path).await?;
             if alert["state"] != "dismissed" {
                 return Err(DemoError::Wrong(format!(
-                    "alert {number} should be dismissed at GitHub"
+                    "alert {number} should be dismissed on GitHub"
                 )));
             }
-            writeln!(self.out, "   GitHub shows the alert as dismissed, too.")?;
+            writeln!(self.out, "   GitHub shows the alert as dismissed.")?;
         }
         writeln!(self.out)?;
         Ok(())
@@ -202,7 +199,7 @@ impl<W: Write> Stage<'_, W> {
         };
         writeln!(
             self.out,
-            "3. Analyse the worst one. The command ends when the agent has begun:"
+            "3. Analyse the most severe finding. The command ends when the agent has started:"
         )?;
         self.show(&finding)?;
         let id = text(&finding["id"]);
@@ -234,7 +231,7 @@ impl<W: Write> Stage<'_, W> {
         }
         writeln!(
             self.out,
-            "4. Now all {} repositories. {unreachable} of them cannot be refreshed, and the command says so:",
+            "4. Sync all {} repositories. {unreachable} of them cannot be refreshed, and the command says so:",
             self.all.len(),
         )?;
         let everything = json!({ "repositorySelection": "all" });
@@ -243,21 +240,20 @@ impl<W: Write> Stage<'_, W> {
         self.client.show_freshness(self.out).await?;
         must(&ended, "failed", "a sync of unreachable repositories")?;
         if ended["message"].is_null() {
-            return Err(DemoError::Wrong("a failure should say why".to_owned()));
+            return Err(DemoError::Wrong(
+                "a failed command should have a message".to_owned(),
+            ));
         }
         self.client.check_fresh(&self.good).await?;
         writeln!(
             self.out,
-            "   What could be refreshed is fresh; what was configured is unchanged.\n"
+            "   The other repositories are fresh; the configuration is saved.\n"
         )?;
         Ok(())
     }
 
     async fn look_back(&mut self) -> Result<(), DemoError> {
-        writeln!(
-            self.out,
-            "5. Nothing is forgotten. The history, newest first:"
-        )?;
+        writeln!(self.out, "5. The history of commands, newest first:")?;
         let history = self.client.get("/v1/owners/me/commands?limit=5").await?;
         for command in list(&history["commands"]) {
             writeln!(
@@ -270,7 +266,7 @@ impl<W: Write> Stage<'_, W> {
                 text(&command["resultCode"])
             )?;
         }
-        writeln!(self.out, "\n   And what it changed:")?;
+        writeln!(self.out, "\n   The audit events:")?;
         let events = self.client.get("/v1/owners/me/audit-events").await?;
         for event in list(&events["auditEvents"]) {
             writeln!(

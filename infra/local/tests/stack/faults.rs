@@ -44,7 +44,7 @@ async fn an_error_is_answered_instead_of_performing_the_call() {
     let stack = TestStack::started().await;
     let fault = json!({"service": "sqs", "operation": "SendMessage", "effect": "error", "status": 403, "code": "AccessDenied"});
     set(&stack, &fault).await;
-    let error = stack.order("send").await.expect_err("it is refused");
+    let error = stack.order("send").await.expect_err("the call is refused");
     assert!(error.to_string().contains("AccessDenied"), "{error}");
     assert_eq!(stored(&stack).await, 0);
     stack.delete("/local/aws/faults").await;
@@ -58,7 +58,10 @@ async fn an_error_of_dynamodb_carries_its_code() {
     // A code that the SDK does not retry: its backoff would sometimes exceed the probe's timeout of two seconds.
     let fault = json!({"service": "dynamodb", "operation": "*", "effect": "error", "status": 400, "code": "AccessDeniedException"});
     set(&stack, &fault).await;
-    let error = stack.order("describe").await.expect_err("it is refused");
+    let error = stack
+        .order("describe")
+        .await
+        .expect_err("the call is refused");
     assert!(
         error.to_string().contains("AccessDeniedException"),
         "{error}"
@@ -82,7 +85,7 @@ async fn a_delayed_call_is_still_performed() {
     let fault = json!({"service": "sqs", "operation": "SendMessage", "effect": "delay", "delayMs": 300, "times": 1});
     set(&stack, &fault).await;
     let before = std::time::Instant::now();
-    stack.order("send").await.expect("it is only late");
+    stack.order("send").await.expect("the call is only delayed");
     assert!(before.elapsed().as_millis() >= 300);
     assert_eq!(stored(&stack).await, 1);
     stack.stack.stop().await;

@@ -30,7 +30,10 @@ async fn errors_and_panics_reach_the_caller_and_leave_the_process_alive() {
 async fn an_invocation_past_the_timeout_is_killed_and_the_process_replaced() {
     let stack = TestStack::started().await;
     let before = stack.pids().await;
-    let error = stack.order("sleep").await.expect_err("it sleeps too long");
+    let error = stack
+        .order("sleep")
+        .await
+        .expect_err("the function exceeds its timeout");
     assert_eq!(error["errorType"], "Sandbox.Timedout");
     assert!(!before.iter().any(|pid| is_alive(*pid)));
     stack
@@ -59,7 +62,7 @@ async fn a_process_that_exits_fails_only_its_own_invocation() {
 async fn the_deadline_is_the_functions_timeout_from_now() {
     let stack = TestStack::started().await;
     let now = jiff::Timestamp::now().as_millisecond();
-    let deadline = stack.order("deadline").await.expect("it answers");
+    let deadline = stack.order("deadline").await.expect("the function answers");
     let left = deadline.as_i64().expect("milliseconds") - now;
     assert!((1_500..=12_000).contains(&left), "{left} ms");
     stack.stack.stop().await;
@@ -97,8 +100,8 @@ async fn concurrent_invocations_run_in_separate_processes() {
         .await;
         stack.order("deadline").await
     });
-    first.expect_err("it sleeps too long");
-    second.expect("it does not wait for the first");
+    first.expect_err("the function exceeds its timeout");
+    second.expect("the second does not wait for the first");
     stack.stack.stop().await;
 }
 

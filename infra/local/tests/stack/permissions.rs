@@ -23,7 +23,10 @@ async fn a_call_that_is_not_granted_is_refused_with_awss_error() {
             TABLE,
         ),
     ] {
-        let error = stack.order(order).await.expect_err("it is not granted");
+        let error = stack
+            .order(order)
+            .await
+            .expect_err("the role does not grant the call");
         let said = error["errorMessage"].as_str().expect("a message");
         let sentence = format!(
             "User: arn:aws:sts::000000000000:assumed-role/ProbeRole/probe is not authorized to perform: {action} on \
@@ -47,9 +50,12 @@ async fn a_call_that_is_not_granted_is_refused_with_awss_error() {
 #[tokio::test]
 async fn a_granted_permission_is_listed_as_used_or_unused() {
     let stack = TestStack::started().await;
-    stack.order("send").await.expect("it is granted");
-    stack.order("send").await.expect("it is granted");
-    stack.order("describe").await.expect("it is granted");
+    stack.order("send").await.expect("the role grants the call");
+    stack.order("send").await.expect("the role grants the call");
+    stack
+        .order("describe")
+        .await
+        .expect("the role grants the call");
     let expected = json!({"probe": {
         "used": [permission("dynamodb:DescribeTable", TABLE), permission("sqs:SendMessage", QUEUE)],
         "unused": [permission("dynamodb:Query", TABLE)],

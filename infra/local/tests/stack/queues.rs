@@ -12,7 +12,10 @@ async fn sqs() -> (String, aws_sdk_sqs::Client) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port is free");
-    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let url = format!(
+        "http://{}",
+        listener.local_addr().expect("the listener has an address")
+    );
     let queues = local_sqs::Queues::memory().expect("memory is enough");
     tokio::spawn(async move { axum::serve(listener, queues.router()).await });
     let credentials = Credentials::new("test", "test", None, None, "test");
@@ -30,12 +33,12 @@ async fn send(client: &aws_sdk_sqs::Client, body: &Value) {
     let url = url
         .expect("the stack made it")
         .queue_url
-        .expect("it has a URL");
+        .expect("the queue has a URL");
     let sent = client
         .send_message()
         .queue_url(url)
         .message_body(body.to_string());
-    sent.send().await.expect("it is sent");
+    sent.send().await.expect("the message is sent");
 }
 
 async fn holds(stack: &TestStack, queue: &str, visible: u64) -> bool {

@@ -19,13 +19,13 @@ struct Directory(PathBuf);
 impl Directory {
     fn new() -> Self {
         let path = std::env::temp_dir().join(format!("local-starting-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).expect("it is new");
+        std::fs::create_dir(&path).expect("the directory is new");
         Self(path)
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
-        std::fs::write(&path, text).expect("it can be written");
+        std::fs::write(&path, text).expect("the file can be written");
         path
     }
 
@@ -33,8 +33,8 @@ impl Directory {
     fn of_binaries() -> Self {
         let directory = Self::new();
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
-        let template = std::fs::read_to_string(template).expect("it is there");
-        let template = Template::parse(&template).expect("it is a template");
+        let template = std::fs::read_to_string(template).expect("the path exists");
+        let template = Template::parse(&template).expect("the template is valid");
         let functions = template.document()["Resources"].as_object();
         for function in functions.expect("a map").values() {
             if let Some(binary) = function["Metadata"]["BuildProperties"]["Binary"].as_str() {
@@ -65,7 +65,7 @@ async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&st
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let Output { status, stderr, .. } = command.await.expect("it is built");
+    let Output { status, stderr, .. } = command.await.expect("the binary is built");
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert!(!status.success(), "{options:?}: {said}");
     // The error is the last thing printed, on one or more lines.
@@ -88,7 +88,7 @@ async fn an_unusable_data_directory_is_named() {
     let expected = ["cannot create", text(&file), "TMPDIR"];
     refused(&["--ephemeral"], &[("TMPDIR", text(&file))], &expected).await;
 
-    let taken = DataDirectory::open(&directory.0).expect("nobody has it");
+    let taken = DataDirectory::open(&directory.0).expect("the directory is not locked");
     let expected = [text(&directory.0), "another local stack", "--ephemeral"];
     refused(&["--data", text(&directory.0)], &[], &expected).await;
     drop(taken);
@@ -124,11 +124,14 @@ async fn an_unreadable_file_in_the_data_directory_is_named() {
 #[tokio::test]
 async fn an_unavailable_listen_address_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = taken.local_addr().expect("it is bound").to_string();
+    let address = taken
+        .local_addr()
+        .expect("the listener has an address")
+        .to_string();
     let command = Command::new(env!("CARGO_BIN_EXE_local"))
         .args(["--ephemeral", "--listen", &address])
         .output();
-    let said = command.await.expect("it is built").stderr;
+    let said = command.await.expect("the binary is built").stderr;
     let said = String::from_utf8_lossy(&said).into_owned();
     for part in [address.as_str(), "in use", "--listen"] {
         assert!(said.contains(part), "no {part:?} in {said}");
@@ -138,7 +141,7 @@ async fn an_unavailable_listen_address_is_named() {
 #[tokio::test]
 async fn functions_that_cannot_be_built_or_started_are_named() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let root = root.canonicalize().expect("it is there");
+    let root = root.canonicalize().expect("the path exists");
     let advice = "--no-build";
     let expected = [
         "cannot run /nowhere/cargo",
@@ -201,7 +204,10 @@ async fn a_missing_file_of_an_option_or_a_variable_is_named() {
 async fn a_service_that_does_not_answer_is_named() {
     let binaries = Directory::of_binaries();
     let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = format!("http://{}", free.local_addr().expect("it is bound"));
+    let address = format!(
+        "http://{}",
+        free.local_addr().expect("the listener has an address")
+    );
     drop(free);
     for (option, service) in [("--dynamodb", "DynamoDB"), ("--sqs", "SQS")] {
         let options = [
@@ -262,7 +268,7 @@ async fn refused_in(workspace: &Path) -> String {
         binaries: examples(),
     };
     let started = Stack::start(&arguments, &layout, |_| {}).await;
-    let error: StartError = started.expect_err("it cannot start");
+    let error: StartError = started.expect_err("the stack cannot start");
     format!("{}; {}", local::chain(&error), error.advice())
 }
 
@@ -290,7 +296,8 @@ async fn an_invalid_template_is_named() {
 
 #[test]
 fn a_missing_checkout_is_named() {
-    let error = Layout::of(Path::new("/nowhere/infra/local")).expect_err("it is not there");
+    let error =
+        Layout::of(Path::new("/nowhere/infra/local")).expect_err("the checkout does not exist");
     let said = format!("{}; {}", local::chain(&error), error.advice());
     for part in [
         "cannot find the checkout /nowhere",

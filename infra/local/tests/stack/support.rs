@@ -67,7 +67,7 @@ impl TestStack {
     pub(crate) async fn json(&self, path: &str) -> Value {
         let answer = self.get(path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        answer.json().await.expect("it is JSON")
+        answer.json().await.expect("the body is JSON")
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
@@ -85,7 +85,7 @@ impl TestStack {
         let request = json!({"sub": "auth0|5f7c", "orgs": [], "connect": false});
         let answer = self.post("/local/tokens", &request).await;
         assert_eq!(answer.status(), StatusCode::OK);
-        let answer: Value = answer.json().await.expect("it is JSON");
+        let answer: Value = answer.json().await.expect("the body is JSON");
         answer["token"].as_str().expect("a token").to_owned()
     }
 
@@ -95,7 +95,7 @@ impl TestStack {
         let answer = self.post(path, &json!({"do": order})).await;
         assert_eq!(answer.status(), StatusCode::OK);
         let failed = answer.headers().contains_key("x-amz-function-error");
-        let payload: Value = answer.json().await.expect("it is JSON");
+        let payload: Value = answer.json().await.expect("the body is JSON");
         if failed {
             Err(payload)
         } else {
