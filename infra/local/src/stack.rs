@@ -34,7 +34,7 @@ use crate::template::{ACCOUNT, Place, REGION, Template, Topology};
 pub use error::StartError;
 
 /// How long running invocations may continue after the stack is asked to stop.
-const PATIENCE: Duration = Duration::from_secs(3);
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
 /// The parameter whose secret is the GitHub App's private key; other secrets are random strings.
 const GITHUB_KEY: &str = "GithubPrivateKeySecretArn";
 /// The parameter whose secret is the token for the analysis service.
@@ -269,7 +269,7 @@ impl Stack {
         }
         self.pollers.close();
         self.pollers.wait().await;
-        self.functions.stop(PATIENCE).await;
+        self.functions.stop(STOP_TIMEOUT).await;
         // Wait for the pollers' deletes: messages that succeeded in time must not be redelivered.
         self.invocations.close();
         self.invocations.wait().await;

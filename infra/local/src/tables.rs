@@ -25,7 +25,7 @@ pub enum TableError {
         source: BoxError,
     },
     /// The table did not become active in time.
-    #[error("table {name} is still not active after {} s", PATIENCE.as_secs())]
+    #[error("table {name} is still not active after {} s", ACTIVATION_TIMEOUT.as_secs())]
     NotActive {
         /// The table.
         name: String,
@@ -33,7 +33,7 @@ pub enum TableError {
 }
 
 /// How long a new table may take to become active.
-const PATIENCE: Duration = Duration::from_secs(30);
+const ACTIVATION_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
 /// Creates missing tables.
@@ -92,7 +92,7 @@ async fn wait_until_active(client: &Client, table: &Table) -> Result<(), TableEr
             sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, polling)
+    tokio::time::timeout(ACTIVATION_TIMEOUT, polling)
         .await
         .unwrap_or_else(|_| {
             Err(TableError::NotActive {

@@ -152,7 +152,7 @@ fn triage_decides_less_and_deep_is_never_less_confident() {
 }
 
 #[test]
-fn the_summary_fits_the_suggested_action() {
+fn fix_and_exploitability_fit_the_suggested_action() {
     for (finding, _, verdict) in every_verdict() {
         if verdict.suggested_action == Action::OpenPr {
             assert!(verdict.suggested_fix.is_some(), "{finding:?}");

@@ -15,7 +15,7 @@ pub(crate) const TOKEN_TO_CALL_BACK: &str = "capability-to-call-back";
 pub(crate) const GITHUB_TOKEN: &str = "ghs_a_token_that_is_kept_nowhere";
 /// Longer than any test: the session does not call back on its own.
 pub(crate) const FOR_GOOD: Duration = Duration::from_secs(3600);
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
     pub(crate) simulator: Simulator,
@@ -180,7 +180,7 @@ pub(crate) async fn listen() -> (TcpListener, String) {
 
 /// Waits for the future within a deadline.
 pub(crate) async fn eventually<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    let happened = tokio::time::timeout(DEADLINE, happens).await;
     happened.unwrap_or_else(|_| panic!("timed out waiting for {what}"))
 }
 

@@ -67,7 +67,7 @@ async fn a_fault_without_times_lasts_until_it_is_cleared() {
 }
 
 #[tokio::test]
-async fn the_third_page_can_fail() {
+async fn a_fault_can_hit_the_third_page() {
     let server = Server::start().await;
     server
         .fault(json!({"operation": "list_alerts", "status": 503, "after": 2, "times": 1}))

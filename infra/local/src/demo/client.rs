@@ -9,9 +9,9 @@ use serde_json::Value;
 use super::DemoError;
 
 /// The longest time to watch a command or an analysis.
-const PATIENCE: Duration = Duration::from_secs(180);
+const WATCH_TIMEOUT: Duration = Duration::from_secs(180);
 /// The polling interval.
-const LOOK: Duration = Duration::from_millis(200);
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A caller of the API.
 #[derive(Debug)]
@@ -112,12 +112,12 @@ impl Client {
                 }
                 return Ok(command);
             }
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > WATCH_TIMEOUT {
                 return Err(DemoError::Wrong(format!(
-                    "command {id} did not end in {PATIENCE:?}"
+                    "command {id} did not end in {WATCH_TIMEOUT:?}"
                 )));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -144,12 +144,12 @@ impl Client {
             if !matches!(shown.as_str(), "pending" | "running") {
                 return Ok(analysis.clone());
             }
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > WATCH_TIMEOUT {
                 return Err(DemoError::Wrong(format!(
-                    "the analysis of {finding} did not end in {PATIENCE:?}"
+                    "the analysis of {finding} did not end in {WATCH_TIMEOUT:?}"
                 )));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 

@@ -97,7 +97,7 @@ pub(crate) struct Pool {
     slots: Semaphore,
     idle: Mutex<Vec<Process>>,
     running: Mutex<BTreeMap<String, Life>>,
-    trouble: Mutex<Option<Trouble>>,
+    failed_start: Mutex<Option<FailedStart>>,
     started: AtomicU64,
     invocations: AtomicU64,
     errors: AtomicU64,
@@ -106,7 +106,7 @@ pub(crate) struct Pool {
 
 /// The function could not start; the pool does not retry before `until`.
 #[derive(Debug, Clone)]
-struct Trouble {
+struct FailedStart {
     error: Arc<InitError>,
     pause: Duration,
     until: Instant,
@@ -120,7 +120,7 @@ impl Pool {
             slots: Semaphore::new(limit),
             idle: Mutex::default(),
             running: Mutex::default(),
-            trouble: Mutex::default(),
+            failed_start: Mutex::default(),
             started: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -161,7 +161,7 @@ impl Pool {
             }
             match result {
                 Ok(answer) => return Ok(answer),
-                // The process died while it was idle. A new process cannot have done that, so this loop is short.
+                // The process died while it was idle: retry with another idle process, or with a new one.
                 Err(RunError::NotTaken) if !self.slots.is_closed() => {}
                 Err(RunError::NotTaken) => return Err(InvokeError::Stopping { name: name() }),
                 Err(RunError::Function(source)) => {
@@ -206,18 +206,18 @@ impl Pool {
             name: self.blueprint.name.clone(),
             source,
         };
-        let earlier = lock(&self.trouble).clone();
-        if let Some(trouble) = earlier
+        let earlier = lock(&self.failed_start).clone();
+        if let Some(failed_start) = earlier
             .as_ref()
-            .filter(|trouble| Instant::now() < trouble.until)
+            .filter(|failed_start| Instant::now() < failed_start.until)
         {
-            return Err(init_error(Arc::clone(&trouble.error)));
+            return Err(init_error(Arc::clone(&failed_start.error)));
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
         let access_key = format!("{}-{number}", self.blueprint.name);
         match Process::start(&self.blueprint, &self.launcher, &access_key).await {
             Ok(process) => {
-                *lock(&self.trouble) = None;
+                *lock(&self.failed_start) = None;
                 let mut running = lock(&self.running);
                 running.retain(|_, life| life.is_running());
                 running.insert(access_key, process.life().clone());
@@ -225,8 +225,8 @@ impl Pool {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                let pause = earlier.map_or(FIRST_PAUSE, |trouble| {
-                    (trouble.pause * 2).min(LONGEST_PAUSE)
+                let pause = earlier.map_or(FIRST_PAUSE, |failed_start| {
+                    (failed_start.pause * 2).min(LONGEST_PAUSE)
                 });
                 error!(
                     function = self.blueprint.name,
@@ -234,7 +234,7 @@ impl Pool {
                     "cannot start the function: {}",
                     crate::chain(&*error)
                 );
-                *lock(&self.trouble) = Some(Trouble {
+                *lock(&self.failed_start) = Some(FailedStart {
                     error: Arc::clone(&error),
                     pause,
                     until: Instant::now() + pause,

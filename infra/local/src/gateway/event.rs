@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn lambda_http_reads_it_as_the_request_that_was_sent() {
+    fn lambda_http_parses_the_event_as_the_sent_request() {
         let sent = post("/v1/owners/user:a%2Fb/commands?ids=1&ids=2&cursor=a%2Bb")
             .header("content-type", "application/json")
             .header("x-list", "1")
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_does_not_have_is_absent() {
+    fn the_event_omits_absent_parts_of_a_request() {
         let sent = post("/v1/owners/a/commands")
             .body(Bytes::new())
             .expect("a request");

@@ -20,7 +20,7 @@ const KEPT: Duration = Duration::from_secs(2 * 60 * 60);
 /// A token with an unknown key makes the stack fetch the issuer's keys again, at most this often.
 const ASKED_AT_MOST: Duration = Duration::from_secs(1);
 /// Timeout of a request to the issuer.
-const PATIENCE: Duration = Duration::from_secs(5);
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
 
@@ -100,7 +100,7 @@ impl Issuer {
     }
 
     async fn get<T: for<'de> Deserialize<'de>>(&self, url: &str) -> Result<T, reqwest::Error> {
-        let answer = self.http.get(url).timeout(PATIENCE).send().await?;
+        let answer = self.http.get(url).timeout(REQUEST_TIMEOUT).send().await?;
         answer.error_for_status()?.json().await
     }
 }

@@ -12,7 +12,7 @@ fn permission(action: &str, resource: &str) -> Value {
 }
 
 #[tokio::test]
-async fn a_call_that_is_not_granted_is_refused_with_awss_error() {
+async fn a_call_without_a_grant_gets_the_error_that_aws_gives() {
     let stack = TestStack::started().await;
     for (order, code, action, resource) in [
         ("receive", "AccessDenied", "sqs:ReceiveMessage", QUEUE),

@@ -10,7 +10,7 @@ fn string(value: &str) -> Value {
 
 /// The expected digests were recorded from AWS.
 #[tokio::test(start_paused = true)]
-async fn attributes_have_awss_digests_and_are_selected_by_name() {
+async fn attributes_match_aws_digests_and_are_selected_by_name() {
     let sqs = Sqs::new();
     let queue = sqs
         .create("jobs", json!({ "VisibilityTimeout": "0" }))
