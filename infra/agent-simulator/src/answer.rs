@@ -1,4 +1,4 @@
-//! Answers of the agent: JSON, and the name of the simulator.
+//! HTTP answers of the agent: JSON, with the name of the simulator.
 
 use axum::body::{Body, Bytes};
 use axum::http::header::{self, HeaderName, HeaderValue};
@@ -40,7 +40,7 @@ impl Answer {
         }
     }
 
-    /// A refusal in the form all of the agent's have.
+    /// A refusal in the agent's error format.
     pub(crate) fn refusal(status: StatusCode, code: &str, message: &str) -> Self {
         Self::json(
             status,
@@ -48,7 +48,7 @@ impl Answer {
         )
     }
 
-    /// Sets the header, in place of one of that name.
+    /// Sets the header, replacing any with the same name.
     #[must_use]
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.retain(|(present, _)| *present != name);

@@ -1,4 +1,4 @@
-//! The agent's side: launches and interruptions, each received, met by a fault or not, and answered.
+//! The agent's API: receives launches and interruptions, applies faults, and answers.
 
 use axum::Router;
 use axum::body::{Body, Bytes};
@@ -30,8 +30,12 @@ pub(crate) fn router(simulator: Simulator) -> Router {
         .fallback(async || no_such("path").into_response())
         .method_not_allowed_fallback(async || {
             let status = StatusCode::METHOD_NOT_ALLOWED;
-            Answer::refusal(status, "METHOD_NOT_ALLOWED", "The path has no such method.")
-                .into_response()
+            Answer::refusal(
+                status,
+                "METHOD_NOT_ALLOWED",
+                "The path does not support this method.",
+            )
+            .into_response()
         })
         .layer(DefaultBodyLimit::max(LARGEST_BODY))
         .with_state(simulator)
@@ -58,17 +62,17 @@ async fn interrupt_session(
     receive(simulator, Operation::InterruptSession, perform).await
 }
 
-/// Lets a fault meet the call, and answers it.
+/// Applies a fault to the call, if one matches, and answers it.
 async fn receive(
     simulator: Simulator,
     operation: Operation,
     perform: impl FnOnce(&Simulator) -> Result<Answer, Answer> + Send + 'static,
 ) -> Response<Body> {
-    // On its own, because a caller that hangs up does not undo its request.
+    // In a task of its own: a caller that hangs up must not undo its request.
     match tokio::spawn(proceed(simulator, operation, perform)).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::error!(%error, "answering a request ended early");
+            tracing::error!(%error, "the task that answers a request panicked or was cancelled");
             server_error().into_response()
         }
     }
@@ -83,22 +87,22 @@ async fn proceed(
     if let Effect::AnswerInstead(answer) = effect {
         return answer.into_response();
     }
-    // A change waits for the disk.
+    // Blocking: a change waits for the disk.
     let performing = tokio::task::spawn_blocking(move || perform(&simulator));
     let (Ok(performed) | Err(performed)) = performing.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "performing a call ended early");
+        tracing::error!(%error, "the task that performs a call panicked or was cancelled");
         Err(server_error())
     });
     match effect {
         Effect::PerformThenAnswer(answer) => answer.into_response(),
         Effect::LoseAnswer => lose_answer(),
-        // The last is registered for callbacks only.
+        // `Own` effects can be registered for callbacks only, so none reaches this match.
         Effect::LetThrough | Effect::AnswerInstead(_) | Effect::Own(_) => performed.into_response(),
     }
 }
 
 impl Simulator {
-    /// One key, one session: whoever comes first makes it, everybody gets its ids.
+    /// Creates one session per key: the first launch creates it, every later one gets the same ids.
     fn launch(
         &self,
         headers: &HeaderMap,
@@ -109,7 +113,7 @@ impl Simulator {
             let message = "Idempotency-Key must have 1 to 255 visible ASCII characters.";
             Answer::refusal(StatusCode::BAD_REQUEST, "IDEMPOTENCY_KEY_REQUIRED", message)
         })?;
-        // Held from the look to the write, or two launches with one key could both make a session.
+        // Locked from lookup to write: two launches with one key must not both create a session.
         let mut sessions = locked(&self.world.sessions);
         if let Some(session) = sessions.replay(key).map_err(not_stored)? {
             return Ok(Answer::json(StatusCode::CREATED, &session.ids()));
@@ -143,7 +147,7 @@ impl Simulator {
     fn authenticate(&self, headers: &HeaderMap) -> Result<(), Answer> {
         let is_known = bearer(headers).is_some_and(|token| {
             let digest: [u8; 32] = Sha256::digest(token).into();
-            // All bytes are compared, always: how long it takes says nothing.
+            // Compares all bytes in constant time, so timing reveals nothing about the token.
             let pairs = digest.iter().zip(&self.world.token_digest);
             pairs.fold(0, |difference, (a, b)| difference | (a ^ b)) == 0
         });
@@ -161,7 +165,7 @@ fn bearer(headers: &HeaderMap) -> Option<&str> {
     let value = headers.get(header::AUTHORIZATION)?.to_str().ok()?;
     let (scheme, token) = value.split_once(' ')?;
     let token = token.trim();
-    // A simulator opened with no token lets nobody in.
+    // Without this check, a simulator with an empty token would accept an empty bearer token.
     (scheme.eq_ignore_ascii_case("bearer") && !token.is_empty()).then_some(token)
 }
 
@@ -179,7 +183,7 @@ fn parse(body: Result<Bytes, BytesRejection>) -> Result<Launch, Answer> {
         )
     })?;
     let body: Value = serde_json::from_slice(&body).map_err(|error| {
-        let message = format!("The body is not JSON: {error}.");
+        let message = format!("The body is not valid JSON: {error}.");
         Answer::refusal(StatusCode::BAD_REQUEST, "INVALID_JSON", &message)
     })?;
     Launch::parse(&body).map_err(|error| {
@@ -193,7 +197,7 @@ fn parse(body: Result<Bytes, BytesRejection>) -> Result<Launch, Answer> {
 }
 
 fn no_such(thing: &str) -> Answer {
-    let message = format!("There is no such {thing}.");
+    let message = format!("The {thing} does not exist.");
     Answer::refusal(StatusCode::NOT_FOUND, "NOT_FOUND", &message)
 }
 
@@ -203,6 +207,6 @@ fn server_error() -> Answer {
 }
 
 fn not_stored(error: std::io::Error) -> Answer {
-    tracing::error!(%error, "a session could not be stored");
+    tracing::error!(%error, "cannot store a session");
     server_error()
 }

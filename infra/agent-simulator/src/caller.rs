@@ -1,4 +1,4 @@
-//! The HTTP client that calls back: one call, no second try, no detour.
+//! The HTTP client for callbacks: one call, no retry, no redirect.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::session::CallbackTarget;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const CALL_TIMEOUT: Duration = Duration::from_secs(10);
 
-/// The header that names the trace that a call is part of.
+/// The header with the trace that a call is part of.
 pub(crate) const TRACEPARENT: &str = "traceparent";
 
 #[derive(Debug)]
@@ -23,20 +23,20 @@ impl Caller {
     pub(crate) fn new() -> Result<Self, reqwest::Error> {
         let http = Client::builder()
             .user_agent(concat!("agent-simulator/", env!("CARGO_PKG_VERSION")))
-            // Or the environment could name a proxy, and the capability pass through it.
+            // A proxy from the environment would see the capability.
             .no_proxy()
             .redirect(reqwest::redirect::Policy::none())
             .referer(false)
             .retry(reqwest::retry::never())
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(CALL_TIMEOUT)
-            // Only http is called: no certificates are needed, and a machine need not have any.
+            // Calls only http: needs no certificates, and a machine may have none.
             .tls_certs_only([])
             .build()?;
         Ok(Self { http })
     }
 
-    /// The status of the answer; `None` if there is none.
+    /// Makes the call. Returns the status of the answer, or `None` if there is none.
     pub(crate) async fn call(&self, target: &CallbackTarget, body: Bytes) -> Option<u16> {
         let mut authorization =
             HeaderValue::try_from(format!("Bearer {}", target.token.expose())).ok()?;
@@ -54,7 +54,7 @@ impl Caller {
         match request.send().await {
             Ok(response) => Some(response.status().as_u16()),
             Err(error) => {
-                tracing::debug!(error = %error.without_url(), "a callback was not answered");
+                tracing::debug!(error = %error.without_url(), "a callback got no answer");
                 None
             }
         }

@@ -1,4 +1,4 @@
-//! Makes the callback a session owes, again and again until it is accepted, refused or expired.
+//! Makes the callback that a session owes, and retries it until it is accepted, refused or expired.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,13 +13,13 @@ use crate::session::{Owed, State};
 use crate::sessions::Answered;
 use crate::{World, locked, on_disk};
 
-/// Doubles with every try.
+/// The first backoff; it doubles with every retry.
 const FIRST_PAUSE: Duration = Duration::from_millis(500);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 
-/// What one try came to.
+/// The result of one attempt.
 struct Attempt {
-    /// Two if a fault made the call twice, none if there was no time left for it.
+    /// Two calls if a fault duplicates the callback, none if it has expired.
     calls: Vec<Answered>,
     next: Next,
 }
@@ -31,7 +31,8 @@ enum Next {
 }
 
 impl Next {
-    /// What the receiver refuses it would refuse again, unless it says that now is not the time.
+    /// Retries only a missing answer, a 5xx, a 408 and a 429: a receiver would refuse the same callback again with
+    /// any other status.
     fn after(answer: Option<u16>) -> Self {
         match answer {
             None | Some(408 | 429 | 500..) => Self::TryAgain,
@@ -40,7 +41,7 @@ impl Next {
     }
 }
 
-/// Starts the task that makes the session's callback, if it owes one and no task has it yet.
+/// Starts the task that makes the session's callback, if the session owes one and no task makes it yet.
 pub(crate) fn begin(world: &Arc<World>, session: Uuid) {
     let taken = locked(&world.sessions).take_owed(session, &world.stop);
     let Some((owed, launched, superseded)) = taken else {
@@ -49,10 +50,10 @@ pub(crate) fn begin(world: &Arc<World>, session: Uuid) {
     let wait = match owed.state {
         State::Running => {
             let worked = Duration::try_from(launched.duration_until(Timestamp::now()));
-            // A clock that was set back does not make a session longer.
+            // If the clock was set back, the session has worked for zero seconds, not for a negative time.
             world.pause.saturating_sub(worked.unwrap_or_default())
         }
-        // Others are not at work.
+        // Only a running session has work left.
         State::Interrupting | State::Completed | State::Failed | State::Interrupted => {
             Duration::ZERO
         }
@@ -78,7 +79,7 @@ async fn deliver(world: Arc<World>, owed: Owed, wait: Duration, superseded: Canc
         if owed.expires_within(wait) {
             next = Next::Over;
         }
-        // Not within what is broken off: an answer that came is kept.
+        // Outside of the cancelled part: a received answer is recorded even if the session is interrupted.
         let kept = on_disk(&world, {
             let owed = owed.clone();
             move |sessions| match next {
@@ -88,7 +89,7 @@ async fn deliver(world: Arc<World>, owed: Owed, wait: Duration, superseded: Canc
         });
         if let Err(error) = kept.await {
             let id = owed.session;
-            tracing::warn!(%error, session.id = %id, "a callback is not on disk; a restart makes it again");
+            tracing::warn!(%error, session.id = %id, "cannot store a callback's answer; a restart repeats the callback");
         }
         if next == Next::Over {
             return;
@@ -97,7 +98,7 @@ async fn deliver(world: Arc<World>, owed: Owed, wait: Duration, superseded: Canc
 }
 
 impl Owed {
-    /// Whether there is no time left once `wait` has passed.
+    /// Reports whether the callback will have expired after `wait`.
     fn expires_within(&self, wait: Duration) -> bool {
         let left = Timestamp::now().duration_until(self.target.expires_at);
         Duration::try_from(left).map_or(true, |left| left <= wait)
@@ -105,7 +106,7 @@ impl Owed {
 }
 
 impl World {
-    /// One try, as the faults allow it.
+    /// Makes one attempt and applies a fault to it, if one matches.
     async fn attempt(&self, owed: &Owed) -> Attempt {
         let effect = Strike::befall(self.faults.strike(Operation::Callback)).await;
         if let Effect::Own(Tampering::Hold(lifted)) = &effect {
@@ -157,7 +158,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_what_may_change_is_tried_again() {
+    fn only_transient_failures_are_retried() {
         for (answer, next) in [
             (None, Next::TryAgain),
             (Some(408), Next::TryAgain),

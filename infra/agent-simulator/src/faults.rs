@@ -1,4 +1,4 @@
-//! Which of the agent's calls a fault meets, and what only the agent can do to them.
+//! Which of the agent's calls a fault matches, and the effects that only the agent supports.
 
 use serde_json::Value;
 use simulation::{Calls, FieldError, Fields, Told};
@@ -6,7 +6,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::answer::Answer;
 
-/// The calls that faults can be registered for: two that the simulator receives, one that it makes.
+/// The operations that faults can match: two that the simulator receives, one that it makes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     CreateSession,
@@ -25,16 +25,16 @@ impl Operation {
     }
 }
 
-/// Calls of one operation; any when absent.
+/// Matches calls of one operation, or of any if `None`.
 #[derive(Debug)]
 pub(crate) struct Operations(Option<Operation>);
 
-/// What becomes of a callback.
+/// The effects of a fault on a callback.
 #[derive(Clone, Debug)]
 pub(crate) enum Tampering {
-    /// It is made twice.
+    /// The simulator makes the callback twice.
     Duplicate,
-    /// It waits until the faults are cleared.
+    /// The callback waits until the faults are cleared.
     Hold(CancellationToken),
 }
 
@@ -69,7 +69,7 @@ impl Calls for Operations {
     fn can_have(&self, _: &Tampering) -> Result<(), &'static str> {
         match self.0 {
             Some(Operation::Callback) => Ok(()),
-            _ => Err("is for the operation callback"),
+            _ => Err("is supported only for the operation callback"),
         }
     }
 
@@ -98,7 +98,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn an_invalid_field_is_named() {
         for (body, pointer) in [
             (json!({"status": 503, "operation": "dance"}), "/operation"),
             (
@@ -118,7 +118,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_fault_meets_calls_of_its_operation_or_all() {
+    async fn a_fault_matches_its_operation_or_all() {
         let faults = Faults::<Operations>::default();
         let register = |body: Value| faults.register(Fault::parse(&body).expect("valid"));
         register(json!({"operation": "create_session", "status": 503}));

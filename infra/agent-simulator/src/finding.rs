@@ -1,9 +1,10 @@
-//! What is read of a finding. Only its id must be there; whatever else is missing or new is unknown, not wrong.
+//! The fields that the simulator reads of a finding. Only the id is required; other fields may be missing, and new
+//! ones are ignored.
 
 use serde_json::Value;
 use simulation::{FieldError, Fields};
 
-/// What the package is needed for.
+/// What the package is used for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Scope {
     Development,
@@ -11,7 +12,7 @@ pub(crate) enum Scope {
     Unknown,
 }
 
-/// How much harm the vulnerability could do where it is reached.
+/// How much harm the vulnerability could do if it is reachable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Risk {
     Slight,
@@ -47,7 +48,7 @@ impl Risk {
     }
 }
 
-/// One finding, as far as a verdict needs it.
+/// The part of a finding that a verdict depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Finding {
     pub(crate) id: String,
@@ -56,7 +57,7 @@ pub(crate) struct Finding {
     pub(crate) scope: Scope,
     pub(crate) severity: Option<String>,
     pub(crate) score: Option<f64>,
-    /// The attacker needs an account on the machine, or to touch it.
+    /// The attacker needs an account on the machine or physical access to it.
     pub(crate) needs_local_access: bool,
     pub(crate) patched_version: Option<String>,
     pub(crate) manifest_path: Option<String>,
@@ -89,8 +90,8 @@ impl Finding {
         })
     }
 
-    /// What severity and score say, whichever is worse; one step less if the attack is not made over a network.
-    /// Moderate when nothing is known.
+    /// The higher of severity and CVSS score, one step lower if the attack does not come over the network. Moderate
+    /// if neither is known.
     pub(crate) fn risk(&self) -> Risk {
         let by_severity = self.severity.as_deref().and_then(Risk::of_severity);
         let by_score = self.score.map(Risk::of_score);
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_id_is_needed() {
+    fn only_the_id_is_required() {
         let bare = finding(&json!({"id": "1-2", "cvssScore": "high", "package": 7, "new": {}}));
         assert_eq!((bare.scope, bare.risk()), (Scope::Unknown, Risk::Moderate));
         assert_eq!((bare.package, bare.score), (None, None));
@@ -132,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn the_worse_of_severity_and_score_counts_and_local_attacks_count_less() {
+    fn risk_is_the_worse_of_severity_and_score_less_if_local() {
         for (value, risk) in [
             (json!({"severity": "critical"}), Risk::Severe),
             (json!({"severity": "high", "cvssScore": 3.1}), Risk::Severe),

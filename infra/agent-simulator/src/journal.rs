@@ -1,7 +1,7 @@
-//! The sessions in a file: one JSON line per change, on disk before the change is answered. A line cut short by a
-//! kill was never answered and is dropped.
+//! Stores the sessions in a file: one JSON line per change, on disk before the change is answered. Drops a line cut
+//! short by a kill: its change was never answered.
 //!
-//! The lines hold the tokens to call back with, so on Unix the file is for its owner only.
+//! The lines contain callback tokens, so on Unix only the file's owner can read it.
 
 use std::collections::HashMap;
 use std::fs::{self, File, OpenOptions};
@@ -17,12 +17,12 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// Keeps nothing: every start knows no session.
+    /// Stores nothing: every start begins without sessions.
     pub(crate) fn ephemeral() -> Self {
         Self { file: None }
     }
 
-    /// Reads the file, oldest session first, and rewrites it with the last line of each session only.
+    /// Reads the sessions, oldest first, and rewrites the file with only the last line of each session.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Session>), OpenError> {
         let text = match fs::read(path) {
             Ok(text) => text,
@@ -61,7 +61,7 @@ impl Journal {
         Ok((Self { file: Some(file) }, sessions))
     }
 
-    /// On disk when this returns `Ok`, absent when it returns `Err`.
+    /// Appends the session. It is on disk if this returns `Ok`, and not in the file if it returns `Err`.
     pub(crate) fn append(&mut self, session: &Session) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());
@@ -71,7 +71,7 @@ impl Journal {
         let end = file.seek(SeekFrom::End(0))?;
         let written = file.write_all(&line).and_then(|()| file.sync_data());
         if written.is_err() {
-            // Half a line would swallow the next one.
+            // A partial line would corrupt the next one.
             file.set_len(end)?;
         }
         written
@@ -85,7 +85,7 @@ fn rewrite(path: &Path, content: &[u8]) -> io::Result<File> {
     };
     fs::create_dir_all(directory)?;
     let unfinished = path.with_extension("unfinished");
-    // One left behind would keep whatever mode it has.
+    // A leftover file would keep its own mode, which may not be private.
     match fs::remove_file(&unfinished) {
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         Ok(()) | Err(_) => {}

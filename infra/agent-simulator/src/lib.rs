@@ -1,7 +1,7 @@
 //! A simulator of the analysis service, the agent.
 //!
-//! It launches sessions that analyse nothing: after a moment each calls back with a result that follows from the
-//! finding alone. The README says what it simulates and what it does not.
+//! It launches sessions that analyse nothing: after a pause each calls back with a result that depends only on the
+//! finding. The README lists what it simulates and what it does not.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -33,8 +33,7 @@ use faults::Operations;
 use journal::Journal;
 use sessions::Sessions;
 
-/// The agent. Clones are the same simulator; what it does in the background ends with the last of them, or with
-/// the runtime.
+/// The agent. Clones share one simulator; its background work ends with the last clone or with the runtime.
 #[derive(Clone)]
 pub struct Simulator {
     world: Arc<World>,
@@ -42,9 +41,9 @@ pub struct Simulator {
 }
 
 struct World {
-    /// Of the token that callers must show.
+    /// SHA-256 of the token that callers must present.
     token_digest: [u8; 32],
-    /// Between a launch and its callback.
+    /// The time between a launch and its callback.
     pause: Duration,
     sessions: Mutex<Sessions>,
     faults: Faults<Operations>,
@@ -53,7 +52,7 @@ struct World {
     stop: CancellationToken,
 }
 
-/// Why the simulator does not start.
+/// Why the simulator could not start.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The state file cannot be read.
@@ -61,18 +60,18 @@ pub enum OpenError {
     Read {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// The state file holds something else.
-    #[error("cannot understand {path}, line {line}")]
+    /// The state file has invalid content.
+    #[error("invalid session in {path}, line {line}")]
     Parse {
         /// The file.
         path: PathBuf,
         /// Counted from 1.
         line: usize,
-        /// Why.
+        /// The parser's error.
         #[source]
         source: serde_json::Error,
     },
@@ -81,24 +80,24 @@ pub enum OpenError {
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// There is no client to call back with.
-    #[error("cannot make an HTTP client")]
+    /// The HTTP client for callbacks could not be created.
+    #[error("cannot create the HTTP client for callbacks")]
     Client {
-        /// Why.
+        /// The client's error.
         #[source]
         source: reqwest::Error,
     },
 }
 
 impl Simulator {
-    /// Takes up the sessions of the state file; without one, every start knows no session.
+    /// Loads the sessions of the state file. Without a state file, every start begins without sessions.
     ///
-    /// `token` is what callers must show, and `pause` passes between a launch and its callback. Nothing is called
-    /// back for the sessions taken up before [`Simulator::resume`].
+    /// Callers must present `token`; `pause` is the time between a launch and its callback. Loaded sessions make no
+    /// callbacks until [`Simulator::resume`].
     pub fn open(state: Option<&Path>, token: &str, pause: Duration) -> Result<Self, OpenError> {
         let (journal, saved) = match state {
             Some(path) => Journal::open(path)?,
@@ -120,11 +119,11 @@ impl Simulator {
         })
     }
 
-    /// Makes the callbacks that sessions of an earlier run still owe. Repeating it changes nothing.
+    /// Makes the callbacks that sessions of an earlier run still owe. Idempotent.
     ///
     /// # Panics
     ///
-    /// Outside of a Tokio runtime.
+    /// Panics outside of a Tokio runtime.
     pub fn resume(&self) {
         let sessions = locked(&self.world.sessions);
         let ids: Vec<Uuid> = sessions
@@ -142,15 +141,15 @@ impl Simulator {
         api::router(self.clone())
     }
 
-    /// The endpoints under `/local/agent` that register faults, show the sessions and send callbacks by hand.
+    /// The endpoints under `/local/agent`: register faults, list sessions, send callbacks manually.
     pub fn local_router(&self) -> Router {
         local::router(self.clone())
     }
 
-    /// Ends the callbacks that sessions are making and returns when none is left. Repeating it changes nothing.
+    /// Cancels the callbacks in progress and returns when none is left. Idempotent.
     ///
-    /// What is still owed then, or is launched later, is called back only by a simulator that opens the state file
-    /// again.
+    /// Callbacks that are still owed, or belong to later launches, are made only by a simulator that opens the
+    /// state file again.
     pub async fn stop(&self) {
         self.world.stop.cancel();
         self.world.deliveries.close();
@@ -167,7 +166,7 @@ impl std::fmt::Debug for Simulator {
     }
 }
 
-/// Work that waits for the disk.
+/// Runs work that waits for the disk on a blocking thread.
 async fn on_disk<T: Send + 'static>(
     world: &Arc<World>,
     work: impl FnOnce(&mut Sessions) -> io::Result<T> + Send + 'static,

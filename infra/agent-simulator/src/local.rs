@@ -1,4 +1,4 @@
-//! Endpoints for tests and the local stack. The agent has none of these.
+//! Endpoints for tests and the local stack. The real agent has none of these.
 
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, State};
@@ -53,18 +53,17 @@ async fn list_sessions(State(simulator): State<Simulator>) -> Reply {
     Json(shown).into_response()
 }
 
-/// Calls back with this very body, once, whatever state the session is in and whatever faults there are.
+/// Sends exactly this body to the session's callback URL, once, in any state and ignoring faults.
 ///
-/// A body that reports an end ends the session before it is sent: the session's own callback, still owed, is not
-/// made any more.
+/// If the body reports an end, the session ends first, and its own callback is cancelled.
 async fn send_callback(
     State(simulator): State<Simulator>,
     Path(id): Path<String>,
     body: Bytes,
 ) -> Result<Reply, Problem> {
-    let unknown = || Problem::new(StatusCode::NOT_FOUND, "no such session");
+    let unknown = || Problem::new(StatusCode::NOT_FOUND, "the session does not exist");
     let id: Uuid = id.parse().map_err(|_| unknown())?;
-    // On its own: once ended, the session must call back although the caller hangs up.
+    // In a task of its own: once the session has ended, the callback must be sent even if the caller hangs up.
     let sending = tokio::spawn(send(simulator, id, body));
     let sent = sending
         .await
@@ -73,7 +72,7 @@ async fn send_callback(
         Ok(Some(answer)) => Ok(Json(json!({"answer": answer.answer})).into_response()),
         Ok(None) => Err(unknown()),
         Err(error) => {
-            let detail = format!("could not store the session: {error}");
+            let detail = format!("cannot store the session: {error}");
             Err(Problem::new(StatusCode::INTERNAL_SERVER_ERROR, detail))
         }
     }

@@ -1,5 +1,5 @@
-//! What a launch asks for, read from the body of `POST /v1/sessions`. The GitHub token goes no further than this
-//! module: of it is kept only whether one was given.
+//! Parses the body of `POST /v1/sessions`. The GitHub token stays in this module: the launch records only whether
+//! there was one.
 
 use jiff::Timestamp;
 use reqwest::Url;
@@ -12,7 +12,7 @@ use crate::verdict::Mode;
 
 const LONGEST_KEY: usize = 255;
 
-/// A launch that can be carried out.
+/// A valid launch.
 #[derive(Debug)]
 pub(crate) struct Launch {
     pub(crate) repository: String,
@@ -25,7 +25,7 @@ pub(crate) struct Launch {
 }
 
 impl Launch {
-    /// Fields that are not known are left alone.
+    /// Parses a launch. Ignores unknown fields.
     pub(crate) fn parse(body: &Value) -> Result<Self, FieldError> {
         let fields = Fields::of(body)?;
         let repository = fields.required("repository", "must be \"owner/name\"", |value| {
@@ -33,7 +33,7 @@ impl Launch {
             let whole = !owner.is_empty() && !name.is_empty() && !name.contains('/');
             whole.then(|| format!("{owner}/{name}"))
         })?;
-        let github_token = fields.optional("githubToken", "must be a text", Value::as_str)?;
+        let github_token = fields.optional("githubToken", "must be a string", Value::as_str)?;
         let mode = fields.required(
             "mode",
             "must be \"auto\", \"shallow\" or \"deep\"",
@@ -60,7 +60,7 @@ fn callback(fields: &Fields<'_>) -> Result<CallbackTarget, FieldError> {
         let token = value.as_str()?;
         is_visible_ascii(token).then(|| CallbackToken::new(token))
     })?;
-    let expires_at = fields.required("expiresAt", "must be a time, RFC 3339", |value| {
+    let expires_at = fields.required("expiresAt", "must be an RFC 3339 time", |value| {
         value.as_str()?.parse::<Timestamp>().ok()
     })?;
     Ok(CallbackTarget {
@@ -71,7 +71,7 @@ fn callback(fields: &Fields<'_>) -> Result<CallbackTarget, FieldError> {
     })
 }
 
-/// Whether this can be the key of a launch.
+/// Reports whether the text is a valid idempotency key.
 pub(crate) fn is_key(text: &str) -> bool {
     is_visible_ascii(text) && text.len() <= LONGEST_KEY
 }
@@ -121,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_is_named_and_not_quoted() {
+    fn an_invalid_field_is_named_but_its_value_is_not_shown() {
         for (pointer, value) in [
             ("/repository", json!("app")),
             ("/repository", json!("octo/app/x")),

@@ -1,11 +1,11 @@
-//! One session: what was asked, where it stands, and what it called back. Pure; knows neither disk nor network.
+//! One session: its launch, its state and its callbacks. Pure: no disk, no network.
 //!
 //! ```text
 //!  Running ──callback over──▶ Completed
 //!   │  └─/local callback────▶ Completed, Failed, Interrupted
 //!   └────interrupt──────────▶ Interrupting ──callback over──▶ Interrupted
 //! ```
-//! A callback is over when it is accepted, refused or expired. Nothing leaves the states on the right.
+//! A callback is over when it is accepted, refused or expired. No session leaves a state on the right.
 
 use std::fmt;
 
@@ -18,13 +18,13 @@ use uuid::Uuid;
 use crate::request::Launch;
 use crate::verdict::{Mode, Verdict};
 
-/// Where a session stands.
+/// The state of a session.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum State {
-    /// At work, or its result is not yet accepted.
+    /// Working, or the result has not been accepted yet.
     Running,
-    /// Interrupted; the callback that says so is not yet accepted.
+    /// Interrupted, but the callback that reports it has not been accepted yet.
     Interrupting,
     Completed,
     Failed,
@@ -32,7 +32,7 @@ pub(crate) enum State {
 }
 
 impl State {
-    /// The end that a callback with this status reports.
+    /// The final state that a callback with this status reports.
     pub(crate) fn reported(status: &str) -> Option<Self> {
         match status {
             "completed" => Some(Self::Completed),
@@ -42,7 +42,7 @@ impl State {
         }
     }
 
-    /// What others call it.
+    /// The status that the API shows.
     pub(crate) const fn status(self) -> &'static str {
         match self {
             Self::Running => "running",
@@ -52,7 +52,7 @@ impl State {
         }
     }
 
-    /// Where the end of its own callback leads.
+    /// The state after the session's own callback is over.
     pub(crate) const fn after_callback(self) -> Self {
         match self {
             Self::Running => Self::Completed,
@@ -61,7 +61,7 @@ impl State {
         }
     }
 
-    /// Where being ended through the local endpoints leads.
+    /// The state after the local endpoints end the session.
     pub(crate) const fn ended_as(self, end: Self) -> Self {
         match self {
             Self::Running => end,
@@ -70,7 +70,7 @@ impl State {
         }
     }
 
-    /// Nothing more is called back by itself.
+    /// Reports whether the session makes no more callbacks of its own.
     pub(crate) const fn is_settled(self) -> bool {
         match self {
             Self::Running | Self::Interrupting => false,
@@ -79,7 +79,7 @@ impl State {
     }
 }
 
-/// The capability to call back; written to the state file, shown nowhere.
+/// The callback capability. Written to the state file, never shown.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct CallbackToken(String);
@@ -100,7 +100,7 @@ impl fmt::Debug for CallbackToken {
     }
 }
 
-/// Where to call back, with what, and until when.
+/// The callback's URL, token and expiry.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct CallbackTarget {
@@ -108,23 +108,23 @@ pub(crate) struct CallbackTarget {
     pub(crate) token: CallbackToken,
     #[serde(with = "time")]
     pub(crate) expires_at: Timestamp,
-    /// The trace that the launch was part of, as it was given.
+    /// The launch's `traceparent`, unchanged.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) traceparent: Option<String>,
 }
 
-/// One call to the target.
+/// One call to the callback URL.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Callback {
-    /// What the body says; null if it says nothing of the kind.
+    /// The body's `status`; null if it has none.
     pub(crate) status: Option<String>,
-    /// Null while unknown, and for good if none came.
+    /// The status of the answer; null while unknown, and permanently if there was no answer.
     pub(crate) answer: Option<u16>,
     #[serde(with = "time")]
     pub(crate) at: Timestamp,
 }
 
-/// A session, as it is written to the state file.
+/// A session as stored in the state file.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Session {
@@ -167,7 +167,7 @@ impl Session {
         }
     }
 
-    /// What the launch is answered with, every time.
+    /// The answer to the launch, the same every time.
     pub(crate) fn ids(&self) -> Value {
         json!({
             "cloudAgentSessionId": self.cloud_agent_session_id,
@@ -175,7 +175,7 @@ impl Session {
         })
     }
 
-    /// The session as the local endpoints list it.
+    /// The session as the local endpoints show it.
     pub(crate) fn shown(&self) -> Value {
         let mut shown = json!({
             "cloudAgentSessionId": self.cloud_agent_session_id,
@@ -229,18 +229,18 @@ impl Session {
     }
 }
 
-/// A callback to be made.
+/// A callback to make.
 #[derive(Clone, Debug)]
 pub(crate) struct Owed {
     pub(crate) session: Uuid,
-    /// Where the session stands as long as it owes this.
+    /// The session's state while it owes this callback.
     pub(crate) state: State,
     pub(crate) status: &'static str,
     pub(crate) target: CallbackTarget,
     pub(crate) body: Bytes,
 }
 
-/// Times as they are written everywhere: RFC 3339, milliseconds.
+/// Times are RFC 3339 with milliseconds.
 mod time {
     use jiff::Timestamp;
     use serde::{Deserialize, Deserializer, Serializer, de};
@@ -273,7 +273,7 @@ mod tests {
     ];
 
     #[test]
-    fn nothing_leaves_a_settled_state_and_every_move_but_interrupting_settles() {
+    fn settled_states_are_final_and_every_move_but_interrupt_settles() {
         for state in STATES {
             let moves = STATES
                 .into_iter()
@@ -291,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn every_end_is_reported_by_its_own_word() {
+    fn every_final_state_has_its_own_status() {
         for end in STATES.into_iter().filter(|state| state.is_settled()) {
             assert_eq!(State::reported(end.status()), Some(end));
         }

@@ -1,4 +1,4 @@
-//! All sessions, and every move any of them can make. What others ask for is on disk before it is made in memory.
+//! All sessions and their transitions. A change that a caller requests is on disk before it is in memory.
 
 use std::collections::HashMap;
 use std::io;
@@ -13,11 +13,11 @@ use crate::session::{Callback, CallbackTarget, Owed, Session, State};
 
 #[derive(Debug)]
 pub(crate) struct Sessions {
-    /// Oldest first; none is ever removed.
+    /// Oldest first; sessions are never removed.
     kept: Vec<Kept>,
     by_id: HashMap<Uuid, usize>,
     by_key: HashMap<String, usize>,
-    /// Launches that came with each key, also those that a fault kept from making a session.
+    /// The number of launches with each key, including those that a fault stopped.
     requests: HashMap<String, u64>,
     journal: Journal,
 }
@@ -25,24 +25,24 @@ pub(crate) struct Sessions {
 #[derive(Debug)]
 struct Kept {
     session: Session,
-    /// Ends the task that makes the callback the session owes, if there is one.
+    /// Cancels the task that makes the owed callback, if there is one.
     delivery: Option<CancellationToken>,
 }
 
-/// The answer to a call; none came if it is `None`.
+/// The answer to a call; `None` if there was none.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Answered {
-    /// What `calling` returned.
+    /// The number that `calling` returned.
     pub(crate) call: usize,
     pub(crate) answer: Option<u16>,
 }
 
-/// What became of an interruption.
+/// The result of an interrupt request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Interruption {
-    /// The session owes the callback that says so.
+    /// The session now owes a callback that reports the interruption.
     Interrupted,
-    /// It had ended, or was interrupted, before.
+    /// The session had already ended or been interrupted.
     TooLate,
     NotFound,
 }
@@ -68,7 +68,7 @@ impl Sessions {
         self.kept.iter().map(|kept| &kept.session)
     }
 
-    /// Counts a launch, whatever becomes of it.
+    /// Counts a launch, whatever its outcome.
     pub(crate) fn count(&mut self, key: &str) {
         let requests = self.requests.entry(key.to_owned()).or_default();
         *requests += 1;
@@ -78,17 +78,17 @@ impl Sessions {
         }
     }
 
-    /// The session that an earlier launch with this key made.
+    /// Returns the session that an earlier launch with this key created.
     pub(crate) fn replay(&mut self, key: &str) -> io::Result<Option<&Session>> {
         let Some(kept) = self.by_key.get(key).and_then(|&at| self.kept.get(at)) else {
             return Ok(None);
         };
-        // It was counted already; this is what makes the count outlive a restart.
+        // `count` has counted it in memory; this write makes the count survive a restart.
         self.journal.append(&kept.session)?;
         Ok(Some(&kept.session))
     }
 
-    /// Makes the session; there is none with this key.
+    /// Creates the session. The key must be unused.
     pub(crate) fn launch(
         &mut self,
         key: &str,
@@ -101,7 +101,7 @@ impl Sessions {
         Ok(self.add(session))
     }
 
-    /// Whatever the session was about to call back is not called any more.
+    /// Interrupts the session and cancels its owed callback.
     pub(crate) fn interrupt(&mut self, id: Uuid) -> io::Result<Interruption> {
         match self.find(id).map(|session| session.state) {
             None => Ok(Interruption::NotFound),
@@ -115,7 +115,8 @@ impl Sessions {
         }
     }
 
-    /// Takes the session's callback out of its hands: where to call back, and with an `end`, that it has ended.
+    /// Cancels the session's own callback if there is an `end`, and records that end. Returns the callback's
+    /// target.
     pub(crate) fn take_over(
         &mut self,
         id: Uuid,
@@ -132,7 +133,7 @@ impl Sessions {
         Ok(Some(target))
     }
 
-    /// The callback the session owes, for the one task that will make it. Nothing if another has it already.
+    /// Returns the owed callback to the one task that will make it, or `None` if another task already has it.
     pub(crate) fn take_owed(
         &mut self,
         id: Uuid,
@@ -148,7 +149,7 @@ impl Sessions {
         Some((owed, kept.session.created_at, token))
     }
 
-    /// Notes a call that is about to be made; the number is for its answer. Not on disk before that.
+    /// Records in memory a call that is about to be made. Returns its number, which `answered` and `settle` need.
     pub(crate) fn calling(&mut self, id: Uuid, status: Option<String>, now: Timestamp) -> usize {
         let Some(session) = self.find_mut(id) else {
             return 0;
@@ -161,9 +162,9 @@ impl Sessions {
         session.callbacks.len() - 1
     }
 
-    /// Notes the answers to calls, and nothing else.
+    /// Records the answers to calls.
     ///
-    /// They are known from here on also if they could not be written: a call cannot be unmade, only forgotten.
+    /// They stay recorded in memory even if the write fails: the calls have been made.
     pub(crate) fn answered(&mut self, id: Uuid, calls: &[Answered]) -> io::Result<()> {
         let Some(session) = self.find_mut(id) else {
             return Ok(());
@@ -172,10 +173,10 @@ impl Sessions {
         self.write(id)
     }
 
-    /// Notes the answers to the calls that end the owed callback, and that it is over: one line on disk, or a kill
-    /// in between would have it made again.
+    /// Records the answers to the last calls, and that the owed callback is over. One line on disk: a kill between
+    /// two would repeat the callback.
     ///
-    /// A session that moved on meanwhile owes something else, and stays where it is.
+    /// A session that has changed state meanwhile owes another callback, and keeps its state.
     pub(crate) fn settle(&mut self, owed: &Owed, calls: &[Answered]) -> io::Result<()> {
         let Some(session) = self.find_mut(owed.session) else {
             return Ok(());

@@ -1,7 +1,7 @@
-//! What the simulator says about a finding. Pure, and the same for the same finding every time: it looks at the
-//! finding and at nothing else, least of all at any code.
+//! The simulator's verdict on a finding. Pure and deterministic: depends on the finding's fields and the mode only,
+//! reads no code.
 //!
-//! In mode `auto`, with the risk that [`Finding::risk`] tells:
+//! In mode `auto`, with the risk from [`Finding::risk`]:
 //!
 //! | scope | risk | patched | exploitability | action | confidence |
 //! | --- | --- | --- | --- | --- | --- |
@@ -14,15 +14,15 @@
 //! | runtime | slight | yes | not exploitable | monitor | medium |
 //! | runtime | moderate, slight | no | unknown | manual review | low |
 //!
-//! A scope that is not known counts as runtime, one step less confident. `deep` is one step more confident.
-//! `shallow` is triage only: what `auto` calls not exploitable with high confidence stays so, everything else is
-//! unknown and for a manual review; it is one step less confident and names neither usage nor a fix.
+//! An unknown scope counts as runtime, with one step less confidence. `deep` has one step more confidence.
+//! `shallow` only triages: it keeps `not exploitable` with high confidence and turns everything else into unknown
+//! and manual review, with one step less confidence, without usage and without a fix.
 
 use serde::{Deserialize, Serialize};
 
 use crate::finding::{Finding, Risk, Scope};
 
-/// How far an analysis goes.
+/// The depth of an analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Mode {
@@ -51,7 +51,7 @@ pub(crate) enum Exploitability {
     Unknown,
 }
 
-/// What to do about it.
+/// The suggested action.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Action {
@@ -85,7 +85,7 @@ impl Confidence {
     }
 }
 
-/// The result of an analysis, as a callback carries it.
+/// The result of an analysis, as in the callback's body.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub(crate) struct Verdict {

@@ -1,4 +1,4 @@
-//! One Dependabot alert: the text GitHub answers with, and the few facts lists are sorted and filtered by.
+//! One Dependabot alert: the JSON text that GitHub returns, and the few facts that lists sort and filter by.
 
 use jiff::Timestamp;
 use serde::{Deserialize, Deserializer};
@@ -8,7 +8,7 @@ use serde_json::value::{RawValue, to_raw_value};
 use crate::json::{self, Fields};
 use crate::version::ApiVersion;
 
-/// The states an alert can be in.
+/// The states of an alert.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum AlertState {
@@ -81,7 +81,7 @@ pub(crate) struct Assignee {
     pub(crate) login: String,
 }
 
-/// An alert, never changed in place: a change makes another one.
+/// An alert. Immutable: a change creates a new one.
 #[derive(Debug)]
 pub(crate) struct Alert {
     pub(crate) facts: Facts,
@@ -90,7 +90,7 @@ pub(crate) struct Alert {
 }
 
 impl Alert {
-    /// Reads an alert as GitHub's REST API writes it.
+    /// Parses an alert in the format of GitHub's REST API.
     pub(crate) fn parse(text: &str) -> serde_json::Result<Self> {
         let facts = serde_json::from_str(text)?;
         let mut fields: Fields = serde_json::from_str(text)?;
@@ -104,7 +104,7 @@ impl Alert {
         })
     }
 
-    /// The alert after a change of these fields.
+    /// Returns the alert with these fields changed.
     pub(crate) fn with(&self, changes: &Value) -> serde_json::Result<Self> {
         Self::parse(json::merge(&self.text, changes)?.get())
     }

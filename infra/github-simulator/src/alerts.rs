@@ -1,4 +1,5 @@
-//! The alerts of one repository, kept in every order a list can ask for, so that a page costs what it shows.
+//! The alerts of one repository, sorted in every order that a list can request, so the cost of a page depends on
+//! its size alone.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Bound;
@@ -17,7 +18,7 @@ pub(crate) struct Alerts {
     epss: BTreeSet<Position>,
 }
 
-/// A page and the cursors of its neighbours, where there are any.
+/// A page and the cursors of the previous and next pages, where they exist.
 #[derive(Debug)]
 pub(crate) struct Page {
     pub(crate) alerts: Vec<Arc<Alert>>,
@@ -40,7 +41,7 @@ impl Alerts {
             .map_or(1, |(number, _)| number + 1)
     }
 
-    /// Adds the alert, or puts it in the place of the one with its number.
+    /// Adds the alert or replaces the one with the same number.
     pub(crate) fn put(&mut self, alert: Arc<Alert>) {
         let replaced = self.by_number.insert(alert.number(), Arc::clone(&alert));
         for sort in [Sort::Created, Sort::Updated, Sort::EpssPercentage] {
@@ -52,8 +53,8 @@ impl Alerts {
         }
     }
 
-    /// The time of a change made now: never earlier than what the repository already shows,
-    /// because GitHub's clock is never behind its own data.
+    /// The time of a change made now. Never earlier than the repository's newest time, because GitHub's clock is
+    /// never behind its own data.
     pub(crate) fn time_of_change(&self, now: Timestamp) -> Timestamp {
         let newest = self
             .updated
@@ -88,7 +89,7 @@ impl Alerts {
         }
     }
 
-    /// The selected alerts beyond a position, nearest first.
+    /// Returns the selected alerts beyond a position, nearest first.
     fn walk<'a>(
         &'a self,
         query: &'a ListQuery,

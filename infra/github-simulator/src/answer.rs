@@ -1,4 +1,4 @@
-//! Answers in GitHub's shape: the body, its headers and its entity tag.
+//! Answers in GitHub's format: body, headers and entity tag.
 
 use aws_lc_rs::digest::{SHA256, digest};
 use axum::body::{Body, Bytes};
@@ -32,7 +32,7 @@ impl Answer {
         Self::json(status, body.to_string())
     }
 
-    /// A text that is not JSON, as GitHub's edge answers.
+    /// A plain-text answer, as GitHub's edge sends them.
     pub(crate) fn text(
         status: StatusCode,
         media_type: &'static str,
@@ -45,7 +45,7 @@ impl Answer {
         }
     }
 
-    /// A refusal in the form all of GitHub's have.
+    /// A refusal in GitHub's error format.
     pub(crate) fn refusal(status: StatusCode, message: &str, documentation: &str) -> Self {
         let body = json!({
             "message": message,
@@ -59,7 +59,7 @@ impl Answer {
         Self::refusal(StatusCode::NOT_FOUND, "Not Found", documentation)
     }
 
-    /// Sets the header, in place of one of that name.
+    /// Sets the header, replacing any with the same name.
     #[must_use]
     pub(crate) fn with(mut self, name: HeaderName, value: HeaderValue) -> Self {
         self.headers.retain(|(present, _)| *present != name);
@@ -86,9 +86,9 @@ impl Answer {
             )
     }
 
-    /// Adds the entity tag, or answers 304 if the caller has this very answer.
+    /// Adds the entity tag, or answers 304 if the caller already has this answer.
     ///
-    /// The tag covers the credentials too, as GitHub's does: a new token makes every old tag worthless.
+    /// As on GitHub, the tag depends on the credentials too: a new token invalidates every old tag.
     #[must_use]
     pub(crate) fn conditional(self, request: &HeaderMap) -> Self {
         let mut tagged = Vec::with_capacity(self.body.len() + 512);

@@ -1,4 +1,4 @@
-//! GitHub's side: every request passes here, and is answered from memory.
+//! GitHub's API: handles every request and answers it from memory.
 
 use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{Request, State};
@@ -19,7 +19,7 @@ mod installation;
 
 const LARGEST_BODY: usize = 1024 * 1024;
 
-/// A request, once its body is here.
+/// A request with its complete body.
 #[derive(Debug)]
 struct Incoming {
     method: Method,
@@ -42,7 +42,7 @@ impl Incoming {
         known.then(|| credentials.trim())
     }
 
-    /// What the caller knows this server as; links lead back there.
+    /// The base URL from the caller's point of view; links start with it.
     fn base(&self) -> String {
         let host = self
             .headers
@@ -52,7 +52,7 @@ impl Incoming {
     }
 }
 
-/// Receives one request: records it, lets a fault meet it, answers it.
+/// Handles one request: records it, applies a fault if one matches, answers it.
 pub(crate) async fn receive(
     State(simulator): State<Simulator>,
     request: Request,
@@ -85,11 +85,11 @@ pub(crate) async fn receive(
         version: ApiVersion::DEFAULT,
         now,
     };
-    // On its own, because a caller that hangs up does not undo its request.
+    // In a task of its own: a caller that hangs up must not undo its request.
     match tokio::spawn(proceed(simulator, incoming, call)).await {
         Ok(response) => response,
         Err(error) => {
-            tracing::error!(%error, "answering a request ended early");
+            tracing::error!(%error, "the task that answers a request panicked or was cancelled");
             server_error().into_response(request_id(call, now))
         }
     }
@@ -106,7 +106,7 @@ async fn proceed(
     let struck = strike.is_some();
     let effect = Strike::befall(strike).await;
     if struck {
-        // It may have been delayed.
+        // A fault may have delayed the call.
         incoming.now = Timestamp::now();
     }
     if let Effect::AnswerInstead(answer) = effect {
@@ -117,11 +117,11 @@ async fn proceed(
     let asked = matches!(call, Some(Call::UpdateAlert(..))).then(|| incoming.body.clone());
     let performing = {
         let simulator = simulator.clone();
-        // A change waits for the disk.
+        // Blocking: a change waits for the disk.
         tokio::task::spawn_blocking(move || simulator.perform(call.as_ref(), incoming))
     };
     let performed = performing.await.unwrap_or_else(|error| {
-        tracing::error!(%error, "performing a call ended early");
+        tracing::error!(%error, "the task that performs a call panicked or was cancelled");
         server_error()
     });
     let change = asked.filter(|_| performed.status == StatusCode::OK);
@@ -143,7 +143,7 @@ async fn proceed(
 }
 
 impl Simulator {
-    /// The answer GitHub would give.
+    /// Returns GitHub's answer to the call.
     fn perform(&self, call: Option<&Call>, mut incoming: Incoming) -> Answer {
         if !incoming.headers.contains_key(header::USER_AGENT) {
             let message = "\r\nRequest forbidden by administrative rules. Please make sure your request has a \
@@ -204,7 +204,7 @@ impl Simulator {
             return Ok(answer.with_budget(budget));
         }
         let answer = answer.conditional(&incoming.headers);
-        // An answer the caller had already costs nothing.
+        // As on GitHub, a 304 does not count against the rate limit.
         let budget = match answer.status {
             StatusCode::NOT_MODIFIED => limit.give_back(incoming.now),
             _ => budget,
@@ -259,7 +259,8 @@ fn request_id(call: Sequence, now: Timestamp) -> HeaderValue {
     HeaderValue::try_from(id).unwrap_or(HeaderValue::from_static("51B0"))
 }
 
-/// `Link`, where there is a neighbour: the query as it came, with the paging parameter replaced.
+/// Builds the `Link` header, if there is a previous or next page: the request's query with the paging parameter
+/// replaced.
 fn link(
     url: &str,
     parameters: &[(String, String)],

@@ -1,4 +1,4 @@
-//! The key pair of the simulated GitHub App: what the app signs with, and what the simulator checks with.
+//! The key pair of the simulated GitHub App: the app signs with it, and the simulator verifies.
 
 use std::fs::{self, OpenOptions};
 use std::io::{self, Write as _};
@@ -22,40 +22,40 @@ pub struct AppKey {
     public_key_der: Vec<u8>,
 }
 
-/// Why there is no key.
+/// Why the key is not available.
 #[derive(Debug, thiserror::Error)]
 pub enum AppKeyError {
     /// The system's random source or the RSA implementation failed.
-    #[error("could not generate an RSA-2048 key")]
+    #[error("cannot generate an RSA-2048 key")]
     Generate(#[source] Unspecified),
-    /// The key's file cannot be read.
-    #[error("could not read the app's key from {path}")]
+    /// The key file cannot be read.
+    #[error("cannot read the app's key from {path}")]
     Read {
-        /// Where the key was looked for.
+        /// The key file.
         path: PathBuf,
-        /// What the file system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// The key's file holds something else than an RSA private key in PEM.
+    /// The key file does not contain an RSA private key in PEM.
     #[error("{path} is not an RSA private key in PEM (PKCS#8 or PKCS#1)")]
     Malformed {
         /// The file.
         path: PathBuf,
-        /// What was wrong with the key, where the text itself was well-formed PEM.
+        /// Why the key is invalid; `None` if the file is not valid PEM.
         source: Option<KeyRejected>,
     },
     /// The new key could not be stored.
-    #[error("could not store the app's key at {path}")]
+    #[error("cannot store the app's key in {path}")]
     Write {
-        /// Where the key should have gone.
+        /// The key file.
         path: PathBuf,
-        /// What the file system said.
+        /// The system's error.
         source: io::Error,
     },
 }
 
 impl AppKey {
-    /// A new key.
+    /// Generates a new key.
     pub fn generate() -> Result<Self, AppKeyError> {
         let pair = KeyPair::generate(KeySize::Rsa2048).map_err(AppKeyError::Generate)?;
         let der: Pkcs8V1Der<'_> = pair.as_der().map_err(AppKeyError::Generate)?;
@@ -65,7 +65,7 @@ impl AppKey {
         })
     }
 
-    /// The key stored at `path`; the first call generates and stores it, readable by its owner only.
+    /// Loads the key at `path`. The first call generates and stores it, readable only by its owner.
     pub fn load_or_generate(path: &Path) -> Result<Self, AppKeyError> {
         match fs::read_to_string(path) {
             Ok(text) => Self::from_pem(text).map_err(|source| AppKeyError::Malformed {
@@ -87,7 +87,7 @@ impl AppKey {
         }
     }
 
-    /// The private key in PEM (PKCS#8 for a generated key), as GitHub hands it to the app's owner.
+    /// The private key in PEM (PKCS#8 for a generated key), as GitHub gives it to the app's owner.
     #[must_use]
     pub fn private_key_pem(&self) -> &str {
         &self.private_key_pem
@@ -116,7 +116,7 @@ impl AppKey {
         })
     }
 
-    /// Complete or absent, whenever the process is killed.
+    /// Stores the key atomically: after a kill the file is complete or absent.
     fn store(&self, path: &Path) -> io::Result<()> {
         if let Some(directory) = path.parent() {
             fs::create_dir_all(directory)?;
@@ -136,7 +136,7 @@ impl AppKey {
 
 impl std::fmt::Debug for AppKey {
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The private key has no business in a log.
+        // Never log the private key.
         formatter.debug_struct("AppKey").finish_non_exhaustive()
     }
 }
@@ -167,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_stored_key_is_private_and_the_same_when_loaded_again() {
+    fn a_stored_key_is_private_and_loads_unchanged() {
         let path = std::env::temp_dir().join(format!("app-key-{}.pem", std::process::id()));
         let _ = fs::remove_file(&path);
 

@@ -1,9 +1,9 @@
-//! What a request asks for, read from its method and path.
+//! The call that a request makes, from its method and path.
 
 use axum::http::Method;
 use percent_encoding::percent_decode_str;
 
-/// The operations faults can be registered for.
+/// The operations that faults can match.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     ListAlerts,
@@ -39,10 +39,10 @@ impl Operation {
     }
 }
 
-/// The two ways GitHub's paths name a repository.
+/// GitHub's two ways to name a repository in a path.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum RepositoryPath {
-    /// `owner/name`; case does not matter.
+    /// `owner/name`; case-insensitive.
     Named(String),
     Numbered(u64),
 }

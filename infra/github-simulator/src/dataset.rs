@@ -1,4 +1,4 @@
-//! The dataset directory: read once, checked completely, errors naming the file.
+//! Loads and validates the dataset directory; errors name the file.
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 use std::fs;
@@ -17,7 +17,7 @@ use crate::json;
 use crate::tokens::Permissions;
 use crate::version::ApiVersion;
 
-/// Fields of a repository that version 2026-03-10 no longer has.
+/// Fields of a repository that API version 2026-03-10 removed.
 const REMOVED_IN_2026_03_10: [&str; 3] = [
     "has_downloads",
     "master_branch",
@@ -28,24 +28,24 @@ const REMOVED_IN_2026_03_10: [&str; 3] = [
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// A file cannot be read.
-    #[error("could not read {path}")]
+    #[error("cannot read {path}")]
     Read {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The system's error.
         source: io::Error,
     },
-    /// A file is not JSON, or not JSON of the expected shape.
-    #[error("{path}, {place}: not what GitHub would answer")]
+    /// A file is not JSON, or its JSON does not have the expected shape.
+    #[error("invalid data in {path}, {place}: not a GitHub answer")]
     Parse {
         /// The file.
         path: PathBuf,
-        /// Where in the file.
+        /// The position in the file.
         place: String,
-        /// What is wrong there.
+        /// The parser's error.
         source: serde_json::Error,
     },
-    /// The content of a file contradicts itself or another file.
+    /// A file contradicts itself or another file.
     #[error("{path}: {reason}")]
     Invalid {
         /// The file.
@@ -54,11 +54,11 @@ pub enum OpenError {
         reason: String,
     },
     /// The state file cannot be written.
-    #[error("could not write {path}")]
+    #[error("cannot write {path}")]
     Write {
         /// The file.
         path: PathBuf,
-        /// What the file system said.
+        /// The system's error.
         source: io::Error,
     },
 }
@@ -66,18 +66,18 @@ pub enum OpenError {
 /// A repository of the installation.
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 pub struct Repository {
-    /// GitHub's number for it, which survives renames.
+    /// GitHub's id, which does not change when the repository is renamed.
     pub id: u64,
     /// `owner/name`.
     pub full_name: String,
-    /// Whether only members see it.
+    /// Whether only members can see it.
     pub private: bool,
     /// Whether it is read-only.
     #[serde(default)]
     pub archived: bool,
 }
 
-/// An answer that a repository gives to every question about its alerts.
+/// A fixed answer to every request for the repository's alerts.
 #[derive(Debug)]
 pub(crate) struct SpecialAnswer {
     pub(crate) status: StatusCode,
@@ -85,7 +85,7 @@ pub(crate) struct SpecialAnswer {
     pub(crate) body: Value,
 }
 
-/// A repository and its alerts as they are now.
+/// A repository and its current alerts.
 #[derive(Debug)]
 pub(crate) struct Served {
     pub(crate) repository: Repository,
@@ -155,7 +155,7 @@ impl Dataset {
             let name = repository.full_name.to_lowercase();
             if !is_full_name(&name) || !ids.insert(repository.id) || !names.insert(name.clone()) {
                 let reason = format!(
-                    "repositories[{index}]: {:?} with id {} is no owner/name, or listed twice",
+                    "repositories[{index}]: {:?} with id {} is not owner/name, or is listed twice",
                     repository.full_name, repository.id
                 );
                 return Err(OpenError::Invalid { path, reason });
@@ -170,7 +170,7 @@ impl Dataset {
             });
         }
         for name in special.keys() {
-            tracing::warn!(repository = %name, "special, but not a repository of the installation");
+            tracing::warn!(repository = %name, "special-repositories.json names a repository outside the installation");
         }
         warn_of_unlisted(directory, &repositories)?;
         Ok(Self {
@@ -180,7 +180,7 @@ impl Dataset {
     }
 }
 
-/// The file of a repository's alerts; a repository without one has none.
+/// The alerts file of a repository; a repository without one has no alerts.
 fn alerts_path(directory: &Path, full_name: &str) -> PathBuf {
     let name = full_name.replacen('/', "__", 1);
     directory.join("alerts").join(format!("{name}.json"))
@@ -200,7 +200,7 @@ fn read_alerts(directory: &Path, full_name: &str) -> Result<Alerts, OpenError> {
             source,
         })?;
         if alerts.get(alert.number()).is_some() {
-            let reason = format!("alert {} is there twice", alert.number());
+            let reason = format!("alert {} is listed twice", alert.number());
             return Err(OpenError::Invalid { path, reason });
         }
         alerts.put(Arc::new(alert));
@@ -222,11 +222,13 @@ fn read_special(path: &Path) -> Result<BTreeMap<String, SpecialAnswer>, OpenErro
         let status = StatusCode::from_u16(entry.status)
             .ok()
             .filter(|status| !status.is_informational())
-            .ok_or_else(|| invalid(format!("{} is no status to answer with", entry.status)))?;
+            .ok_or_else(|| invalid(format!("{} is not a valid status", entry.status)))?;
         let mut headers = Vec::with_capacity(entry.headers.len());
         for (name, value) in &entry.headers {
             let (Ok(name), Ok(value)) = (name.parse(), value.parse()) else {
-                return Err(invalid(format!("{name:?}: {value:?} is no header")));
+                return Err(invalid(format!(
+                    "{name:?}: {value:?} is not a valid header"
+                )));
             };
             headers.push((name, value));
         }
@@ -240,10 +242,10 @@ fn read_special(path: &Path) -> Result<BTreeMap<String, SpecialAnswer>, OpenErro
     Ok(special)
 }
 
-/// What the installation has been granted.
+/// The permissions of the installation.
 ///
-/// The file is the body of a token; the dataset's allows reading only. An installation that reads alerts may
-/// dismiss them here as well: a token that may not is asked for by narrowing.
+/// The file contains the body of a token; the bundled dataset's grants only read access. Here, an installation that
+/// may read alerts may also dismiss them; to get a token that may not, request narrower permissions.
 fn read_permissions(path: &Path) -> Result<Permissions, OpenError> {
     let mut permissions = match read_optional(path)? {
         Some(text) => parse::<Token>(path, &text)?.permissions,
@@ -271,7 +273,7 @@ fn warn_of_unlisted(directory: &Path, repositories: &[Served]) -> Result<(), Ope
     };
     for path in entries.flatten().map(|entry| entry.path()) {
         if !listed.contains(&path) {
-            tracing::warn!(path = %path.display(), "alerts of no repository of the installation");
+            tracing::warn!(path = %path.display(), "ignoring an alerts file: the installation has no such repository");
         }
     }
     Ok(())

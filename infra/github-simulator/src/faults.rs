@@ -1,4 +1,4 @@
-//! Which of GitHub's calls a fault meets.
+//! Which of GitHub's calls a fault matches.
 
 use std::convert::Infallible;
 
@@ -8,7 +8,7 @@ use simulation::{Calls, FieldError, Fields, Told};
 use crate::answer::Answer;
 use crate::call::Operation;
 
-/// Calls of one operation about one repository; any where absent.
+/// Matches calls of one operation on one repository; `None` matches any.
 #[derive(Debug)]
 pub(crate) struct Matching {
     /// Lower case.
@@ -17,7 +17,7 @@ pub(crate) struct Matching {
 }
 
 impl Calls for Matching {
-    /// What is called, about which repository if any.
+    /// The operation, and the repository if the call concerns one.
     type Call<'a> = (Operation, Option<&'a str>);
     type Answer = Answer;
     type Own = Infallible;
@@ -81,7 +81,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn an_invalid_field_is_named() {
         for (body, pointer) in [
             (json!({"status": 503, "repository": "app"}), "/repository"),
             (json!({"status": 503, "operation": "dance"}), "/operation"),
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_meets_calls_of_its_operation_and_its_repository_or_all() {
+    fn a_fault_matches_its_operation_and_repository_or_all() {
         let include = |fault: Value, operation, repository| {
             let fields = Fields::of(&fault).expect("an object");
             let matching = Matching::read(&fields).expect("valid");

@@ -1,5 +1,5 @@
-//! The alerts that differ from the dataset, kept in a file: one JSON line per change, on disk before
-//! the change is answered. A line cut short by a kill was never answered and is dropped.
+//! Stores the alerts that differ from the dataset in a file: one JSON line per change, on disk before the change is
+//! answered. Drops a line cut short by a kill: its change was never answered.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File, OpenOptions};
@@ -18,7 +18,7 @@ pub(crate) struct Journal {
     file: Option<File>,
 }
 
-/// An alert as it was last left.
+/// The latest version of an alert.
 #[derive(Debug)]
 pub(crate) struct Saved {
     pub(crate) repository: String,
@@ -33,12 +33,12 @@ struct Line<'a> {
 }
 
 impl Journal {
-    /// Keeps nothing: every start serves the dataset as it is.
+    /// Stores nothing: every start serves the dataset unchanged.
     pub(crate) fn ephemeral() -> Self {
         Self { file: None }
     }
 
-    /// Reads the file, and rewrites it with the last line of each alert only.
+    /// Reads the file and rewrites it with only the last line of each alert.
     pub(crate) fn open(path: &Path) -> Result<(Self, Vec<Saved>), OpenError> {
         let read = |source| OpenError::Read {
             path: path.to_owned(),
@@ -74,7 +74,7 @@ impl Journal {
         Ok((Self { file: Some(file) }, saved))
     }
 
-    /// On disk when this returns `Ok`, absent when it returns `Err`.
+    /// Appends the alert. It is on disk if this returns `Ok`, and not in the file if it returns `Err`.
     pub(crate) fn append(&mut self, repository: &str, alert: &Alert) -> io::Result<()> {
         let Some(file) = &mut self.file else {
             return Ok(());
@@ -85,7 +85,7 @@ impl Journal {
         let end = file.seek(SeekFrom::End(0))?;
         let written = file.write_all(&line).and_then(|()| file.sync_data());
         if written.is_err() {
-            // Half a line would swallow the next one.
+            // A partial line would corrupt the next one.
             file.set_len(end)?;
         }
         written

@@ -1,14 +1,14 @@
-//! JSON objects as text. Numbers and unknown fields keep the exact form they have in the dataset.
+//! JSON objects as text. Numbers and unknown fields keep their exact spelling from the dataset.
 
 use std::collections::BTreeMap;
 
 use serde_json::Value;
 use serde_json::value::{RawValue, to_raw_value};
 
-/// An object whose values are left as they were written.
+/// An object whose values keep their original text.
 pub(crate) type Fields = BTreeMap<String, Box<RawValue>>;
 
-/// The same JSON without the white space between its tokens.
+/// Removes the white space between tokens.
 pub(crate) fn compact(json: &str) -> String {
     let mut quoted = false;
     let mut escaped = false;
@@ -29,14 +29,14 @@ pub(crate) fn compact(json: &str) -> String {
         .collect()
 }
 
-/// The object without these fields.
+/// Removes these fields from the object.
 pub(crate) fn without(object: &RawValue, names: &[&str]) -> serde_json::Result<Box<RawValue>> {
     let mut fields: Fields = serde_json::from_str(object.get())?;
     fields.retain(|name, _| !names.contains(&name.as_str()));
     to_raw_value(&fields)
 }
 
-/// Objects merge, anything else is replaced; null is a value like others.
+/// Merges objects recursively and replaces anything else; null is an ordinary value.
 pub(crate) fn merge(base: &RawValue, change: &Value) -> serde_json::Result<Box<RawValue>> {
     let Value::Object(changes) = change else {
         return to_raw_value(change);
@@ -61,13 +61,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn compacting_touches_only_what_is_between_tokens() {
+    fn compacting_removes_white_space_only_between_tokens() {
         let json = "{ \"a b\" : [ 1.10 ,\n\t\"x \\\" \\\\\" , null ] }";
         assert_eq!(compact(json), r#"{"a b":[1.10,"x \" \\",null]}"#);
     }
 
     #[test]
-    fn merging_keeps_what_is_not_named_and_keeps_nulls() {
+    fn merging_keeps_unnamed_fields_and_nulls() {
         let base =
             RawValue::from_string(r#"{"a":{"b":0.10,"c":2},"d":1}"#.to_owned()).expect("json");
         let merged = merge(&base, &json!({"a": {"c": null}, "e": [1]})).expect("merged");

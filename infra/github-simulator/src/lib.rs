@@ -1,7 +1,7 @@
 //! A simulator of GitHub's REST API for Dependabot alerts.
 //!
-//! It serves a dataset directory in GitHub's own shapes to one installation of one GitHub App, and keeps what
-//! callers change. The README says what it simulates and what it does not.
+//! It serves a dataset directory in GitHub's format to one installation of one GitHub App, and stores the changes
+//! that callers make. The README lists what it simulates and what it does not.
 
 use std::collections::HashMap;
 use std::io;
@@ -50,7 +50,7 @@ const APP_SLUG: &str = "security-agent";
 const INSTALLATION_ID: u64 = 51_000_001;
 const REQUESTS_PER_HOUR: u32 = 5_000;
 
-/// GitHub, as far as one installation of one app sees it. Clones are the same simulator.
+/// GitHub, as one installation of one app sees it. Clones share one simulator.
 #[derive(Clone)]
 pub struct Simulator {
     world: Arc<World>,
@@ -70,9 +70,9 @@ struct World {
 }
 
 impl Simulator {
-    /// Reads and checks the dataset, then takes up what the state file says has changed since.
+    /// Loads and validates the dataset, then applies the changes in the state file.
     ///
-    /// Without a state file every start serves the dataset as it is.
+    /// Without a state file, every start serves the dataset unchanged.
     pub fn open(dataset: &Path, state: Option<&Path>, app: &AppKey) -> Result<Self, OpenError> {
         let Dataset {
             repositories,
@@ -102,16 +102,16 @@ impl Simulator {
         for saved in saved {
             match simulator.served(&RepositoryPath::Named(saved.repository.clone())) {
                 Some(served) => served.alerts_mut().put(Arc::new(saved.alert)),
-                // Kept in the file: another dataset may be served from it today.
+                // The line stays in the file: the next start may serve another dataset.
                 None => {
-                    tracing::warn!(repository = %saved.repository, "state of an unknown repository");
+                    tracing::warn!(repository = %saved.repository, "the state file contains a repository that is not in the dataset");
                 }
             }
         }
         Ok(simulator)
     }
 
-    /// Sets the requests the installation may make in each hour; 5,000 unless set. Starts a new hour.
+    /// Sets the installation's rate limit in requests per hour (default 5,000) and starts a new hour.
     pub fn set_rate_limit(&self, requests_per_hour: u32) {
         self.world.rate_limit.set(requests_per_hour);
     }
@@ -123,7 +123,7 @@ impl Simulator {
             .with_state(self.clone())
     }
 
-    /// The endpoints under `/local/github` that register faults and show what was received.
+    /// The endpoints under `/local/github`: register faults, list received requests, change alerts.
     pub fn local_router(&self) -> Router {
         local::router(self.clone())
     }
@@ -134,7 +134,7 @@ impl Simulator {
         INSTALLATION_ID
     }
 
-    /// The app that is installed: what its tokens must name as `iss`.
+    /// The app's id, which its tokens must name as `iss`.
     #[must_use]
     pub fn app_id(&self) -> u64 {
         APP_ID
@@ -147,7 +147,7 @@ impl Simulator {
         served.map(|served| served.repository.clone()).collect()
     }
 
-    /// Makes every installation token given out so far invalid.
+    /// Revokes all installation tokens.
     pub fn revoke_tokens(&self) {
         self.world.tokens.revoke_all();
     }
@@ -170,7 +170,7 @@ impl Simulator {
         self.world.faults.strike((call.operation(), name))
     }
 
-    /// Changes an alert, on disk first. Changes of one repository happen one after the other.
+    /// Changes an alert, on disk first. Changes of one repository are serialized.
     fn change_alert(
         &self,
         served: &Served,
@@ -222,16 +222,16 @@ impl std::fmt::Debug for Simulator {
     }
 }
 
-/// Why an alert stays as it is.
+/// Why an alert was not changed.
 #[derive(Debug, thiserror::Error)]
 enum ChangeError {
-    #[error("the repository has no such alert")]
+    #[error("the alert does not exist")]
     NoSuchAlert,
-    /// The alert's state does not allow it; this is GitHub's answer.
+    /// The alert's state does not allow the change; contains GitHub's answer.
     #[error("the alert's state does not allow the change")]
     Refused(Answer),
-    #[error("the change would leave something that is no alert")]
+    #[error("the change would make the alert invalid")]
     Alert(#[source] serde_json::Error),
-    #[error("could not store the change")]
+    #[error("cannot store the change")]
     Journal(#[source] io::Error),
 }

@@ -82,7 +82,7 @@ async fn show_alert(
     Ok(Json(alert.text(ApiVersion::DEFAULT)).into_response())
 }
 
-/// Changes an alert as if someone else had: any fields, `updated_at` now unless given.
+/// Changes any fields of an alert, as someone else on GitHub would. `updated_at` is now unless given.
 async fn change_alert(
     State(simulator): State<Simulator>,
     Path((owner, name, number)): Path<(String, String, u64)>,
@@ -90,7 +90,7 @@ async fn change_alert(
 ) -> Result<Reply, Problem> {
     let changes = object(&body)?;
     if changes.get("number").is_some_and(|given| given != number) {
-        return Err(Problem::invalid("/number", "cannot change"));
+        return Err(Problem::invalid("/number", "cannot be changed"));
     }
     on_disk(move || {
         let served = simulator
@@ -107,8 +107,8 @@ async fn change_alert(
     .await
 }
 
-/// Adds an alert under the next number. What the body leaves out is that of a new, open alert;
-/// `dependency`, `security_advisory` and `security_vulnerability` must be there.
+/// Adds an alert under the next number. Missing fields get the values of a new, open alert; `dependency`,
+/// `security_advisory` and `security_vulnerability` are required.
 async fn add_alert(
     State(simulator): State<Simulator>,
     Path((owner, name)): Path<(String, String)>,
@@ -116,7 +116,7 @@ async fn add_alert(
 ) -> Result<Reply, Problem> {
     let given = object(&body)?;
     if given.get("number").is_some() {
-        return Err(Problem::invalid("/number", "is assigned here"));
+        return Err(Problem::invalid("/number", "is assigned by the simulator"));
     }
     on_disk(move || {
         let served = simulator.served(&named(&owner, &name)).ok_or_else(unknown)?;
@@ -181,17 +181,20 @@ impl From<ChangeError> for Problem {
         match error {
             ChangeError::NoSuchAlert => unknown(),
             ChangeError::Refused(answer) => {
-                Self::new(answer.status, "the alert's state does not allow this")
+                Self::new(answer.status, "the alert's state does not allow the change")
             }
             ChangeError::Alert(error) => Self::new(StatusCode::BAD_REQUEST, error.to_string()),
             ChangeError::Journal(error) => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
-                format!("could not store the change: {error}"),
+                format!("cannot store the change: {error}"),
             ),
         }
     }
 }
 
 fn unknown() -> Problem {
-    Problem::new(StatusCode::NOT_FOUND, "no such repository or alert")
+    Problem::new(
+        StatusCode::NOT_FOUND,
+        "the repository or alert does not exist",
+    )
 }

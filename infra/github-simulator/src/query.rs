@@ -1,4 +1,4 @@
-//! The query of the alert list: order, filters, page size and cursor.
+//! The query parameters of the alert list: order, filters, page size and cursor.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -8,7 +8,7 @@ use serde::de::value::Error as ValueError;
 
 use crate::alert::{Alert, AlertState, Severity};
 
-/// What an alert list is ordered by.
+/// The sort keys of the alert list.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sort {
@@ -26,7 +26,7 @@ pub(crate) enum Direction {
     Desc,
 }
 
-/// A place in an order. It stays meaningful when the alert that stood there moves.
+/// A position in an order. It stays valid when the alert at the position moves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Position {
     rank: i64,
@@ -39,7 +39,7 @@ impl Position {
         let rank = match sort {
             Sort::Created => facts.created_at.as_microsecond(),
             Sort::Updated => facts.updated_at.as_microsecond(),
-            // Alerts without a score come last in descending order.
+            // Alerts without a score are last in descending order.
             Sort::EpssPercentage => facts
                 .security_advisory
                 .epss
@@ -56,7 +56,7 @@ impl Position {
         self.number
     }
 
-    /// The opaque form handed to clients.
+    /// The opaque cursor for clients.
     pub(crate) fn cursor(self, sort: Sort) -> String {
         URL_SAFE_NO_PAD.encode(format!("{sort:?}:{}:{}", self.rank, self.number))
     }
@@ -83,12 +83,12 @@ pub(crate) enum Start {
     Before(Position),
 }
 
-/// Why a list cannot be given.
+/// Why a list query is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) enum QueryError {
-    /// 400.
+    /// Answered with 400.
     Unsupported(String),
-    /// 422.
+    /// Answered with 422.
     Invalid(String),
 }
 
@@ -126,7 +126,7 @@ impl ListQuery {
             per_page: 30,
             filters: Filters::default(),
         };
-        // A cursor belongs to an order, which may be named after it.
+        // First the order: a cursor is valid for one order, and `sort` may come after it in the query.
         if let Some((name, value)) = parameters.iter().find(|(name, _)| name == "sort") {
             query.sort = one(name, value)?;
         }
@@ -164,7 +164,7 @@ impl ListQuery {
                     let range = EpssRange::parse(value).ok_or_else(|| not_a_member(name, value))?;
                     filters.epss = Some(range);
                 }
-                // GitHub ignores what it does not know.
+                // Like GitHub, ignore unknown parameters.
                 _ => {}
             }
         }
@@ -213,7 +213,7 @@ impl ListQuery {
     }
 }
 
-/// GitHub bends a page size it cannot serve instead of refusing it.
+/// Clamps the page size instead of refusing it, as GitHub does.
 pub(crate) fn per_page(value: &str) -> usize {
     match value.parse::<usize>() {
         Ok(0) | Err(_) => 30,
@@ -225,7 +225,7 @@ pub(crate) fn per_page(value: &str) -> usize {
 struct EpssRange {
     at_least: f64,
     at_most: f64,
-    /// `>n` and `<n` leave out n itself.
+    /// For `>n` and `<n`: the bound itself is outside of the range.
     excluding: Option<f64>,
 }
 
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn epss_ranges_are_read_in_every_documented_form() {
+    fn epss_ranges_are_parsed_in_every_documented_form() {
         for (text, inside, outside) in [
             ("0.5", 0.5, 0.4),
             (">0.5", 0.6, 0.5),
@@ -312,16 +312,22 @@ mod tests {
             ("0.1..0.2", 0.15, 0.3),
         ] {
             let range = EpssRange::parse(text).expect("documented");
-            assert!(range.contains(inside), "{text} contains {inside}");
-            assert!(!range.contains(outside), "{text} leaves out {outside}");
+            assert!(range.contains(inside), "{text} must contain {inside}");
+            assert!(
+                !range.contains(outside),
+                "{text} must not contain {outside}"
+            );
         }
         for text in ["", "x", ">", "2", "0.1..", "NaN"] {
-            assert!(EpssRange::parse(text).is_none(), "{text} is no range");
+            assert!(
+                EpssRange::parse(text).is_none(),
+                "{text} must not be a range"
+            );
         }
     }
 
     #[test]
-    fn a_cursor_holds_for_its_own_order_only() {
+    fn a_cursor_is_valid_only_for_its_own_order() {
         let position = Position {
             rank: -1,
             number: 7,

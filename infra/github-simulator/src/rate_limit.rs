@@ -1,4 +1,4 @@
-//! The installation's primary rate limit: so many requests in each hour.
+//! The installation's primary rate limit: a number of requests per hour.
 
 use std::sync::Mutex;
 
@@ -18,7 +18,7 @@ struct Window {
     resets_at: Timestamp,
 }
 
-/// What the `x-ratelimit-*` headers say.
+/// The values of the `x-ratelimit-*` headers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Budget {
     pub(crate) limit: u32,
@@ -41,7 +41,7 @@ impl RateLimit {
         }))
     }
 
-    /// Another limit, from a new hour on.
+    /// Sets the limit and starts a new hour.
     pub(crate) fn set(&self, limit: u32) {
         *locked(&self.0) = Window {
             limit,
@@ -50,7 +50,7 @@ impl RateLimit {
         };
     }
 
-    /// Counts a request; `Err` if the hour's budget is spent.
+    /// Counts a request. `Err` means that the hour's budget is spent.
     pub(crate) fn take(&self, now: Timestamp) -> Result<Budget, Budget> {
         self.turn(now, |window| {
             if window.used >= window.limit {
@@ -61,7 +61,7 @@ impl RateLimit {
         })
     }
 
-    /// Takes a request out of the count again.
+    /// Refunds a request.
     pub(crate) fn give_back(&self, now: Timestamp) -> Budget {
         let (Ok(budget) | Err(budget)) = self.turn(now, |window| {
             window.used = window.used.saturating_sub(1);
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_spent_budget_is_full_again_an_hour_after_its_first_request() {
+    fn a_spent_budget_resets_an_hour_after_its_first_request() {
         let limit = RateLimit::new(2);
         let start = Timestamp::from_second(1_800_000_000).expect("in range");
         assert_eq!(limit.take(start).map(Budget::remaining), Ok(1));

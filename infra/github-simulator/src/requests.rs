@@ -1,4 +1,4 @@
-//! The calls received, for tests that count them.
+//! The received calls, for tests that count them.
 
 use std::collections::VecDeque;
 use std::sync::Mutex;
@@ -10,27 +10,27 @@ use serde_json::Value;
 
 use crate::locked;
 
-/// The latest so many calls are remembered.
+/// The number of calls to keep; older ones are dropped.
 const KEPT: usize = 500_000;
 
-/// One call.
+/// One received call.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct Received {
     method: String,
     /// Path and query.
     path: String,
-    /// Null until the answer is known.
+    /// Null until the call is answered.
     status: Option<u16>,
     at: String,
-    /// The trace that the call says it is part of; absent if it says none.
+    /// The call's `traceparent`; absent if it had none.
     #[serde(skip_serializing_if = "Option::is_none")]
     traceparent: Option<String>,
-    /// What was changed as it was asked for, whatever the answer said of it; absent if nothing was.
+    /// The requested change, if it was made, whatever the answer.
     #[serde(skip_serializing_if = "Option::is_none")]
     changed: Option<Value>,
 }
 
-/// Which call an answer belongs to.
+/// Identifies the call that an answer belongs to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Sequence(u64);
 
@@ -77,7 +77,7 @@ impl Requests {
         self.amend(call, |call| call.status = Some(status.as_u16()));
     }
 
-    /// The call made this change. Told apart from its answer, which a fault may replace or lose.
+    /// Records that the call made this change. Separate from the answer, which a fault may replace or lose.
     pub(crate) fn changed(&self, call: Sequence, change: Value) {
         self.amend(call, |call| call.changed = Some(change));
     }
@@ -101,7 +101,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_oldest_calls_are_forgotten_and_answers_still_find_their_call() {
+    fn old_calls_are_dropped_and_answers_still_match_their_calls() {
         let requests = Requests::default();
         let now = Timestamp::UNIX_EPOCH;
         let first = requests.received("GET", "/first", None, now);

@@ -1,4 +1,4 @@
-//! Credentials: the app's JSON web tokens, and the installation tokens given for them.
+//! Credentials: the app's JSON web tokens, and the installation tokens issued for them.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::{Arc, Mutex};
@@ -13,11 +13,11 @@ use serde_json::Value;
 
 use crate::locked;
 
-/// The longest life GitHub allows an app's token.
+/// GitHub's maximum lifetime of an app's token, in seconds.
 const LONGEST_APP_TOKEN: i64 = 600;
 const LIFETIME: SignedDuration = SignedDuration::from_hours(1);
 
-/// How far a permission goes.
+/// The level of a permission.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Access {
@@ -26,7 +26,7 @@ pub(crate) enum Access {
     Admin,
 }
 
-/// What an installation or a token may do.
+/// The permissions of an installation or a token.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Permissions(BTreeMap<String, Access>);
@@ -36,7 +36,7 @@ impl Permissions {
     const METADATA: &str = "metadata";
     const CONTENTS: &str = "contents";
 
-    /// What is wanted, unless it goes beyond what is granted. Reading metadata is always included.
+    /// Returns the wanted permissions, or `None` if they exceed the granted ones. Always includes reading metadata.
     pub(crate) fn narrowed(&self, wanted: &Self) -> Option<Self> {
         let granted =
             |name: &String, access: &Access| self.0.get(name).is_some_and(|most| access <= most);
@@ -51,7 +51,8 @@ impl Permissions {
         Some(narrowed)
     }
 
-    /// Adds what the system needs beyond reading alerts: dismissing them, and reading code for the agent.
+    /// Adds the permissions that the system needs beyond reading alerts: dismissing them, and reading code for the
+    /// agent.
     pub(crate) fn extend(&mut self) {
         if let Some(access) = self.0.get_mut(Self::ALERTS) {
             *access = (*access).max(Access::Write);
@@ -76,12 +77,12 @@ impl Default for Permissions {
     }
 }
 
-/// What one installation token stands for.
+/// What an installation token grants.
 #[derive(Debug)]
 pub(crate) struct Grant {
     pub(crate) expires_at: Timestamp,
     pub(crate) permissions: Permissions,
-    /// All of the installation's repositories when absent.
+    /// `None` means all of the installation's repositories.
     pub(crate) repositories: Option<BTreeSet<u64>>,
 }
 
@@ -92,7 +93,7 @@ impl Grant {
     }
 }
 
-/// The installation tokens in force. A restart forgets them, as an expiry would.
+/// The valid installation tokens. In memory only: a restart invalidates them, as if they had expired.
 #[derive(Debug, Default)]
 pub(crate) struct Tokens(Mutex<HashMap<String, Arc<Grant>>>);
 
@@ -104,7 +105,7 @@ impl Tokens {
         repositories: Option<BTreeSet<u64>>,
         now: Timestamp,
     ) -> Result<(String, Arc<Grant>), aws_lc_rs::error::Unspecified> {
-        // As long as GitHub's stateless tokens, so that nobody relies on 40 characters.
+        // As long as GitHub's stateless tokens, so that no caller relies on 40 characters.
         let mut secret = [0; 192];
         rand::fill(&mut secret)?;
         let token = format!("ghs_{app_id}_{}", URL_SAFE_NO_PAD.encode(secret));
@@ -139,14 +140,14 @@ struct Claims {
     exp: Option<i64>,
 }
 
-/// Checks the app's JSON web token; `Err` is GitHub's message.
+/// Verifies the app's JSON web token. `Err` contains GitHub's message.
 pub(crate) fn verify_app(
     token: &str,
     key: &DecodingKey,
     app_id: u64,
     now: Timestamp,
 ) -> Result<(), &'static str> {
-    // Times are checked below, without leeway and with GitHub's own words.
+    // The checks below have no leeway and use GitHub's messages.
     let mut validation = Validation::new(Algorithm::RS256);
     validation.validate_exp = false;
     validation.validate_aud = false;
@@ -190,7 +191,7 @@ mod tests {
     const APP: u64 = 7;
 
     #[test]
-    fn only_a_token_githubs_rules_allow_is_accepted() {
+    fn only_a_token_that_follows_githubs_rules_is_accepted() {
         let key = AppKey::generate().expect("a key");
         let other = AppKey::generate().expect("another key");
         let now = Timestamp::from_second(1_800_000_000).expect("in range");

@@ -1,6 +1,6 @@
 //! The versions of GitHub's REST API.
 
-/// What `X-GitHub-Api-Version` may name.
+/// The supported values of `X-GitHub-Api-Version`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum ApiVersion {
     V2022_11_28,
@@ -8,7 +8,7 @@ pub(crate) enum ApiVersion {
 }
 
 impl ApiVersion {
-    /// A request that names no version gets the oldest supported one.
+    /// The version of a request that names none: the oldest supported one.
     pub(crate) const DEFAULT: Self = Self::V2022_11_28;
 
     pub(crate) fn parse(name: &str) -> Option<Self> {

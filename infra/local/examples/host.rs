@@ -1,4 +1,4 @@
-//! A stack with the probe function, for tests that end it from outside. Prints the pid of every function's process.
+//! A stack with the probe function, for tests that stop it from outside. Prints the pid of every function process.
 
 use std::io::{self, Write};
 use std::path::Path;

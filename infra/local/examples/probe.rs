@@ -73,7 +73,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
     .await
 }
 
-/// Every record's body is an order; those that fail are reported.
+/// Treats every record's body as an order and reports the ones that fail.
 async fn batch(records: &[Value]) -> Result<Value, Box<dyn Error + Send + Sync>> {
     let mut failures = Vec::new();
     for record in records {
@@ -103,7 +103,10 @@ fn dynamodb_text(text: &str) -> aws_sdk_dynamodb::types::AttributeValue {
     aws_sdk_dynamodb::types::AttributeValue::S(text.to_owned())
 }
 
-#[expect(clippy::disallowed_methods, reason = "its configuration")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "the probe reads its own configuration"
+)]
 fn required(name: &str) -> Result<String, String> {
     std::env::var(name).map_err(|error| format!("{name}: {error}"))
 }

@@ -1,4 +1,4 @@
-//! What `cargo local` is told.
+//! The command line of `cargo local`.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8787")]
     pub listen: SocketAddr,
 
-    /// Where everything is kept
+    /// Directory for databases, keys and logs
     #[arg(long, value_name = "DIR", default_value = "./.local")]
     pub data: PathBuf,
 
@@ -21,20 +21,21 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "data")]
     pub ephemeral: bool,
 
-    /// Another dataset for the GitHub simulator, or the address of another GitHub API in its place; that one also
-    /// needs --parameter GithubAppId=… and the App's key in the file that LOCAL_GITHUB_PRIVATE_KEY_FILE names
+    /// Another dataset for the GitHub simulator, or the URL of a GitHub API to use instead of it; a URL also needs
+    /// --parameter GithubAppId=… and the App's private key in the file that LOCAL_GITHUB_PRIVATE_KEY_FILE names
     #[arg(long, value_name = "DIR|URL")]
     pub github: Option<Github>,
 
-    /// The analysis service
+    /// URL of an analysis service to use instead of the simulator; LOCAL_AGENT_TOKEN_FILE may name the
+    /// file with its token
     #[arg(long, value_name = "URL", value_parser = address)]
     pub agent: Option<String>,
 
-    /// A DynamoDB endpoint in place of the embedded one
+    /// DynamoDB endpoint to use instead of the embedded one
     #[arg(long, value_name = "URL", value_parser = address)]
     pub dynamodb: Option<String>,
 
-    /// An SQS endpoint in place of the embedded one
+    /// SQS endpoint to use instead of the embedded one
     #[arg(long, value_name = "URL", value_parser = address)]
     pub sqs: Option<String>,
 
@@ -42,25 +43,25 @@ pub struct Arguments {
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
 
-    /// Run the binaries as they are, without building them first
+    /// Run the existing binaries without building them first
     #[arg(long)]
     pub no_build: bool,
 
-    /// Run the functions' binaries of this folder, each named as its function, as they are
+    /// Run the function binaries in this folder without building them; each is named after its function
     #[arg(long, value_name = "DIR", conflicts_with = "no_build")]
     pub binaries: Option<PathBuf>,
 
-    /// Show the main job, then stop
+    /// Run the demo, then stop
     #[arg(long)]
     pub demo: bool,
 
-    /// Run no function by the clock; POST /local/schedules/{function} still does
+    /// Run no function on schedule; POST /local/schedules/{function} still works
     #[arg(long)]
     pub no_schedules: bool,
 }
 
 impl Arguments {
-    /// What the GitHub simulator serves; `None` if GitHub is elsewhere.
+    /// The dataset that the GitHub simulator serves; `None` if GitHub is not simulated.
     pub fn dataset(&self, workspace: &Path) -> Option<PathBuf> {
         match &self.github {
             None => Some(workspace.join("tests/data/dependabot")),
@@ -94,7 +95,7 @@ fn address(text: &str) -> Result<String, String> {
         Ok(url) if url.has_host() && matches!(url.scheme(), "http" | "https") => {
             Ok(text.to_owned())
         }
-        Ok(_) | Err(_) => Err("it must be an address such as http://127.0.0.1:8000".to_owned()),
+        Ok(_) | Err(_) => Err("expected an address such as http://127.0.0.1:8000".to_owned()),
     }
 }
 

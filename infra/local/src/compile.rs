@@ -1,4 +1,4 @@
-//! Building the function binaries, in the profile and the target directory of the stack itself.
+//! Builds the function binaries in the stack's own profile and target directory.
 
 use std::ffi::OsString;
 use std::io;
@@ -7,60 +7,60 @@ use std::process::{ExitStatus, Stdio};
 
 use tokio::process::Command;
 
-/// Why there are no binaries to run.
+/// Why the functions could not be built.
 #[derive(Debug, thiserror::Error)]
 pub enum CompileError {
     /// Cargo could not be run.
-    #[error("cannot run {} in {}, to build the functions", cargo.display(), workspace.display())]
+    #[error("cannot build the functions: cannot run {} in {}", cargo.display(), workspace.display())]
     Cargo {
-        /// The program.
+        /// The cargo program.
         cargo: PathBuf,
-        /// The folder it was to run in.
+        /// The folder to run it in.
         workspace: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Cargo said why.
-    #[error("cannot build the functions in {}: cargo ended with {status}, as it says above", workspace.display())]
+    /// Cargo failed and printed the reason.
+    #[error("cannot build the functions in {}: cargo ended with {status}; its output is above", workspace.display())]
     Failed {
         /// The folder it ran in.
         workspace: PathBuf,
-        /// How it ended.
+        /// Cargo's exit status.
         status: ExitStatus,
     },
-    /// The stack's binary lies where cargo would not put it.
+    /// The stack's own binary is not in a cargo target directory.
     #[error("cannot build the functions: {} is not in a cargo target directory", .0.display())]
     Misplaced(PathBuf),
 }
 
 impl CompileError {
-    /// What to do about it.
+    /// What the user can do about it.
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::Cargo { .. } => {
-                "install Rust, or run what is built already with --no-build or --binaries DIR"
+                "install Rust, or run existing binaries with --no-build or --binaries DIR"
             }
             Self::Failed { .. } | Self::Misplaced(_) => {
-                "mend that, or run what is built already with --no-build or --binaries DIR"
+                "fix the error, or run existing binaries with --no-build or --binaries DIR"
             }
         }
     }
 }
 
-/// Builds every binary of the workspace into `binaries`, which is `<target>/<profile>`. What cargo has to say goes
-/// to standard error.
+/// Builds every binary of the workspace into `binaries`, which is `<target>/<profile>`. Cargo's output goes to
+/// standard error.
 pub async fn compile(workspace: &Path, binaries: &Path) -> Result<(), CompileError> {
     let misplaced = || CompileError::Misplaced(binaries.to_owned());
     let target = binaries.parent().ok_or_else(misplaced)?;
     let folder = binaries.file_name().ok_or_else(misplaced)?;
-    // The one profile whose folder has another name.
+    // `dev` is the only profile whose folder has another name.
     let profile = if folder == "debug" {
         OsString::from("dev")
     } else {
         folder.to_owned()
     };
-    // The toolchain that runs the stack, if cargo started it.
+    // If cargo started the stack, use the same toolchain.
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let status = Command::new(&cargo)
         .args(["build", "--quiet", "--workspace", "--bins", "--profile"])

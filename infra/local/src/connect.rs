@@ -1,4 +1,4 @@
-//! Connecting owners to an installation of the GitHub App, as an onboarding service would.
+//! Connects owners to an installation of the GitHub App, as an onboarding service would.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ use store::table::Table;
 
 use crate::functions::{Functions, InvokeError};
 
-/// Writes what a connected owner has.
+/// Writes the rows of a connected owner.
 #[derive(Debug)]
 pub struct Connector {
     owners: Owners,
@@ -26,44 +26,44 @@ pub struct Connector {
     source: Source,
 }
 
-/// Who describes the installation.
+/// Where the description of the installation comes from.
 #[derive(Debug)]
 enum Source {
-    /// The simulator, in this process: nobody's requests are counted for it.
+    /// The simulator, in this process; reading it counts as no request.
     Simulator(Connection),
-    /// GitHub itself, asked by the function that connects owners.
+    /// GitHub itself, through the `connect` function.
     Function(Arc<Functions>),
 }
 
-/// What there is to write.
+/// The rows to write.
 #[derive(Clone, Debug)]
 struct Connection {
     installation: InstallationId,
     listings: Vec<Listing>,
 }
 
-/// Why an owner is not connected.
+/// Why an owner could not be connected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
     /// The integration could not be read or written.
     #[error(transparent)]
     Owner(#[from] OwnersError),
-    /// Whether the owner is being erased could not be read.
+    /// The owner's erasure could not be read.
     #[error(transparent)]
     Erasure(#[from] ErasureError),
     /// The repositories could not be written.
     #[error(transparent)]
     Repositories(#[from] RepositoriesError),
-    /// The function that asks GitHub failed.
+    /// The `connect` function failed.
     #[error(transparent)]
     Function(#[from] InvokeError),
-    /// The simulator has one installation.
+    /// The simulator has only one installation.
     #[error("the GitHub simulator has no installation {0}")]
     NoSuchInstallation(InstallationId),
 }
 
 impl Connector {
-    /// Connects to the installation of this simulator.
+    /// Connects owners to this simulator's installation.
     pub fn simulated(simulator: &Simulator, table: Table) -> Result<Self, InvalidIdentity> {
         let listings = simulator
             .repositories()
@@ -77,7 +77,7 @@ impl Connector {
         Ok(Self::new(Source::Simulator(connection), table))
     }
 
-    /// Connects to any installation that GitHub knows.
+    /// Connects owners to any installation that GitHub reports.
     pub fn real(functions: Arc<Functions>, table: Table) -> Self {
         Self::new(Source::Function(functions), table)
     }
@@ -91,9 +91,8 @@ impl Connector {
         }
     }
 
-    /// Connects the owner, to the simulator's installation unless another is named. One that is connected to it
-    /// already stays exactly as it is, and one that is being erased stays unconnected. With GitHub itself, an owner for
-    /// whom none is named stays unconnected.
+    /// Connects the owner to the named installation, or else to the simulator's. Changes nothing if the owner is
+    /// connected to it already, is being erased, or, with GitHub itself, if no installation is named.
     pub async fn connect(
         &self,
         owner: &Owner,
@@ -109,11 +108,11 @@ impl Connector {
         };
         let found = self.owners.read(owner).await?.integration;
         let same = found.is_some_and(|integration| integration.installation == installation);
-        // A stack that was killed between the two writes below has left an owner without repositories.
+        // A stack killed between the two writes below leaves an owner without repositories; connect it again.
         if same && !self.repositories.read(owner).await?.is_empty() {
             return Ok(());
         }
-        // Whoever is being erased may still look at how far that is.
+        // An owner that is being erased still needs a token, to read the erasure's status.
         let erasure = self.erasures.read(owner, now).await?;
         if erasure.is_some_and(|erasure| erasure.completed_at.is_none()) {
             return Ok(());
@@ -130,10 +129,10 @@ impl Connector {
                 return Ok(());
             }
         };
-        // Repositories are recorded of a connected owner only.
+        // The owner first: repositories are recorded only for a connected owner.
         let connected = self.owners.connect(owner, installation, true, now);
         match connected.await {
-            // The erasure was asked for just now.
+            // The erasure was requested after the read above.
             Err(OwnersError::BeingErased) => return Ok(()),
             connected => connected?,
         }

@@ -1,4 +1,4 @@
-//! Where the stack keeps what must survive it.
+//! The directory for the data that outlives a stack.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -6,11 +6,11 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-/// A directory that belongs to this stack alone while it runs.
+/// A directory, locked by this stack while it runs.
 #[derive(Debug)]
 pub struct DataDirectory {
     path: PathBuf,
-    /// Whether it goes with this value.
+    /// Whether dropping this value removes the directory.
     temporary: bool,
     /// Holds the lock; the system releases it however the process ends.
     _lock: File,
@@ -19,7 +19,7 @@ pub struct DataDirectory {
 impl Drop for DataDirectory {
     fn drop(&mut self) {
         if self.temporary {
-            // It lies where the system clears up, should this fail.
+            // If this fails, the directory is still in the system's temporary folder.
             let _ = fs::remove_dir_all(&self.path);
         }
     }
@@ -28,44 +28,44 @@ impl Drop for DataDirectory {
 /// Why the directory cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum DataError {
-    /// Another stack has it.
+    /// Another stack has locked it.
     #[error("cannot use {path}: another local stack uses it")]
     InUse {
         /// The directory.
         path: PathBuf,
     },
-    /// The file system refused.
+    /// A file system operation failed.
     #[error("cannot {attempt} {path}, where the stack keeps its data")]
     Unusable {
         /// What was attempted.
         attempt: &'static str,
         /// The file or directory.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
 }
 
 impl DataError {
-    /// What to do about it.
+    /// What the user can do about it.
     pub const fn advice(&self) -> &'static str {
         match self {
             Self::InUse { .. } => {
-                "end that one, or choose another directory with --data, or none with --ephemeral"
+                "stop that stack, choose another directory with --data, or keep no data with --ephemeral"
             }
             Self::Unusable { .. } => {
-                "choose another directory with --data; --ephemeral takes the one that TMPDIR names"
+                "choose another directory with --data; with --ephemeral, set TMPDIR to another directory"
             }
         }
     }
 }
 
 impl DataDirectory {
-    /// Creates the directory if it is missing and takes it.
+    /// Creates the directory if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
         fs::create_dir_all(path).map_err(unusable("create", path))?;
-        // Functions run elsewhere and are told of files in here.
+        // Functions run in another working directory and receive paths in here.
         let path = path.canonicalize().map_err(unusable("find", path))?;
         let lock_path = path.join("lock");
         let lock = OpenOptions::new()
@@ -92,7 +92,7 @@ impl DataDirectory {
         })
     }
 
-    /// A new directory that is removed with this value.
+    /// Creates a directory that dropping this value removes.
     pub fn temporary() -> Result<Self, DataError> {
         let name = format!("security-agent-local-{}", Uuid::new_v4().simple());
         let mut directory = Self::open(&std::env::temp_dir().join(name))?;
@@ -100,24 +100,24 @@ impl DataDirectory {
         Ok(directory)
     }
 
-    /// A file in the directory.
+    /// The path of a file in the directory.
     pub fn file(&self, name: &str) -> PathBuf {
         self.path.join(name)
     }
 
-    /// A directory in the directory, created if it is missing.
+    /// The path of a subdirectory, created if it is missing.
     pub fn directory(&self, name: &str) -> Result<PathBuf, DataError> {
         let path = self.path.join(name);
         fs::create_dir_all(&path).map_err(unusable("create", &path))?;
         Ok(path)
     }
 
-    /// A random text that stays the same from start to start.
+    /// Returns the secret stored under this name; creates a random one on first use.
     pub fn secret(&self, name: &str) -> Result<String, DataError> {
         let path = self.directory("secrets")?.join(name);
         match fs::read_to_string(&path) {
             Ok(text) if !text.is_empty() => return Ok(text),
-            // Empty if the machine stopped in the middle of writing it.
+            // The file is empty if the machine stopped in the middle of writing it: create a new secret.
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(unusable("read", &path)(error)),
@@ -136,7 +136,7 @@ impl DataDirectory {
     }
 }
 
-/// 244 random bits as text.
+/// Returns 244 random bits as text.
 fn random_text() -> String {
     format!("{}{}", Uuid::new_v4().simple(), Uuid::new_v4().simple())
 }
@@ -161,17 +161,17 @@ mod tests {
     #[test]
     fn a_directory_belongs_to_one_stack_at_a_time() {
         let path = temporary();
-        let first = DataDirectory::open(&path).expect("nobody has it");
-        let refused = DataDirectory::open(&path).expect_err("the first one has it");
+        let first = DataDirectory::open(&path).expect("the directory is not locked");
+        let refused = DataDirectory::open(&path).expect_err("the first stack holds the lock");
         assert!(matches!(refused, DataError::InUse { .. }), "{refused}");
         drop(first);
-        DataDirectory::open(&path).expect("it is free again");
-        fs::remove_dir_all(&path).expect("it can be removed");
+        DataDirectory::open(&path).expect("the lock is released");
+        fs::remove_dir_all(&path).expect("the directory can be removed");
     }
 
     #[test]
-    fn a_temporary_directory_goes_with_its_value() {
-        let directory = DataDirectory::temporary().expect("nobody has it");
+    fn a_temporary_directory_is_removed_on_drop() {
+        let directory = DataDirectory::temporary().expect("the directory is not locked");
         let path = directory.file("lock");
         assert!(path.exists());
         drop(directory);
@@ -179,15 +179,15 @@ mod tests {
     }
 
     #[test]
-    fn a_secret_stays_the_same() {
+    fn a_secret_survives_a_restart() {
         let path = temporary();
-        let first = DataDirectory::open(&path).expect("nobody has it");
+        let first = DataDirectory::open(&path).expect("the directory is not locked");
         let secret = first.secret("tokens").expect("a secret");
         assert_eq!(secret.len(), 64);
         assert_ne!(secret, first.secret("other").expect("another secret"));
         drop(first);
-        let again = DataDirectory::open(&path).expect("it is free again");
+        let again = DataDirectory::open(&path).expect("the lock is released");
         assert_eq!(again.secret("tokens").expect("the secret"), secret);
-        fs::remove_dir_all(&path).expect("it can be removed");
+        fs::remove_dir_all(&path).expect("the directory can be removed");
     }
 }

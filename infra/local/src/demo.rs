@@ -1,7 +1,7 @@
-//! The main job, shown: enable an owner and sync real alerts, dismiss one, analyse one to its result, and a failure told
-//! plainly. Each command's way is shown from admission to its outcome.
+//! The demo: enables an owner, syncs alerts, dismisses one finding, analyses another, and shows how a failed
+//! command is reported. Prints each command from admission to outcome.
 //!
-//! It is a client of the public API like any other, and checks what it shows against what GitHub has.
+//! It is an ordinary client of the public API, and compares what it shows with GitHub's data.
 
 mod client;
 mod dataset;
@@ -16,25 +16,25 @@ use serde_json::{Value, json};
 use client::{Client, list, text};
 use dataset::Expected;
 
-/// How slowly the simulator answers, so that a sync takes as long as with the real GitHub.
+/// The simulator's delay, so that a sync takes as long as with GitHub itself.
 const GITHUB_DELAY: Duration = Duration::from_millis(700);
 
-/// Why the demo did not come to its end.
+/// Why the demo stopped early.
 #[derive(Debug, thiserror::Error)]
 pub enum DemoError {
     /// The stack did not answer.
     #[error("no answer to {request}")]
     NoAnswer {
-        /// What was asked.
+        /// The request.
         request: String,
-        /// What went wrong.
+        /// The client's error.
         #[source]
         source: reqwest::Error,
     },
-    /// The stack answered something else than it should.
+    /// The stack gave an unexpected answer.
     #[error("{request} was answered with {status}: {body}")]
     Unexpected {
-        /// What was asked.
+        /// The request.
         request: String,
         /// The status.
         status: StatusCode,
@@ -42,35 +42,35 @@ pub enum DemoError {
         body: String,
     },
     /// The dataset cannot be read.
-    #[error("cannot read {path}")]
+    #[error("cannot read the dataset file {path}")]
     Dataset {
         /// The file.
         path: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: io::Error,
     },
-    /// What is shown is not what should be.
+    /// The API's data differs from what the demo expects.
     #[error("{0}")]
     Wrong(String),
-    /// Nobody reads what is shown.
+    /// Standard output is closed.
     #[error("cannot write the report")]
     Output(#[from] io::Error),
 }
 
-/// Where the acts play.
+/// What the steps of the demo share.
 struct Stage<'a, W> {
     client: Client,
     out: &'a mut W,
     /// Every repository of the installation.
     all: Vec<Value>,
-    /// Those that answer.
+    /// The repositories that answer without an error.
     good: Vec<Value>,
-    /// Whether GitHub is simulated: then what it has is known.
+    /// Whether GitHub is simulated: only then is its data known.
     simulated: bool,
 }
 
-/// Runs the demo against the stack at `url`. `dataset` is what the GitHub simulator serves, if it does.
+/// Runs the demo against the stack at `url`. `dataset` is the GitHub simulator's dataset, if GitHub is simulated.
 pub async fn run(url: &str, dataset: Option<&Path>, out: &mut impl Write) -> Result<(), DemoError> {
     let began = Instant::now();
     let special = dataset.map(dataset::special).transpose()?;
@@ -97,7 +97,7 @@ pub async fn run(url: &str, dataset: Option<&Path>, out: &mut impl Write) -> Res
     let good: Vec<Value> = all.iter().filter(answers).cloned().collect();
     writeln!(
         out,
-        "\nSecurity Agent, on this machine. The caller is user:{sub}.\n\
+        "\nSecurity Agent on this machine. The caller is user:{sub}.\n\
          The GitHub App reaches {} repositories; {} of them answer with errors.\n",
         all.len(),
         all.len() - good.len()
@@ -132,7 +132,7 @@ impl<W: Write> Stage<'_, W> {
         let count = self.good.len();
         writeln!(
             self.out,
-            "1. Enable Security Agent for the {count} good ones. That starts a sync:"
+            "1. Enable Security Agent for the {count} repositories that answer. Saving starts a sync:"
         )?;
         let ids: Vec<&Value> = self.good.iter().map(|found| &found["id"]).collect();
         let selected = json!({
@@ -147,10 +147,7 @@ impl<W: Write> Stage<'_, W> {
             let names: Vec<String> = self.good.iter().map(|r| text(&r["fullName"])).collect();
             let expected = Expected::read(&self.client, &names).await?;
             expected.check(&summary["findings"])?;
-            writeln!(
-                self.out,
-                "   These are exactly the alerts that GitHub has.\n"
-            )?;
+            writeln!(self.out, "   These are exactly the alerts on GitHub.\n")?;
         }
         Ok(())
     }
@@ -159,7 +156,7 @@ impl<W: Write> Stage<'_, W> {
         let Some(finding) = self.open_finding("low").await? else {
             return Ok(());
         };
-        writeln!(self.out, "2. Dismiss one, at GitHub first:")?;
+        writeln!(self.out, "2. Dismiss a finding, first on GitHub:")?;
         self.show(&finding)?;
         let id = text(&finding["id"]);
         let command = json!({
@@ -179,7 +176,7 @@ impl<W: Write> Stage<'_, W> {
             text(&after["ignoredBy"])
         )?;
         if after["status"] != "ignored" {
-            return Err(DemoError::Wrong(format!("{id} should be ignored")));
+            return Err(DemoError::Wrong(format!("finding {id} should be ignored")));
         }
         if self.simulated {
             let (repository, number) = (text(&finding["repository"]), text(&finding["sourceId"]));
@@ -187,10 +184,10 @@ impl<W: Write> Stage<'_, W> {
             let alert = self.client.get(&path).await?;
             if alert["state"] != "dismissed" {
                 return Err(DemoError::Wrong(format!(
-                    "alert {number} should be dismissed at GitHub"
+                    "alert {number} should be dismissed on GitHub"
                 )));
             }
-            writeln!(self.out, "   GitHub shows the alert as dismissed, too.")?;
+            writeln!(self.out, "   GitHub shows the alert as dismissed.")?;
         }
         writeln!(self.out)?;
         Ok(())
@@ -202,7 +199,7 @@ impl<W: Write> Stage<'_, W> {
         };
         writeln!(
             self.out,
-            "3. Analyse the worst one. The command ends when the agent has begun:"
+            "3. Analyse the most severe finding. The command ends when the agent has started:"
         )?;
         self.show(&finding)?;
         let id = text(&finding["id"]);
@@ -234,7 +231,7 @@ impl<W: Write> Stage<'_, W> {
         }
         writeln!(
             self.out,
-            "4. Now all {} repositories. {unreachable} of them cannot be refreshed, and the command says so:",
+            "4. Sync all {} repositories. {unreachable} of them cannot be refreshed, and the command says so:",
             self.all.len(),
         )?;
         let everything = json!({ "repositorySelection": "all" });
@@ -243,21 +240,20 @@ impl<W: Write> Stage<'_, W> {
         self.client.show_freshness(self.out).await?;
         must(&ended, "failed", "a sync of unreachable repositories")?;
         if ended["message"].is_null() {
-            return Err(DemoError::Wrong("a failure should say why".to_owned()));
+            return Err(DemoError::Wrong(
+                "a failed command should have a message".to_owned(),
+            ));
         }
         self.client.check_fresh(&self.good).await?;
         writeln!(
             self.out,
-            "   What could be refreshed is fresh; what was configured is unchanged.\n"
+            "   The other repositories are fresh; the configuration is saved.\n"
         )?;
         Ok(())
     }
 
     async fn look_back(&mut self) -> Result<(), DemoError> {
-        writeln!(
-            self.out,
-            "5. Nothing is forgotten. The history, newest first:"
-        )?;
+        writeln!(self.out, "5. The history of commands, newest first:")?;
         let history = self.client.get("/v1/owners/me/commands?limit=5").await?;
         for command in list(&history["commands"]) {
             writeln!(
@@ -270,7 +266,7 @@ impl<W: Write> Stage<'_, W> {
                 text(&command["resultCode"])
             )?;
         }
-        writeln!(self.out, "\n   And what it changed:")?;
+        writeln!(self.out, "\n   The audit events:")?;
         let events = self.client.get("/v1/owners/me/audit-events").await?;
         for event in list(&events["auditEvents"]) {
             writeln!(
@@ -285,7 +281,7 @@ impl<W: Write> Stage<'_, W> {
         Ok(())
     }
 
-    /// The first open finding of this severity, or else of any.
+    /// Returns the first open finding of this severity, or else of any severity.
     async fn open_finding(&self, severity: &str) -> Result<Option<Value>, DemoError> {
         for filter in [format!("&severity={severity}"), String::new()] {
             let path = format!("/v1/owners/me/findings?status=open&analysis=none&limit=1{filter}");
@@ -309,7 +305,7 @@ impl<W: Write> Stage<'_, W> {
         Ok(())
     }
 
-    /// Has a command admitted, and watches it to its end.
+    /// Creates a command and watches it until it ends.
     async fn command(&mut self, command: Value) -> Result<Value, DemoError> {
         let admitted = self.client.post("/v1/owners/me/commands", command).await?;
         self.client.watch(&text(&admitted["id"]), self.out).await

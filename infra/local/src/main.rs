@@ -1,4 +1,4 @@
-//! `cargo local`: Security Agent on this machine.
+//! `cargo local`: runs Security Agent on this machine.
 
 use std::io::{self, Write};
 use std::path::Path;
@@ -10,7 +10,7 @@ use local::shutdown::Signals;
 use local::stack::{Layout, Stack, StartError};
 use tracing_subscriber::EnvFilter;
 
-/// What a shell reports of a program that was interrupted.
+/// The exit code that shells report for an interrupted program (128 + SIGINT).
 const INTERRUPTED: u8 = 130;
 
 #[tokio::main]
@@ -38,7 +38,7 @@ async fn main() -> ExitCode {
 async fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
     let layout = Layout::of(Path::new(env!("CARGO_MANIFEST_DIR")))?;
     let mut signals = Signals::listen().map_err(StartError::Signals)?;
-    // Dropping an unfinished start kills whatever it has started.
+    // Dropping an unfinished start kills every process that it has started.
     let stack = tokio::select! {
         started = Stack::start(arguments, &layout, say) => started?,
         () = signals.next() => return Ok(ExitCode::from(INTERRUPTED)),
@@ -66,12 +66,12 @@ async fn run(arguments: &Arguments) -> Result<ExitCode, StartError> {
     say("stopping");
     tokio::select! {
         () = stack.stop() => Ok(code),
-        // Asked twice: the functions are killed with this process.
+        // A second signal ends this process at once, and with it the functions.
         () = signals.next() => Ok(ExitCode::from(INTERRUPTED)),
     }
 }
 
-/// One line for whoever watches. That nobody can read it is no reason to stop.
+/// Prints a status line. Standard error may be closed; the stack keeps running.
 fn say(line: &str) {
     let _ = writeln!(io::stderr(), "{line}");
 }

@@ -1,4 +1,4 @@
-//! The queues of the template: made over the SQS API, so that an external SQS gets them too.
+//! The queues of the template, created over the SQS API so that an external SQS gets them too.
 
 use std::collections::HashMap;
 
@@ -10,14 +10,14 @@ use serde::Serialize;
 
 use crate::template::{Queue, Topology};
 
-/// The queues, with the URLs under which the stack itself reaches them.
+/// The queues and the URLs under which the stack itself reaches them.
 #[derive(Debug)]
 pub struct Queues {
     client: Client,
     known: Vec<(Queue, String)>,
 }
 
-/// What `GET /local/queues` says about a queue.
+/// One queue's part of the answer to `GET /local/queues`.
 #[derive(Debug, Clone, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Depth {
@@ -28,7 +28,7 @@ pub struct Depth {
     dead_letter_of: Option<String>,
 }
 
-/// Why SQS did not do what was asked.
+/// A failed SQS call.
 #[derive(Debug, thiserror::Error)]
 #[error("cannot {attempt} queue {name}")]
 pub struct QueueError {
@@ -39,10 +39,10 @@ pub struct QueueError {
 }
 
 impl Queues {
-    /// Creates what is missing and brings the attributes of the rest up to date.
+    /// Creates missing queues and updates the attributes of existing ones.
     pub async fn prepare(client: Client, topology: &Topology) -> Result<Self, QueueError> {
         let mut queues = topology.queues.clone();
-        // A redrive policy may only name a queue that exists.
+        // Dead-letter queues first: a redrive policy may only name a queue that exists.
         queues.sort_by_key(|queue| queue.dead_letter_queue.is_some());
         let mut known = Vec::with_capacity(queues.len());
         for queue in queues {
@@ -52,7 +52,7 @@ impl Queues {
         Ok(Self { client, known })
     }
 
-    /// Where the stack reaches a queue.
+    /// The URL under which the stack reaches a queue.
     pub fn url(&self, name: &str) -> Option<&str> {
         self.known
             .iter()
@@ -60,7 +60,7 @@ impl Queues {
             .map(|(_, url)| url.as_str())
     }
 
-    /// How many messages each queue holds. Disturbs nothing.
+    /// Returns the number of messages in each queue. Receives none.
     pub async fn depths(&self) -> Result<Vec<Depth>, QueueError> {
         try_join_all(self.known.iter().map(|(queue, url)| self.depth(queue, url))).await
     }
@@ -73,7 +73,7 @@ impl Queues {
             .attribute_names(QueueAttributeName::All)
             .send()
             .await
-            .map_err(|error| failed("ask about", queue, error))?;
+            .map_err(|error| failed("read the depth of", queue, error))?;
         let attributes = answer.attributes.unwrap_or_default();
         let count = |name| number(&attributes, &name);
         Ok(Depth {
@@ -91,7 +91,7 @@ impl Queues {
 }
 
 async fn prepare(client: &Client, queue: &Queue) -> Result<String, QueueError> {
-    // Created without attributes: SQS refuses to create a queue again with other ones.
+    // Without attributes: SQS refuses to create an existing queue with different attributes. They are set below.
     let created = client
         .create_queue()
         .queue_name(&queue.name)

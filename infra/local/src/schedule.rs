@@ -1,4 +1,4 @@
-//! Functions that run by the clock.
+//! Functions that run on a schedule.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,7 +12,7 @@ use uuid::Uuid;
 use crate::functions::{Functions, InvokeError};
 use crate::template::{Place, Schedule};
 
-/// The schedules, by the function they run.
+/// The schedules, by the function that they run.
 #[derive(Debug)]
 pub struct Schedules {
     schedules: BTreeMap<String, Schedule>,
@@ -21,7 +21,7 @@ pub struct Schedules {
 }
 
 impl Schedules {
-    /// Knows the schedules; runs none yet.
+    /// Creates the schedules; runs none yet.
     pub fn new(schedules: &[Schedule], place: Place, functions: Arc<Functions>) -> Self {
         let schedules = schedules
             .iter()
@@ -34,7 +34,7 @@ impl Schedules {
         }
     }
 
-    /// Runs a function's schedule now; `None` if it has none.
+    /// Runs a function's schedule now. Returns `None` if the function has none.
     pub async fn run(&self, function: &str) -> Option<Result<Bytes, InvokeError>> {
         let schedule = self.schedules.get(function)?;
         let payload = match &schedule.input {
@@ -53,7 +53,7 @@ impl Schedules {
                 timer.set_missed_tick_behavior(MissedTickBehavior::Skip);
                 loop {
                     timer.tick().await;
-                    // A failure is logged where it happened; the next run comes soon.
+                    // A failure is logged where it happened; the next tick runs the function again.
                     let _ = schedules.run(function).await;
                 }
             }
@@ -61,7 +61,7 @@ impl Schedules {
         futures::future::join_all(timers).await;
     }
 
-    /// What EventBridge Scheduler sends when the schedule has no input of its own.
+    /// EventBridge Scheduler's event for a schedule without its own input.
     fn payload(&self, schedule: &Schedule) -> Bytes {
         let name = format!("schedule/default/{}", schedule.name);
         let payload = json!({

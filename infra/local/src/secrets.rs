@@ -1,4 +1,4 @@
-//! A Secrets Manager that knows the secrets of the template, each kept in the data directory.
+//! A Secrets Manager for the secrets of the template; the data directory stores them.
 
 use std::collections::BTreeMap;
 
@@ -15,14 +15,14 @@ use crate::aws_proxy::{Service, refusal};
 pub struct Secrets(BTreeMap<String, String>);
 
 impl std::fmt::Debug for Secrets {
-    /// Names them without telling them.
+    /// Prints the names, not the values.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         formatter.debug_set().entries(self.0.keys()).finish()
     }
 }
 
 impl Secrets {
-    /// These secrets, each under its ARN.
+    /// Creates a Secrets Manager with these secrets, by ARN.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
         Self(secrets)
     }
@@ -43,7 +43,10 @@ impl Secrets {
             )
         };
         if operation != "GetSecretValue" {
-            return refuse("InvalidAction", "only GetSecretValue is known locally");
+            return refuse(
+                "InvalidAction",
+                "the local stack supports only GetSecretValue",
+            );
         }
         let Ok(GetSecretValue { secret_id }) = serde_json::from_slice(body) else {
             return refuse("InvalidParameterException", "SecretId is missing");

@@ -1,4 +1,4 @@
-//! What surrounds the functions: DynamoDB, SQS and GitHub, embedded or elsewhere.
+//! The services around the functions: DynamoDB, SQS, GitHub and the agent, embedded or external.
 
 use std::path::{Path, PathBuf};
 use std::time::Duration;
@@ -16,10 +16,10 @@ use tracing::warn;
 use crate::data_directory::DataDirectory;
 use crate::stack::{self, StartError};
 
-/// How often expired items are deleted. Real DynamoDB takes up to days.
+/// How often expired items are deleted. DynamoDB itself takes up to a few days.
 const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
 
-/// Whether a service keeps its data.
+/// Whether an embedded service keeps its data.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Keep {
     InDirectory,
@@ -27,7 +27,7 @@ pub(crate) enum Keep {
 }
 
 impl Keep {
-    /// The file that a service starts from, if it keeps one.
+    /// The file of a service that keeps its data.
     fn place(self, path: PathBuf) -> Option<PathBuf> {
         match self {
             Self::InDirectory => Some(path),
@@ -60,7 +60,7 @@ pub(crate) async fn dynamodb(
             let database = sweeper.clone();
             match tokio::task::spawn_blocking(move || database.sweep_ttl()).await {
                 Ok(Ok(_)) => {}
-                Ok(Err(error)) => warn!("expired items were not deleted: {error}"),
+                Ok(Err(error)) => warn!("cannot delete expired items: {error}"),
                 Err(error) => warn!("the sweep of expired items failed: {error}"),
             }
         }
@@ -100,7 +100,7 @@ pub(crate) async fn sqs(
 pub(crate) struct Github {
     pub(crate) url: String,
     pub(crate) private_key: String,
-    /// Absent if GitHub is elsewhere.
+    /// `None` if GitHub is not simulated.
     pub(crate) simulator: Option<Simulator>,
 }
 
@@ -142,11 +142,11 @@ pub(crate) async fn github_simulator(
 pub(crate) struct Agent {
     pub(crate) url: String,
     pub(crate) token: String,
-    /// Absent if the agent is elsewhere.
+    /// `None` if the agent is not simulated.
     pub(crate) simulator: Option<agent_simulator::Simulator>,
 }
 
-/// How long the agent's simulator takes for an analysis.
+/// The simulated duration of an analysis.
 const ANALYSIS: Duration = Duration::from_millis(1_500);
 
 /// Starts the simulator of the analysis service.
@@ -176,7 +176,7 @@ pub(crate) async fn agent_simulator(
     Ok((agent, simulator))
 }
 
-/// Configuration for the stack's own calls.
+/// AWS SDK configuration for the stack's own calls.
 pub(crate) fn sdk(region: &str, endpoint: &str) -> SdkConfig {
     let credentials = Credentials::new("local", "local", None, None, "local");
     SdkConfig::builder()

@@ -13,7 +13,7 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Listens from now on: none of these ends the process by itself any more.
+    /// Starts to listen. From now on these signals no longer end the process.
     pub fn listen() -> io::Result<Self> {
         Ok(Self {
             interrupt: signal(SignalKind::interrupt())?,
@@ -22,7 +22,7 @@ impl Signals {
         })
     }
 
-    /// Waits for the next one.
+    /// Waits for the next signal.
     pub async fn next(&mut self) {
         tokio::select! {
             _ = self.interrupt.recv() => {}

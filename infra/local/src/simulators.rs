@@ -1,4 +1,4 @@
-//! GitHub and the analysis service, simulated, for a template.yaml that is deployed elsewhere.
+//! The simulators of GitHub and the analysis service, for a template.yaml that is deployed elsewhere.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -25,42 +25,42 @@ use crate::gateway::problem::{failed, invalid};
 use crate::services::{self, Keep};
 use crate::stack::{AGENT_TOKEN, StartError, listen};
 
-/// Serves the simulators of GitHub and of the analysis service, to functions that run elsewhere on this machine.
+/// Serves the simulators of GitHub and of the analysis service to functions that run elsewhere on this machine.
 ///
-/// Prints, as one line of JSON, what a deployment must be told: the addresses, the App's id and key, the agent's token.
-/// Its own address has the simulators' endpoints under /local, and POST /local/owners {"owner","table"}, which connects
-/// an owner of that table. The table is sought where the environment says (AWS_ENDPOINT_URL_DYNAMODB and so on).
+/// Prints the deployment's settings as one line of JSON: the addresses, the App's id and key, the agent's token.
+/// Serves the simulators' own endpoints under /local, and POST /local/owners {"owner","table"}, which connects an
+/// owner in that table. Finds DynamoDB through the environment (AWS_ENDPOINT_URL_DYNAMODB and so on).
 #[derive(Debug, Parser)]
 #[command(name = "simulators", version)]
 pub struct Arguments {
-    /// Where the endpoints for tests are served; port 0 takes a free one
+    /// Address of the endpoints for tests; port 0 takes a free one
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:8788")]
     pub listen: SocketAddr,
 
-    /// The dataset of the GitHub simulator
+    /// Dataset of the GitHub simulator
     #[arg(long, value_name = "DIR")]
     pub github: PathBuf,
 }
 
-/// What a deployment is told. Key and token are made for this run.
+/// The settings of a deployment. The key and the token are created for this run.
 #[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct Announcement {
-    /// Where the endpoints for tests are.
+    /// The address of the endpoints for tests.
     url: String,
-    /// The parameter `GithubApiUrl`.
+    /// Value of the parameter `GithubApiUrl`.
     github_url: String,
-    /// The parameter `GithubAppId`.
+    /// Value of the parameter `GithubAppId`.
     github_app_id: u64,
-    /// The text of the secret that `GithubPrivateKeySecretArn` names.
+    /// Text of the secret that `GithubPrivateKeySecretArn` names.
     github_private_key: String,
-    /// The parameter `AgentUrl`.
+    /// Value of the parameter `AgentUrl`.
     agent_url: String,
-    /// The text of the secret that `AgentTokenSecretArn` names.
+    /// Text of the secret that `AgentTokenSecretArn` names.
     agent_token: String,
 }
 
-/// Running simulators. They keep nothing.
+/// The running simulators. They keep no data.
 #[derive(Debug)]
 pub struct Simulators {
     announcement: String,
@@ -69,7 +69,7 @@ pub struct Simulators {
     _data: DataDirectory,
 }
 
-/// What connecting an owner takes.
+/// What `POST /local/owners` needs.
 #[derive(Debug)]
 struct Onboarding {
     simulator: github_simulator::Simulator,
@@ -77,7 +77,7 @@ struct Onboarding {
 }
 
 impl Simulators {
-    /// Starts them, and returns when all are served.
+    /// Starts the simulators and returns when all of them are served.
     pub async fn start(arguments: &Arguments) -> Result<Self, StartError> {
         let data = DataDirectory::temporary()?;
         let mut servers = JoinSet::new();
@@ -115,19 +115,19 @@ impl Simulators {
         })
     }
 
-    /// What a deployment must be told, as one line of JSON. It holds secrets of this run.
+    /// The deployment's settings as one line of JSON. Contains this run's secrets.
     pub fn announcement(&self) -> &str {
         &self.announcement
     }
 
-    /// Ends them; no call back is under way when it returns.
+    /// Stops the simulators; no callback is in progress when it returns.
     pub async fn stop(mut self) {
         self.agent.stop().await;
         self.servers.shutdown().await;
     }
 }
 
-/// What `POST /local/owners` takes.
+/// The body of `POST /local/owners`.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Connection {

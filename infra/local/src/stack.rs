@@ -1,4 +1,4 @@
-//! The whole stack: what starts when, and how it ends.
+//! The whole stack: the order in which its parts start and stop.
 
 mod error;
 
@@ -33,33 +33,33 @@ use crate::template::{ACCOUNT, Place, REGION, Template, Topology};
 
 pub use error::StartError;
 
-/// How long invocations under way may go on when the stack is asked to stop.
-const PATIENCE: Duration = Duration::from_secs(3);
-/// The parameter whose secret is the GitHub App's key; other secrets are random texts.
+/// How long running invocations may continue after the stack is asked to stop.
+const STOP_TIMEOUT: Duration = Duration::from_secs(3);
+/// The parameter whose secret is the GitHub App's private key; other secrets are random strings.
 const GITHUB_KEY: &str = "GithubPrivateKeySecretArn";
 /// The parameter whose secret is the token for the analysis service.
 pub(crate) const AGENT_TOKEN: &str = "AgentTokenSecretArn";
-/// The parameter whose secret holds the keys that sign the right to call back.
+/// The parameter whose secret holds the keys that sign callback capabilities.
 const CALLBACK_KEYS: &str = "CallbackKeysSecretArn";
-/// Names the file with the token for the analysis service when that is not simulated.
+/// The variable that names the file with the agent's token if the agent is not simulated.
 const AGENT_TOKEN_FILE: &str = "LOCAL_AGENT_TOKEN_FILE";
-/// Names the file with the App's key when GitHub is not simulated.
+/// The variable that names the file with the App's private key if GitHub is not simulated.
 const GITHUB_KEY_FILE: &str = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
 
-/// Names the file to which each permission is appended that a function uses.
+/// The variable that names the file to which the stack appends every permission that a function uses.
 const PERMISSIONS_FILE: &str = "LOCAL_PERMISSIONS_FILE";
 
-/// Where the sources and the binaries are.
+/// The folders of the sources and of the binaries.
 #[derive(Debug, Clone)]
 pub struct Layout {
-    /// The root of the workspace, with template.yaml.
+    /// The root of the workspace, which contains template.yaml.
     pub workspace: PathBuf,
-    /// The folder with the binaries, `<target>/<profile>`.
+    /// The folder of the binaries, `<target>/<profile>`.
     pub binaries: PathBuf,
 }
 
 impl Layout {
-    /// The layout of a running program, from the manifest directory of this package when it was built.
+    /// Derives the layout of the running program from this package's manifest directory at build time.
     pub fn of(manifest: &Path) -> Result<Self, StartError> {
         let binary = std::env::current_exe().map_err(StartError::Program)?;
         let workspace = manifest.ancestors().nth(2).unwrap_or(manifest);
@@ -90,13 +90,13 @@ pub struct Stack {
 }
 
 impl Stack {
-    /// Starts everything and returns when requests are served. `progress` is told what is going on.
+    /// Starts everything and returns when requests are served. `progress` receives status lines.
     pub async fn start(
         arguments: &Arguments,
         layout: &Layout,
         progress: impl Fn(&str),
     ) -> Result<Self, StartError> {
-        // What is quick to refuse comes before what takes time.
+        // Checks that fail fast come before steps that take time.
         let (data, keep) = data_directory(arguments)?;
         let template_file = layout.workspace.join("template.yaml");
         let template = template(&template_file)?;
@@ -178,7 +178,7 @@ impl Stack {
         };
         let functions =
             Functions::new(&topology, &surroundings).map_err(|source| StartError::Embedded {
-                service: "the launcher of functions",
+                service: "the function launcher",
                 place: None,
                 source: Box::new(source),
             })?;
@@ -207,7 +207,7 @@ impl Stack {
             connector: connector(&github, Arc::clone(&functions), table)?,
         };
         let mut authorizers = Authorizers::new(&topology.authorizers, &data.secret("token-key")?);
-        // The stack's own issuer publishes nothing.
+        // The stack's own issuer has no discovery documents to fetch keys from.
         if chosen.contains_key("TokenIssuer") {
             authorizers = authorizers.trusting_issuer();
         }
@@ -228,11 +228,11 @@ impl Stack {
         }
         servers.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
-            // It serves until the task is aborted.
+            // Serves until the task is aborted.
             let _ = axum::serve(gateway_listener, service).await;
         });
         if let Some(simulator) = &agent.simulator {
-            // What an earlier run owes can be called back from now on.
+            // Only now can the gateway receive the callbacks that an earlier run still owes.
             simulator.resume();
         }
         if !arguments.no_schedules {
@@ -261,7 +261,7 @@ impl Stack {
         format!("http://{}", self.address)
     }
 
-    /// Ends everything; no process is left when it returns.
+    /// Stops everything; no process is left when it returns.
     pub async fn stop(mut self) {
         self.stop.cancel();
         if let Some(agent) = &self.agent {
@@ -269,8 +269,8 @@ impl Stack {
         }
         self.pollers.close();
         self.pollers.wait().await;
-        self.functions.stop(PATIENCE).await;
-        // What succeeded in time is still deleted from its queue.
+        self.functions.stop(STOP_TIMEOUT).await;
+        // Wait for the pollers' deletes: messages that succeeded in time must not be redelivered.
         self.invocations.close();
         self.invocations.wait().await;
         self.servers.shutdown().await;
@@ -292,14 +292,14 @@ fn data_directory(arguments: &Arguments) -> Result<(DataDirectory, Keep), StartE
 }
 
 fn template(path: &Path) -> Result<Template, StartError> {
-    let text = read(path, "which describes what is to run")?;
+    let text = read(path, "the template that describes the stack")?;
     Template::parse(&text).map_err(|source| StartError::Template {
         path: path.to_owned(),
         source: Box::new(source),
     })
 }
 
-/// A file's text. `what` says what it is to hold.
+/// Reads a text file. `what` describes its content for the error.
 fn read(path: &Path, what: &'static str) -> Result<String, StartError> {
     std::fs::read_to_string(path).map_err(|source| StartError::Read {
         what,
@@ -308,7 +308,7 @@ fn read(path: &Path, what: &'static str) -> Result<String, StartError> {
     })
 }
 
-/// Makes sure that every function has a binary.
+/// Checks that every function has a binary.
 fn built(topology: &Topology, folder: &Path) -> Result<(), StartError> {
     let binaries = topology.functions.iter().map(|function| &function.binary);
     let missing: Vec<String> = binaries
@@ -336,7 +336,7 @@ async fn github(
         let path = std::env::var_os(GITHUB_KEY_FILE).ok_or(StartError::NoGithubKey)?;
         let private_key = read(
             Path::new(&path),
-            "the App's private key, as LOCAL_GITHUB_PRIVATE_KEY_FILE says",
+            "the App's private key that LOCAL_GITHUB_PRIVATE_KEY_FILE names",
         )?;
         return Ok(Github {
             url: url.clone(),
@@ -362,7 +362,7 @@ async fn agent(
     };
     let token = match std::env::var_os(AGENT_TOKEN_FILE).map(PathBuf::from) {
         Some(path) => {
-            let what = "the analysis service's token, as LOCAL_AGENT_TOKEN_FILE says";
+            let what = "the agent's token that LOCAL_AGENT_TOKEN_FILE names";
             read(&path, what)?.trim().to_owned()
         }
         None => data.secret(AGENT_TOKEN)?,
@@ -374,7 +374,7 @@ async fn agent(
     })
 }
 
-/// What the stack itself knows about the parameters, and over it what the command line says.
+/// The parameter values that the stack itself sets, overridden by the command line's.
 fn overrides(
     template: &Template,
     arguments: &Arguments,
@@ -426,7 +426,7 @@ fn permissions_file() -> Result<Option<File>, StartError> {
     path.map(|path| {
         let opened = File::options().append(true).create(true).open(&path);
         opened.map_err(|source| StartError::Write {
-            what: "where permissions are recorded, as LOCAL_PERMISSIONS_FILE says",
+            what: "the permissions file that LOCAL_PERMISSIONS_FILE names",
             path,
             source,
         })
@@ -434,7 +434,7 @@ fn permissions_file() -> Result<Option<File>, StartError> {
     .transpose()
 }
 
-/// Whoever names a client of an issuer wants people to sign in there.
+/// A configured client id means that users sign in with that issuer.
 fn sign_in(parameters: &BTreeMap<String, String>) -> SignIn {
     match parameters.get("DashboardClientId").map(String::as_str) {
         None | Some("") => SignIn::ByChoice,

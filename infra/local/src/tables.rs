@@ -1,4 +1,4 @@
-//! The tables of the template: made over the DynamoDB API, so that an external DynamoDB gets them too.
+//! The tables of the template, created over the DynamoDB API so that an external DynamoDB gets them too.
 
 use std::time::Duration;
 
@@ -10,33 +10,33 @@ use tokio::time::sleep;
 
 use crate::template::{Table, Topology};
 
-/// Why DynamoDB did not do what was asked.
+/// Why a table could not be prepared.
 #[derive(Debug, thiserror::Error)]
 pub enum TableError {
-    /// It refused or did not answer.
+    /// DynamoDB refused the call or did not answer.
     #[error("cannot {attempt} table {name}")]
     Refused {
         /// What was attempted.
         attempt: &'static str,
         /// The table.
         name: String,
-        /// What came back.
+        /// The SDK's error.
         #[source]
         source: BoxError,
     },
-    /// It took too long.
-    #[error("table {name} is not active after {} s", PATIENCE.as_secs())]
+    /// The table did not become active in time.
+    #[error("table {name} is still not active after {} s", ACTIVATION_TIMEOUT.as_secs())]
     NotActive {
         /// The table.
         name: String,
     },
 }
 
-/// How long a new table may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long a new table may take to become active.
+const ACTIVATION_TIMEOUT: Duration = Duration::from_secs(30);
 const POLL: Duration = Duration::from_millis(50);
 
-/// Creates the tables that are missing.
+/// Creates missing tables.
 pub async fn prepare(client: &Client, topology: &Topology) -> Result<(), TableError> {
     for table in &topology.tables {
         if create(client, table).await? == Creation::New {
@@ -92,7 +92,7 @@ async fn wait_until_active(client: &Client, table: &Table) -> Result<(), TableEr
             sleep(POLL).await;
         }
     };
-    tokio::time::timeout(PATIENCE, polling)
+    tokio::time::timeout(ACTIVATION_TIMEOUT, polling)
         .await
         .unwrap_or_else(|_| {
             Err(TableError::NotActive {

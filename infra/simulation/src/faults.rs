@@ -1,4 +1,4 @@
-//! Faults registered by tests: which calls they meet, and what becomes of those calls.
+//! Faults that tests register: which calls they match, and their effects.
 
 use std::fmt::Debug;
 use std::sync::Mutex;
@@ -16,70 +16,70 @@ const FIELDS: [&str; 8] = [
     "status", "headers", "body", "delayMs", "times", "after", "effect", "apply",
 ];
 
-/// Which calls of one simulator a fault meets, and what only that simulator can do to them.
+/// The calls of one simulator that a fault can match, and the effects that only that simulator supports.
 pub trait Calls: Debug + Sized {
     /// A call.
     type Call<'a>: Copy;
     /// An answer.
     type Answer: Clone + Debug;
-    /// An effect that no other simulator has.
+    /// An effect that only this simulator supports.
     type Own: Clone + Debug;
 
-    /// The fields that say which calls are meant.
+    /// The names of the fields that select calls.
     const FIELDS: &'static [&'static str];
-    /// What `effect` must be, for people.
+    /// The valid values of `effect`, for error messages.
     const EFFECTS: &'static str;
 
-    /// Reads which calls are meant.
+    /// Parses the fields that select calls.
     fn read(fields: &Fields<'_>) -> Result<Self, FieldError>;
 
-    /// Whether this is one of them.
+    /// Reports whether the call is selected.
     fn include(&self, call: Self::Call<'_>) -> bool;
 
-    /// The effect of this name, if it is one of this simulator's own.
+    /// Returns this simulator's own effect of this name, if there is one.
     fn own(name: &str) -> Option<Self::Own>;
 
-    /// Whether these calls can have an effect of its own; if not, what is wrong.
+    /// Checks that the selected calls support the effect; returns an error message if they do not.
     fn can_have(&self, own: &Self::Own) -> Result<(), &'static str>;
 
-    /// The answer that a fault tells.
+    /// Builds the answer that a fault specifies.
     fn answer(told: Told) -> Self::Answer;
 }
 
-/// What a fault answers with.
+/// The answer that a fault specifies.
 #[derive(Clone, Debug)]
 pub struct Told {
-    /// The status.
+    /// The status code.
     pub status: StatusCode,
-    /// Headers, in place of the answer's own.
+    /// Headers that replace the answer's own.
     pub headers: HeaderMap,
-    /// The body, if not the usual one for the status. A text is sent as it is.
+    /// The body, if not the default one for the status. A string is sent as plain text.
     pub body: Option<Value>,
 }
 
-/// What a fault does to a call it meets.
+/// A fault's effect on one call, before its delay.
 #[derive(Clone, Debug)]
 pub struct Strike<C: Calls> {
     delay: Option<Duration>,
     effect: Effect<C>,
 }
 
-/// What becomes of a call.
+/// What happens to a call.
 #[derive(Debug)]
 pub enum Effect<C: Calls> {
-    /// It goes on as if nothing had happened.
+    /// The call proceeds normally.
     LetThrough,
-    /// It is not performed; this is its answer.
+    /// The call is not performed; this is its answer.
     AnswerInstead(C::Answer),
-    /// It is performed, but this is its answer.
+    /// The call is performed, but this is its answer.
     PerformThenAnswer(C::Answer),
-    /// It is performed, and never answered.
+    /// The call is performed, and the answer is lost.
     LoseAnswer,
-    /// What only this simulator can do.
+    /// An effect that only this simulator supports.
     Own(C::Own),
 }
 
-// Derived, it would ask for `C: Clone`.
+// `derive` would require `C: Clone`.
 impl<C: Calls> Clone for Effect<C> {
     fn clone(&self) -> Self {
         match self {
@@ -93,7 +93,7 @@ impl<C: Calls> Clone for Effect<C> {
 }
 
 impl<C: Calls> Strike<C> {
-    /// Waits as long as the fault says, and gives what becomes of the call then.
+    /// Waits for the fault's delay and returns its effect.
     pub async fn befall(strike: Option<Self>) -> Effect<C> {
         let Some(Self { delay, effect }) = strike else {
             return Effect::LetThrough;
@@ -105,19 +105,19 @@ impl<C: Calls> Strike<C> {
     }
 }
 
-/// A fault.
+/// A registered fault.
 #[derive(Debug)]
 pub struct Fault<C: Calls> {
     calls: C,
-    /// Calls that it meets still to be let through.
+    /// How many more matching calls pass before the fault takes effect.
     spared: u64,
-    /// Calls still to be met; unlimited when absent.
+    /// How many more calls the fault hits; unlimited if `None`.
     remaining: Option<u64>,
     delay: Option<Duration>,
     effect: Effect<C>,
 }
 
-/// The faults, in the order they were registered.
+/// The faults, in order of registration.
 #[derive(Debug)]
 pub struct Faults<C: Calls>(Mutex<Vec<Fault<C>>>);
 
@@ -128,18 +128,18 @@ impl<C: Calls> Default for Faults<C> {
 }
 
 impl<C: Calls> Faults<C> {
-    /// Adds a fault.
+    /// Registers a fault.
     pub fn register(&self, fault: Fault<C>) {
         locked(&self.0).push(fault);
     }
 
-    /// Forgets all, and gives what they did.
+    /// Removes all faults and returns their effects.
     pub fn clear(&self) -> Vec<Effect<C>> {
         let faults = std::mem::take(&mut *locked(&self.0));
         faults.into_iter().map(|fault| fault.effect).collect()
     }
 
-    /// What befalls this call: the first registered fault that meets it and is not exhausted.
+    /// Returns the effect of the first registered fault that matches this call and is not used up.
     pub fn strike(&self, call: C::Call<'_>) -> Option<Strike<C>> {
         locked(&self.0)
             .iter_mut()
@@ -149,7 +149,7 @@ impl<C: Calls> Faults<C> {
 }
 
 impl<C: Calls> Fault<C> {
-    /// Reads a fault.
+    /// Parses a fault.
     pub fn parse(body: &Value) -> Result<Self, FieldError> {
         let fields = Fields::of(body)?;
         fields.only(&[C::FIELDS, &FIELDS].concat())?;
@@ -193,11 +193,15 @@ fn effect<C: Calls>(
     calls: &C,
     delayed: bool,
 ) -> Result<Effect<C>, FieldError> {
-    let status = fields.optional("status", "must be a status from 200 to 599", |value| {
-        let status = u16::try_from(value.as_u64()?).ok()?;
-        (200..600).contains(&status).then_some(())?;
-        StatusCode::from_u16(status).ok()
-    })?;
+    let status = fields.optional(
+        "status",
+        "must be an HTTP status from 200 to 599",
+        |value| {
+            let status = u16::try_from(value.as_u64()?).ok()?;
+            (200..600).contains(&status).then_some(())?;
+            StatusCode::from_u16(status).ok()
+        },
+    )?;
     let named = fields.optional("effect", C::EFFECTS, |value| match value.as_str()? {
         "drop_response" => Some(Effect::LoseAnswer),
         name => C::own(name).map(Effect::Own),
@@ -216,11 +220,14 @@ fn effect<C: Calls>(
             ("body", body.is_some()),
         ];
         if let Some((name, _)) = needs_status.into_iter().find(|(_, there)| *there) {
-            return Err(fields.error(name, "needs a status"));
+            return Err(fields.error(name, "requires a status"));
         }
         return match named {
             None if delayed => Ok(Effect::LetThrough),
-            None => Err(fields.error("status", "is needed, or delayMs, or effect")),
+            None => Err(fields.error(
+                "status",
+                "is required unless there is a delayMs or an effect",
+            )),
             Some(Effect::Own(own)) => match calls.can_have(&own) {
                 Ok(()) => Ok(Effect::Own(own)),
                 Err(message) => Err(fields.error("effect", message)),
@@ -229,7 +236,7 @@ fn effect<C: Calls>(
         };
     };
     if named.is_some() {
-        return Err(fields.error("effect", "does not go with a status"));
+        return Err(fields.error("effect", "cannot be combined with a status"));
     }
     let answer = C::answer(Told {
         status,
@@ -243,7 +250,7 @@ fn effect<C: Calls>(
     })
 }
 
-/// The connection's own headers stay with the server: a wrong length would break the answer itself.
+/// Refuses connection headers, which belong to the server: a wrong length would corrupt the answer.
 fn parse_headers(value: &Value) -> Option<HeaderMap> {
     let mut headers = HeaderMap::new();
     for (name, value) in value.as_object()? {
@@ -267,7 +274,7 @@ mod tests {
 
     use super::*;
 
-    /// A simulator whose calls have numbers. It can turn a call round, if it is not just any.
+    /// A simulator whose calls have numbers. Only a fault for one number can turn a call round.
     #[derive(Debug)]
     struct Numbered(Option<u64>);
 
@@ -295,7 +302,7 @@ mod tests {
         }
 
         fn can_have(&self, TurnedRound: &TurnedRound) -> Result<(), &'static str> {
-            self.0.map(|_| ()).ok_or("is for one number")
+            self.0.map(|_| ()).ok_or("is supported only for one number")
         }
 
         fn answer(told: Told) -> u16 {
@@ -308,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn a_bad_field_is_named() {
+    fn an_invalid_field_is_named() {
         for (body, pointer) in [
             (json!([]), ""),
             (json!({}), "/status"),
@@ -341,7 +348,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_does_what_it_says() {
+    fn a_fault_has_the_requested_effect() {
         use Effect::{AnswerInstead, LetThrough, LoseAnswer, Own, PerformThenAnswer};
         let effect = |body: Value| fault(&body).effect;
         assert!(matches!(effect(json!({"delayMs": 1})), LetThrough));
@@ -358,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_registered_fault_that_meets_a_call_and_is_not_exhausted_wins() {
+    fn the_first_matching_fault_that_is_not_used_up_wins() {
         let faults = Faults::default();
         faults.register(fault(
             &json!({"number": 1, "status": 503, "times": 1, "after": 1}),
@@ -377,7 +384,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn a_delay_lasts_as_long_as_it_says() {
+    async fn a_delay_lasts_as_long_as_requested() {
         let faults = Faults::default();
         faults.register(fault(&json!({"delayMs": 1500})));
         let before = tokio::time::Instant::now();

@@ -1,17 +1,17 @@
-//! Reads the fields of JSON objects. What is wrong is named by its place, never by its value: values may be secret.
+//! Parses the fields of JSON objects. Errors name a field's position, never its value: it may be secret.
 
 use serde_json::{Map, Value};
 
-/// A field that cannot be what it is.
+/// An invalid field.
 #[derive(Debug, PartialEq, Eq)]
 pub struct FieldError {
-    /// Where it is: a JSON pointer.
+    /// The JSON pointer to the field.
     pub pointer: String,
-    /// What it should be.
+    /// The rule that the field violates.
     pub message: &'static str,
 }
 
-/// An object, and where it stands in the whole.
+/// A JSON object and its position in the document.
 #[derive(Debug)]
 pub struct Fields<'a> {
     pointer: String,
@@ -19,7 +19,7 @@ pub struct Fields<'a> {
 }
 
 impl<'a> Fields<'a> {
-    /// The fields of the whole.
+    /// The fields of the document itself.
     pub fn of(value: &'a Value) -> Result<Self, FieldError> {
         Self::at(String::new(), value)
     }
@@ -34,22 +34,22 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// The object in this field.
+    /// Returns the object in this field.
     pub fn object(&self, name: &str) -> Result<Self, FieldError> {
         let value = self.fields.get(name).unwrap_or(&Value::Null);
         Self::at(self.pointer(name), value)
     }
 
-    /// Refuses fields of other names.
+    /// Refuses fields with other names.
     pub fn only(&self, names: &[&str]) -> Result<(), FieldError> {
         let unknown = self
             .fields
             .keys()
             .find(|name| !names.contains(&name.as_str()));
-        unknown.map_or(Ok(()), |name| Err(self.error(name, "is not known")))
+        unknown.map_or(Ok(()), |name| Err(self.error(name, "is unknown")))
     }
 
-    /// Absent and null mean the same.
+    /// Parses an optional field; null counts as absent.
     pub fn optional<T>(
         &self,
         name: &str,
@@ -64,7 +64,7 @@ impl<'a> Fields<'a> {
         }
     }
 
-    /// One that is not absent.
+    /// Parses a required field.
     pub fn required<T>(
         &self,
         name: &str,
@@ -75,19 +75,19 @@ impl<'a> Fields<'a> {
             .ok_or_else(|| self.error(name, message))
     }
 
-    /// A text of at least one character.
+    /// Parses a required, non-empty string.
     pub fn text(&self, name: &str) -> Result<&'a str, FieldError> {
-        self.required(name, "must be a text that is not empty", |value| {
+        self.required(name, "must be a non-empty string", |value| {
             value.as_str().filter(|text| !text.is_empty())
         })
     }
 
-    /// Whatever is there.
+    /// Returns the raw value of the field.
     pub fn value(&self, name: &str) -> Option<&'a Value> {
         self.fields.get(name).filter(|value| !value.is_null())
     }
 
-    /// What is wrong with this field.
+    /// Creates an error for this field.
     pub fn error(&self, name: &str, message: &'static str) -> FieldError {
         FieldError {
             pointer: self.pointer(name),

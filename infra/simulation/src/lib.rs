@@ -1,5 +1,5 @@
-//! What the simulators of outside parties have in common: the faults that tests register, and how a bad request of their
-//! own endpoints is refused.
+//! Shared code of the simulators: the faults that tests register, and the refusals of invalid requests to their
+//! local endpoints.
 
 mod faults;
 mod fields;
@@ -14,7 +14,8 @@ pub use faults::{Calls, Effect, Fault, Faults, Strike, Told};
 pub use fields::{FieldError, Fields};
 pub use problem::Problem;
 
-/// No answer: the server drops the connection when a body fails before anything of the answer was sent.
+/// Makes the server close the connection without an answer: the body fails before the first byte of the answer is
+/// sent.
 pub fn lose_answer() -> Response<Body> {
     let failure = std::io::Error::other("the answer is lost on purpose");
     Response::new(Body::from_stream(futures::stream::iter([Err::<Bytes, _>(
@@ -22,7 +23,7 @@ pub fn lose_answer() -> Response<Body> {
     )])))
 }
 
-/// The guard, also after a panic: what a simulator keeps behind a lock is whole between statements.
+/// Locks the mutex, ignoring poisoning: the simulators' data is consistent between statements.
 pub fn locked<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

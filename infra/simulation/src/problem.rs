@@ -1,4 +1,4 @@
-//! Refusals of the simulators' own endpoints, RFC 9457.
+//! Refusals of the simulators' local endpoints, as RFC 9457 problems.
 
 use axum::body::Body;
 use axum::http::{Response, StatusCode, header};
@@ -16,7 +16,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A refusal for a reason that is in no field.
+    /// A refusal whose reason is not in a field.
     pub fn new(status: StatusCode, detail: impl Into<String>) -> Self {
         Self {
             status,
@@ -34,10 +34,10 @@ impl Problem {
         .into()
     }
 
-    /// Reads a body as JSON.
+    /// Parses a body as JSON.
     pub fn parsed(body: &[u8]) -> Result<Value, Self> {
         serde_json::from_slice(body).map_err(|error| {
-            let detail = format!("the body is not JSON: {error}");
+            let detail = format!("the body is not valid JSON: {error}");
             Self::new(StatusCode::BAD_REQUEST, detail)
         })
     }

@@ -1,4 +1,4 @@
-//! The JSON protocol of SQS: one route, the operation named in a header.
+//! The JSON protocol of SQS: one route; a header names the operation.
 
 mod messages;
 mod queues;
@@ -19,7 +19,7 @@ use uuid::Uuid;
 use crate::Queues;
 use crate::error::{Code, Error};
 
-/// The longest legal request is a batch of 1 MiB in which JSON escapes every character as `\u0000` (6 bytes).
+/// The longest legal request: a batch of 1 MiB in which JSON escapes every character as `\u0000` (6 bytes).
 const LONGEST_REQUEST: usize = 8 * 1024 * 1024;
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-amzn-requestid");
@@ -32,11 +32,11 @@ pub(crate) fn router(queues: Queues) -> Router {
         .with_state(queues)
 }
 
-/// What an operation works with besides its input.
+/// The context of an operation.
 #[derive(Debug)]
 struct Call {
     queues: Queues,
-    /// The caller's name for us, to be used in queue URLs.
+    /// The host name that the caller used, for queue URLs.
     host: String,
 }
 
@@ -81,7 +81,7 @@ async fn perform(call: &Call, operation: &str, body: &[u8]) -> Result<Vec<u8>, E
         "SetQueueAttributes" => output(&queues::set_attributes(call, input(body)?).await?),
         "TagQueue" => output(&queues::tag(call, input(body)?).await?),
         "UntagQueue" => output(&queues::untag(call, input(body)?).await?),
-        // These exist in SQS; a caller should hear that they are missing here, not that they are misspelt.
+        // SQS has these operations: report them as unsupported, not as invalid.
         "AddPermission"
         | "CancelMessageMoveTask"
         | "ListMessageMoveTasks"

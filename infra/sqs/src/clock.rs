@@ -1,11 +1,11 @@
-//! Time, to the millisecond as SQS reports it. The clock is read here and nowhere else.
+//! Time with SQS's resolution of one millisecond. Only this module reads the clock.
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use rusqlite::ToSql;
 use rusqlite::types::{FromSql, FromSqlResult, ToSqlOutput, ValueRef};
 
-/// A length of time as queue attributes and requests express it.
+/// A duration in seconds, as queue attributes and requests express it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Seconds(pub(crate) u32);
 
@@ -28,7 +28,7 @@ impl Timestamp {
         Self(self.0 - span.millis())
     }
 
-    /// Nothing when `later` has passed.
+    /// Zero if `later` is in the past.
     pub(crate) fn until(self, later: Self) -> Duration {
         Duration::from_millis(u64::try_from(later.0 - self.0).unwrap_or(0))
     }
@@ -57,7 +57,7 @@ impl FromSql for Timestamp {
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Clock {
     System,
-    /// Follows tokio's clock, which a test can pause: days of retention pass in no time.
+    /// Follows Tokio's clock, which tests can pause and advance: days of retention pass at once.
     #[cfg(test)]
     Tokio {
         origin: tokio::time::Instant,
@@ -67,7 +67,7 @@ pub(crate) enum Clock {
 impl Clock {
     #[expect(
         clippy::disallowed_methods,
-        reason = "the one place that reads the clock; there is no main above it when the stack embeds the queues"
+        reason = "the only place that reads the clock; the stack embeds the queues without a main of their own"
     )]
     pub(crate) fn now(self) -> Timestamp {
         let since_epoch = match self {

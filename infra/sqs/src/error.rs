@@ -1,8 +1,9 @@
-//! What a caller is told when a request is refused, and what goes wrong on our side.
+//! Refusals of requests, and internal errors.
 
 use axum::http::StatusCode;
 
-/// An error code of SQS. Its name is the JSON error shape; [`Code::query`] is the older name SDKs read from a header.
+/// An SQS error code. Its name is the JSON error shape; [`Code::query`] is the older name, which SDKs read from a
+/// header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Code {
     BatchEntryIdsNotDistinct,
@@ -27,7 +28,7 @@ pub(crate) enum Code {
 }
 
 impl Code {
-    /// `__type` of the answer.
+    /// The `__type` of the answer.
     pub(crate) fn shape(self) -> &'static str {
         match self {
             Self::BatchEntryIdsNotDistinct => "com.amazonaws.sqs#BatchEntryIdsNotDistinct",
@@ -52,7 +53,7 @@ impl Code {
         }
     }
 
-    /// The code of the XML protocol, which `x-amzn-query-error` and batch failures still carry.
+    /// The code of the older XML protocol, which `x-amzn-query-error` and batch failures still contain.
     pub(crate) fn query(self) -> &'static str {
         match self {
             Self::BatchEntryIdsNotDistinct => "AWS.SimpleQueueService.BatchEntryIdsNotDistinct",
@@ -90,14 +91,14 @@ impl Code {
 
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Error {
-    /// The caller's doing. The message is the one SQS gives.
+    /// The caller's error. The message is SQS's own.
     #[error("{message}")]
     Refused { code: Code, message: String },
     #[error("cannot read or write the queues in SQLite")]
     Database(#[from] rusqlite::Error),
-    #[error("cannot convert what is stored for a queue or message from or to JSON")]
+    #[error("cannot convert a stored queue or message from or to JSON")]
     Stored(#[from] serde_json::Error),
-    #[error("the thread that works on the database stopped")]
+    #[error("the database thread panicked or was cancelled")]
     Interrupted(#[from] tokio::task::JoinError),
 }
 

@@ -1,4 +1,4 @@
-//! Amazon SQS on this machine: one SQLite file behind the JSON protocol the AWS SDKs speak.
+//! Amazon SQS on this machine: one SQLite file behind the JSON protocol of the AWS SDKs.
 //!
 //! ```no_run
 //! # async fn serve() -> Result<(), Box<dyn std::error::Error>> {
@@ -9,9 +9,9 @@
 //! # }
 //! ```
 //!
-//! What has been acknowledged to a sender survives the death of the process. Where SQS leaves room (a standard
-//! queue may deliver again, may keep a message deleted with an old handle), the answer least convenient to a
-//! careless consumer is given; README.md lists what is absent.
+//! An acknowledged message survives a kill of the process. Where SQS leaves room (a standard queue may redeliver,
+//! may keep a message deleted with an old handle), this implementation chooses the behaviour that a careless
+//! consumer notices most. README.md lists what is missing.
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ mod store;
 #[cfg(test)]
 mod tests;
 
-/// All queues of one SQLite file. Clones share it.
+/// All queues of one SQLite file. Clones share them.
 #[derive(Debug, Clone)]
 pub struct Queues {
     inner: Arc<Inner>,
@@ -45,7 +45,7 @@ pub struct Queues {
 struct Inner {
     connection: Mutex<Connection>,
     clock: Clock,
-    /// Who waits for messages, by queue.
+    /// Wakes the receivers that wait for messages, by queue.
     arrivals: Mutex<HashMap<QueueId, Arc<Notify>>>,
 }
 
@@ -53,24 +53,24 @@ struct Inner {
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum OpenError {
-    /// One process at a time owns the file.
-    #[error("the queues in {path:?} are open in another process")]
+    /// Another process has the file open; only one may.
+    #[error("cannot open the queues in {path:?}: another process has them open")]
     InUse {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
-    /// The file cannot be opened or written, or is no SQLite database.
+    /// The file cannot be opened or written, or is not an SQLite database.
     #[error("cannot open or create the queues in {path:?}")]
     Unusable {
         /// The file.
         path: PathBuf,
-        /// What SQLite said.
+        /// SQLite's error.
         source: rusqlite::Error,
     },
     /// The file was written by another version of this crate.
-    #[error("the queues in {path:?} have layout {found}, which this version does not know")]
+    #[error("cannot open the queues in {path:?}: this version does not support layout {found}")]
     OtherVersion {
         /// The file.
         path: PathBuf,
@@ -85,7 +85,7 @@ impl Queues {
         Ok(Self::new(store::open(Some(path))?, Clock::System))
     }
 
-    /// Queues that are gone with the last clone.
+    /// Creates queues in memory; they disappear with the last clone.
     pub fn memory() -> Result<Self, OpenError> {
         Ok(Self::new(store::open(None)?, Clock::System))
     }
@@ -105,7 +105,7 @@ impl Queues {
         }
     }
 
-    /// Runs `work` in one transaction, which is kept if it succeeds, and wakes the receivers it concerns.
+    /// Runs `work` in one transaction, commits it on success, and wakes the receivers of the changed queues.
     async fn transact<T, F>(&self, work: F) -> Result<T, Error>
     where
         T: Send + 'static,
@@ -114,7 +114,7 @@ impl Queues {
         let queues = self.clone();
         tokio::task::spawn_blocking(move || {
             let mut connection = lock(&queues.inner.connection);
-            // The clock is read under the lock, so that transactions see time in their own order.
+            // Read under the lock: timestamps must increase in transaction order.
             let mut session = Session::begin(&mut connection, queues.inner.clock.now())?;
             let done = work(&mut session)?;
             let stirred = session.commit()?;
@@ -139,7 +139,8 @@ impl Queues {
     }
 }
 
-/// A panic cannot leave either half-changed: the transaction is rolled back, the map only ever grows or shrinks.
+/// Locks the mutex, ignoring poisoning: a panic rolls the transaction back, and no change to the map has several
+/// steps.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! The queues as a server of their own.
+//! The queues as a separate server.
 
 use std::io::Write as _;
 use std::net::SocketAddr;
@@ -10,10 +10,10 @@ use local_sqs::Queues;
 /// A local Amazon SQS.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// Address to serve; port 0 takes a free one.
+    /// Address to listen on; port 0 takes a free one.
     #[arg(long, default_value = "127.0.0.1:9324")]
     listen: SocketAddr,
-    /// SQLite file to keep the queues in; without it they live in memory.
+    /// SQLite file to keep the queues in; without it they are in memory.
     #[arg(long)]
     data: Option<PathBuf>,
 }
@@ -30,7 +30,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     };
     let listener = tokio::net::TcpListener::bind(arguments.listen).await?;
     writeln!(std::io::stdout(), "http://{}", listener.local_addr()?)?;
-    // Nothing needs a clean end: open long polls are simply cut off.
+    // No graceful shutdown: every acknowledged change is on disk, and long polls can be cut off.
     tokio::select! {
         served = axum::serve(listener, queues.router()) => served?,
         interrupted = tokio::signal::ctrl_c() => interrupted?,

@@ -1,4 +1,4 @@
-//! Messages as senders give them: what is allowed, how long they are, and the digests SDKs compare.
+//! Messages from senders: validation, size, and the digests that SDKs compare.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use sha2::Sha256;
 use crate::clock::Seconds;
 use crate::error::{Code, Error};
 
-/// A message that may be stored: its parts are legal. Its length and its fit to the queue are checked by the queue.
+/// A message with valid parts. The queue checks its size and the parameters that depend on the queue type.
 #[derive(Debug)]
 pub(crate) struct NewMessage {
     pub(crate) body: String,
@@ -23,13 +23,13 @@ pub(crate) struct NewMessage {
 }
 
 impl NewMessage {
-    /// What counts against the size limits. System attributes do not.
+    /// The size that counts against the limits. System attributes do not count.
     pub(crate) fn bytes(&self) -> usize {
         self.body.len() + self.attributes.bytes()
     }
 }
 
-/// The characters of XML 1.0, whose serialised form SQS once was.
+/// Checks that the text consists of XML 1.0 characters: SQS began with an XML protocol and still allows no others.
 pub(crate) fn check_characters(text: &str) -> Result<(), Error> {
     let legal = |c: char| matches!(c, '\t' | '\n' | '\r' | '\u{20}'..='\u{fffd}' | '\u{10000}'..);
     if text.chars().all(legal) {
@@ -41,7 +41,7 @@ pub(crate) fn check_characters(text: &str) -> Result<(), Error> {
     ))
 }
 
-/// A deduplication or group id: 1 to 128 letters, digits and punctuation.
+/// Checks a deduplication or group id: 1 to 128 letters, digits and punctuation marks.
 pub(crate) fn check_id(parameter: &str, id: &str) -> Result<(), Error> {
     if (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_graphic()) {
         return Ok(());
@@ -55,7 +55,7 @@ pub(crate) fn check_id(parameter: &str, id: &str) -> Result<(), Error> {
     ))
 }
 
-/// User attributes that passed [`Attributes::accept`], or one system attribute.
+/// User attributes that [`Attributes::accept`] has checked, or one system attribute.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Attributes(BTreeMap<String, Attribute>);
@@ -70,7 +70,7 @@ pub(crate) struct Attribute {
     binary_value: Option<Blob>,
 }
 
-/// Base64 in JSON.
+/// Bytes; base64 in JSON.
 #[derive(Debug, Clone)]
 struct Blob(Vec<u8>);
 
@@ -92,7 +92,7 @@ impl Attributes {
         Ok(Self(given))
     }
 
-    /// The one system attribute a sender may set: the trace header of X-Ray.
+    /// Accepts the only system attribute that a sender may set: the X-Ray trace header.
     pub(crate) fn accept_system(given: BTreeMap<String, Attribute>) -> Result<Self, Error> {
         for (name, attribute) in &given {
             if name != "AWSTraceHeader" || attribute.data_type != "String" {
@@ -114,7 +114,7 @@ impl Attributes {
         self.0.is_empty()
     }
 
-    /// Those a receiver asked for: by name, by prefix (`name.*`), or all of them.
+    /// Returns the requested attributes: by name, by prefix (`name.*`), or all.
     pub(crate) fn selected(mut self, wanted: &[String]) -> Self {
         self.0.retain(|name, _| {
             wanted.iter().any(|pattern| match pattern.as_str() {
@@ -132,7 +132,7 @@ impl Attributes {
         Self::bytes_of(&self.0)
     }
 
-    /// Also for attributes not accepted yet: a batch is measured before its entries are judged.
+    /// Also measures attributes that are not validated yet: SQS checks a batch's size before its entries.
     pub(crate) fn bytes_of(attributes: &BTreeMap<String, Attribute>) -> usize {
         let length = |(name, attribute): (&String, &Attribute)| {
             name.len() + attribute.data_type.len() + attribute.value().1.len()
@@ -140,7 +140,7 @@ impl Attributes {
         attributes.iter().map(length).sum()
     }
 
-    /// `None` when there is nothing to digest.
+    /// `None` if there is nothing to digest.
     pub(crate) fn md5(&self) -> Option<String> {
         if self.is_empty() {
             return None;
@@ -161,7 +161,7 @@ impl Attributes {
 }
 
 impl Attribute {
-    /// The value and the byte that tells text (1) from bytes (2) in the digest.
+    /// The value, and the byte that marks text (1) or bytes (2) in the digest.
     fn value(&self) -> (u8, &[u8]) {
         match (&self.binary_value, &self.string_value) {
             (Some(Blob(bytes)), _) => (2, bytes),
@@ -217,7 +217,7 @@ fn check_attribute_name(name: &str) -> Result<(), Error> {
     ))
 }
 
-/// Lengths fit: a whole request is far shorter than 4 GiB.
+/// The cast is safe: a request is far shorter than 4 GiB.
 fn length_prefix(part: &[u8]) -> [u8; 4] {
     u32::try_from(part.len()).unwrap_or(u32::MAX).to_be_bytes()
 }
@@ -226,7 +226,7 @@ pub(crate) fn md5_of_body(body: &str) -> String {
     hex(&Md5::digest(body))
 }
 
-/// What content-based deduplication takes for the deduplication id.
+/// The deduplication id of content-based deduplication.
 pub(crate) fn sha256_of_body(body: &str) -> String {
     hex(&Sha256::digest(body))
 }

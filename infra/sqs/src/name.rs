@@ -1,4 +1,4 @@
-//! Queue names and the URLs and ARNs made of them.
+//! Queue names, and the URLs and ARNs built from them.
 
 use std::fmt;
 
@@ -23,7 +23,7 @@ impl QueueName {
             .then(|| Self(name.to_owned()))
     }
 
-    /// The host is not compared: a caller may reach us through a proxy or another name of this machine.
+    /// Ignores the host: a caller may use a proxy or another name of this machine.
     pub(crate) fn from_url(url: &str) -> Result<Self, Error> {
         if url.is_empty() {
             return Err(Error::missing("QueueUrl"));

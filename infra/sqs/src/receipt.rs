@@ -1,4 +1,4 @@
-//! Receipt handles: proof of one receive of one message.
+//! Receipt handles: each proves one receive of one message.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -7,7 +7,7 @@ use uuid::Uuid;
 use crate::error::{Code, Error};
 use crate::store::{MessageRow, QueueId};
 
-/// Opaque to receivers. The token tells the receives of one message apart.
+/// Opaque to receivers. The token distinguishes the receives of the same message.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Receipt {
     pub(crate) queue: QueueId,
@@ -21,7 +21,7 @@ impl Receipt {
         BASE64.encode(format!("{queue} {message} {}", self.token))
     }
 
-    /// A handle of another queue is as invalid as a made-up one.
+    /// Refuses a handle of another queue like an invented one.
     pub(crate) fn parse(handle: &str, queue: QueueId) -> Result<Self, Error> {
         if handle.is_empty() {
             return Err(Error::missing("ReceiptHandle"));

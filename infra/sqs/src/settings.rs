@@ -1,4 +1,4 @@
-//! What can be configured on a queue: its attributes, parsed and rendered as the strings SQS speaks.
+//! The attributes of a queue, parsed from and rendered as SQS's strings.
 
 use std::collections::BTreeMap;
 use std::ops::RangeInclusive;
@@ -9,16 +9,16 @@ use crate::clock::Seconds;
 use crate::error::{Code, Error};
 use crate::name::QueueName;
 
-/// The longest body with attributes that SQS takes, and the most a batch may hold in all.
+/// SQS's maximum size of a message with its attributes, and of a whole batch.
 pub(crate) const MAXIMUM_BYTES: u32 = 1_048_576;
 
-/// The longest a message may be hidden from the moment it was received.
+/// SQS's maximum visibility timeout, counted from the receive.
 pub(crate) const MAXIMUM_VISIBILITY: Seconds = Seconds(43_200);
 
-/// The longest a message may be delayed before its first delivery.
+/// SQS's maximum delay of a message.
 pub(crate) const MAXIMUM_DELAY: Seconds = Seconds(900);
 
-/// Kept and reported, without effect here: there is no encryption and nobody to forbid anything.
+/// Stored and reported without effect: this service has neither encryption nor permissions.
 const KEPT: [&str; 5] = [
     "KmsDataKeyReusePeriodSeconds",
     "KmsMasterKeyId",
@@ -39,7 +39,7 @@ pub(crate) struct Settings {
     kept: BTreeMap<&'static str, String>,
 }
 
-/// Where messages go that were received `maximum_receives` times without being deleted.
+/// The dead-letter queue for messages that were received `maximum_receives` times without being deleted.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Redrive {
     pub(crate) target: QueueName,
@@ -61,7 +61,7 @@ pub(crate) enum DeduplicationScope {
 }
 
 impl Settings {
-    /// The defaults of SQS. The name decides whether the queue is FIFO.
+    /// SQS's defaults. The name determines whether the queue is FIFO.
     pub(crate) fn new(name: &QueueName) -> Self {
         Self {
             visibility_timeout: Seconds(30),
@@ -92,7 +92,7 @@ impl Settings {
             }
             ("RedrivePolicy", _) if value.is_empty() => self.redrive = None,
             ("RedrivePolicy", _) => self.redrive = Some(Redrive::parse(value)?),
-            // Fixed by the name: it can be repeated, not changed.
+            // The name determines this attribute: a caller may repeat it but not change it.
             ("FifoQueue", fifo) if flag(name, value)? == fifo.is_some() => {}
             ("FifoQueue", _) => return Err(invalid(name)),
             ("ContentBasedDeduplication", Some(fifo)) => {
@@ -121,7 +121,7 @@ impl Settings {
         Ok(())
     }
 
-    /// Every attribute that has a value, under the name and in the form [`Settings::set`] takes.
+    /// Returns every attribute that has a value, with the names and formats of [`Settings::set`].
     pub(crate) fn attributes(&self) -> BTreeMap<&'static str, String> {
         let mut all = self.kept.clone();
         all.extend([

@@ -1,4 +1,4 @@
-//! The SQLite file that holds the queues, and the unit of work on it.
+//! The SQLite file of the queues, and transactions on it.
 
 mod messages;
 mod queues;
@@ -20,8 +20,9 @@ pub(crate) use receive::{Received, Wanted};
 
 const VERSION: i32 = 1;
 
-/// `visible_at` and `receipt` are a message's state: visible when `visible_at` has come; before that in flight
-/// if it has a receipt, else delayed. Ids are never used twice, so that an old handle cannot name a new message.
+/// `visible_at` and `receipt` define a message's state. Visible: `visible_at` has passed. In flight: it has not,
+/// and there is a receipt. Delayed: it has not, and there is no receipt. AUTOINCREMENT never reuses an id, so an
+/// old handle cannot name a new message.
 const SCHEMA: &str = "
 CREATE TABLE queue (
   id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -61,7 +62,7 @@ CREATE TABLE deduplication (
 ) STRICT, WITHOUT ROWID;
 ";
 
-/// Made anew where they are missing: they are no part of what a version means.
+/// Created if missing on every start; a change of an index needs no new version.
 const INDEXES: &str = "
 CREATE INDEX IF NOT EXISTS message_by_visibility ON message (queue, visible_at);
 CREATE INDEX IF NOT EXISTS message_by_age ON message (queue, sent_at);
@@ -72,12 +73,12 @@ DROP INDEX IF EXISTS message_by_group;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct QueueId(pub(crate) i64);
 
-/// The row of a message. It grows with every send, so it is also the order of messages and the sequence number.
+/// The rowid of a message. It increases with every send, so it is also the message order and the sequence number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MessageRow(pub(crate) i64);
 
 impl MessageRow {
-    /// Twenty digits, as those of SQS.
+    /// Formatted with twenty digits, as SQS does.
     pub(crate) fn sequence_number(self) -> String {
         format!("{:020}", self.0)
     }
@@ -90,13 +91,13 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Connection, OpenError> {
             Some(path) => Connection::open(path)?,
             None => Connection::open_in_memory()?,
         };
-        // One process owns the file: its long polls would not hear of another's sends. A second one is told so
-        // as soon as a dying predecessor cannot be the reason any more.
+        // Only one process may open the file: its long polls would not notice another process's sends. The timeout
+        // gives a dying predecessor time to release the lock before this open fails.
         connection.busy_timeout(Duration::from_secs(1))?;
         connection.pragma_update(None, "locking_mode", "EXCLUSIVE")?;
         connection.pragma_update(None, "journal_mode", "WAL")?;
-        // What a process has written survives its death in any case. FULL would add only the loss of power, and
-        // takes half of the sends per second (README).
+        // In WAL mode a commit survives a kill of the process with NORMAL too. FULL also survives a power failure,
+        // and halves the sends per second (README).
         connection.pragma_update(None, "synchronous", "FULL")?;
         connection.pragma_update(None, "foreign_keys", true)?;
         connection.set_prepared_statement_cache_capacity(64);
@@ -138,7 +139,7 @@ pub(crate) fn open(path: Option<&Path>) -> Result<Connection, OpenError> {
     Ok(connection)
 }
 
-/// One transaction at one moment.
+/// One transaction with one timestamp.
 #[derive(Debug)]
 pub(crate) struct Session<'c> {
     transaction: Transaction<'c>,
@@ -155,7 +156,7 @@ impl<'c> Session<'c> {
         })
     }
 
-    /// Returns the queues in which a waiting receiver may now find something it could not find before.
+    /// Commits. Returns the queues whose waiting receivers may now find a message.
     pub(crate) fn commit(self) -> rusqlite::Result<BTreeSet<QueueId>> {
         self.transaction.commit()?;
         Ok(self.stirred)

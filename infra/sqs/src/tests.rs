@@ -1,4 +1,4 @@
-//! The service through its HTTP router. Time is tokio's paused clock: what takes days is over at once.
+//! Tests through the HTTP router. Tokio's clock is paused, so waits of days end at once.
 
 mod fair;
 mod fifo;
@@ -95,7 +95,7 @@ impl Sqs {
             .expect_err(operation)
     }
 
-    /// The code an SDK reports for the refusal.
+    /// The error code that an SDK reports.
     async fn code(&self, operation: &str, input: Value) -> String {
         let Refusal { query_error, .. } = self.refusal(operation, input).await;
         query_error
@@ -114,7 +114,7 @@ impl Sqs {
         text(&created["QueueUrl"])
     }
 
-    /// Returns the message id.
+    /// Sends a message and returns its id.
     async fn send(&self, queue: &str, body: &str) -> String {
         let sent = self
             .call(
@@ -125,7 +125,7 @@ impl Sqs {
         text(&sent["MessageId"])
     }
 
-    /// Up to ten messages with everything known about them.
+    /// Receives up to ten messages with all their attributes.
     async fn receive(&self, queue: &str) -> Vec<Value> {
         self.receive_with(queue, json!({})).await
     }
@@ -160,7 +160,7 @@ impl Sqs {
         .await;
     }
 
-    /// Visible, in flight, delayed.
+    /// The numbers of visible, in-flight and delayed messages.
     async fn counts(&self, queue: &str) -> [String; 3] {
         let attributes = self.attributes(queue).await;
         [

@@ -1,5 +1,4 @@
-//! The server as a process of its own, used through the AWS SDK: what it keeps when it is killed, and how fast
-//! it wakes a receiver.
+//! The server in its own process, used through the AWS SDK: what survives a kill, and how fast a receiver wakes up.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead as _, BufReader};
@@ -17,7 +16,7 @@ use aws_sdk_sqs::types::{
 };
 use local_sqs::{OpenError, Queues};
 
-/// A running server, killed without warning when dropped.
+/// A running server; dropping it sends SIGKILL.
 struct Server {
     process: Child,
     client: Client,
@@ -34,7 +33,7 @@ impl Server {
         let mut url = String::new();
         BufReader::new(process.stdout.take().expect("a pipe"))
             .read_line(&mut url)
-            .expect("the server tells its address");
+            .expect("the server prints its address");
         let config = aws_sdk_sqs::Config::builder()
             .behavior_version(BehaviorVersion::latest())
             .region(Region::from_static("us-east-1"))
@@ -63,7 +62,7 @@ impl Server {
         found.expect("the queue is there").queue_url.expect("a URL")
     }
 
-    /// Receives until nothing is left, and deletes nothing.
+    /// Receives until the queue has no visible message; deletes nothing.
     async fn drain(&self, queue: &str) -> Vec<aws_sdk_sqs::types::Message> {
         let mut all = Vec::new();
         loop {
@@ -85,14 +84,14 @@ impl Server {
 }
 
 impl Drop for Server {
-    /// SIGKILL: there is no chance to close the file.
+    /// Sends SIGKILL: the server has no chance to close the file.
     fn drop(&mut self) {
         let killed = self.process.kill().and_then(|()| self.process.wait());
         killed.expect("the server can be killed");
     }
 }
 
-/// A directory of the test's own, emptied first.
+/// An empty directory for one test.
 fn directory(test: &str) -> PathBuf {
     let directory = Path::new(env!("CARGO_TARGET_TMPDIR")).join(test);
     match std::fs::remove_dir_all(&directory) {
@@ -103,8 +102,8 @@ fn directory(test: &str) -> PathBuf {
     directory
 }
 
-/// Four senders are at work when the server is killed, five times over. What was acknowledged must be there, once;
-/// what was not acknowledged may be.
+/// Kills the server five times while four senders are at work. Every acknowledged message must be there exactly
+/// once; an unacknowledged one may be.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_acknowledged_message_survives_kill_9() {
     let data = directory("acknowledged").join("queues.db");
@@ -121,7 +120,7 @@ async fn every_acknowledged_message_survives_kill_9() {
                         let sent = client.send_message().queue_url(&queue).message_body("job");
                         match sent.send().await {
                             Ok(sent) => ids.push(sent.message_id.expect("an id")),
-                            // The server is gone.
+                            // The server has been killed.
                             Err(_) => return ids,
                         }
                     }
@@ -134,7 +133,10 @@ async fn every_acknowledged_message_survives_kill_9() {
             acknowledged.extend(sender.await.expect("no sender panics"));
         }
     }
-    assert!(!acknowledged.is_empty(), "the senders got to work");
+    assert!(
+        !acknowledged.is_empty(),
+        "at least one send was acknowledged"
+    );
 
     let server = Server::start(&data);
     let queue = server.find().await;
@@ -198,7 +200,7 @@ async fn deletions_receives_and_settings_survive_kill_9() {
     let server = Server::start(&data);
     let queue = server.find().await;
     assert!(server.drain(&queue).await.is_empty());
-    // The handle given before the kill still holds the message.
+    // The handle from before the kill is still valid.
     let release = server.client.change_message_visibility().queue_url(&queue);
     release
         .receipt_handle(handle("held"))
@@ -224,7 +226,7 @@ async fn deletions_receives_and_settings_survive_kill_9() {
 }
 
 #[tokio::test]
-async fn a_waiting_receiver_hears_of_a_message_at_once() {
+async fn a_waiting_receiver_gets_a_message_immediately() {
     let server = Server::start(&directory("latency").join("queues.db"));
     let queue = server.create(&[]).await;
     let waiting = {
@@ -238,7 +240,7 @@ async fn a_waiting_receiver_hears_of_a_message_at_once() {
             (received.messages().len(), Instant::now())
         })
     };
-    // Not a condition of the test: a receiver that comes late finds the message waiting.
+    // Gives the receiver time to start waiting. The test also passes without: a late receiver finds the message.
     tokio::time::sleep(Duration::from_millis(300)).await;
     let send = server
         .client
@@ -297,7 +299,7 @@ async fn the_sdk_sees_typed_errors_with_their_codes() {
 }
 
 #[tokio::test]
-async fn a_file_has_one_owner() {
+async fn a_file_can_be_open_in_only_one_process() {
     let data = directory("owner").join("queues.db");
     let server = Server::start(&data);
     assert!(matches!(Queues::open(&data), Err(OpenError::InUse { .. })));
@@ -306,7 +308,7 @@ async fn a_file_has_one_owner() {
 }
 
 #[test]
-fn a_file_that_holds_something_else_is_left_alone() {
+fn a_file_of_another_format_is_not_modified() {
     let directory = directory("foreign");
     let text = directory.join("notes.txt");
     std::fs::write(

@@ -41,7 +41,7 @@ fn every_verdict() -> Vec<(Finding, Mode, Verdict)> {
 }
 
 #[test]
-fn the_table_is_what_auto_mode_says() {
+fn auto_mode_follows_the_table() {
     use Action::{Dismiss, ManualReview, Monitor, OpenPr};
     use Confidence::{High, Low, Medium};
     use Exploitability::{Exploitable, NotExploitable, Unknown};
@@ -96,7 +96,7 @@ fn the_table_is_what_auto_mode_says() {
 }
 
 #[test]
-fn every_word_of_the_contract_is_reached() {
+fn every_value_of_the_contract_occurs() {
     let verdicts = every_verdict();
     let reached =
         |check: &dyn Fn(&Verdict) -> bool| verdicts.iter().any(|(_, _, verdict)| check(verdict));
@@ -135,7 +135,7 @@ fn the_same_finding_gets_the_same_verdict() {
 }
 
 #[test]
-fn triage_decides_less_and_a_deep_analysis_is_never_less_confident() {
+fn triage_decides_less_and_deep_is_never_less_confident() {
     for finding in every_finding() {
         let [auto, shallow, deep] = MODES.map(|mode| Verdict::of(&finding, mode));
         assert!(shallow.confidence < auto.confidence || auto.confidence == Confidence::Low);
@@ -152,7 +152,7 @@ fn triage_decides_less_and_a_deep_analysis_is_never_less_confident() {
 }
 
 #[test]
-fn what_is_said_fits_what_is_suggested() {
+fn fix_and_exploitability_fit_the_suggested_action() {
     for (finding, _, verdict) in every_verdict() {
         if verdict.suggested_action == Action::OpenPr {
             assert!(verdict.suggested_fix.is_some(), "{finding:?}");
@@ -173,7 +173,7 @@ fn what_is_said_fits_what_is_suggested() {
 }
 
 #[test]
-fn a_verdict_is_written_in_the_words_of_the_contract() {
+fn a_verdict_is_serialized_as_the_contract_says() {
     let finding = finding(Scope::Runtime, "critical", Some("4.17.21"));
     let written = serde_json::to_value(Verdict::of(&finding, Mode::Auto)).expect("JSON");
     assert_eq!(

@@ -1,4 +1,4 @@
-//! Calling back, and how often.
+//! Callbacks and their retries.
 
 use std::time::{Duration, Instant};
 
@@ -8,14 +8,14 @@ use crate::receiver::{Answer, Receiver};
 use crate::server::{Server, TOKEN_TO_CALL_BACK, answers, body, listen};
 
 #[tokio::test]
-async fn after_a_pause_a_session_calls_back_with_what_follows_from_the_finding() {
+async fn a_session_calls_back_after_the_pause_with_its_verdict() {
     let receiver = Receiver::start(&[]).await;
     let pause = Duration::from_millis(200);
     let server = Server::open(None, pause).await;
     let start = Instant::now();
     let reply = server.launch("attempt-1", &body(&receiver.target())).await;
     let received = receiver.wait_for(1).await;
-    // Times are kept in milliseconds.
+    // Stored times have a resolution of one millisecond.
     assert!(
         start.elapsed() >= pause - Duration::from_millis(1),
         "{:?}",
@@ -52,14 +52,17 @@ async fn after_a_pause_a_session_calls_back_with_what_follows_from_the_finding()
 }
 
 #[tokio::test]
-async fn a_callback_is_made_again_until_it_is_accepted() {
+async fn a_callback_is_retried_until_it_is_accepted() {
     let receiver = Receiver::start(&[Answer::Status(503), Answer::Status(429)]).await;
     let server = Server::start().await;
     let start = Instant::now();
     let reply = server.launch("attempt-1", &body(&receiver.target())).await;
     let waiting = |session: &serde_json::Value| answers(session) == [("completed", Some(503))];
     let session = server.session_that(reply.id(), waiting).await;
-    assert_eq!(session["status"], "running", "nobody knows the result yet");
+    assert_eq!(
+        session["status"], "running",
+        "the result is not accepted yet"
+    );
 
     let session = server.settled(reply.id()).await;
     let expected = [503, 429, 202].map(|answer| ("completed", Some(answer)));
@@ -77,7 +80,7 @@ async fn a_callback_is_made_again_until_it_is_accepted() {
 }
 
 #[tokio::test]
-async fn a_receiver_that_is_not_there_is_called_again() {
+async fn a_callback_to_an_unreachable_receiver_is_retried() {
     let (listener, base) = listen().await;
     drop(listener);
     let receiver = Receiver::start(&[]).await;
@@ -93,7 +96,7 @@ async fn a_receiver_that_is_not_there_is_called_again() {
 }
 
 #[tokio::test]
-async fn a_callback_that_is_refused_is_not_made_again() {
+async fn a_refused_callback_is_not_retried() {
     for refusal in [401, 400, 302] {
         let receiver = Receiver::start(&[Answer::Status(refusal)]).await;
         let server = Server::start().await;
@@ -106,7 +109,7 @@ async fn a_callback_that_is_refused_is_not_made_again() {
 }
 
 #[tokio::test]
-async fn nothing_is_called_back_past_the_expiry() {
+async fn no_callback_is_made_after_its_expiry() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::start().await;
     let mut target = receiver.target();
@@ -130,12 +133,12 @@ async fn nothing_is_called_back_past_the_expiry() {
     assert_eq!(
         answers(&session),
         [("completed", Some(503))],
-        "no time for another try"
+        "no time for a retry"
     );
 }
 
 #[tokio::test]
-async fn interrupting_breaks_off_the_callback_under_way() {
+async fn interrupting_cancels_the_callback_in_progress() {
     let receiver = Receiver::start(&[Answer::Never]).await;
     let server = Server::start().await;
     let reply = server.launch("attempt-1", &body(&receiver.target())).await;
@@ -150,7 +153,7 @@ async fn interrupting_breaks_off_the_callback_under_way() {
 }
 
 #[tokio::test]
-async fn that_a_session_was_interrupted_is_told_again_until_it_is_accepted() {
+async fn an_interruption_callback_is_retried_until_it_is_accepted() {
     let receiver = Receiver::start(&[Answer::Status(503)]).await;
     let server = Server::open(None, crate::server::FOR_GOOD).await;
     let reply = server.launch("attempt-1", &body(&receiver.target())).await;

@@ -9,7 +9,7 @@ use crate::receiver::Receiver;
 use crate::server::{FOR_GOOD, Server, answers, body};
 
 #[tokio::test]
-async fn a_fault_meets_so_many_matching_calls() {
+async fn a_fault_hits_the_given_number_of_matching_calls() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let body = body(&receiver.target());
@@ -63,7 +63,7 @@ async fn a_fault_without_times_lasts_until_it_is_cleared() {
 }
 
 #[tokio::test]
-async fn a_launch_can_be_performed_although_its_answer_is_an_error_or_lost() {
+async fn a_fault_can_perform_a_launch_and_replace_or_lose_its_answer() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let body = body(&receiver.target());
@@ -92,7 +92,7 @@ async fn a_launch_can_be_performed_although_its_answer_is_an_error_or_lost() {
 }
 
 #[tokio::test]
-async fn a_delay_alone_lets_the_call_through_also_if_the_caller_gives_up() {
+async fn a_delayed_call_is_performed_even_if_the_caller_hangs_up() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let body = body(&receiver.target());
@@ -112,7 +112,7 @@ async fn a_delay_alone_lets_the_call_through_also_if_the_caller_gives_up() {
 }
 
 #[tokio::test]
-async fn a_callback_with_a_status_is_not_made_and_counts_as_answered_so() {
+async fn a_status_fault_answers_the_callback_without_making_it() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::start().await;
     let body = body(&receiver.target());
@@ -134,12 +134,12 @@ async fn a_callback_with_a_status_is_not_made_and_counts_as_answered_so() {
         let reply = server.launch(&format!("attempt-{status}"), &body).await;
         let session = server.settled(reply.id()).await;
         assert_eq!(answers(&session), [("completed", Some(status))]);
-        assert_eq!(receiver.all().len(), 1, "not made");
+        assert_eq!(receiver.all().len(), 1, "the callback is not made");
     }
 }
 
 #[tokio::test]
-async fn a_callback_can_be_made_although_its_answer_is_an_error_or_lost() {
+async fn a_fault_can_make_a_callback_and_replace_or_lose_its_answer() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::start().await;
     server
@@ -180,7 +180,7 @@ async fn a_held_callback_waits_until_the_faults_are_cleared() {
         .fault(json!({"operation": "callback", "effect": "hold", "times": 1}))
         .await;
     let held = server.launch("attempt-1", &body).await;
-    // Which of the two the fault meets is a race; that it is one of them is not.
+    // It is a race which of the two callbacks meets the fault, but exactly one does.
     let free = server.launch("attempt-2", &body).await;
     receiver.wait_for(1).await;
     let sessions = [
@@ -220,7 +220,7 @@ async fn a_session_whose_callback_is_held_can_be_interrupted() {
 }
 
 #[tokio::test]
-async fn a_bad_fault_names_its_field_and_registers_nothing() {
+async fn an_invalid_fault_names_its_field_and_registers_nothing() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     for (fault, pointer) in [

@@ -1,4 +1,4 @@
-//! Callbacks sent by hand.
+//! Callbacks sent manually.
 
 use reqwest::Method;
 use serde_json::{Value, json};
@@ -16,7 +16,7 @@ async fn send(server: &Server, id: &str, text: &str) -> (u16, Value) {
 }
 
 #[tokio::test]
-async fn the_very_body_is_sent_at_once_and_its_status_ends_the_session() {
+async fn the_exact_body_is_sent_and_its_status_ends_the_session() {
     for status in ["completed", "failed", "interrupted"] {
         let receiver = Receiver::start(&[Answer::Status(409)]).await;
         let server = Server::open(None, FOR_GOOD).await;
@@ -42,7 +42,7 @@ async fn the_very_body_is_sent_at_once_and_its_status_ends_the_session() {
 }
 
 #[tokio::test]
-async fn a_body_without_an_end_leaves_the_session_alone() {
+async fn a_body_without_an_end_does_not_change_the_session() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let reply = server.launch("attempt-1", &body(&receiver.target())).await;
@@ -74,7 +74,7 @@ async fn a_replay_changes_nothing_for_a_session_that_ended() {
 }
 
 #[tokio::test]
-async fn an_end_sent_by_hand_takes_the_place_of_the_one_that_is_owed() {
+async fn a_manual_end_replaces_the_owed_callback() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::start().await;
     let hold = json!({"operation": "callback", "effect": "hold"});
@@ -87,7 +87,7 @@ async fn an_end_sent_by_hand_takes_the_place_of_the_one_that_is_owed() {
         assert_eq!(sent, (200, json!({"answer": 202})), "not held");
     }
     server.clear_faults().await;
-    // What the two still owed would have been let go before this one.
+    // Clearing the faults would release the two owed callbacks, if they still existed, before this one.
     let later = server.launch("attempt-3", &body(&receiver.target())).await;
     server.settled(later.id()).await;
     assert_eq!(receiver.all().len(), 3);
@@ -99,7 +99,7 @@ async fn an_end_sent_by_hand_takes_the_place_of_the_one_that_is_owed() {
 }
 
 #[tokio::test]
-async fn no_answer_is_null_and_an_unknown_session_404() {
+async fn a_missing_answer_is_null_and_an_unknown_session_404() {
     let (listener, base) = listen().await;
     drop(listener);
     let receiver = Receiver::start(&[]).await;

@@ -1,4 +1,4 @@
-//! The simulator through a real listener, with a receiver of callbacks beside it.
+//! The simulator through a real listener, with a receiver for its callbacks.
 
 mod callbacks;
 mod faults;

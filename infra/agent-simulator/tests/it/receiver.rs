@@ -1,4 +1,4 @@
-//! Whom the simulator calls back: it answers as it is told and remembers what came.
+//! A receiver of callbacks: it gives the configured answers and records what it receives.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex};
@@ -12,7 +12,7 @@ use tokio::sync::watch;
 
 use crate::server::{TOKEN_TO_CALL_BACK, eventually, listen};
 
-/// One callback, as it came.
+/// One received callback.
 #[derive(Clone, Debug)]
 pub(crate) struct Received {
     pub(crate) authorization: String,
@@ -28,7 +28,7 @@ pub(crate) struct Receiver {
     answers: Arc<Mutex<VecDeque<Answer>>>,
 }
 
-/// How a callback is answered. When all are used up it is 202.
+/// The answers to the next callbacks. When all are used, the answer is 202.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Answer {
     Status(u16),
@@ -50,7 +50,7 @@ impl Receiver {
         receiver
     }
 
-    /// The `callback` of a launch that calls back here.
+    /// A launch's `callback` that points to this receiver.
     pub(crate) fn target(&self) -> Value {
         json!({
             "url": self.url,
@@ -63,7 +63,7 @@ impl Receiver {
         self.received.borrow().clone()
     }
 
-    /// Everything that came, once it is at least so many.
+    /// Waits for at least this many callbacks and returns all of them.
     pub(crate) async fn wait_for(&self, count: usize) -> Vec<Received> {
         let mut received = self.received.subscribe();
         let enough = received.wait_for(|received| received.len() >= count);

@@ -1,4 +1,4 @@
-//! What the state file keeps, and what it does not.
+//! What the state file stores and what it must not.
 
 use std::fs;
 use std::io::Write as _;
@@ -13,7 +13,7 @@ use crate::server::{
 };
 
 #[tokio::test]
-async fn a_session_that_did_not_call_back_does_so_after_a_restart() {
+async fn an_owed_callback_is_made_after_a_restart() {
     let place = place("resumed");
     let state = place.join("agent.json");
     let receiver = Receiver::start(&[]).await;
@@ -51,9 +51,9 @@ async fn a_session_that_did_not_call_back_does_so_after_a_restart() {
     assert_eq!(receiver.all().len(), 1);
 }
 
-/// The file as a kill leaves it is a copy made while the simulator runs.
+/// Copies the file while the simulator runs: each copy is what a kill at that time would leave.
 #[tokio::test]
-async fn a_kill_at_any_time_loses_nothing_that_was_answered() {
+async fn a_kill_at_any_time_loses_no_answered_change() {
     let place = place("killed");
     let state = place.join("agent.json");
     let receiver = Receiver::start(&[Answer::Status(401)]).await;
@@ -100,7 +100,7 @@ async fn a_kill_at_any_time_loses_nothing_that_was_answered() {
 }
 
 #[test]
-fn with_its_runtime_everything_ends() {
+fn background_work_ends_with_the_runtime() {
     let place = place("dropped");
     let state = place.join("agent.json");
     let runtime = || tokio::runtime::Runtime::new().expect("a runtime");
@@ -124,7 +124,7 @@ fn with_its_runtime_everything_ends() {
 }
 
 #[tokio::test]
-async fn with_its_last_handle_the_simulator_ends_what_it_does() {
+async fn background_work_ends_with_the_last_handle() {
     let place = place("handles");
     let state = place.join("agent.json");
     let receiver = Receiver::start(&[]).await;
@@ -146,7 +146,7 @@ async fn with_its_last_handle_the_simulator_ends_what_it_does() {
 }
 
 #[tokio::test]
-async fn the_github_token_is_kept_nowhere_and_the_capability_only_in_the_private_file() {
+async fn no_github_token_is_stored_and_the_capability_only_privately() {
     let place = place("secrets");
     let state = place.join("deep/agent.json");
     let receiver = Receiver::start(&[]).await;
@@ -194,7 +194,7 @@ async fn the_github_token_is_kept_nowhere_and_the_capability_only_in_the_private
 }
 
 #[test]
-fn a_file_that_holds_something_else_is_left_as_it_is() {
+fn an_invalid_state_file_is_not_modified() {
     let place = place("foreign");
     let state = place.join("agent.json");
     fs::write(&state, "{}\n").expect("written");

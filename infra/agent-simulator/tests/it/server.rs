@@ -1,4 +1,4 @@
-//! A simulator on a port of its own, its local endpoints beside it, and a caller that knows its token.
+//! A simulator and its local endpoints on free ports, and a client with its token.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,9 +13,9 @@ use tokio::net::TcpListener;
 pub(crate) const TOKEN: &str = "token-of-the-caller";
 pub(crate) const TOKEN_TO_CALL_BACK: &str = "capability-to-call-back";
 pub(crate) const GITHUB_TOKEN: &str = "ghs_a_token_that_is_kept_nowhere";
-/// A session that does not call back while a test runs.
+/// Longer than any test: the session does not call back on its own.
 pub(crate) const FOR_GOOD: Duration = Duration::from_secs(3600);
-const PATIENCE: Duration = Duration::from_secs(20);
+const DEADLINE: Duration = Duration::from_secs(20);
 
 pub(crate) struct Server {
     pub(crate) simulator: Simulator,
@@ -23,7 +23,7 @@ pub(crate) struct Server {
     client: Client,
 }
 
-/// An answer, read to its end.
+/// An answer with its complete body.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -44,7 +44,7 @@ impl Reply {
 }
 
 impl Server {
-    /// One whose sessions call back at once.
+    /// Starts a simulator whose sessions call back without a pause.
     pub(crate) async fn start() -> Self {
         Self::open(None, Duration::ZERO).await
     }
@@ -66,7 +66,7 @@ impl Server {
         }
     }
 
-    /// A request with no headers.
+    /// A request without headers.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         self.client.request(method, format!("{}{path}", self.base))
     }
@@ -126,7 +126,7 @@ impl Server {
         found.expect("a session")
     }
 
-    /// The session, once it is as it should become.
+    /// Returns the session once the predicate accepts it.
     pub(crate) async fn session_that(&self, id: &str, is: impl Fn(&Value) -> bool) -> Value {
         let polling = async {
             loop {
@@ -140,14 +140,14 @@ impl Server {
         eventually("a session", polling).await
     }
 
-    /// The session, once it calls back no more.
+    /// Returns the session once it makes no more callbacks.
     pub(crate) async fn settled(&self, id: &str) -> Value {
         self.session_that(id, |session| session["settled"] == true)
             .await
     }
 }
 
-/// A launch that calls back to `target`; its finding is exploitable.
+/// A launch's body that calls back to `target`; its finding is exploitable.
 pub(crate) fn body(target: &Value) -> Value {
     json!({
         "repository": "octo/app",
@@ -178,13 +178,13 @@ pub(crate) async fn listen() -> (TcpListener, String) {
     (listener, base)
 }
 
-/// What is waited for, within a deadline.
+/// Waits for the future within a deadline.
 pub(crate) async fn eventually<T>(what: &str, happens: impl Future<Output = T>) -> T {
-    let happened = tokio::time::timeout(PATIENCE, happens).await;
-    happened.unwrap_or_else(|_| panic!("waited for {what} in vain"))
+    let happened = tokio::time::timeout(DEADLINE, happens).await;
+    happened.unwrap_or_else(|_| panic!("timed out waiting for {what}"))
 }
 
-/// The answers that the session's callbacks got.
+/// The answers to the session's callbacks.
 pub(crate) fn answers(session: &Value) -> Vec<(&str, Option<u64>)> {
     let callbacks = session["callbacks"].as_array().expect("a list");
     callbacks
@@ -196,7 +196,7 @@ pub(crate) fn answers(session: &Value) -> Vec<(&str, Option<u64>)> {
         .collect()
 }
 
-/// A place of its own for one test, empty.
+/// An empty directory for one test.
 pub(crate) fn place(name: &str) -> PathBuf {
     let place = std::env::temp_dir().join(format!("agent-simulator-{}-{name}", std::process::id()));
     let _ = fs::remove_dir_all(&place);

@@ -1,4 +1,4 @@
-//! Launching and interrupting.
+//! Launches and interruptions.
 
 use std::collections::HashSet;
 use std::time::Duration;
@@ -61,7 +61,7 @@ async fn a_launch_is_answered_with_two_ids_and_is_listed() {
 }
 
 #[tokio::test]
-async fn one_key_is_one_session_whatever_the_body_says_and_wherever_the_session_stands() {
+async fn one_key_is_one_session_for_any_body_and_in_any_state() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let first = server.launch("attempt-1", &body(&receiver.target())).await;
@@ -77,7 +77,7 @@ async fn one_key_is_one_session_whatever_the_body_says_and_wherever_the_session_
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn launches_at_once_with_one_key_make_one_session_that_calls_back_once() {
+async fn concurrent_launches_with_one_key_create_one_session() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::start().await;
     let body = body(&receiver.target());
@@ -96,7 +96,7 @@ async fn launches_at_once_with_one_key_make_one_session_that_calls_back_once() {
 }
 
 #[tokio::test]
-async fn only_the_token_lets_in() {
+async fn only_the_right_token_is_accepted() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let body = body(&receiver.target());
@@ -130,7 +130,7 @@ async fn only_the_token_lets_in() {
 }
 
 #[tokio::test]
-async fn a_launch_that_cannot_be_carried_out_makes_no_session() {
+async fn an_invalid_launch_creates_no_session() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::start().await;
     let good = body(&receiver.target());
@@ -166,7 +166,7 @@ async fn a_launch_that_cannot_be_carried_out_makes_no_session() {
     );
     assert_eq!(
         invalid.body["error"]["message"],
-        "/callback/expiresAt must be a time, RFC 3339."
+        "/callback/expiresAt must be an RFC 3339 time."
     );
     assert_eq!(server.sessions().await, [] as [Value; 0]);
 
@@ -175,7 +175,7 @@ async fn a_launch_that_cannot_be_carried_out_makes_no_session() {
 }
 
 #[tokio::test]
-async fn what_is_not_there_is_404_and_405() {
+async fn an_unknown_path_is_404_and_an_unknown_method_405() {
     let server = Server::start().await;
     for id in ["5", "00000000-0000-4000-8000-000000000000"] {
         let unknown = server.interrupt(id).await;
@@ -196,13 +196,17 @@ async fn what_is_not_there_is_404_and_405() {
 }
 
 #[tokio::test]
-async fn an_interrupted_session_says_so_once_and_has_no_result() {
+async fn an_interrupted_session_reports_it_once_without_a_result() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, FOR_GOOD).await;
     let id = server.launch("attempt-1", &body(&receiver.target())).await;
     let id = id.id();
     assert_eq!(server.interrupt(id).await.status, 204);
-    assert_eq!(server.session(id).await["status"], "interrupted", "at once");
+    assert_eq!(
+        server.session(id).await["status"],
+        "interrupted",
+        "immediately"
+    );
     assert_eq!(server.interrupt(id).await.status, 204, "again");
 
     let session = server.settled(id).await;
@@ -225,7 +229,7 @@ async fn an_interrupted_session_says_so_once_and_has_no_result() {
 }
 
 #[tokio::test]
-async fn a_session_that_ended_cannot_be_interrupted() {
+async fn an_ended_session_cannot_be_interrupted() {
     let receiver = Receiver::start(&[]).await;
     let server = Server::open(None, Duration::ZERO).await;
     let reply = server.launch("attempt-1", &body(&receiver.target())).await;

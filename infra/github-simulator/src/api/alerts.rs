@@ -1,4 +1,4 @@
-//! The Dependabot alerts of a repository: list, one, and the update that dismisses or reopens.
+//! A repository's Dependabot alerts: list, get, and the update that dismisses or reopens one.
 
 use axum::http::StatusCode;
 use axum::http::header::{self, HeaderName, HeaderValue};
@@ -28,7 +28,7 @@ const REASONS: [&str; 5] = [
     "tolerable_risk",
 ];
 
-/// What `PATCH .../dependabot/alerts/{number}` asks for.
+/// The body of `PATCH .../dependabot/alerts/{number}`.
 #[derive(Debug, PartialEq, Eq)]
 enum Update {
     Dismiss {
@@ -125,17 +125,17 @@ impl Simulator {
             Err(ChangeError::NoSuchAlert) => Err(Answer::not_found(UPDATE)),
             Err(ChangeError::Refused(answer)) => Err(answer),
             Err(ChangeError::Alert(error)) => {
-                tracing::error!(%error, "a change makes the alert unreadable");
+                tracing::error!(%error, "a change would make the alert invalid");
                 Err(server_error())
             }
             Err(ChangeError::Journal(error)) => {
-                tracing::error!(%error, "an alert's change could not be stored");
+                tracing::error!(%error, "cannot store a change of an alert");
                 Err(server_error())
             }
         }
     }
 
-    /// The repository, if this token may do this there and the repository answers such questions at all.
+    /// Returns the repository if the token grants this access to it and its alerts answer normally.
     fn reach(
         &self,
         incoming: &Incoming,
@@ -169,7 +169,7 @@ impl Simulator {
     }
 }
 
-/// The dataset's answer, with the places it points to moved to this server and to the alert asked for.
+/// Builds the dataset's special answer. Rewrites its links to this server and to the requested alert.
 fn special_answer(special: &SpecialAnswer, incoming: &Incoming, number: Option<u64>) -> Answer {
     let moved = |place: &str| {
         let path = place.strip_prefix(GITHUB)?;
@@ -205,7 +205,7 @@ fn special_answer(special: &SpecialAnswer, incoming: &Incoming, number: Option<u
 }
 
 impl Update {
-    /// Reads the body by GitHub's schema; `Err` says what breaks it.
+    /// Parses the body by GitHub's schema. `Err` contains the violation.
     fn parse(body: &Value) -> Result<Self, String> {
         let fields = body.as_object().ok_or("The body is not an object.")?;
         let known = [
@@ -247,7 +247,7 @@ impl Update {
         }
     }
 
-    /// The fields that change, unless the alert's state does not allow it.
+    /// Returns the changed fields, or GitHub's refusal if the alert's state does not allow the update.
     fn changes(&self, alert: &Alert, now: Timestamp) -> Result<Value, Answer> {
         let number = alert.number();
         let refuse = |status, state| {
@@ -289,7 +289,7 @@ fn text<'a>(fields: &'a Map<String, Value>, name: &str) -> Result<Option<&'a str
     }
 }
 
-/// The user that stands for the app in what it does.
+/// The user that GitHub shows for actions of the app.
 fn app_user() -> Value {
     let login = format!("{APP_SLUG}[bot]");
     let url = format!("{GITHUB}/users/{APP_SLUG}%5Bbot%5D");
@@ -326,7 +326,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_update_is_read_by_githubs_schema() {
+    fn an_update_is_validated_by_githubs_schema() {
         let comment = "é".repeat(LONGEST_COMMENT);
         let dismissal = json!({"state": "dismissed", "dismissed_reason": "inaccurate", "dismissed_comment": comment});
         assert_eq!(

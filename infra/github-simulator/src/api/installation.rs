@@ -1,4 +1,4 @@
-//! The app and its installation: tokens, repositories, limits.
+//! The app's installation: tokens, repositories, rate limit.
 
 use std::collections::BTreeSet;
 
@@ -17,7 +17,7 @@ use crate::version::ApiVersion;
 
 const MOST_REPOSITORIES: usize = 500;
 
-/// What a token may be narrowed to.
+/// The restrictions of a requested token.
 #[derive(Debug, Default, Deserialize)]
 struct Narrowing {
     repositories: Option<Vec<String>>,
@@ -185,7 +185,8 @@ impl Simulator {
         }
     }
 
-    /// The repositories a token is narrowed to: `Some(None)` for all, `None` if one is not the installation's.
+    /// Returns the repositories of a restricted token: `Some(None)` for all, `None` if one does not belong to the
+    /// installation.
     fn chosen(&self, wanted: &Narrowing) -> Option<Option<BTreeSet<u64>>> {
         if wanted.repositories.is_none() && wanted.repository_ids.is_none() {
             return Some(None);
@@ -217,7 +218,7 @@ impl Simulator {
             .collect()
     }
 
-    /// Whose repositories these are, as far as the dataset says.
+    /// The repositories' owner, as far as the dataset describes it.
     fn account(&self) -> Value {
         let first = self.world.repositories.first();
         let first = first.and_then(|served| {

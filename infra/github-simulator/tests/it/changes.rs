@@ -7,7 +7,7 @@ use serde_json::json;
 use crate::server::{PYGOAT, Server, bundled, file, place};
 
 #[tokio::test]
-async fn a_dismissal_is_answered_listed_and_refused_a_second_time() {
+async fn a_dismissal_is_answered_and_listed_and_a_second_one_refused() {
     let server = Server::start().await;
     let before = file("pygoat").swap_remove(0);
     let path = format!("{PYGOAT}/14");
@@ -77,7 +77,7 @@ async fn a_fixed_alert_stays_fixed_and_a_bad_update_changes_nothing() {
 }
 
 #[tokio::test]
-async fn of_many_dismissals_at_once_exactly_one_is_made() {
+async fn exactly_one_of_many_concurrent_dismissals_succeeds() {
     let server = Server::start().await;
     let path = format!("{PYGOAT}/14");
     let (a, b, c) = tokio::join!(
@@ -91,7 +91,7 @@ async fn of_many_dismissals_at_once_exactly_one_is_made() {
 }
 
 #[tokio::test]
-async fn changes_outlive_the_process_even_if_it_was_killed_while_writing() {
+async fn changes_survive_a_kill_even_during_a_write() {
     let state = place("state").join("deeper/github.jsonl");
     let server = Server::serve(&bundled(), Some(&state)).await;
     let dismissed = server.dismiss(&format!("{PYGOAT}/14")).await.body;

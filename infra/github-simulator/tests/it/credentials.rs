@@ -5,7 +5,7 @@ use serde_json::json;
 use crate::server::{PYGOAT, Server, ZEPPELIN};
 
 #[tokio::test]
-async fn a_token_is_given_to_the_app_for_its_installation_only() {
+async fn the_app_gets_tokens_only_for_its_own_installation() {
     let server = Server::start().await;
     let minted = server.mint(&json!({})).await;
     assert_eq!(minted.status, 201);
@@ -77,7 +77,7 @@ async fn without_a_valid_token_nothing_is_shown() {
 }
 
 #[tokio::test]
-async fn a_narrowed_token_reaches_no_further() {
+async fn a_narrowed_token_grants_only_what_it_names() {
     let server = Server::start().await;
     let narrowing =
         json!({"repositories": ["pygoat"], "permissions": {"vulnerability_alerts": "read"}});
@@ -120,7 +120,7 @@ async fn a_narrowed_token_reaches_no_further() {
 }
 
 #[tokio::test]
-async fn a_request_names_its_user_agent() {
+async fn a_request_without_a_user_agent_is_refused() {
     let server = Server::start().await;
     let request = server
         .authorized(Method::GET, ZEPPELIN)
@@ -146,7 +146,7 @@ async fn a_request_names_its_user_agent() {
 }
 
 #[tokio::test]
-async fn what_the_caller_has_already_costs_nothing() {
+async fn a_304_does_not_count_against_the_rate_limit() {
     let server = Server::start().await;
     let first = server.get(PYGOAT).await;
     let tag = first.header("etag").to_owned();
@@ -192,7 +192,7 @@ async fn what_the_caller_has_already_costs_nothing() {
 }
 
 #[tokio::test]
-async fn a_spent_budget_is_said_so() {
+async fn a_spent_rate_limit_is_reported() {
     let server = Server::start().await;
     server.simulator.set_rate_limit(2);
     assert_eq!(

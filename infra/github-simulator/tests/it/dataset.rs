@@ -38,7 +38,7 @@ async fn special_repositories_answer_as_the_dataset_says() {
 }
 
 #[tokio::test]
-async fn a_renamed_repository_leads_to_its_new_place_here() {
+async fn a_renamed_repository_redirects_to_its_new_path_here() {
     let server = Server::start().await;
     let renamed = "/repos/acme-appsec/renamed-service/dependabot/alerts";
     let list = server.get(&format!("{renamed}?per_page=5")).await;
@@ -59,7 +59,7 @@ async fn a_renamed_repository_leads_to_its_new_place_here() {
 }
 
 #[tokio::test]
-async fn another_dataset_needs_its_listing_only() {
+async fn a_dataset_needs_only_its_repository_listing() {
     let place = place("other");
     fs::create_dir(place.join("alerts")).expect("created");
     write(
@@ -94,7 +94,7 @@ async fn another_dataset_needs_its_listing_only() {
 }
 
 #[test]
-fn what_is_wrong_is_said_with_the_files_name() {
+fn an_invalid_dataset_is_refused_with_the_files_name() {
     let key = AppKey::generate().expect("a key");
     let place = place("wrong");
     let refused = |file: &str| {
@@ -111,7 +111,7 @@ fn what_is_wrong_is_said_with_the_files_name() {
     };
 
     let listing = "installation-repositories.json";
-    assert!(refused(listing).contains("could not read"));
+    assert!(refused(listing).contains("cannot read"));
     write(
         &place,
         listing,
@@ -126,7 +126,7 @@ fn what_is_wrong_is_said_with_the_files_name() {
     fs::create_dir(place.join("alerts")).expect("created");
     let mut alert = file("pygoat").swap_remove(0);
     write(&place, "alerts/octo__app.json", &json!([alert, alert]));
-    assert!(refused("alerts/octo__app.json").contains("alert 14 is there twice"));
+    assert!(refused("alerts/octo__app.json").contains("alert 14 is listed twice"));
     alert["state"] = json!("asleep");
     write(&place, "alerts/octo__app.json", &json!([alert]));
     assert!(refused("alerts/octo__app.json").contains("asleep"));
@@ -139,7 +139,7 @@ fn what_is_wrong_is_said_with_the_files_name() {
     );
     assert!(refused("special-repositories.json").contains("octo/app: 7"));
     write(&place, "special-repositories.json", &json!([]));
-    Simulator::open(&place, None, &key).expect("all is well now");
+    Simulator::open(&place, None, &key).expect("the dataset is valid now");
 }
 
 fn write(place: &Path, name: &str, content: &Value) {

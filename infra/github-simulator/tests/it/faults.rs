@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::server::{PYGOAT, Server, ZEPPELIN};
 
 #[tokio::test]
-async fn a_fault_meets_so_many_matching_calls() {
+async fn a_fault_hits_the_given_number_of_matching_calls() {
     let server = Server::start().await;
     server
         .fault(json!({
@@ -67,7 +67,7 @@ async fn a_fault_without_times_lasts_until_it_is_cleared() {
 }
 
 #[tokio::test]
-async fn the_third_page_can_fail() {
+async fn a_fault_can_hit_the_third_page() {
     let server = Server::start().await;
     server
         .fault(json!({"operation": "list_alerts", "status": 503, "after": 2, "times": 1}))
@@ -87,7 +87,7 @@ async fn the_third_page_can_fail() {
 }
 
 #[tokio::test]
-async fn a_delay_alone_lets_the_call_through() {
+async fn a_delayed_call_is_still_performed() {
     let server = Server::start().await;
     server
         .fault(json!({"operation": "get_alert", "delayMs": 150, "times": 1}))
@@ -98,7 +98,7 @@ async fn a_delay_alone_lets_the_call_through() {
 }
 
 #[tokio::test]
-async fn a_caller_that_gives_up_does_not_undo_its_request() {
+async fn a_caller_that_hangs_up_does_not_undo_its_request() {
     let server = Server::start().await;
     let path = format!("{PYGOAT}/14");
     server
@@ -129,7 +129,7 @@ async fn a_caller_that_gives_up_does_not_undo_its_request() {
 }
 
 #[tokio::test]
-async fn a_change_can_be_made_although_the_answer_is_an_error_or_lost() {
+async fn a_fault_can_make_a_change_and_replace_or_lose_its_answer() {
     let server = Server::start().await;
     server
         .fault(json!({"operation": "update_alert", "status": 502, "apply": true, "times": 1}))
@@ -157,7 +157,7 @@ async fn a_change_can_be_made_although_the_answer_is_an_error_or_lost() {
 }
 
 #[tokio::test]
-async fn a_record_tells_what_was_changed_whatever_was_answered() {
+async fn a_change_is_recorded_whatever_the_answer() {
     let server = Server::start().await;
     let path = format!("{PYGOAT}/14");
     let fault = |status: u16, apply: bool| json!({"operation": "update_alert", "status": status, "apply": apply, "times": 1});
@@ -179,7 +179,7 @@ async fn a_record_tells_what_was_changed_whatever_was_answered() {
 }
 
 #[tokio::test]
-async fn a_bad_fault_names_its_field_and_registers_nothing() {
+async fn an_invalid_fault_names_its_field_and_registers_nothing() {
     let server = Server::start().await;
     let refused = server
         .local(

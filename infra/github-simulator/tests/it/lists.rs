@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 
 use crate::server::{PYGOAT, Reply, Server, ZEPPELIN, file};
 
-/// Follows `Link`, doing something between the pages.
+/// Follows `Link` headers and calls `between` after each page.
 async fn follow(
     server: &Server,
     first: &str,
@@ -45,7 +45,7 @@ async fn every_order_and_page_size_yields_each_alert_once() {
 }
 
 #[tokio::test]
-async fn pages_are_in_the_order_asked_for() {
+async fn pages_are_in_the_requested_order() {
     let server = Server::start().await;
     let newest = server.get(&format!("{ZEPPELIN}?per_page=100")).await;
     assert_eq!(
@@ -112,8 +112,7 @@ async fn links_use_the_numeric_form_and_keep_filters_and_page_size() {
 }
 
 #[tokio::test]
-async fn a_change_or_an_addition_while_paging_neither_repeats_nor_hides_an_alert_in_created_order()
-{
+async fn created_order_neither_repeats_nor_skips_alerts_during_changes() {
     let server = Server::start().await;
     let mut turn = 0;
     let numbers = follow(
@@ -133,9 +132,9 @@ async fn a_change_or_an_addition_while_paging_neither_repeats_nor_hides_an_alert
 }
 
 #[tokio::test]
-async fn a_change_while_paging_repeats_no_alert_in_updated_order() {
+async fn updated_order_repeats_no_alert_during_changes() {
     let server = Server::start().await;
-    // The last one in the order moves to its front, past the reader: the only one that may be missed.
+    // The changed alert moves from the end of the order to its front, past the reader: only this one may be missed.
     let order = follow(
         &server,
         &format!("{ZEPPELIN}?sort=updated&per_page=100"),
@@ -196,7 +195,7 @@ async fn add(server: &Server) {
 }
 
 #[tokio::test]
-async fn filters_select_what_the_file_says() {
+async fn filters_select_the_matching_alerts_of_the_file() {
     type Test = fn(&Value) -> bool;
     let server = Server::start().await;
     let alerts = file("zeppelin");
@@ -242,14 +241,14 @@ async fn filters_select_what_the_file_says() {
             .collect();
         assert!(
             !expected.is_empty() && expected.len() < 317,
-            "{filter} tells alerts apart"
+            "{filter} must not select all alerts"
         );
         assert_eq!(numbers, expected, "{filter}");
     }
 }
 
 #[tokio::test]
-async fn what_github_refuses_is_refused() {
+async fn a_query_that_github_refuses_is_refused() {
     let server = Server::start().await;
     for parameter in ["page", "first", "last"] {
         let refused = server.get(&format!("{ZEPPELIN}?{parameter}=1")).await;
@@ -320,7 +319,7 @@ async fn every_served_alert_equals_its_file() {
 }
 
 #[tokio::test]
-async fn the_newer_version_leaves_out_what_it_removed_and_an_unknown_one_is_refused() {
+async fn the_newer_api_version_omits_removed_fields() {
     let server = Server::start().await;
     let ask = async |path: &str, version: &str| {
         let request = server
@@ -350,7 +349,15 @@ async fn the_newer_version_leaves_out_what_it_removed_and_an_unknown_one_is_refu
             .get("rate")
             .is_none()
     );
-    let unknown = ask(&path, "2020-01-01").await;
+}
+
+#[tokio::test]
+async fn an_unknown_api_version_is_refused() {
+    let server = Server::start().await;
+    let request = server
+        .authorized(Method::GET, &format!("{PYGOAT}/14"))
+        .header("x-github-api-version", "2020-01-01");
+    let unknown = server.send(request).await;
     assert_eq!(
         (unknown.status, unknown.message()),
         (400, "Not a supported version")
@@ -358,7 +365,7 @@ async fn the_newer_version_leaves_out_what_it_removed_and_an_unknown_one_is_refu
 }
 
 #[tokio::test]
-async fn repositories_are_numbered_in_pages() {
+async fn repositories_are_listed_in_numbered_pages() {
     let server = Server::start().await;
     let first = server.get("/installation/repositories?per_page=4").await;
     assert_eq!(first.body["total_count"], 11);

@@ -1,4 +1,4 @@
-//! The simulator through a real listener, as the functions meet it.
+//! The simulator through a real listener, as the functions call it.
 
 mod changes;
 mod credentials;

@@ -1,4 +1,4 @@
-//! A simulator on a port of its own, its local endpoints beside it, and a client that knows its credentials.
+//! A simulator and its local endpoints on free ports, and a client with its credentials.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -20,7 +20,7 @@ pub(crate) struct Server {
     token: String,
 }
 
-/// An answer, read to its end.
+/// An answer with its complete body.
 #[derive(Debug)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -49,7 +49,7 @@ impl Reply {
         self.body["message"].as_str().unwrap_or_default()
     }
 
-    /// Where `Link` says the related page is.
+    /// Returns the URL that `Link` gives for this relation.
     pub(crate) fn link(&self, relation: &str) -> Option<String> {
         let related = format!("; rel=\"{relation}\"");
         let link = self
@@ -105,7 +105,7 @@ impl Server {
         server
     }
 
-    /// A request with no headers but the user agent; `path` may be a whole URL.
+    /// A request whose only header is the user agent; `path` may be a complete URL.
     pub(crate) fn request(&self, method: Method, path: &str) -> RequestBuilder {
         let url = if path.starts_with('/') {
             format!("{}{path}", self.base)
@@ -115,7 +115,7 @@ impl Server {
         self.client.request(method, url)
     }
 
-    /// A request of the installation.
+    /// A request with an installation token.
     pub(crate) fn authorized(&self, method: Method, path: &str) -> RequestBuilder {
         self.request(method, path).bearer_auth(&self.token)
     }
@@ -185,14 +185,14 @@ pub(crate) fn bundled() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../tests/data/dependabot")
 }
 
-/// What the file of a bundled repository holds.
+/// The content of a bundled repository's alerts file.
 pub(crate) fn file(name: &str) -> Vec<Value> {
     let path = bundled().join(format!("alerts/acme-appsec__{name}.json"));
     let text = fs::read_to_string(path).expect("bundled");
     serde_json::from_str(&text).expect("alerts")
 }
 
-/// A place of its own for one test, empty.
+/// An empty directory for one test.
 pub(crate) fn place(name: &str) -> PathBuf {
     let place =
         std::env::temp_dir().join(format!("github-simulator-{}-{name}", std::process::id()));

@@ -12,16 +12,16 @@ pub enum Service {
     Dynamodb,
     /// SQS.
     Sqs,
-    /// Secrets Manager, which the stack answers itself.
+    /// Secrets Manager; the stack itself answers for it.
     SecretsManager,
 }
 
-/// A request, read far enough to know what it wants and who sent it.
+/// A request, parsed as far as its operation and its sender.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) service: Service,
     pub(super) operation: String,
-    /// Names the process that sent it.
+    /// The access key identifies the process that sent the call.
     pub(super) access_key: Option<String>,
     pub(super) method: Method,
     pub(super) uri: Uri,
@@ -30,7 +30,7 @@ pub(super) struct Call {
 }
 
 impl Call {
-    /// Reads a request in one of the AWS JSON protocols; `None` if it is none of a known service.
+    /// Reads a request in one of the AWS JSON protocols. Returns `None` for an unknown service.
     pub(super) fn read(parts: http::request::Parts, body: Bytes) -> Option<Self> {
         let target = parts.headers.get("x-amz-target")?.to_str().ok()?;
         let (prefix, operation) = target.split_once('.')?;
@@ -51,7 +51,7 @@ impl Call {
         })
     }
 
-    /// The function that sent it.
+    /// The function that sent the call.
     pub(super) fn function(&self) -> Option<&str> {
         self.access_key
             .as_deref()
@@ -59,7 +59,7 @@ impl Call {
     }
 }
 
-/// `AWS4-HMAC-SHA256 Credential=<access key>/<date>/…`
+/// Extracts the access key from `AWS4-HMAC-SHA256 Credential=<access key>/<date>/…`.
 fn access_key(headers: &HeaderMap) -> Option<String> {
     let authorization = headers.get(http::header::AUTHORIZATION)?.to_str().ok()?;
     let (_, credential) = authorization.split_once("Credential=")?;

@@ -1,4 +1,5 @@
-//! Consumed capacity: asked of DynamoDB for every call, added up, and hidden from who did not ask.
+//! Consumed capacity: the proxy requests it with every DynamoDB call, adds it up, and removes it from the answer
+//! unless the caller requested it too.
 
 use std::collections::BTreeMap;
 
@@ -9,16 +10,16 @@ use serde_json::value::{RawValue, to_raw_value};
 /// A JSON object whose values stay as they were written.
 type Members = BTreeMap<String, Box<RawValue>>;
 
-/// Whether the caller wants to see the consumed capacity.
+/// Whether the caller itself requested the consumed capacity.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Asked {
     ByCaller,
     ByProxy,
 }
 
-/// The request with consumed capacity asked for, if it is a request that can ask for it.
+/// Adds `ReturnConsumedCapacity` to the request. Returns `None` if the operation does not support it.
 pub(super) fn ask(operation: &str, body: &Bytes) -> Option<(Bytes, Asked)> {
-    /// What accepts `ReturnConsumedCapacity`.
+    /// Operations that accept `ReturnConsumedCapacity`.
     const CAPABLE: [&str; 13] = [
         "BatchExecuteStatement",
         "BatchGetItem",
@@ -48,7 +49,7 @@ pub(super) fn ask(operation: &str, body: &Bytes) -> Option<(Bytes, Asked)> {
     Some((serde_json::to_vec(&members).ok()?.into(), Asked::ByProxy))
 }
 
-/// The units an answer reports, and the answer as the caller is to see it.
+/// Returns the units that an answer reports, and the answer to pass on to the caller.
 pub(super) fn read(answer: &Bytes, asked: Asked) -> (f64, Bytes) {
     let Ok(mut members) = serde_json::from_slice::<Members>(answer) else {
         return (0.0, answer.clone());
@@ -64,7 +65,7 @@ pub(super) fn read(answer: &Bytes, asked: Asked) -> (f64, Bytes) {
     (units, shown.unwrap_or_else(|| answer.clone()))
 }
 
-/// One table's capacity, or a list of several tables'.
+/// Adds up the capacity of one table or of a list of tables.
 fn units(consumed: &RawValue) -> f64 {
     #[derive(Deserialize)]
     #[serde(rename_all = "PascalCase")]
@@ -90,7 +91,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_caller_that_did_not_ask_sees_nothing_of_it() {
+    fn capacity_is_hidden_from_a_caller_that_did_not_request_it() {
         let request = Bytes::from_static(br#"{"TableName":"Table","Key":{"n":{"N":"1.0"}}}"#);
         let (sent, asked) = ask("GetItem", &request).expect("GetItem reports capacity");
         assert_eq!(asked, Asked::ByProxy);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_caller_that_asked_gets_what_it_asked_for() {
+    fn a_caller_that_requested_capacity_receives_it() {
         let request = Bytes::from_static(br#"{"ReturnConsumedCapacity":"TOTAL"}"#);
         let (sent, asked) = ask("BatchGetItem", &request).expect("BatchGetItem reports capacity");
         assert_eq!((&sent, asked), (&request, Asked::ByCaller));
@@ -119,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn operations_that_cannot_report_it_are_left_alone() {
+    fn operations_without_capacity_are_not_modified() {
         assert!(ask("DescribeTable", &Bytes::from_static(b"{}")).is_none());
     }
 }

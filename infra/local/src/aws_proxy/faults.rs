@@ -1,4 +1,4 @@
-//! Faults between the functions and the data services, set by tests.
+//! Faults that tests inject between the functions and the AWS services.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::Duration;
@@ -8,7 +8,7 @@ use serde::Deserialize;
 
 use super::call::{Call, Service};
 
-/// What `POST /local/aws/faults` takes.
+/// The body of `POST /local/aws/faults`.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Fault {
@@ -18,18 +18,18 @@ pub struct Fault {
     status: Option<u16>,
     code: Option<String>,
     delay_ms: Option<u64>,
-    /// How many calls it befalls; all, until it is cleared, if absent.
+    /// How many calls the fault hits; all until cleared, if absent.
     times: Option<u32>,
-    /// How many matching calls it lets through first.
+    /// How many matching calls pass before the fault takes effect.
     #[serde(default)]
     after: u32,
-    /// Befalls only this function.
+    /// Hits only calls of this function.
     function: Option<String>,
-    /// Befalls only calls with this text in their body.
+    /// Hits only calls whose body contains this text.
     contains: Option<String>,
 }
 
-/// What a fault does.
+/// The effect of a fault.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Effect {
@@ -37,7 +37,7 @@ pub(super) enum Effect {
     Error,
     /// Performs the call and closes the connection without an answer.
     DropResponse,
-    /// Performs the call, later.
+    /// Performs the call after a delay.
     Delay,
     /// Kills the calling process instead of performing the call.
     KillBefore,
@@ -45,7 +45,7 @@ pub(super) enum Effect {
     KillAfter,
 }
 
-/// What is to happen to one call.
+/// What happens to one call.
 #[derive(Debug)]
 pub(super) struct Verdict {
     pub(super) delay: Duration,
@@ -61,19 +61,19 @@ pub(super) enum Outcome {
     PerformAndKill,
 }
 
-/// A fault that cannot be set.
+/// Why a fault is rejected.
 #[derive(Debug, thiserror::Error)]
 pub enum FaultError {
-    /// Not JSON, or with members that mean nothing.
-    #[error("this is not a fault")]
+    /// The body is not JSON, or has unknown or invalid members.
+    #[error("the body is not a valid fault")]
     Shape(#[from] serde_json::Error),
-    /// The status is none of an error.
-    #[error("{0} is not the status of an error")]
+    /// The status is not an error status.
+    #[error("status {0} is not an error status")]
     Status(u16),
 }
 
 impl Fault {
-    /// Reads a fault.
+    /// Parses a fault.
     pub fn parse(json: &[u8]) -> Result<Self, FaultError> {
         let fault: Self = serde_json::from_slice(json)?;
         match fault.status {
@@ -116,7 +116,7 @@ impl Fault {
     }
 }
 
-/// The faults that are set, in the order in which they were.
+/// The registered faults, in order of registration.
 #[derive(Debug, Default)]
 pub(super) struct Faults(Mutex<Vec<Fault>>);
 
@@ -129,7 +129,7 @@ impl Faults {
         self.lock().clear();
     }
 
-    /// Uses up one occurrence of the first fault that befalls this call.
+    /// Uses up one occurrence of the first fault that matches this call.
     pub(super) fn judge(&self, call: &Call) -> Verdict {
         let mut faults = self.lock();
         let mut verdict = Verdict {
@@ -158,7 +158,7 @@ impl Faults {
     }
 }
 
-/// Whether the text occurs in the body.
+/// Reports whether the body contains the text.
 fn occurs(text: &[u8], body: &[u8]) -> bool {
     text.is_empty() || body.windows(text.len()).any(|window| window == text)
 }

@@ -1,7 +1,7 @@
 //! The reverse proxy between the functions and the AWS services.
 //!
-//! It lets a function do what its role grants and nothing else, counts calls and consumed capacity, lets tests inject
-//! faults, and answers Secrets Manager itself. The stack's own calls (pollers, queue depths) do not pass here.
+//! It enforces each function's role, counts calls and consumed capacity, injects faults for tests, and answers for
+//! Secrets Manager. The stack's own calls (pollers, queue depths) bypass it.
 
 mod call;
 mod capacity;
@@ -48,18 +48,18 @@ pub struct AwsProxy {
     client: reqwest::Client,
     faults: faults::Faults,
     counters: usage::Counters,
-    /// Known only after the proxy's address is part of their environment.
+    /// Set late: the functions' environment contains the proxy's address.
     functions: OnceCell<Arc<Functions>>,
 }
 
-/// The connection is to be closed without an answer.
+/// Makes the server close the connection without an answer.
 #[derive(Debug, thiserror::Error)]
 #[error("the connection is closed without an answer")]
 struct NoAnswer;
 
 impl AwsProxy {
-    /// A proxy in front of these services, for functions with these permissions. Without any, for callers that are no
-    /// functions and have no roles, it lets everything through.
+    /// Creates a proxy in front of these services that enforces these permissions. Without permissions it allows
+    /// every call: the callers are not functions and have no roles.
     pub fn new(
         dynamodb: String,
         sqs: String,
@@ -78,13 +78,13 @@ impl AwsProxy {
         }
     }
 
-    /// Tells the proxy whose processes a fault may kill.
+    /// Sets the functions whose processes a fault can kill.
     pub fn serve_functions(&self, functions: Arc<Functions>) {
-        // There is one set of functions in a stack.
+        // A stack has one set of functions, so the cell is never set twice.
         let _ = self.functions.set(functions);
     }
 
-    /// Sets a fault.
+    /// Registers a fault.
     pub fn add_fault(&self, fault: Fault) {
         self.faults.add(fault);
     }
@@ -99,12 +99,12 @@ impl AwsProxy {
         self.counters.usage()
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub fn reset_usage(&self) {
         self.counters.reset();
     }
 
-    /// What each function has used of its role, has not, and was refused.
+    /// Each function's used, unused and refused permissions.
     pub fn permissions(&self) -> BTreeMap<String, FunctionPermissions> {
         self.permissions
             .as_ref()
@@ -118,18 +118,18 @@ impl AwsProxy {
             let (stream, _) = match listener.accept().await {
                 Ok(accepted) => accepted,
                 Err(error) => {
-                    // Out of file descriptors, most likely: others must end first.
+                    // Most likely the file descriptors ran out: other connections must close first.
                     warn!("the AWS proxy cannot accept a connection: {error}");
                     tokio::time::sleep(Duration::from_millis(100)).await;
                     continue;
                 }
             };
-            // An answer in two segments must not wait for the first one's acknowledgement.
+            // Nagle's algorithm would delay an answer in two segments until the first one is acknowledged.
             let _ = stream.set_nodelay(true);
             let proxy = Arc::clone(&self);
             tokio::spawn(async move {
                 let service = service_fn(|request| proxy.answer(request));
-                // It ends in an error whenever a connection is closed without an answer.
+                // Returns an error whenever a connection closes without an answer, which faults cause on purpose.
                 let _ = http1::Builder::new()
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
@@ -147,10 +147,10 @@ impl AwsProxy {
                 Service::Dynamodb,
                 StatusCode::BAD_REQUEST,
                 "UnknownOperationException",
-                "the proxy knows DynamoDB, SQS and Secrets Manager in their JSON protocols",
+                "the proxy supports only the JSON protocols of DynamoDB, SQS and Secrets Manager",
             ));
         };
-        // IAM decides before anything else can happen to a call.
+        // As on AWS, IAM decides first: a refused call uses up no fault and is not counted.
         if let Some(permissions) = &self.permissions
             && let Err(denial) = permissions.check(&call)
         {
@@ -186,7 +186,10 @@ impl AwsProxy {
         if let (Some(functions), Some(access_key)) = (functions, &call.access_key)
             && !functions.kill(access_key).await
         {
-            warn!(access_key, "no process to kill");
+            warn!(
+                access_key,
+                "cannot inject a kill: no process signs with this access key"
+            );
         }
     }
 
@@ -225,7 +228,7 @@ impl AwsProxy {
         let mut response = Response::new(Full::new(answer));
         *response.status_mut() = status;
         *response.headers_mut() = headers;
-        // The body may differ from the one that these describe.
+        // The proxy may have changed the body that these headers describe.
         for name in [
             CONTENT_LENGTH.as_str(),
             TRANSFER_ENCODING.as_str(),
@@ -244,7 +247,7 @@ impl AwsProxy {
         body: Bytes,
     ) -> reqwest::Result<(StatusCode, HeaderMap, Bytes)> {
         let mut headers = call.headers.clone();
-        // The host stays: SQS names it in the queue URLs it gives, which so lead back here.
+        // The host header stays: SQS builds queue URLs from it, so they lead back to the proxy.
         headers.remove(CONTENT_LENGTH);
         let path = call.uri.path_and_query().map_or("/", |path| path.as_str());
         let answer = self
@@ -260,19 +263,19 @@ impl AwsProxy {
     }
 }
 
-/// Waits just as long as this. The runtime's timers are a millisecond coarse: half as long again as a delay of 2 ms, and
-/// even a wait for nothing would take one.
+/// Waits for exactly this long. Tokio's timers have a resolution of 1 ms: they would stretch a delay of 2 ms to 3
+/// ms and turn a zero delay into 1 ms.
 async fn pause(delay: Duration) {
     const SHORT: Duration = Duration::from_millis(20);
     if delay >= SHORT {
         tokio::time::sleep(delay).await;
     } else if !delay.is_zero() {
-        // It cannot panic, and if the stack ends there is nothing to wait for.
+        // The closure cannot panic, and the result does not matter if the stack stops meanwhile.
         let _ = tokio::task::spawn_blocking(move || std::thread::sleep(delay)).await;
     }
 }
 
-/// An error as the service itself would send it.
+/// An error in the service's own format.
 pub(crate) fn refusal(
     service: Service,
     status: StatusCode,

@@ -1,4 +1,4 @@
-//! Which permissions a call needs, as AWS's Service Authorization Reference has it:
+//! Which permissions a call needs. Sources: AWS's Service Authorization Reference,
 //! <https://docs.aws.amazon.com/service-authorization/latest/reference/reference.html>, and for transactions
 //! <https://docs.aws.amazon.com/amazondynamodb/latest/developerguide/transaction-apis-iam.html>.
 
@@ -10,7 +10,7 @@ use serde::de::IgnoredAny;
 use super::call::{Call, Service};
 use crate::template::{Permission, Place};
 
-/// What a call must be allowed, all of it. An error if its body does not say what the call is about.
+/// Returns all permissions that a call needs. Fails if the body does not name the call's resource.
 pub(super) fn needs(call: &Call, place: &Place) -> serde_json::Result<BTreeSet<Permission>> {
     match call.service {
         Service::Dynamodb => of_dynamodb(call, place),
@@ -19,7 +19,7 @@ pub(super) fn needs(call: &Call, place: &Place) -> serde_json::Result<BTreeSet<P
     }
 }
 
-/// What the requests of DynamoDB have in common.
+/// The members that DynamoDB requests share.
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Request {
@@ -88,7 +88,7 @@ fn of_sqs(call: &Call, place: &Place) -> serde_json::Result<BTreeSet<Permission>
     let request: Request = serde_json::from_slice(&call.body)?;
     let name = request.queue_url.as_deref();
     let name = name.and_then(|url| url.rsplit('/').next());
-    // There are no actions of batches: they are the single ones'.
+    // SQS has no batch actions: a batch needs the permission of the single operation.
     let operation = call.operation.as_str();
     let operation = operation.strip_suffix("Batch").unwrap_or(operation);
     Ok(BTreeSet::from([Permission {
@@ -122,7 +122,7 @@ mod tests {
         let (parts, ()) = request.body(()).expect("a request").into_parts();
         let call = Call::read(parts, body.to_string().into()).expect("a known service");
         needs(&call, &place)
-            .expect("it says what it is about")
+            .expect("the call names its resource")
             .into_iter()
             .map(|needed| (needed.action, needed.resource))
             .collect()
@@ -209,7 +209,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_of_an_unknown_kind_of_item_is_not_guessed_at() {
+    fn a_transaction_with_an_unknown_item_kind_is_an_error() {
         let request = http::Request::builder()
             .header("x-amz-target", "DynamoDB_20120810.TransactWriteItems")
             .body(())

@@ -1,4 +1,5 @@
-//! Roles, enforced: a function may do what its role in the template grants, and what it does is noted.
+//! Enforces the roles of the template: a function may do what its role grants. Records which permissions each
+//! function uses.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
@@ -14,13 +15,13 @@ use super::call::{Call, Service};
 use super::needs::needs;
 use crate::template::{Permission, Place, Role, Topology};
 
-/// What functions may do, and what of it they have done.
+/// Each function's role, and the permissions it has used.
 #[derive(Debug)]
 pub struct Permissions {
     place: Place,
     roles: BTreeMap<String, Role>,
     noted: Mutex<BTreeMap<String, Noted>>,
-    /// Where each permission goes, too, when it is first used: a line of JSON.
+    /// Receives one line of JSON when a permission is first used.
     file: Option<File>,
 }
 
@@ -30,19 +31,19 @@ struct Noted {
     refused: BTreeSet<Permission>,
 }
 
-/// One function's part of what `GET /local/aws/permissions` answers.
+/// One function's part of the answer to `GET /local/aws/permissions`.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize)]
 pub struct FunctionPermissions {
-    /// What its calls needed and its role grants.
+    /// Permissions that its calls needed and its role grants.
     pub used: BTreeSet<Permission>,
-    /// What its role grants and no call has needed yet. Lambda itself uses some: it polls queues and writes logs in the
-    /// function's name, which the stack does in its own.
+    /// Permissions that its role grants and no call has needed yet. Lambda uses some of them itself: it polls
+    /// queues and writes logs under the function's role, which the stack does under no role.
     pub unused: BTreeSet<Permission>,
-    /// What its calls needed and no statement allows.
+    /// Permissions that its calls needed and its role does not grant.
     pub refused: BTreeSet<Permission>,
 }
 
-/// Why a call is not let through.
+/// Why a call is refused.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Denial {
     pub(super) status: StatusCode,
@@ -51,7 +52,7 @@ pub(super) struct Denial {
 }
 
 impl Permissions {
-    /// The roles of the template's functions. What is used is also appended to the file, if there is one.
+    /// Enforces the roles of the template's functions and appends used permissions to the file, if there is one.
     pub fn new(topology: &Topology, place: Place, file: Option<File>) -> Self {
         let roles = topology.functions.iter().filter_map(|function| {
             let role = topology.roles.get(&function.role)?;
@@ -65,7 +66,7 @@ impl Permissions {
         }
     }
 
-    /// What each function has used, has not, and was refused.
+    /// Each function's used, unused and refused permissions.
     pub fn noted(&self) -> BTreeMap<String, FunctionPermissions> {
         let noted = self.noted.lock().unwrap_or_else(PoisonError::into_inner);
         self.roles
@@ -84,7 +85,7 @@ impl Permissions {
             .collect()
     }
 
-    /// Lets a call through if its function's role allows all that it needs.
+    /// Allows a call if its function's role grants every permission that it needs.
     pub(super) fn check(&self, call: &Call) -> Result<(), Denial> {
         let known = call
             .function()
@@ -102,7 +103,7 @@ impl Permissions {
                     role = role.name,
                     action = permission.action,
                     resource = permission.resource,
-                    "REFUSED: no statement of the function's role in template.yaml allows this"
+                    "REFUSED: the function's role in template.yaml does not grant this permission"
                 );
                 let denial = self.denied(call.service, function, role, &permission);
                 noted.refused.insert(permission);
@@ -116,7 +117,7 @@ impl Permissions {
         Ok(())
     }
 
-    /// One write, so that the lines of several stacks do not mix.
+    /// Appends with a single write, so that lines of several stacks do not interleave.
     fn keep(&self, function: &str, permission: &Permission) {
         let Some(mut file) = self.file.as_ref() else {
             return;
@@ -124,7 +125,7 @@ impl Permissions {
         let Permission { action, resource } = permission;
         let line = json!({"function": function, "action": action, "resource": resource});
         if let Err(error) = file.write_all(format!("{line}\n").as_bytes()) {
-            warn!("a permission that was used could not be kept: {error}");
+            warn!("cannot record a used permission: {error}");
         }
     }
 
@@ -172,12 +173,12 @@ impl Denial {
         Self {
             status: StatusCode::BAD_REQUEST,
             code: "SerializationException",
-            message: "The request does not say what it is about.".to_owned(),
+            message: "The request does not name its resource.".to_owned(),
         }
     }
 }
 
-/// The grants of a role that cover nothing of what was used.
+/// The grants of a role that no used permission needed.
 pub fn unused(role: &Role, used: &BTreeSet<Permission>) -> BTreeSet<Permission> {
     let covers_none = |grant: &&Permission| !used.iter().any(|used| grant.covers(used));
     role.grants.iter().filter(covers_none).cloned().collect()
@@ -192,9 +193,11 @@ mod tests {
 
     fn permissions(file: Option<File>) -> Permissions {
         let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
-        let template = Template::parse(TEMPLATE).expect("it is YAML");
+        let template = Template::parse(TEMPLATE).expect("the template is valid YAML");
         let parameters = template.parameters(&BTreeMap::new()).expect("defaults");
-        let topology = template.topology(&parameters, &place).expect("it is whole");
+        let topology = template
+            .topology(&parameters, &place)
+            .expect("the template resolves");
         Permissions::new(&topology, place, file)
     }
 
@@ -211,7 +214,7 @@ mod tests {
     const QUERY: &str = r#"{"TableName":"Table"}"#;
 
     #[test]
-    fn only_functions_of_the_stack_are_let_through() {
+    fn only_functions_of_the_stack_may_call() {
         let permissions = permissions(None);
         for (access_key, code) in [
             ("probe-1", None),
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn a_call_that_does_not_say_what_it_is_about_is_refused() {
+    fn a_call_that_names_no_resource_is_refused() {
         let call = call("DynamoDB_20120810.Query", "probe-1", "[]");
         let denial = permissions(None)
             .check(&call)
@@ -237,16 +240,16 @@ mod tests {
     }
 
     #[test]
-    fn a_permission_is_kept_in_the_file_when_it_is_first_used() {
+    fn a_permission_is_recorded_on_first_use() {
         let path = std::env::temp_dir().join(format!("permissions-{}", uuid::Uuid::new_v4()));
-        let file = File::create_new(&path).expect("it can be made");
+        let file = File::create_new(&path).expect("the file can be created");
         let permissions = permissions(Some(file));
         for _ in 0..2 {
             let query = call("DynamoDB_20120810.Query", "probe-1", QUERY);
             assert_eq!(permissions.check(&query), Ok(()));
         }
-        let kept = std::fs::read_to_string(&path).expect("it is there");
-        std::fs::remove_file(&path).expect("it is ours");
+        let kept = std::fs::read_to_string(&path).expect("the file exists");
+        std::fs::remove_file(&path).expect("the file can be removed");
         let resource = "arn:aws:dynamodb:us-east-1:000000000000:table/Table";
         let line = json!({"function": "probe", "action": "dynamodb:Query", "resource": resource});
         assert_eq!(kept, format!("{line}\n"));

@@ -1,4 +1,4 @@
-//! How many calls functions made, and what they cost.
+//! Counts the functions' calls and the capacity they consume.
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, PoisonError};
@@ -7,36 +7,36 @@ use serde::Serialize;
 
 use super::call::{Call, Service};
 
-/// Calls of one operation.
+/// The counters of one operation.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Operation {
-    /// How many.
+    /// Number of calls.
     pub requests: u64,
-    /// Read capacity they consumed; absent where there is no such thing.
+    /// Read capacity units consumed; absent if the operation consumes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_units: Option<f64>,
-    /// Write capacity they consumed.
+    /// Write capacity units consumed; absent if the operation consumes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub write_units: Option<f64>,
 }
 
-/// Calls by service and operation.
+/// Counters by service and operation.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Services {
-    /// DynamoDB's.
+    /// DynamoDB's operations.
     pub dynamodb: BTreeMap<String, Operation>,
-    /// SQS's.
+    /// SQS's operations.
     pub sqs: BTreeMap<String, Operation>,
 }
 
-/// What `GET /local/aws/requests` answers.
+/// The answer to `GET /local/aws/requests`.
 #[derive(Debug, Clone, Default, PartialEq, Serialize)]
 pub struct Usage {
-    /// Of all functions together.
+    /// All functions together.
     #[serde(flatten)]
     pub total: Services,
-    /// Of each function.
+    /// Each function.
     pub functions: BTreeMap<String, Services>,
 }
 
@@ -85,7 +85,7 @@ impl Services {
                 let operation = self.sqs.entry(call.operation.clone()).or_default();
                 operation.requests += 1;
             }
-            // Asked once per process; of no interest to anyone.
+            // Each process reads its secrets once; nobody needs the count.
             Service::SecretsManager => {}
         }
     }

@@ -1,5 +1,5 @@
-//! What the template grants and no run used: reads a file that `LOCAL_PERMISSIONS_FILE` had stacks write, and prints
-//! each grant of a function that nothing in it needs.
+//! Prints the permissions that the template grants and no run used, from a file that stacks wrote because
+//! `LOCAL_PERMISSIONS_FILE` named it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::error::Error;
@@ -11,10 +11,10 @@ use local::aws_proxy::unused;
 use local::template::{Permission, Place, Template};
 use serde::Deserialize;
 
-/// Prints what the roles of template.yaml grant and no run used.
+/// Prints the permissions that the roles of template.yaml grant and no run used.
 #[derive(Debug, Parser)]
 struct Arguments {
-    /// What stacks wrote, however many and in whatever order.
+    /// File that the stacks appended to; any number of them, in any order
     file: PathBuf,
 }
 
@@ -38,7 +38,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
     let template = Template::parse(&std::fs::read_to_string(path)?)?;
     let parameters = template.parameters(&BTreeMap::new())?;
-    // No ARN of what functions use names an address.
+    // The addresses do not matter: no ARN in a role contains one.
     let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
     let topology = template.topology(&parameters, &place)?;
     let mut output = io::stdout();

@@ -1,4 +1,4 @@
-//! The simulators alone: see [`Arguments`] for what they are for.
+//! Runs the simulators without the stack: see [`Arguments`].
 
 use std::io::{self, Write};
 use std::process::ExitCode;
@@ -20,7 +20,7 @@ async fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             let chain = local::chain(&error);
-            // Nobody to tell is no reason to panic.
+            // Standard error may be closed; that is no reason to panic.
             let _ = writeln!(io::stderr(), "error: {chain}; {}", error.advice());
             ExitCode::FAILURE
         }

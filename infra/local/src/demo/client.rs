@@ -1,4 +1,4 @@
-//! A caller of the public API that shows what it is answered.
+//! A client of the public API that prints the answers.
 
 use std::io::Write;
 use std::time::{Duration, Instant};
@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::DemoError;
 
-/// For how long a command or an analysis is watched.
-const PATIENCE: Duration = Duration::from_secs(180);
-/// How often.
-const LOOK: Duration = Duration::from_millis(200);
+/// The longest time to watch a command or an analysis.
+const WATCH_TIMEOUT: Duration = Duration::from_secs(180);
+/// The polling interval.
+const POLL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// A caller of the API.
 #[derive(Debug)]
@@ -65,7 +65,7 @@ impl Client {
         self.call(Method::POST, path, Some(body), None).await
     }
 
-    /// Saves the configuration; gives the id of the sync that this started.
+    /// Saves the configuration; returns the id of the sync that this started.
     pub(super) async fn configure(&self, change: Value) -> Result<String, DemoError> {
         let path = "/v1/owners/me/config";
         let version = self.get(path).await?["version"].to_string();
@@ -75,13 +75,13 @@ impl Client {
         match saved["initialSync"]["command"]["id"].as_str() {
             Some(id) => Ok(id.to_owned()),
             None => Err(DemoError::Wrong(format!(
-                "saving started no sync: {}",
+                "saving the configuration started no sync: {}",
                 saved["initialSync"]
             ))),
         }
     }
 
-    /// Polls a command to its end, showing each change.
+    /// Polls a command until it ends, and prints each change.
     pub(super) async fn watch(&self, id: &str, out: &mut impl Write) -> Result<Value, DemoError> {
         let began = Instant::now();
         let mut shown = String::new();
@@ -112,16 +112,16 @@ impl Client {
                 }
                 return Ok(command);
             }
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > WATCH_TIMEOUT {
                 return Err(DemoError::Wrong(format!(
-                    "command {id} did not end in {PATIENCE:?}"
+                    "command {id} did not end in {WATCH_TIMEOUT:?}"
                 )));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
-    /// Watches the analysis of a finding to its end, showing each change.
+    /// Polls the analysis of a finding until it ends, and prints each change.
     pub(super) async fn watch_analysis(
         &self,
         finding: &str,
@@ -144,12 +144,12 @@ impl Client {
             if !matches!(shown.as_str(), "pending" | "running") {
                 return Ok(analysis.clone());
             }
-            if began.elapsed() > PATIENCE {
+            if began.elapsed() > WATCH_TIMEOUT {
                 return Err(DemoError::Wrong(format!(
-                    "the analysis of {finding} did not end in {PATIENCE:?}"
+                    "the analysis of {finding} did not end in {WATCH_TIMEOUT:?}"
                 )));
             }
-            tokio::time::sleep(LOOK).await;
+            tokio::time::sleep(POLL_INTERVAL).await;
         }
     }
 
@@ -202,7 +202,7 @@ impl Client {
         Ok(summary)
     }
 
-    /// The repositories that answer must be fresh, whatever became of the others.
+    /// Checks that every repository that answers is fresh, whatever happened to the others.
     pub(super) async fn check_fresh(&self, good: &[Value]) -> Result<(), DemoError> {
         let repositories = self.get("/v1/owners/me/repositories").await?;
         let stale = list(&repositories["repositories"])

@@ -1,4 +1,4 @@
-//! What the demo should come to, counted from what GitHub has.
+//! The results that the demo expects, counted from GitHub's data.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +26,7 @@ pub(super) fn special(dataset: &Path) -> Result<Vec<String>, DemoError> {
         .collect())
 }
 
-/// What a sync of some repositories should find.
+/// The findings that a sync of some repositories should produce.
 #[derive(Debug, PartialEq, Eq)]
 pub(super) struct Expected {
     /// Findings by status.
@@ -36,7 +36,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Counts the alerts of these repositories as the simulator has them: the dataset, and what was changed since.
+    /// Counts the alerts of these repositories in the simulator: the dataset and later changes.
     pub(super) async fn read(client: &Client, names: &[String]) -> Result<Self, DemoError> {
         let mut expected = Self {
             statuses: BTreeMap::from_iter(
@@ -77,7 +77,7 @@ impl Expected {
         }
     }
 
-    /// Holds what the API counts against it.
+    /// Compares the API's counts with the expected ones.
     pub(super) fn check(&self, findings: &Value) -> Result<(), DemoError> {
         let shown =
             |counts: &Value, names: &BTreeMap<&'static str, u64>| -> BTreeMap<&'static str, u64> {

@@ -1,4 +1,4 @@
-//! Starting processes that do not outlive the stack, however it ends.
+//! Starts processes that do not outlive the stack, however it ends.
 
 use std::io;
 use std::process::Stdio;
@@ -9,32 +9,32 @@ use tokio::process::{Child, Command};
 use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 
-/// Lambda's own, in short; a program is looked up in the environment it will get.
+/// A short form of Lambda's PATH; the launcher looks programs up in the environment that the function gets.
 const PATH: &str = "/usr/local/bin:/usr/bin:/bin:/opt/bin";
 
 type Request = (Command, oneshot::Sender<io::Result<Child>>);
 
-/// Starts processes from one thread of its own.
+/// Starts processes from a thread of its own.
 ///
-/// The kernel can be asked to kill a process when the *thread* that started it ends, so that thread has to live
-/// as long as the stack. It ends when the launcher is dropped.
+/// Linux's parent-death signal fires when the *thread* that started the process ends, so the thread must live as
+/// long as the stack. It ends when the launcher is dropped.
 #[derive(Debug)]
 pub(crate) struct Launcher {
     requests: mpsc::Sender<Request>,
     death_signal: DeathSignal,
 }
 
-/// Whether processes can be tied to the life of the stack's own process.
+/// How a process is tied to the life of the stack's process.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum DeathSignal {
-    /// `setpriv`, of util-linux, sets it for the program it then becomes.
+    /// `setpriv` from util-linux sets the parent-death signal, then executes the program.
     Setpriv,
-    /// Without it, an idle function ends by itself when its runtime API is gone, a busy one after its invocation.
+    /// Without `setpriv`, an idle function exits when its runtime API is gone, a busy one after its invocation.
     Unavailable,
 }
 
 impl Launcher {
-    /// Starts the thread. Must be called on a tokio runtime, which the processes' handles will use.
+    /// Starts the thread. Must be called on a Tokio runtime, which the process handles use.
     pub(crate) fn start() -> io::Result<Self> {
         let runtime = Handle::current();
         let (requests, receiver) = mpsc::channel::<Request>();
@@ -43,7 +43,7 @@ impl Launcher {
             .spawn(move || {
                 let _inside = runtime.enter();
                 for (mut command, answer) in receiver {
-                    // A process that nobody waits for any more is killed by its own handle.
+                    // If the receiver is gone, dropping the process handle kills the process.
                     let _ = answer.send(command.spawn());
                 }
             })?;
@@ -53,7 +53,7 @@ impl Launcher {
         })
     }
 
-    /// Starts `program` with an empty environment, which `prepare` fills.
+    /// Starts `program` in an empty environment that `prepare` fills.
     pub(crate) async fn launch(
         &self,
         program: &std::path::Path,
@@ -72,17 +72,17 @@ impl Launcher {
             .env("PATH", PATH)
             .stdin(Stdio::null())
             .kill_on_drop(true);
-        // Ctrl-C in a terminal reaches the whole foreground group; the stack decides when its functions end.
+        // Ctrl-C in a terminal reaches the whole foreground group; the stack must decide when its functions end.
         #[cfg(unix)]
         command.process_group(0);
         prepare(&mut command);
         let (answer, started) = oneshot::channel();
         self.requests
             .send((command, answer))
-            .map_err(|_| io::Error::other("the launcher has ended"))?;
+            .map_err(|_| io::Error::other("the launcher thread has ended"))?;
         started
             .await
-            .map_err(|_| io::Error::other("the launcher has ended"))?
+            .map_err(|_| io::Error::other("the launcher thread has ended"))?
     }
 }
 

@@ -1,4 +1,4 @@
-//! The functions of the stack: real binaries behind a Lambda runtime API.
+//! The functions of the stack: the real binaries behind a Lambda runtime API.
 
 mod launcher;
 mod pool;
@@ -24,21 +24,21 @@ use launcher::Launcher;
 use pool::Pool;
 use process::Blueprint;
 
-/// Processes of a function behind HTTP, at most.
+/// The most processes of a function that HTTP routes invoke.
 const HTTP_PROCESSES: u32 = 8;
-/// Processes of any other function, at most, for each queue that invokes it.
+/// The most processes of any other function, for each queue that invokes it.
 pub(crate) const PROCESSES: u32 = 4;
 
-/// Where functions find what surrounds them.
+/// The environment that functions run in.
 #[derive(Debug, Clone)]
 pub struct Surroundings {
     /// The folder with the binaries.
     pub binaries: PathBuf,
-    /// The folder for logs.
+    /// The folder for the log files.
     pub logs: PathBuf,
-    /// The region.
+    /// The AWS region.
     pub region: String,
-    /// Where DynamoDB, SQS and Secrets Manager are reached.
+    /// The address of DynamoDB, SQS and Secrets Manager.
     pub aws: String,
 }
 
@@ -49,7 +49,7 @@ pub struct Functions {
 }
 
 impl Functions {
-    /// Prepares a pool for every function; starts nothing yet.
+    /// Prepares a pool for every function; starts no process yet.
     pub fn new(topology: &Topology, surroundings: &Surroundings) -> io::Result<Self> {
         let launcher = Arc::new(Launcher::start()?);
         let pools = topology
@@ -68,13 +68,13 @@ impl Functions {
         Ok(Self { pools })
     }
 
-    /// Starts one process of every function, so that one that cannot start is known at once.
+    /// Starts one process of every function, so that a function that cannot start fails early.
     pub async fn warm_up(&self) -> Result<(), InvokeError> {
         try_join_all(self.pools.values().map(|(pool, _)| pool.warm_up())).await?;
         Ok(())
     }
 
-    /// Invokes a function and waits for its answer.
+    /// Invokes a function and returns its answer.
     pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
         match self.pools.get(name) {
             Some((pool, _)) => pool.invoke(payload).await,
@@ -84,12 +84,13 @@ impl Functions {
         }
     }
 
-    /// Every function's processes and counters.
+    /// The processes and counters of every function.
     pub fn status(&self) -> Vec<Status> {
         self.pools.values().map(|(pool, _)| pool.status()).collect()
     }
 
-    /// Kills the process that signs with this access key and returns once it is gone; `false` if there is none.
+    /// Kills the process that signs with this access key and returns once it is gone. Returns `false` if there is
+    /// none.
     pub async fn kill(&self, access_key: &str) -> bool {
         let life = function_of(access_key)
             .and_then(|name| self.pools.get(name))
@@ -103,7 +104,8 @@ impl Functions {
         }
     }
 
-    /// Ends every process: at once if it is idle, after its invocation if that ends in time, else with SIGKILL.
+    /// Stops every process: immediately if it is idle, after its invocation if that ends in time, otherwise with
+    /// SIGKILL.
     pub async fn stop(&self, call_timeouts: Duration) {
         let call_timeouts = Instant::now() + call_timeouts;
         join_all(
@@ -115,13 +117,13 @@ impl Functions {
     }
 }
 
-/// The function whose processes sign with `<function>-<number>`.
+/// The function whose processes sign with the access key `<function>-<number>`.
 pub fn function_of(access_key: &str) -> Option<&str> {
     let (name, number) = access_key.rsplit_once('-')?;
     number.parse::<u64>().is_ok().then_some(name)
 }
 
-/// Each queue has its own share, so that no queue waits behind another one's backlog.
+/// Gives each queue its own share, so that one queue's backlog does not block another queue.
 fn process_limit(topology: &Topology, name: &str) -> u32 {
     if topology.routes.iter().any(|route| route.function == name) {
         return HTTP_PROCESSES;
@@ -150,7 +152,7 @@ fn blueprint(function: &Function, surroundings: &Surroundings) -> Blueprint {
     }
 }
 
-/// What Lambda sets, then what the template sets.
+/// Merges the variables that Lambda sets with those of the template; the template's win.
 fn environment(function: &Function, surroundings: &Surroundings) -> BTreeMap<String, String> {
     let set = |name: &str, value: &str| (name.to_owned(), value.to_owned());
     let mut environment = BTreeMap::from([
@@ -169,7 +171,7 @@ fn environment(function: &Function, surroundings: &Surroundings) -> BTreeMap<Str
         set("AWS_DEFAULT_REGION", &surroundings.region),
         set("AWS_SECRET_ACCESS_KEY", "local"),
         set("AWS_SESSION_TOKEN", "local"),
-        // Shared configuration files of the user must not reach a function.
+        // The user's shared AWS configuration must not reach a function.
         set("AWS_CONFIG_FILE", "/dev/null"),
         set("AWS_SHARED_CREDENTIALS_FILE", "/dev/null"),
         set("AWS_EC2_METADATA_DISABLED", "true"),
@@ -188,7 +190,7 @@ fn environment(function: &Function, surroundings: &Surroundings) -> BTreeMap<Str
         environment.insert("AWS_LAMBDA_LOG_LEVEL".to_owned(), level.clone());
     }
     environment.extend(function.environment.clone());
-    // The template names the bundle of Lambda's operating system.
+    // The template names the CA bundle of Lambda's operating system, which this machine may not have.
     environment.retain(|name, value| name != "SSL_CERT_FILE" || Path::new(value).exists());
     environment
 }

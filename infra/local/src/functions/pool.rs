@@ -1,4 +1,4 @@
-//! The processes of one function: started on demand, kept while they work, replaced when they die.
+//! The processes of one function: started on demand, reused while they live, replaced when they die.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -15,7 +15,7 @@ use super::launcher::Launcher;
 use super::process::{Blueprint, InitError, Life, Process, RunError};
 use super::runtime_api::FunctionError;
 
-/// The wait after a first failed start; it doubles up to `LONGEST_PAUSE`.
+/// The backoff after the first failed start; it doubles up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
 const LONGEST_PAUSE: Duration = Duration::from_secs(10);
 
@@ -25,7 +25,7 @@ pub enum InvokeError {
     /// There is no such function.
     #[error("there is no function {name}")]
     NoSuchFunction {
-        /// The name asked for.
+        /// The requested name.
         name: String,
     },
     /// The handler returned an error or panicked.
@@ -33,24 +33,24 @@ pub enum InvokeError {
     Function {
         /// The function.
         name: String,
-        /// What it reported.
+        /// The error that it reported.
         #[source]
         source: FunctionError,
     },
-    /// The invocation was ended at the function's timeout.
+    /// The invocation exceeded the function's timeout, and its process was killed.
     #[error("function {name} was killed after its timeout of {} s", after.as_secs())]
     TimedOut {
         /// The function.
         name: String,
-        /// Its timeout.
+        /// The function's timeout.
         after: Duration,
     },
-    /// The process died in the middle.
+    /// The process ended during the invocation.
     #[error("a process of function {name} ended with {status}")]
     Exited {
         /// The function.
         name: String,
-        /// How it ended.
+        /// Its exit status.
         status: String,
     },
     /// No process could be started.
@@ -58,33 +58,33 @@ pub enum InvokeError {
     Init {
         /// The function.
         name: String,
-        /// Why.
+        /// The cause.
         #[source]
         source: Arc<InitError>,
     },
-    /// The stack is about to end.
-    #[error("function {name} is not invoked any more: the stack is stopping")]
+    /// The stack is stopping.
+    #[error("cannot invoke function {name}: the stack is stopping")]
     Stopping {
         /// The function.
         name: String,
     },
 }
 
-/// What `GET /local/functions` says about a function.
+/// One function's part of the answer to `GET /local/functions`.
 #[derive(Debug, Clone, Serialize)]
 pub struct Status {
     /// The folder under `functions/`.
     pub name: String,
-    /// Its running processes.
+    /// The pids of its running processes.
     pub pids: Vec<u32>,
-    /// How long each of them took from its start to its first request for work, in milliseconds: Lambda's Init Duration.
+    /// Each process's time from start to its first request for work, in milliseconds: Lambda's Init Duration.
     #[serde(rename = "initMs")]
     pub init_ms: Vec<f64>,
-    /// Invocations so far.
+    /// Number of invocations.
     pub invocations: u64,
-    /// Those that failed, timeouts included.
+    /// Number of failed invocations, timeouts included.
     pub errors: u64,
-    /// Those that were ended at the function's timeout.
+    /// Number of invocations that exceeded the timeout.
     pub timeouts: u64,
 }
 
@@ -93,20 +93,20 @@ pub struct Status {
 pub(crate) struct Pool {
     blueprint: Blueprint,
     launcher: Arc<Launcher>,
-    /// One permit per process that may run at a time.
+    /// One permit per process that may run at the same time.
     slots: Semaphore,
     idle: Mutex<Vec<Process>>,
     running: Mutex<BTreeMap<String, Life>>,
-    trouble: Mutex<Option<Trouble>>,
+    failed_start: Mutex<Option<FailedStart>>,
     started: AtomicU64,
     invocations: AtomicU64,
     errors: AtomicU64,
     timeouts: AtomicU64,
 }
 
-/// The function could not start; nobody tries again before `until`.
+/// The function could not start; the pool does not retry before `until`.
 #[derive(Debug, Clone)]
-struct Trouble {
+struct FailedStart {
     error: Arc<InitError>,
     pause: Duration,
     until: Instant,
@@ -120,7 +120,7 @@ impl Pool {
             slots: Semaphore::new(limit),
             idle: Mutex::default(),
             running: Mutex::default(),
-            trouble: Mutex::default(),
+            failed_start: Mutex::default(),
             started: AtomicU64::new(0),
             invocations: AtomicU64::new(0),
             errors: AtomicU64::new(0),
@@ -128,7 +128,7 @@ impl Pool {
         }
     }
 
-    /// Starts one process ahead of the first invocation.
+    /// Starts one process before the first invocation.
     pub(crate) async fn warm_up(&self) -> Result<(), InvokeError> {
         let _slot = self.slot().await?;
         let process = self.process().await?;
@@ -136,7 +136,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Invokes the function and waits for its answer.
+    /// Invokes the function and returns its answer.
     pub(crate) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
         let _slot = self.slot().await?;
         self.invocations.fetch_add(1, Ordering::Relaxed);
@@ -161,7 +161,7 @@ impl Pool {
             }
             match result {
                 Ok(answer) => return Ok(answer),
-                // It died while it was idle. A new process starts afresh, so this does not go round for long.
+                // The process died while it was idle: retry with another idle process, or with a new one.
                 Err(RunError::NotTaken) if !self.slots.is_closed() => {}
                 Err(RunError::NotTaken) => return Err(InvokeError::Stopping { name: name() }),
                 Err(RunError::Function(source)) => {
@@ -195,7 +195,7 @@ impl Pool {
             })
     }
 
-    /// A process that is ready: an idle one, or else a new one.
+    /// Returns an idle process, or else starts one.
     async fn process(&self) -> Result<Process, InvokeError> {
         while let Some(process) = lock(&self.idle).pop() {
             if process.life().is_running() {
@@ -206,18 +206,18 @@ impl Pool {
             name: self.blueprint.name.clone(),
             source,
         };
-        let earlier = lock(&self.trouble).clone();
-        if let Some(trouble) = earlier
+        let earlier = lock(&self.failed_start).clone();
+        if let Some(failed_start) = earlier
             .as_ref()
-            .filter(|trouble| Instant::now() < trouble.until)
+            .filter(|failed_start| Instant::now() < failed_start.until)
         {
-            return Err(init_error(Arc::clone(&trouble.error)));
+            return Err(init_error(Arc::clone(&failed_start.error)));
         }
         let number = self.started.fetch_add(1, Ordering::Relaxed) + 1;
         let access_key = format!("{}-{number}", self.blueprint.name);
         match Process::start(&self.blueprint, &self.launcher, &access_key).await {
             Ok(process) => {
-                *lock(&self.trouble) = None;
+                *lock(&self.failed_start) = None;
                 let mut running = lock(&self.running);
                 running.retain(|_, life| life.is_running());
                 running.insert(access_key, process.life().clone());
@@ -225,16 +225,16 @@ impl Pool {
             }
             Err(error) => {
                 let error = Arc::new(error);
-                let pause = earlier.map_or(FIRST_PAUSE, |trouble| {
-                    (trouble.pause * 2).min(LONGEST_PAUSE)
+                let pause = earlier.map_or(FIRST_PAUSE, |failed_start| {
+                    (failed_start.pause * 2).min(LONGEST_PAUSE)
                 });
                 error!(
                     function = self.blueprint.name,
                     pause_ms = pause.as_millis(),
-                    "cannot start: {}",
+                    "cannot start the function: {}",
                     crate::chain(&*error)
                 );
-                *lock(&self.trouble) = Some(Trouble {
+                *lock(&self.failed_start) = Some(FailedStart {
                     error: Arc::clone(&error),
                     pause,
                     until: Instant::now() + pause,
@@ -265,9 +265,9 @@ impl Pool {
         }
     }
 
-    /// Lets nothing start any more and waits until what runs has ended, or kills it at `patience`.
+    /// Blocks new starts and waits until the running invocations have ended, or until `call_timeouts`.
     pub(crate) async fn stop(&self, call_timeouts: Instant, limit: u32) {
-        // Whoever holds all permits knows that nothing runs.
+        // Holding all permits means that no process runs an invocation.
         let _ = tokio::time::timeout_at(call_timeouts, self.slots.acquire_many(limit)).await;
         self.slots.close();
         let lives = lock(&self.running).values().cloned().collect::<Vec<_>>();
@@ -277,7 +277,7 @@ impl Pool {
     }
 }
 
-/// The data behind these locks stays consistent at every point where a panic could happen.
+/// Ignores poisoning: the data behind these locks is consistent wherever a panic could happen.
 fn lock<T>(mutex: &Mutex<T>) -> std::sync::MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,4 +1,4 @@
-//! One running copy of a function's binary.
+//! One running process of a function's binary.
 
 use std::collections::BTreeMap;
 use std::fs::{File, OpenOptions};
@@ -18,10 +18,10 @@ use uuid::Uuid;
 use super::launcher::Launcher;
 use super::runtime_api::{Delivery, FunctionError, Message, RuntimeApi};
 
-/// How long Lambda lets a function initialise.
+/// Lambda's limit for the init phase of a function.
 const INITIALISATION: Duration = Duration::from_secs(10);
 
-/// How to start processes of one function.
+/// How to start a process of one function.
 #[derive(Debug)]
 pub(crate) struct Blueprint {
     pub(crate) name: String,
@@ -32,31 +32,31 @@ pub(crate) struct Blueprint {
     pub(crate) log: PathBuf,
 }
 
-/// A process that waits for an invocation.
+/// An idle process that waits for an invocation.
 #[derive(Debug)]
 pub(crate) struct Process {
     api: RuntimeApi,
     life: Life,
 }
 
-/// What there is to know of a process from outside, and the way to end it.
+/// A handle to observe a process from outside and to kill it.
 #[derive(Debug, Clone)]
 pub(crate) struct Life {
     pub(crate) pid: u32,
-    /// From its start to its first request for work.
+    /// The time from its start to its first request for work.
     pub(crate) initialised_in: Duration,
     kill: Arc<Notify>,
     exit: watch::Receiver<Option<Exit>>,
 }
 
-/// How a process ended; `None` if the system did not tell.
+/// How a process ended; `None` if the system did not report it.
 #[derive(Debug, Clone, Copy)]
 struct Exit(Option<ExitStatus>);
 
 /// Why a process never became ready.
 #[derive(Debug, thiserror::Error)]
 pub enum InitError {
-    /// There is no listener or no process.
+    /// The listener or the process could not be created.
     #[error("cannot start {binary}")]
     Spawn {
         /// The program.
@@ -65,52 +65,52 @@ pub enum InitError {
         #[source]
         source: io::Error,
     },
-    /// It ended first.
-    #[error("it ended with {status} before it was ready{}", said(output))]
+    /// It exited first.
+    #[error("it exited with {status} before it was ready{}", said(output))]
     Exited {
-        /// How.
+        /// Its exit status.
         status: String,
-        /// What it wrote.
+        /// The end of its log.
         output: String,
     },
-    /// It reported an error.
+    /// It reported an initialisation error.
     #[error("it reported that it cannot start{}", said(output))]
     Reported {
-        /// What it wrote.
+        /// The end of its log.
         output: String,
-        /// What it reported.
+        /// The reported error.
         #[source]
         source: FunctionError,
     },
-    /// It took too long.
+    /// It exceeded the limit.
     #[error("it was not ready after {} s{}", after.as_secs(), said(output))]
     TooSlow {
-        /// How long it had.
+        /// The limit.
         after: Duration,
-        /// What it wrote.
+        /// The end of its log.
         output: String,
     },
 }
 
-/// Why an invocation brought no answer.
+/// Why an invocation returned no answer.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RunError {
-    /// The handler failed; the process goes on.
+    /// The handler failed; the process keeps running.
     #[error(transparent)]
     Function(FunctionError),
     /// The process was killed at the function's timeout.
     #[error("it took longer than {} s", after.as_secs_f32())]
     TimedOut { after: Duration },
-    /// The process ended while it held the invocation.
+    /// The process ended while it had the invocation.
     #[error("the process ended with {status}")]
     Exited { status: String },
-    /// The process ended before it took the invocation, which another may still have.
+    /// The process ended before it took the invocation, so another process can take it.
     #[error("the process ended before it took the invocation")]
     NotTaken,
 }
 
 impl Process {
-    /// Starts a process and waits until it asks for work.
+    /// Starts a process and waits until it requests work.
     pub(crate) async fn start(
         blueprint: &Blueprint,
         launcher: &Launcher,
@@ -178,7 +178,7 @@ impl Process {
         }
     }
 
-    /// Gives the process one invocation and waits for its answer.
+    /// Runs one invocation and returns its answer.
     pub(crate) async fn run(
         &mut self,
         blueprint: &Blueprint,
@@ -200,7 +200,7 @@ impl Process {
         let mut taken = false;
         loop {
             tokio::select! {
-                // What the process managed to say before it ended still counts.
+                // Read the answer first: a process may answer and then exit at once.
                 biased;
                 message = self.api.messages.recv() => match message {
                     Some(Message::Taken) => taken = true,
@@ -221,16 +221,16 @@ impl Process {
         }
     }
 
-    /// The process as others see it.
+    /// The handle to this process.
     pub(crate) fn life(&self) -> &Life {
         &self.life
     }
 }
 
 impl Life {
-    /// Hands the process to a task that notices its end and can bring it about.
+    /// Spawns a task that notices the end of the process and kills it on request.
     fn watch_over(mut child: Child) -> Self {
-        // A child that was just started has not been waited for, so it has a pid.
+        // `id` is `None` only for a child that has been waited for.
         let pid = child.id().unwrap_or_default();
         let kill = Arc::new(Notify::new());
         let (sender, exit) = watch::channel(None);
@@ -239,7 +239,7 @@ impl Life {
             let status = tokio::select! {
                 status = child.wait() => status.ok(),
                 () = wanted.notified() => {
-                    // An error means that it has ended already.
+                    // Fails only if the process has ended already.
                     let _ = child.start_kill();
                     child.wait().await.ok()
                 }
@@ -254,7 +254,7 @@ impl Life {
         }
     }
 
-    /// Whether the process still runs.
+    /// Whether the process is still running.
     pub(crate) fn is_running(&self) -> bool {
         self.exit.borrow().is_none()
     }
@@ -265,7 +265,7 @@ impl Life {
         self.ended().await;
     }
 
-    /// Waits for the end of the process and describes it.
+    /// Waits for the end of the process and returns its status as text.
     async fn ended(&mut self) -> String {
         match self.exit.wait_for(Option::is_some).await {
             Ok(exit) => match *exit {
@@ -277,21 +277,21 @@ impl Life {
     }
 }
 
-/// An X-Ray header that says not to sample.
+/// An X-Ray trace header that says not to sample.
 fn trace_id() -> String {
     let id = Uuid::new_v4().simple().to_string();
     let (epoch, unique) = id.split_at(8);
     format!("Root=1-{epoch}-{unique};Parent={};Sampled=0", &unique[..16])
 }
 
-/// Opens the log to append to it; its present length tells later what this process wrote.
+/// Opens the log for appending; returns its length too, to find this process's output later.
 fn open_log(path: &std::path::Path) -> io::Result<(File, u64)> {
     let file = OpenOptions::new().create(true).append(true).open(path)?;
     let length = file.metadata()?.len();
     Ok((file, length))
 }
 
-/// The last lines of the log after `start`, as far as they can be read.
+/// Returns the last lines of the log after `start`, as far as they can be read.
 fn written_since(path: &std::path::Path, start: u64) -> String {
     const LINES: usize = 12;
     let read = || {

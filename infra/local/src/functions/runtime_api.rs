@@ -1,6 +1,6 @@
 //! The Lambda runtime API, as one process of a function sees it.
 //!
-//! Each process has a listener of its own, so one process handles one invocation at a time, as on AWS.
+//! Each process has its own listener, so it handles one invocation at a time, as on AWS.
 
 use std::io;
 use std::net::SocketAddr;
@@ -16,10 +16,10 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
-/// What AWS accepts as the answer of a synchronous invocation.
+/// The largest answer of a synchronous invocation that AWS accepts.
 const LARGEST_ANSWER: usize = 6 * 1024 * 1024;
 
-/// One invocation on its way to a process.
+/// One invocation for a process.
 #[derive(Debug, Clone)]
 pub(crate) struct Delivery {
     pub(crate) request_id: String,
@@ -29,25 +29,25 @@ pub(crate) struct Delivery {
     pub(crate) payload: Bytes,
 }
 
-/// What a process told its runtime API.
+/// What a process reported to its runtime API.
 #[derive(Debug)]
 pub(crate) enum Message {
-    /// It is initialised and asks for work.
+    /// It is initialised and requests work.
     Ready,
-    /// It holds the invocation.
+    /// It took the invocation.
     Taken,
-    /// It answered.
+    /// It answered the invocation.
     Answered { request_id: String, payload: Bytes },
     /// Its handler failed.
     Failed {
         request_id: String,
         error: FunctionError,
     },
-    /// It cannot start.
+    /// Its initialisation failed.
     CannotStart(FunctionError),
 }
 
-/// An error as a runtime reports it.
+/// An error as a Lambda runtime reports it.
 #[derive(Debug, Clone, Deserialize, thiserror::Error)]
 #[serde(rename_all = "camelCase", default)]
 #[error("{error_type}: {error_message}")]
@@ -56,7 +56,7 @@ pub struct FunctionError {
     pub error_type: String,
     /// The error's message.
     pub error_message: String,
-    /// The report as it was sent.
+    /// The original report.
     #[serde(skip)]
     pub report: Bytes,
 }
@@ -123,7 +123,7 @@ impl RuntimeApi {
             .layer(DefaultBodyLimit::max(LARGEST_ANSWER))
             .with_state(shared);
         let server = tokio::spawn(async move {
-            // It serves until the task is aborted.
+            // Serves until the task is aborted.
             let _ = axum::serve(listener, router).await;
         });
         Ok(Self {

@@ -1,4 +1,4 @@
-//! A function's answer as API Gateway turns it into a response.
+//! Turns a function's answer into an HTTP response, as API Gateway does.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -23,12 +23,12 @@ struct Structured {
     is_base64_encoded: Option<bool>,
 }
 
-/// An answer that API Gateway cannot turn into a response.
+/// Why API Gateway could not turn the answer into a response.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
-    #[error("the answer has a statusCode but not the form of a response")]
+    #[error("the answer has a statusCode but is not a valid response")]
     Shape(#[from] serde_json::Error),
-    #[error("{0} is no status code")]
+    #[error("{0} is not a status code")]
     Status(Value),
     #[error("header {0} cannot be sent")]
     Header(String),
@@ -36,7 +36,7 @@ pub(super) enum AnswerError {
     Base64(#[from] base64::DecodeError),
 }
 
-/// The response: as the answer spells it out, or else 200 with the answer as JSON.
+/// Builds the response: from the answer's own status, headers and body, or else 200 with the answer as JSON.
 pub(super) fn response(payload: &Bytes) -> Result<Response<Bytes>, AnswerError> {
     let is_structured = serde_json::from_slice::<Value>(payload)
         .is_ok_and(|answer| answer.get("statusCode").is_some());
@@ -88,7 +88,7 @@ fn structured(answer: Structured) -> Result<Response<Bytes>, AnswerError> {
 }
 
 fn inferred(payload: &Bytes) -> Response<Bytes> {
-    // A JSON string is sent as the text it holds.
+    // A JSON string becomes a plain-text body.
     let body =
         serde_json::from_slice::<String>(payload).map_or_else(|_| payload.clone(), Bytes::from);
     let mut response = Response::new(body);
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_is_no_response_is_refused() {
+    fn an_invalid_response_is_refused() {
         for answer in [
             json!({"statusCode": 99}),
             json!({"statusCode": "soon"}),

@@ -1,4 +1,4 @@
-//! Tokens: the stack issues them, and its authorizer checks them as API Gateway's would.
+//! Issues tokens, and checks them as API Gateway's JWT authorizer does.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,24 +12,24 @@ use serde_json::{Map, Value};
 use super::issuer::Issuer;
 use crate::template::JwtAuthorizer;
 
-/// A token that is not let through.
+/// Why a token is refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Refusal {
-    /// There is none, or none of this issuer for this audience at this time.
+    /// The token is missing, expired, signed with another key, or for another issuer or audience.
     Unauthorized,
-    /// It has none of the scopes that the route needs.
+    /// The token has none of the route's scopes.
     Forbidden,
 }
 
 /// How long an issued token is valid.
 const LIFETIME: SignedDuration = SignedDuration::from_hours(24);
 
-/// The API's authorizers, by name. They trust one key: the issuer's.
+/// The API's authorizers, by name. They all trust one key: the stack's own.
 #[derive(Debug)]
 pub struct Authorizers(BTreeMap<String, Authorizer>);
 
 impl Authorizers {
-    /// Authorizers that trust what is signed with this key.
+    /// Creates authorizers that trust tokens signed with this key.
     pub fn new(settings: &BTreeMap<String, JwtAuthorizer>, key: &str) -> Self {
         let authorizers = settings
             .iter()
@@ -37,7 +37,7 @@ impl Authorizers {
         Self(authorizers.collect())
     }
 
-    /// Trusts the tokens of the issuer itself, too.
+    /// Also trusts tokens of the configured issuer itself.
     #[must_use]
     pub fn trusting_issuer(self) -> Self {
         let authorizers = self.0.into_iter();
@@ -48,7 +48,8 @@ impl Authorizers {
         )
     }
 
-    /// A token for this caller, with these scopes, or all that any route needs. `None` if there is no authorizer.
+    /// Issues a token for this caller with these scopes, by default all that any route needs. Returns `None` if
+    /// there is no authorizer.
     pub(super) fn issue(
         &self,
         caller: &Caller,
@@ -62,7 +63,7 @@ impl Authorizers {
         Some(any.issue(caller, scope.unwrap_or(&all), now))
     }
 
-    /// The claims of the request's token, if this authorizer lets it through.
+    /// Returns the claims of the request's token if this authorizer accepts it.
     pub(super) async fn claims(
         &self,
         authorizer: &str,
@@ -73,7 +74,7 @@ impl Authorizers {
     }
 }
 
-/// Issues and checks tokens with one secret key, and checks those of an issuer elsewhere, if one is trusted.
+/// Issues and checks tokens with one secret key; also checks tokens of an external issuer, if one is trusted.
 struct Authorizer {
     settings: JwtAuthorizer,
     encoding: EncodingKey,
@@ -83,13 +84,13 @@ struct Authorizer {
 }
 
 impl std::fmt::Debug for Authorizer {
-    /// Leaves the key out.
+    /// Omits the key.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         self.settings.fmt(formatter)
     }
 }
 
-/// Who a token is for.
+/// The caller that a token identifies.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Caller {
@@ -119,7 +120,7 @@ struct Claims<'a> {
 }
 
 impl Authorizer {
-    /// An authorizer that trusts what is signed with this key.
+    /// Creates an authorizer that trusts tokens signed with this key.
     fn new(settings: JwtAuthorizer, key: &str) -> Self {
         let mut validation = Validation::new(Algorithm::HS256);
         validation.set_issuer(&[&settings.issuer]);
@@ -136,7 +137,7 @@ impl Authorizer {
         }
     }
 
-    /// Trusts the tokens of the issuer itself, too.
+    /// Also trusts tokens of the configured issuer itself.
     fn trusting_issuer(self) -> Self {
         let issuer = Issuer::new(self.settings.clone());
         Self {
@@ -145,7 +146,7 @@ impl Authorizer {
         }
     }
 
-    /// A token for this caller with these scopes, separated by spaces.
+    /// Issues a token for this caller with these scopes, separated by spaces.
     fn issue(
         &self,
         caller: &Caller,
@@ -164,10 +165,10 @@ impl Authorizer {
         encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
     }
 
-    /// The claims of the request's token.
+    /// Returns the claims of the request's token.
     async fn claims(&self, headers: &HeaderMap) -> Result<Map<String, Value>, Refusal> {
         let claims = self.verified(headers).await.ok_or(Refusal::Unauthorized)?;
-        // As API Gateway reads them: `scope` or `scp`, a text or a list.
+        // As in API Gateway: `scope` or `scp`, a string or a list.
         let scopes = claims.get("scope").or_else(|| claims.get("scp"));
         let has = |wanted: &String| match scopes {
             Some(Value::String(text)) => text.split(' ').any(|one| one == wanted),
@@ -184,7 +185,7 @@ impl Authorizer {
 
     async fn verified(&self, headers: &HeaderMap) -> Option<Map<String, Value>> {
         let header = headers.get(AUTHORIZATION)?.to_str().ok()?;
-        // As API Gateway, with or without the scheme.
+        // API Gateway accepts the token with or without the scheme.
         let token = match header.split_once(' ') {
             Some((scheme, token)) if scheme.eq_ignore_ascii_case("bearer") => token.trim(),
             Some(_) => return None,

@@ -1,5 +1,5 @@
-//! What the dashboard is told while no issuer is configured: that people choose on this machine who they are. The
-//! module it loads for that is served here, so that the deployed page holds nothing of it.
+//! Without a configured issuer, the dashboard lets users on this machine choose who they are. The module that it
+//! loads for this is served here, so the deployed page does not contain it.
 
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
@@ -7,7 +7,7 @@ use axum::{Json, Router};
 use http::header;
 use serde_json::json;
 
-/// Answers in place of the dashboard's function.
+/// Serves these paths in place of the dashboard's function.
 pub(super) fn routes<S: Clone + Send + Sync + 'static>() -> Router<S> {
     Router::new()
         .route(

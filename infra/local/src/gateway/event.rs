@@ -1,4 +1,4 @@
-//! A request as API Gateway hands it to a function: payload format 2.0 of an HTTP API.
+//! A request as API Gateway passes it to a function: payload format 2.0 of an HTTP API.
 
 use std::collections::BTreeMap;
 use std::net::IpAddr;
@@ -15,18 +15,18 @@ use uuid::Uuid;
 
 use super::routes::{Matched, decoded, key};
 
-/// What the event says that the request does not.
+/// Facts in the event that are not part of the request itself.
 #[derive(Debug)]
 pub(super) struct Circumstances<'a> {
     pub(super) account: &'a str,
     pub(super) source: IpAddr,
     pub(super) port: u16,
     pub(super) now: Timestamp,
-    /// The claims of the caller's token, if the route has the authorizer.
+    /// The claims of the caller's token, if the route has an authorizer.
     pub(super) claims: Option<Map<String, Value>>,
 }
 
-/// The event for one request.
+/// Builds the event for one request.
 pub(super) fn event(
     matched: &Matched<'_>,
     parts: &Parts,
@@ -35,7 +35,7 @@ pub(super) fn event(
 ) -> Value {
     let route_key = key(matched.route);
     let host = text(&parts.headers, &HOST);
-    // Unlike REST APIs, HTTP APIs hand over the path decoded.
+    // Unlike REST APIs, HTTP APIs pass the path decoded.
     let path = decoded(parts.uri.path());
     let mut event = json!({
         "version": "2.0",
@@ -63,7 +63,7 @@ pub(super) fn event(
         },
         "isBase64Encoded": false,
     });
-    // Members without content are left out, as API Gateway does.
+    // Like API Gateway, omit members without content.
     if !matched.parameters.is_empty() {
         event["pathParameters"] = json!(matched.parameters);
     }
@@ -90,7 +90,7 @@ pub(super) fn event(
     event
 }
 
-/// Lower-case names; several values of one name joined by a comma; cookies apart.
+/// Lower-case names; values of the same name joined by a comma; without cookies.
 fn headers(sent: &HeaderMap, circumstances: &Circumstances<'_>) -> BTreeMap<String, String> {
     let mut headers = BTreeMap::<String, String>::new();
     for (name, value) in sent.iter().filter(|(name, _)| *name != COOKIE) {
@@ -130,7 +130,7 @@ fn cookies(headers: &HeaderMap) -> Vec<String> {
         .collect()
 }
 
-/// Decoded; several values of one name joined by a comma.
+/// Decoded; values of the same name joined by a comma.
 fn query_parameters(query: &str) -> BTreeMap<String, String> {
     let mut parameters = BTreeMap::<String, String>::new();
     for pair in query.split('&').filter(|pair| !pair.is_empty()) {
@@ -147,7 +147,7 @@ fn query_parameters(query: &str) -> BTreeMap<String, String> {
     parameters
 }
 
-/// Claims as API Gateway flattens them: every value is a string, a list is `[a b]`.
+/// Flattens claims as API Gateway does: every value is a string, a list is `[a b]`.
 fn flattened(claims: Map<String, Value>) -> BTreeMap<String, String> {
     fn text(value: &Value) -> String {
         match value {
@@ -164,7 +164,7 @@ fn flattened(claims: Map<String, Value>) -> BTreeMap<String, String> {
         .collect()
 }
 
-/// Whether API Gateway passes a body of this type on as it is; others are base64-encoded.
+/// Reports whether API Gateway passes a body of this type unchanged; it encodes others as base64.
 fn is_text(headers: &HeaderMap) -> bool {
     const TEXT: [&str; 5] = [
         "text/",
@@ -236,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn lambda_http_reads_it_as_the_request_that_was_sent() {
+    fn lambda_http_parses_the_event_as_the_sent_request() {
         let sent = post("/v1/owners/user:a%2Fb/commands?ids=1&ids=2&cursor=a%2Bb")
             .header("content-type", "application/json")
             .header("x-list", "1")
@@ -293,7 +293,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_request_does_not_have_is_absent() {
+    fn the_event_omits_absent_parts_of_a_request() {
         let sent = post("/v1/owners/a/commands")
             .body(Bytes::new())
             .expect("a request");

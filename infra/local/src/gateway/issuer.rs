@@ -1,5 +1,5 @@
-//! Tokens of an issuer elsewhere, checked as API Gateway does: its documents are found by its name, its keys are kept
-//! for a while, and only RSA signatures count.
+//! Checks tokens of an external issuer as API Gateway does: discovers the issuer's documents from its URL, caches
+//! its keys, and accepts only RSA signatures.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use tracing::warn;
 use crate::chain;
 use crate::template::JwtAuthorizer;
 
-/// How long keys are kept, as API Gateway keeps them.
+/// How long keys are cached; API Gateway's own value.
 const KEPT: Duration = Duration::from_secs(2 * 60 * 60);
-/// A token of an unknown key makes the issuer be asked, but not more often than this.
+/// A token with an unknown key makes the stack fetch the issuer's keys again, at most this often.
 const ASKED_AT_MOST: Duration = Duration::from_secs(1);
-/// How long the issuer may take to answer.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Timeout of a request to the issuer.
+const REQUEST_TIMEOUT: Duration = Duration::from_secs(5);
 
 const ALGORITHMS: [Algorithm; 3] = [Algorithm::RS256, Algorithm::RS384, Algorithm::RS512];
 
@@ -55,7 +55,7 @@ impl Issuer {
         }
     }
 
-    /// The claims of the token; `None` if it is not a valid one of this issuer's, or the issuer cannot be asked.
+    /// Returns the claims of the token, or `None` if the token is not valid or the issuer cannot be reached.
     pub(super) async fn claims(&self, token: &str) -> Option<Map<String, Value>> {
         let header = decode_header(token).ok()?;
         if !ALGORITHMS.contains(&header.alg) {
@@ -66,7 +66,7 @@ impl Issuer {
         validation.set_issuer(&[&self.settings.issuer]);
         validation.set_required_spec_claims(&["exp", "iss"]);
         validation.validate_nbf = true;
-        // Checked below: it may stand in another claim.
+        // `is_for` checks the audience below: it may be in another claim.
         validation.validate_aud = false;
         validation.leeway = 0;
         let claims: Map<String, Value> = decode(token, &key, &validation).ok()?.claims;
@@ -85,7 +85,7 @@ impl Issuer {
             known.asked_at = Some(Instant::now());
             match self.published().await {
                 Ok(keys) => known.keys = keys,
-                Err(error) => warn!("the issuer's keys cannot be had: {}", chain(&error)),
+                Err(error) => warn!("cannot fetch the issuer's keys: {}", chain(&error)),
             }
         }
         DecodingKey::from_jwk(known.keys.find(id)?).ok()
@@ -100,12 +100,12 @@ impl Issuer {
     }
 
     async fn get<T: for<'de> Deserialize<'de>>(&self, url: &str) -> Result<T, reqwest::Error> {
-        let answer = self.http.get(url).timeout(PATIENCE).send().await?;
+        let answer = self.http.get(url).timeout(REQUEST_TIMEOUT).send().await?;
         answer.error_for_status()?.json().await
     }
 }
 
-/// Whether the token is for one of these: by `aud`, or by `client_id` if it has none.
+/// Reports whether the token is for one of these audiences: by `aud`, or by `client_id` if it has no `aud`.
 fn is_for(claims: &Map<String, Value>, audience: &[String]) -> bool {
     let named = |value: &Value| {
         value

@@ -1,4 +1,4 @@
-//! Endpoints for tests and for people at work on this machine. The deployed API has none of these.
+//! Endpoints for tests and for developers on this machine. The deployed API has none of these.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::functions::{InvokeError, Status};
 
 type Stack = State<Arc<Gateway>>;
 
-/// What `POST /local/tokens` takes. (`deny_unknown_fields` does not go with `flatten`.)
+/// The body of `POST /local/tokens`. (serde does not support `deny_unknown_fields` together with `flatten`.)
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct TokenRequest {
@@ -33,7 +33,7 @@ struct TokenRequest {
     orgs: Vec<String>,
     connect: Option<bool>,
     installation: Option<InstallationId>,
-    /// All that any route needs, unless it says otherwise.
+    /// Scopes, separated by spaces; by default all that any route needs.
     scope: Option<String>,
 }
 
@@ -127,7 +127,7 @@ pub(super) async fn queues(State(gateway): Stack) -> Response {
     }
 }
 
-/// Runs a schedule at once and answers with what the function answered.
+/// Runs a schedule immediately and returns the function's answer.
 pub(super) async fn run_schedule(State(gateway): Stack, Path(function): Path<String>) -> Response {
     match gateway.parts.schedules.run(&function).await {
         Some(Ok(payload)) => json_payload(StatusCode::OK, payload),
@@ -139,7 +139,7 @@ pub(super) async fn run_schedule(State(gateway): Stack, Path(function): Path<Str
     }
 }
 
-/// Lambda's own Invoke, synchronous.
+/// Lambda's Invoke operation, synchronous.
 pub(super) async fn invoke(
     State(gateway): Stack,
     Path(name): Path<String>,
@@ -163,7 +163,7 @@ pub(super) async fn invoke(
     }
 }
 
-/// A failed invocation as Lambda reports it to a synchronous caller.
+/// Formats a failed invocation as Lambda reports it to a synchronous caller.
 fn error_payload(error: &InvokeError) -> Bytes {
     let error_type = match error {
         InvokeError::Function { source, .. } if !source.report.is_empty() => {

@@ -37,12 +37,12 @@ use crate::template::{Access, Route};
 use authorizer::Refusal;
 use routes::Routes;
 
-/// The longest that an HTTP API waits for a function.
+/// How long an HTTP API waits for a function, at most: AWS's limit.
 const INTEGRATION_TIMEOUT: Duration = Duration::from_secs(30);
-/// The largest body that an HTTP API accepts.
+/// The largest body that an HTTP API accepts: AWS's limit.
 const LARGEST_BODY: usize = 10 * 1024 * 1024;
 
-/// What the gateway needs to answer.
+/// The gateway's state.
 #[derive(Debug)]
 pub struct Gateway {
     routes: Routes,
@@ -53,32 +53,32 @@ pub struct Gateway {
     parts: Parts,
 }
 
-/// How people sign in to the dashboard.
+/// How users sign in to the dashboard.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum SignIn {
-    /// By choosing who they are.
+    /// They choose who they are.
     ByChoice,
-    /// With the issuer that the template's parameters name.
+    /// They sign in with the issuer that the template's parameters name.
     WithIssuer,
 }
 
-/// The rest of the stack, as far as the gateway speaks to it.
+/// The other parts of the stack that the gateway uses.
 #[derive(Debug)]
 pub struct Parts {
-    /// Answer the API.
+    /// The functions that answer the API.
     pub functions: Arc<Functions>,
-    /// Where faults are set.
+    /// The proxy that holds the faults.
     pub proxy: Arc<AwsProxy>,
-    /// What depths are asked of.
+    /// The queues whose depths are reported.
     pub queues: Queues,
-    /// What can be run at once.
+    /// The schedules that can be run on request.
     pub schedules: Arc<Schedules>,
-    /// Connects owners, if there is a simulator to connect them to.
+    /// Connects the owners of an issued token.
     pub connector: Connector,
 }
 
 impl Gateway {
-    /// A gateway for these routes at this address.
+    /// Creates a gateway for these routes at this address.
     pub fn new(
         routes: Vec<Route>,
         authorizers: Authorizers,
@@ -127,7 +127,7 @@ impl Gateway {
     }
 }
 
-/// A request to the API of the template.
+/// Handles a request to the template's API.
 async fn receive(
     State(gateway): State<Arc<Gateway>>,
     ConnectInfo(source): ConnectInfo<SocketAddr>,
@@ -174,12 +174,12 @@ impl Gateway {
             .invoke(&matched.route.function, Bytes::from(event.to_string()));
         match timeout(INTEGRATION_TIMEOUT, invocation).await {
             Ok(Ok(payload)) => respond(&matched.route.function, &payload),
-            // Logged where it happened.
+            // The function's own error has been logged where it happened.
             Ok(Err(_)) => message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Err(_) => {
                 warn!(
                     function = matched.route.function,
-                    "the gateway waited no longer"
+                    "the function exceeded the gateway's timeout"
                 );
                 message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
             }
@@ -193,7 +193,7 @@ fn respond(function: &str, payload: &Bytes) -> Response {
         Err(error) => {
             error!(
                 function,
-                "the answer is no HTTP response: {}",
+                "the function's answer is not a valid HTTP response: {}",
                 crate::chain(&error)
             );
             message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error")
@@ -201,7 +201,7 @@ fn respond(function: &str, payload: &Bytes) -> Response {
     }
 }
 
-/// An error as API Gateway itself answers it.
+/// An error in API Gateway's own format.
 fn message(status: StatusCode, message: &str) -> Response {
     let body = json!({ "message": message }).to_string();
     (status, [(header::CONTENT_TYPE, "application/json")], body).into_response()

@@ -1,4 +1,4 @@
-//! Errors of the gateway's own, as RFC 9457 problems.
+//! The gateway's own errors as RFC 9457 problems.
 
 use axum::response::{IntoResponse, Response};
 use http::{HeaderValue, StatusCode, header};
@@ -11,20 +11,20 @@ pub(crate) fn problem(status: StatusCode, code: &str, detail: &str) -> Response 
     respond(status, &members(status, code, detail))
 }
 
-/// The caller's body cannot be understood.
+/// The request body is not valid.
 pub(crate) fn invalid(error: &dyn std::error::Error) -> Response {
     problem(StatusCode::BAD_REQUEST, "INVALID_REQUEST", &chain(error))
 }
 
-/// What was asked for could not be done.
+/// The request was valid but failed.
 pub(crate) fn failed(code: &str, error: &dyn std::error::Error) -> Response {
     problem(StatusCode::INTERNAL_SERVER_ERROR, code, &chain(error))
 }
 
-/// The caller has no valid token. Holds API Gateway's own `message` too.
+/// The caller has no valid token. Contains API Gateway's `message` member too.
 pub(super) fn unauthorized() -> Response {
     let status = StatusCode::UNAUTHORIZED;
-    let detail = "A valid token is needed: Authorization: Bearer …";
+    let detail = "A valid token is required: Authorization: Bearer …";
     let mut body = members(status, "UNAUTHORIZED", detail);
     body["message"] = json!("Unauthorized");
     let mut response = respond(status, &body);

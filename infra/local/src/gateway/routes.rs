@@ -1,4 +1,4 @@
-//! Which route of the API a request takes.
+//! Matches a request to a route of the API.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,7 @@ use crate::template::Route;
 #[derive(Debug)]
 pub(super) struct Routes(Vec<Route>);
 
-/// A route that fits, with the values of its path's parameters, decoded.
+/// A matching route and the decoded values of its path parameters.
 #[derive(Debug)]
 pub(super) struct Matched<'a> {
     pub(super) route: &'a Route,
@@ -23,7 +23,7 @@ impl Routes {
         Self(routes)
     }
 
-    /// The first route that fits. Paths are matched as they were sent, so an encoded slash is part of a parameter.
+    /// Returns the first matching route. Matches the path as sent, so an encoded slash belongs to a parameter.
     pub(super) fn find(&self, method: &Method, path: &str) -> Option<Matched<'_>> {
         self.0
             .iter()
@@ -35,7 +35,7 @@ impl Routes {
     }
 }
 
-/// The key that API Gateway gives the route, `GET /v1/health`.
+/// The route key in API Gateway's format, for example `GET /v1/health`.
 pub(super) fn key(route: &Route) -> String {
     let method = route.method.as_ref().map_or("ANY", Method::as_str);
     format!("{method} {}", route.path)
@@ -70,7 +70,7 @@ fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
     segments.next().is_none().then_some(parameters)
 }
 
-/// The text without its percent-encoding.
+/// Decodes percent-encoding.
 pub(super) fn decoded(text: &str) -> String {
     percent_decode_str(text).decode_utf8_lossy().into_owned()
 }
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_decoded_and_may_hold_a_slash() {
+    fn parameters_are_decoded_and_may_contain_a_slash() {
         let routes = routes(&["/v1/owners/{owner}/commands"]);
         for (sent, owner) in [
             ("user:auth0%7C5f7c", "user:auth0|5f7c"),
@@ -103,13 +103,13 @@ mod tests {
             ("user:a%252Fb", "user:a%2Fb"),
         ] {
             let path = format!("/v1/owners/{sent}/commands");
-            let matched = routes.find(&Method::GET, &path).expect("it fits");
+            let matched = routes.find(&Method::GET, &path).expect("the route matches");
             assert_eq!(matched.parameters["owner"], owner);
         }
     }
 
     #[test]
-    fn other_methods_longer_paths_and_empty_parameters_do_not_fit() {
+    fn other_methods_longer_paths_and_empty_parameters_do_not_match() {
         let routes = routes(&["/v1/owners/{owner}/commands"]);
         assert!(
             routes
@@ -132,7 +132,9 @@ mod tests {
     #[test]
     fn a_greedy_parameter_takes_the_rest() {
         let routes = routes(&["/files/{path+}"]);
-        let matched = routes.find(&Method::GET, "/files/a/b").expect("it fits");
+        let matched = routes
+            .find(&Method::GET, "/files/a/b")
+            .expect("the route matches");
         assert_eq!(matched.parameters["path"], "a/b");
         assert!(routes.find(&Method::GET, "/files/").is_none());
     }

@@ -1,5 +1,5 @@
 // @ts-check
-// Signing in on this machine: whoever one wants to be.
+// Sign-in on this machine: users choose who they are.
 
 /** @param {{html: any}} page */
 export function way({ html }) {

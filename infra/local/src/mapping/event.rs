@@ -1,4 +1,4 @@
-//! Messages of a queue as Lambda hands them to a function, and the function's answer about them.
+//! A queue's messages as Lambda passes them to a function, and the function's answer about them.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::template::Answers;
 
-/// The event for one batch.
+/// Builds the event for one batch.
 pub(super) fn event(messages: &[Message], queue_arn: &str, region: &str) -> Value {
     let records = messages
         .iter()
@@ -64,16 +64,16 @@ fn message_attribute(value: &MessageAttributeValue) -> Value {
     attribute
 }
 
-/// An answer after which the whole batch counts as failed.
+/// An answer that makes the whole batch fail.
 #[derive(Debug, thiserror::Error)]
 pub(super) enum AnswerError {
-    #[error("the answer is not one about a batch")]
+    #[error("the answer is not a valid batch response")]
     Shape(#[from] serde_json::Error),
-    #[error("the answer names a message {0:?} that was not in the batch")]
+    #[error("the answer names message {0:?}, which is not in the batch")]
     Stranger(String),
 }
 
-/// The ids of the messages that failed, as Lambda reads them from a function's answer.
+/// Returns the ids of the failed messages, parsed as Lambda parses a function's answer.
 pub(super) fn failures(
     answers: Answers,
     answer: &[u8],
@@ -92,7 +92,7 @@ pub(super) fn failures(
     if answers == Answers::WholeBatch {
         return Ok(HashSet::new());
     }
-    // No answer, null and an empty object all mean that nothing failed.
+    // For Lambda, an empty answer, null and an empty object all mean that nothing failed.
     if answer.is_empty() {
         return Ok(HashSet::new());
     }
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_messages_named_failed() {
+    fn only_the_named_messages_fail() {
         let batch = [message("a"), message("b")];
         let answer = br#"{"batchItemFailures":[{"itemIdentifier":"b"}]}"#;
         let failed = failures(Answers::BatchItemFailures, answer, &batch).expect("it is an answer");
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_without_failures_is_full_success() {
+    fn an_answer_without_failures_is_a_full_success() {
         for answer in [
             "",
             "null",
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn an_answer_that_makes_no_sense_is_full_failure() {
+    fn an_invalid_answer_fails_the_whole_batch() {
         for answer in [
             "nonsense",
             "\"text\"",
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[test]
-    fn without_item_failures_the_answer_does_not_matter() {
+    fn without_item_failures_the_answer_is_ignored() {
         let failed = failures(Answers::WholeBatch, b"nonsense", &[message("a")]);
         assert!(failed.expect("nothing to read").is_empty());
     }

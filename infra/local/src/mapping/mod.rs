@@ -18,14 +18,14 @@ use tracing::{error, warn};
 use crate::functions::{Functions, InvokeError, PROCESSES};
 use crate::template::Mapping;
 
-/// The longest that SQS lets a receive wait.
+/// SQS's maximum wait time of a receive.
 const LONG_POLL: Duration = Duration::from_secs(20);
-/// The most that SQS gives at once, and takes back at once.
+/// SQS's maximum number of messages in a receive or in a batch delete.
 const SQS_BATCH: usize = 10;
-/// The pause after a receive that failed, or a function that cannot start.
+/// The pause after a failed receive, or if a function cannot start.
 const PAUSE: Duration = Duration::from_secs(1);
 
-/// A queue, read for a function.
+/// Polls a queue on behalf of a function.
 #[derive(Debug)]
 pub(crate) struct Poller {
     pub(crate) mapping: Mapping,
@@ -36,7 +36,7 @@ pub(crate) struct Poller {
 }
 
 impl Poller {
-    /// Polls until told to stop. Invocations under way then are left to the tracker.
+    /// Polls until cancelled. Invocations that are still running are left to the tracker.
     pub(crate) async fn run(self: Arc<Self>, stop: CancellationToken, invocations: TaskTracker) {
         let most = self
             .mapping
@@ -44,7 +44,8 @@ impl Poller {
             .map_or(PROCESSES, |most| most.get().min(PROCESSES));
         let slots = Arc::new(Semaphore::new(most as usize));
         loop {
-            // A message is received only when a function is free to take it: its visibility is running.
+            // Take a slot before receiving: the visibility timeout starts with the receive, and must not pass while
+            // the messages wait for a process.
             let batch = async {
                 let slot = Arc::clone(&slots).acquire_owned().await;
                 (slot, self.batch().await)
@@ -63,7 +64,7 @@ impl Poller {
         }
     }
 
-    /// As many messages as make a batch, or come within the batching window.
+    /// Receives messages until the batch is full or the batching window ends.
     async fn batch(&self) -> Vec<Message> {
         let size = self.mapping.batch_size.get() as usize;
         let mut batch = self.receive(size, LONG_POLL).await;
@@ -94,7 +95,7 @@ impl Poller {
             Err(error) => {
                 warn!(
                     queue = self.mapping.queue,
-                    "cannot receive: {}",
+                    "cannot receive messages: {}",
                     crate::chain(&error)
                 );
                 sleep(PAUSE).await;
@@ -103,13 +104,14 @@ impl Poller {
         }
     }
 
-    /// Invokes the function with the batch and deletes what succeeded.
+    /// Invokes the function with the batch and deletes the messages that succeeded.
     async fn process(&self, batch: Vec<Message>) {
         let event = event::event(&batch, &self.mapping.queue_arn, &self.region);
         let payload = Bytes::from(event.to_string());
         let answer = match self.functions.invoke(&self.mapping.function, payload).await {
             Ok(answer) => answer,
-            // Logged where it happened. Nothing is deleted: the messages come again when their visibility ends.
+            // Logged where it happened. Nothing is deleted: SQS redelivers the messages after the visibility
+            // timeout.
             Err(InvokeError::Init { .. }) => return sleep(PAUSE).await,
             Err(_) => return,
         };
@@ -149,7 +151,7 @@ impl Poller {
                     for entry in deleted.failed() {
                         warn!(
                             queue = self.mapping.queue,
-                            "not deleted, it will come again: {}",
+                            "cannot delete the message, SQS will redeliver it: {}",
                             entry.code()
                         );
                     }
@@ -157,7 +159,7 @@ impl Poller {
                 Err(error) => {
                     warn!(
                         queue = self.mapping.queue,
-                        "cannot delete: {}",
+                        "cannot delete the batch: {}",
                         crate::chain(&error)
                     );
                 }

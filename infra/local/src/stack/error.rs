@@ -1,4 +1,4 @@
-//! What can keep the stack from starting: what was attempted, on what and why; and what to do about it.
+//! Why the stack cannot start: what it attempted, on what, why, and what the user can do.
 
 use std::error::Error;
 use std::io;
@@ -16,25 +16,25 @@ use crate::template::TemplateError;
 /// Why the stack does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum StartError {
-    /// The system does not tell which file is run.
-    #[error("cannot tell where this program's own file is")]
+    /// The system does not report the path of the running executable.
+    #[error("cannot find the path of this program's executable")]
     Program(#[source] io::Error),
-    /// The sources are gone: the template, the dataset and what builds the functions.
+    /// The checkout with the template, the dataset and the functions' sources is gone.
     #[error("cannot find the checkout {path} that this program was built from")]
     Checkout {
-        /// Where it was.
+        /// Its path at build time.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// Nothing would end it but SIGKILL.
+    /// Without signal handlers only SIGKILL could end the stack.
     #[error("cannot listen for signals")]
     Signals(#[source] io::Error),
-    /// Nobody would know that it is ready.
+    /// The `ready` line could not be written.
     #[error("cannot write to standard output")]
     Output(#[source] io::Error),
-    /// The data directory is not to be had.
+    /// The data directory cannot be used.
     #[error(transparent)]
     Data(#[from] DataError),
     /// The template cannot be run.
@@ -46,38 +46,38 @@ pub enum StartError {
         #[source]
         source: Box<TemplateError>,
     },
-    /// A parameter cannot have its value.
+    /// A parameter has an invalid value.
     #[error(transparent)]
     Parameter(TemplateError),
     /// The template has no table.
     #[error("cannot run {path}: it has no table")]
     NoTable {
-        /// The file.
+        /// The template file.
         path: PathBuf,
     },
     /// A file cannot be read.
     #[error("cannot read {path}, {what}")]
     Read {
-        /// What it is to hold, and who says so.
+        /// What the file should contain, and which setting names it.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
     /// A file cannot be written.
     #[error("cannot append to {path}, {what}")]
     Write {
-        /// What it is for, and who says so.
+        /// What the file is for, and which setting names it.
         what: &'static str,
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// GitHub is elsewhere and there is no key for it.
+    /// GitHub is not simulated, and no variable names the App's key.
     #[error("with --github URL, {GITHUB_KEY_FILE} must name the file with the App's private key")]
     NoGithubKey,
     /// The functions do not build.
@@ -86,103 +86,103 @@ pub enum StartError {
     /// Some functions have no binary.
     #[error("cannot run the functions: {} has no {}", folder.display(), missing.join(", no "))]
     NoBinaries {
-        /// Where they should be.
+        /// Where the binaries should be.
         folder: PathBuf,
-        /// The binaries that are not there.
+        /// The missing binaries.
         missing: Vec<String>,
     },
-    /// A port is not to be had.
+    /// A port is not available.
     #[error("cannot listen on {address} for {service}")]
     Listen {
-        /// Who wanted to.
+        /// The service that needs the port.
         service: &'static str,
-        /// Where.
+        /// The address.
         address: SocketAddr,
-        /// What the system said.
+        /// The system's error.
         #[source]
         source: io::Error,
     },
-    /// An embedded service does not start.
+    /// An embedded service could not start.
     #[error("cannot start {service}{}", on(place.as_ref()))]
     Embedded {
-        /// Which.
+        /// The service.
         service: &'static str,
-        /// The file or directory that it starts from.
+        /// The file or directory that it loads.
         place: Option<PathBuf>,
-        /// Why.
+        /// The cause.
         #[source]
         source: Box<dyn Error + Send + Sync>,
     },
-    /// A table is not there.
+    /// The tables could not be created.
     #[error("cannot prepare DynamoDB at {endpoint}")]
     Table {
-        /// Its address.
+        /// DynamoDB's address.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<TableError>,
     },
-    /// A queue is not there.
+    /// The queues could not be created.
     #[error("cannot prepare SQS at {endpoint}")]
     Queue {
-        /// Its address.
+        /// SQS's address.
         endpoint: String,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<QueueError>,
     },
-    /// A function does not start.
+    /// A function could not start.
     #[error("cannot start the functions")]
     Function {
-        /// The folder with their logs.
+        /// The folder of the functions' logs.
         logs: PathBuf,
-        /// What went wrong.
+        /// The cause.
         #[source]
         source: Box<InvokeError>,
     },
 }
 
 impl StartError {
-    /// What to do about it, for whoever reads the error.
+    /// What the user can do about the error.
     pub fn advice(&self) -> String {
         match self {
-            Self::Program(_) => "run it from a file that exists".to_owned(),
+            Self::Program(_) => "run the program from a file that exists".to_owned(),
             Self::Checkout { .. } => {
-                "run `cargo local` in a checkout, which builds it again".to_owned()
+                "run `cargo local` in a checkout to rebuild it".to_owned()
             }
             Self::Signals(_) | Self::Output(_) => {
-                "start it with an open standard output, and as many files as it needs".to_owned()
+                "start it with standard output open, and raise the limit on open files".to_owned()
             }
             Self::Data(error) => error.advice().to_owned(),
             Self::Template { path, .. } | Self::NoTable { path } => {
-                format!("mend {}, or check it out again", path.display())
+                format!("fix {}, or check it out again", path.display())
             }
             Self::Parameter(_) => {
                 "`cargo local` takes parameters as --parameter NAME=VALUE".to_owned()
             }
-            Self::Read { .. } => "name a file that can be read".to_owned(),
-            Self::Write { .. } => "name a file in a directory that exists".to_owned(),
+            Self::Read { .. } => "name a readable file".to_owned(),
+            Self::Write { .. } => "name a file in a writable directory".to_owned(),
             Self::NoGithubKey => {
-                "set it, or leave out --github for the simulator".to_owned()
+                "set it, or omit --github to use the simulator".to_owned()
             }
             Self::Compile(error) => error.advice().to_owned(),
             Self::NoBinaries { .. } => {
-                "build them with `cargo build --workspace --bins`, or leave out --no-build and --binaries".to_owned()
+                "build them with `cargo build --workspace --bins`, or omit --no-build and --binaries".to_owned()
             }
             Self::Listen { address, .. } if address.port() == 0 => {
-                "see whether the machine has ports left".to_owned()
+                "check whether the machine has free ports".to_owned()
             }
             Self::Listen { .. } => {
-                "end what listens there, or choose another address with --listen; port 0 takes a free one".to_owned()
+                "stop the process that listens there, or choose another address with --listen; port 0 takes a free one".to_owned()
             }
             Self::Embedded { .. } => {
-                "mend or move away what it starts from, or choose another directory with --data, or another dataset \
+                "fix or move that file, or choose another directory with --data or another dataset \
                  with --github"
                     .to_owned()
             }
-            Self::Table { .. } => "see whether it runs there; --dynamodb names another".to_owned(),
-            Self::Queue { .. } => "see whether it runs there; --sqs names another".to_owned(),
-            Self::Function { logs, .. } => format!("their logs are in {}", logs.display()),
+            Self::Table { .. } => "check whether DynamoDB runs there, or choose another endpoint with --dynamodb".to_owned(),
+            Self::Queue { .. } => "check whether SQS runs there, or choose another endpoint with --sqs".to_owned(),
+            Self::Function { logs, .. } => format!("read the functions' logs in {}", logs.display()),
         }
     }
 }

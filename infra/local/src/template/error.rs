@@ -1,48 +1,48 @@
-//! What can be wrong with a template or with what was asked of it.
+//! Why a template or a parameter is refused.
 
 /// Why a template cannot be run.
 #[derive(Debug, thiserror::Error)]
 pub enum TemplateError {
     /// The file is not YAML.
-    #[error("the template is not well-formed YAML")]
+    #[error("the template is not valid YAML")]
     Yaml(#[source] serde_saphyr::Error),
-    /// A part of the document is not shaped as CloudFormation demands.
-    #[error("{place} of the template cannot be read")]
+    /// A part of the document does not have the shape that CloudFormation requires.
+    #[error("cannot read {place} of the template")]
     Shape {
-        /// Where, for example `Resources.Table`.
+        /// The path in the document, for example `Resources.Table`.
         place: String,
-        /// What serde found.
+        /// Serde's error.
         #[source]
         source: serde_json::Error,
     },
     /// A `--parameter` that the template does not declare.
     #[error("the template has no parameter {name}; it has {known}")]
     UnknownParameter {
-        /// The name asked for.
+        /// The requested name.
         name: String,
-        /// Those declared, separated by commas.
+        /// The declared parameters, separated by commas.
         known: String,
     },
-    /// A parameter's value breaks the parameter's own rule.
+    /// A parameter's value violates the parameter's own rule.
     #[error("parameter {name} cannot be {value:?}: {rule}")]
     ParameterValue {
         /// The parameter.
         name: String,
-        /// The value refused.
+        /// The refused value.
         value: String,
-        /// What it must be.
+        /// The rule.
         rule: String,
     },
-    /// A reference to something the local stack does not know.
+    /// A reference that the local stack does not know.
     #[error("the template refers to {reference}, which the local stack cannot resolve")]
     Unresolved {
         /// The reference as written.
         reference: String,
     },
-    /// Something valid on AWS that the local stack does not run.
+    /// Valid on AWS, but not supported by the local stack.
     #[error("{place}: {reason}")]
     Unsupported {
-        /// Where.
+        /// The path in the document.
         place: String,
         /// What is not supported.
         reason: String,

@@ -1,4 +1,4 @@
-//! What invokes functions: the events of a function, each into a route, a mapping or a schedule.
+//! The events of a function, each parsed into a route, a mapping or a schedule.
 
 use std::num::NonZeroU32;
 use std::time::Duration;
@@ -55,7 +55,7 @@ struct ScheduleEvent {
     input: Option<String>,
 }
 
-/// Adds what the event describes to the topology.
+/// Adds the event to the topology.
 pub(super) fn add(
     place: &str,
     function: &str,
@@ -84,14 +84,14 @@ pub(super) fn add(
         other => {
             return Err(TemplateError::Unsupported {
                 place: place.to_owned(),
-                reason: format!("events of type {other} are not run locally"),
+                reason: format!("the local stack does not support events of type {other}"),
             });
         }
     }
     Ok(())
 }
 
-/// The route as it is written; without an authorizer of its own it has the API's.
+/// Parses a route; without its own authorizer it gets the API's default.
 fn route(
     place: &str,
     function: &str,
@@ -106,14 +106,14 @@ fn route(
         "ANY" | "*" => None,
         method => Some(
             Method::from_bytes(method.as_bytes())
-                .map_err(|_| unsupported(format!("{method} is no HTTP method")))?,
+                .map_err(|_| unsupported(format!("{method} is not an HTTP method")))?,
         ),
     };
     let named = event.auth.map(|auth| auth.authorizer);
     let access = match named.as_deref().or(default) {
         Some("NONE") => Access::Open,
         Some(authorizer) => Access::Token(authorizer.to_owned()),
-        None => return Err(unsupported("it has no authorizer".to_owned())),
+        None => return Err(unsupported("the route has no authorizer".to_owned())),
     };
     Ok(Route {
         method,
@@ -124,7 +124,7 @@ fn route(
 }
 
 fn mapping(function: &str, event: QueueEvent) -> Mapping {
-    /// Lambda's default.
+    /// Lambda's default batch size.
     const BATCH_SIZE: NonZeroU32 = NonZeroU32::new(10).expect("ten is not zero");
     let reports = event
         .function_response_types
@@ -152,7 +152,7 @@ fn mapping(function: &str, event: QueueEvent) -> Mapping {
     }
 }
 
-/// `rate(5 minutes)`.
+/// Parses an expression such as `rate(5 minutes)`.
 fn period(place: &str, expression: &str) -> Result<Duration, TemplateError> {
     let parsed = expression
         .strip_prefix("rate(")
@@ -170,12 +170,12 @@ fn period(place: &str, expression: &str) -> Result<Duration, TemplateError> {
         });
     parsed.ok_or_else(|| TemplateError::Unsupported {
         place: place.to_owned(),
-        reason: format!("{expression} is not run locally, only rate(…) is"),
+        reason: format!("the local stack supports only rate(…), not {expression}"),
     })
 }
 
-/// Orders routes so that the first match is the one API Gateway picks: a fixed segment before a parameter, a
-/// parameter before a greedy one, a method before `ANY`.
+/// Sort key that puts the route API Gateway would pick first: a fixed segment before a parameter, a parameter
+/// before a greedy parameter, a method before `ANY`.
 pub(super) fn specificity(route: &Route) -> (Vec<u8>, bool) {
     let segments = route
         .path

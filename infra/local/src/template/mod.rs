@@ -1,7 +1,7 @@
-//! `template.yaml`, read into the topology that the local stack runs.
+//! Reads `template.yaml` into the topology that the local stack runs.
 //!
-//! Only what the stack runs is read: functions and their roles, queues, tables, the HTTP API and schedules. Alarms and
-//! the like are left alone. What is read and not understood is an error, never ignored.
+//! Reads only what the stack runs: functions and their roles, queues, tables, the HTTP API and schedules. Ignores
+//! other resources, such as alarms. Anything that it reads and does not support is an error.
 
 mod error;
 mod events;
@@ -28,12 +28,12 @@ pub use topology::{
     Access, Answers, Function, JwtAuthorizer, Mapping, Queue, Route, Schedule, Topology,
 };
 
-/// The region that this machine is.
+/// The region of the local stack.
 pub const REGION: &str = "us-east-1";
-/// The account that this machine is.
+/// The account of the local stack.
 pub const ACCOUNT: &str = "000000000000";
 
-/// A template, parsed and not yet resolved.
+/// A parsed template with unresolved references.
 #[derive(Debug)]
 pub struct Template {
     parameters: BTreeMap<String, parameters::Declaration>,
@@ -69,21 +69,21 @@ struct RawResource {
     properties: BTreeMap<String, Value>,
 }
 
-/// Where the stack runs: what turns a logical id into an address or an ARN.
+/// Where the stack runs: turns logical ids into addresses and ARNs.
 #[derive(Debug, Clone)]
 pub struct Place {
     /// The region in ARNs and in the functions' environment.
     pub region: String,
     /// The account in ARNs and queue URLs.
     pub account: String,
-    /// Where functions reach SQS, without a slash at the end.
+    /// The address under which functions reach SQS, without a trailing slash.
     pub queues: String,
-    /// Where the HTTP API is, without a slash at the end.
+    /// The address of the HTTP API, without a trailing slash.
     pub api: String,
 }
 
 impl Place {
-    /// This machine, whose functions reach SQS and the HTTP API there.
+    /// The place of a local stack with these addresses of SQS and the HTTP API.
     pub fn local(queues: impl Into<String>, api: impl Into<String>) -> Self {
         Self {
             region: REGION.to_owned(),
@@ -98,7 +98,7 @@ impl Place {
         format!("{}/{}/{name}", self.queues, self.account)
     }
 
-    /// An ARN of this place.
+    /// Builds an ARN.
     pub fn arn(&self, service: &str, resource: &str) -> String {
         format!(
             "arn:aws:{service}:{}:{}:{resource}",
@@ -124,17 +124,18 @@ impl Template {
         })
     }
 
-    /// The whole of it as JSON, with the long forms of its references: also what the stack does not run.
+    /// The whole document as JSON, including resources that the stack does not run; references are in their long
+    /// forms.
     pub fn document(&self) -> &Value {
         &self.document
     }
 
-    /// Whether the template declares this parameter.
+    /// Reports whether the template declares this parameter.
     pub fn has_parameter(&self, name: &str) -> bool {
         self.parameters.contains_key(name)
     }
 
-    /// The value of every parameter, given what overrides the defaults.
+    /// Returns the value of every parameter: the default or its override.
     pub fn parameters(
         &self,
         overrides: &BTreeMap<String, String>,
@@ -142,12 +143,12 @@ impl Template {
         parameters::values(&self.parameters, overrides)
     }
 
-    /// A line for each of these values that is taken on this machine and that a deployment would refuse.
+    /// Returns a warning for each value that the local stack accepts and a deployment would refuse.
     pub fn warnings(&self, values: &BTreeMap<String, String>) -> Vec<String> {
         parameters::warnings(&self.parameters, values)
     }
 
-    /// What the template describes, at this place and with these values of its parameters.
+    /// Resolves the template for this place and these parameter values.
     pub fn topology(
         &self,
         parameters: &BTreeMap<String, String>,
@@ -157,7 +158,7 @@ impl Template {
     }
 }
 
-/// The value as a type, or an error that says where it stood.
+/// Deserializes the value; the error contains its path.
 fn shaped<T: DeserializeOwned>(place: &str, value: Value) -> Result<T, TemplateError> {
     serde_json::from_value(value).map_err(|source| TemplateError::Shape {
         place: place.to_owned(),

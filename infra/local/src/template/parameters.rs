@@ -1,4 +1,4 @@
-//! The template's parameters: their rules, their defaults and what overrides them.
+//! The template's parameters: their rules, defaults and overrides.
 
 use std::collections::BTreeMap;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::TemplateError;
 
-/// A parameter as the template declares it.
+/// A parameter's declaration in the template.
 #[derive(Debug, Clone, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 pub(super) struct Declaration {
@@ -20,7 +20,7 @@ pub(super) struct Declaration {
     min_length: Option<usize>,
 }
 
-/// Values of parameters that have no default because each account must choose them.
+/// Values of the parameters without a default, which each AWS account must choose.
 const ON_THIS_MACHINE: [(&str, &str); 7] = [
     ("TokenIssuer", "https://issuer.invalid/"),
     ("GithubAppId", "1"),
@@ -43,11 +43,11 @@ const ON_THIS_MACHINE: [(&str, &str); 7] = [
     ),
 ];
 
-/// Timeouts of which this machine takes less than the template's `MinValue`: a trial of what happens after them should not
-/// take minutes.
+/// Timeouts that may be shorter here than the template's `MinValue`, so that testing what happens after them does
+/// not take minutes.
 const SHORTER_HERE: [&str; 2] = ["AcceptedTimeoutSeconds", "RunningTimeoutSeconds"];
 
-/// The value of every parameter: the overrides over the defaults, and over what this machine is.
+/// Returns the value of every parameter: an override, else the stack's own value, else the default.
 pub(super) fn values(
     declared: &BTreeMap<String, Declaration>,
     overrides: &BTreeMap<String, String>,
@@ -77,7 +77,7 @@ pub(super) fn values(
         .collect()
 }
 
-/// A line for each value that is taken here and that a deployment would refuse.
+/// Returns a warning for each value that is accepted here and that a deployment would refuse.
 pub(super) fn warnings(
     declared: &BTreeMap<String, Declaration>,
     values: &BTreeMap<String, String>,
@@ -87,8 +87,8 @@ pub(super) fn warnings(
         let value = values.get(name)?;
         (value.parse::<f64>().ok()? < least).then(|| {
             format!(
-                "warning: parameter {name} is {value}, and a deployment takes no less than {least}: commands fail that a \
-                 later delivery would have done"
+                "warning: parameter {name} is {value}, but a deployment takes no less than {least}: commands may fail that a \
+                 later redelivery would complete"
             )
         })
     });
@@ -96,7 +96,7 @@ pub(super) fn warnings(
 }
 
 impl Declaration {
-    /// What a reference to the parameter stands for.
+    /// The value of a reference to the parameter.
     pub(super) fn value(&self, text: &str) -> Value {
         match self.r#type.as_str() {
             "Number" => {
@@ -128,7 +128,7 @@ impl Declaration {
             return Err(self.refused(name, value, &rule));
         }
         if let Some(pattern) = &self.allowed_pattern {
-            // CloudFormation matches the whole value.
+            // CloudFormation matches the pattern against the whole value.
             let matches = regex_lite::Regex::new(&format!("^(?:{pattern})$"))
                 .map_err(|error| self.refused(name, value, &error.to_string()))?;
             if !matches.is_match(value) {
@@ -153,7 +153,7 @@ impl Declaration {
     }
 }
 
-/// A scalar as CloudFormation passes it on: as text.
+/// Converts a scalar to text, as CloudFormation passes it on.
 pub(super) fn text(value: &Value) -> String {
     match value {
         Value::String(text) => text.clone(),

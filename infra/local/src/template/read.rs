@@ -1,4 +1,4 @@
-//! From resources to the topology.
+//! Reads the template's resources into the topology.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -46,7 +46,7 @@ pub(super) fn topology(
             .map(|(name, arn)| (arn.clone(), name.clone()))
             .collect(),
     };
-    // Routes need to know the API's authorizers, and functions the roles.
+    // First the authorizers and roles, which routes and functions refer to.
     for (id, resource) in &template.resources {
         match resource.r#type.as_str() {
             "AWS::Serverless::HttpApi" => reader.authorizers(id, resource, &mut topology)?,
@@ -94,7 +94,7 @@ impl Reader<'_> {
         resource: &RawResource,
         topology: &mut Topology,
     ) -> Result<(), TemplateError> {
-        // As SAM does it, maps are merged with those of the defaults.
+        // Like SAM, merge a map with the map of the defaults.
         let property = |name: &str| {
             let default = self.template.function_defaults.get(name);
             let merged = match (default, resource.properties.get(name)) {
@@ -112,7 +112,7 @@ impl Reader<'_> {
         let required = |name: &str| {
             property(name)?.ok_or_else(|| TemplateError::Unsupported {
                 place: id.to_owned(),
-                reason: format!("a function needs {name}"),
+                reason: format!("a function must have {name}"),
             })
         };
         let code: String = shaped(&format!("{id}.CodeUri"), required("CodeUri")?)?;
@@ -159,7 +159,7 @@ impl Reader<'_> {
     }
 
     fn queue(&self, id: &str, resource: &RawResource) -> Result<Queue, TemplateError> {
-        /// Encryption and tags mean nothing to a queue on this machine.
+        /// Encryption and tags have no effect on a local queue.
         const NOT_LOCAL: [&str; 4] = [
             "SqsManagedSseEnabled",
             "KmsMasterKeyId",
@@ -172,7 +172,9 @@ impl Reader<'_> {
         {
             return Err(TemplateError::Unsupported {
                 place: id.to_owned(),
-                reason: format!("{name} is not supported locally: a queue is named by its id"),
+                reason: format!(
+                    "the local stack does not support {name}: it names a queue after its logical id"
+                ),
             });
         }
         let attributes = resource
@@ -265,7 +267,8 @@ impl Reader<'_> {
     }
 }
 
-/// The logical id of the role that the function names. Without one SAM would make a role, which nobody has read.
+/// The logical id of the role that the function names. A function without one is an error: SAM would create a role
+/// that the template does not show.
 fn role_of(id: &str, resource: &RawResource, topology: &Topology) -> Result<String, TemplateError> {
     let named = resource
         .properties
@@ -276,6 +279,6 @@ fn role_of(id: &str, resource: &RawResource, topology: &Topology) -> Result<Stri
         .map(str::to_owned)
         .ok_or_else(|| TemplateError::Unsupported {
             place: id.to_owned(),
-            reason: "Role must be the Arn of a role of this template".to_owned(),
+            reason: "Role must be the Arn of a role in this template".to_owned(),
         })
 }

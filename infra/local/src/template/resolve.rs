@@ -1,4 +1,4 @@
-//! `Ref`, `Fn::GetAtt` and `Fn::Sub` replaced by what they stand for in the local stack.
+//! Replaces `Ref`, `Fn::GetAtt` and `Fn::Sub` by their values in the local stack.
 
 use std::collections::BTreeMap;
 
@@ -16,7 +16,7 @@ pub(super) struct Resolver<'a> {
 }
 
 impl Resolver<'_> {
-    /// The value with every reference in it replaced.
+    /// Replaces every reference in the value.
     pub(super) fn resolve(&self, value: &Value) -> Result<Value, TemplateError> {
         match value {
             Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
@@ -108,7 +108,7 @@ impl Resolver<'_> {
         }
     }
 
-    /// `${Name}`, `${Resource.Attribute}` and `${!literal}` inside a text.
+    /// Replaces `${Name}`, `${Resource.Attribute}` and `${!literal}` in a text.
     fn substitute(&self, pattern: &str) -> Result<String, TemplateError> {
         let mut result = String::with_capacity(pattern.len());
         let mut rest = pattern;
@@ -128,7 +128,7 @@ impl Resolver<'_> {
         Ok(result)
     }
 
-    /// A map of scalars as environment variables take them.
+    /// Converts a map of scalars to environment variables.
     pub(super) fn texts(
         &self,
         map: &BTreeMap<String, Value>,

@@ -1,7 +1,7 @@
-//! Roles: which actions each lets its function perform on which resources.
+//! Roles: which actions a function may perform on which resources.
 //!
-//! A role is read only if all of it is understood: inline policies of plain `Allow` statements. A condition, a managed
-//! policy or a policy variable would decide here otherwise than on AWS, so each is an error.
+//! Reads inline policies of plain `Allow` statements and nothing else. With a condition, a managed policy or a
+//! policy variable the local decision could differ from AWS's, so each of them is an error.
 
 use std::collections::BTreeSet;
 
@@ -10,34 +10,34 @@ use serde_json::Value;
 
 use super::TemplateError;
 
-/// An action on a resource: as a call needs it, or as a role grants it, and then `*` and `?` stand for any text and any
-/// character.
+/// An action on a resource, as a call needs it or as a role grants it. In a grant, `*` stands for any text and `?`
+/// for any character.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Permission {
-    /// `dynamodb:PutItem`.
+    /// For example `dynamodb:PutItem`.
     pub action: String,
     /// The resource's ARN.
     pub resource: String,
 }
 
-/// What whoever has the role may do.
+/// The permissions of a role.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Role {
     /// Its logical id, which is also its name.
     pub name: String,
-    /// Each action of each statement on each of the statement's resources.
+    /// Each action of each statement, on each of the statement's resources.
     pub grants: BTreeSet<Permission>,
 }
 
 impl Role {
-    /// Whether any of its grants covers what a call needs.
+    /// Reports whether one of the grants covers the needed permission.
     pub fn allows(&self, needed: &Permission) -> bool {
         self.grants.iter().any(|grant| grant.covers(needed))
     }
 }
 
 impl Permission {
-    /// Whether this grant covers what a call needs. IAM tells actions apart without case, and resources with it.
+    /// Reports whether this grant covers the needed permission. IAM ignores case in actions, but not in resources.
     pub fn covers(&self, needed: &Self) -> bool {
         let (granted, action) = (
             self.action.to_ascii_lowercase(),
@@ -48,8 +48,9 @@ impl Permission {
     }
 }
 
-/// Whether the text is as the pattern says. As in IAM, `*` at the end of a segment reaches across colons, and elsewhere
-/// not: <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>.
+/// Reports whether the text matches the pattern. As in IAM, a `*` at the end of a segment also matches colons, any
+/// other `*` does not:
+/// <https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_policies_elements_resource.html>.
 fn matches(pattern: &[u8], text: &[u8]) -> bool {
     match pattern {
         [] => text.is_empty(),
@@ -73,7 +74,7 @@ fn matches(pattern: &[u8], text: &[u8]) -> bool {
 #[derive(Deserialize)]
 #[serde(rename_all = "PascalCase", deny_unknown_fields)]
 struct Properties {
-    /// Whose role it is, which each function's own `Role` says, too.
+    /// The trust policy is not needed: each function's `Role` names its role.
     #[serde(rename = "AssumeRolePolicyDocument")]
     _trust: Value,
     policies: Vec<Policy>,
@@ -95,7 +96,7 @@ struct Document {
     statement: OneOrMany<Statement>,
 }
 
-/// The language's only version in which variables are variables.
+/// The only version of the policy language with policy variables.
 #[derive(Deserialize)]
 enum Version {
     #[serde(rename = "2012-10-17")]
@@ -148,7 +149,9 @@ pub(super) fn read(id: &str, properties: Value) -> Result<Role, TemplateError> {
                 {
                     return Err(TemplateError::Unsupported {
                         place: id.to_owned(),
-                        reason: format!("policy variables, as in {resource}, are not understood"),
+                        reason: format!(
+                            "the local stack does not support policy variables, as in {resource}"
+                        ),
                     });
                 }
                 grants.insert(Permission {
@@ -192,7 +195,7 @@ mod tests {
             {"Effect": "Allow", "Action": ["s:A", "s:B"], "Resource": ["x", "y"]},
             {"Sid": "One", "Effect": "Allow", "Action": "s:C", "Resource": "z"},
         ]))
-        .expect("it is understood");
+        .expect("the policy is supported");
         let all = [
             ("s:A", "x"),
             ("s:A", "y"),
@@ -207,9 +210,9 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_understood_is_an_error() {
+    fn an_unsupported_policy_is_an_error() {
         let allow = json!({"Effect": "Allow", "Action": "s:A", "Resource": "x"});
-        role(&allow).expect("a single statement is understood");
+        role(&allow).expect("a single statement is supported");
         for (field, value) in [
             ("Effect", json!("Deny")),
             ("Condition", json!({"Bool": {"aws:SecureTransport": true}})),

@@ -1,4 +1,4 @@
-//! A DynamoDB table as the template describes it, and the `CreateTable` request that makes it.
+//! A DynamoDB table of the template, and the `CreateTable` request that creates it.
 
 use aws_sdk_dynamodb::error::BuildError;
 use aws_sdk_dynamodb::types::{
@@ -59,23 +59,23 @@ struct TimeToLive {
     enabled: bool,
 }
 
-/// The parts of a `CreateTable` request that the template decides.
+/// The parts of a `CreateTable` request that the template determines.
 #[derive(Debug, Clone)]
 pub struct CreateTable {
     /// The attributes that keys and indexes use.
     pub attributes: Vec<AttributeDefinition>,
     /// The primary key.
     pub key: Vec<KeySchemaElement>,
-    /// Indexes within one partition.
+    /// The local secondary indexes.
     pub local_indexes: Option<Vec<LocalSecondaryIndex>>,
-    /// Indexes across partitions.
+    /// The global secondary indexes.
     pub global_indexes: Option<Vec<GlobalSecondaryIndex>>,
-    /// Always on demand: capacity has no meaning locally.
+    /// Always on demand: the local stack does not limit capacity.
     pub billing: BillingMode,
 }
 
 impl Table {
-    /// The attribute that holds an item's expiry, if items expire.
+    /// The TTL attribute, if items expire.
     pub fn expiry_attribute(&self) -> Option<&str> {
         self.time_to_live_specification
             .as_ref()
@@ -83,7 +83,7 @@ impl Table {
             .map(|ttl| ttl.attribute_name.as_str())
     }
 
-    /// The request that creates it.
+    /// Builds the request that creates the table.
     pub fn creation(&self) -> Result<CreateTable, BuildError> {
         Ok(CreateTable {
             attributes: self
@@ -157,7 +157,7 @@ fn keys(schema: &[Key]) -> Result<Vec<KeySchemaElement>, BuildError> {
         .collect()
 }
 
-/// DynamoDB refuses an empty list of indexes.
+/// Returns `None` for an empty list: DynamoDB refuses an empty list of indexes.
 fn some_if_any<T>(list: Vec<T>) -> Option<Vec<T>> {
     (!list.is_empty()).then_some(list)
 }

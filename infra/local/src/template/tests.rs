@@ -1,4 +1,4 @@
-//! The real template, read.
+//! Tests on the repository's own template.
 
 use super::*;
 
@@ -77,7 +77,7 @@ fn a_queue_carries_its_redrive_policy_and_no_encryption() {
 }
 
 #[test]
-fn every_mapping_and_every_dead_letter_queue_names_a_queue_of_the_template() {
+fn mappings_and_dead_letter_queues_name_queues_of_the_template() {
     let topology = topology(&[]).expect("the template reads");
     let named = topology
         .mappings
@@ -92,7 +92,7 @@ fn every_mapping_and_every_dead_letter_queue_names_a_queue_of_the_template() {
     for name in named {
         assert!(
             topology.queues.iter().any(|queue| queue.name == *name),
-            "{name} is no queue"
+            "{name} is not a queue"
         );
     }
     assert!(
@@ -156,14 +156,14 @@ fn the_reconciler_runs_every_minute() {
 }
 
 #[test]
-fn a_timeout_that_no_deployment_takes_is_taken_here_with_a_warning() {
+fn a_timeout_below_the_minimum_is_accepted_with_a_warning() {
     let template = Template::parse(TEMPLATE).expect("the template reads");
     let values = |name: &str, value: &str| {
         let chosen = [(name.to_owned(), value.to_owned())];
         template.parameters(&chosen.into())
     };
     for name in ["AcceptedTimeoutSeconds", "RunningTimeoutSeconds"] {
-        let taken = values(name, "5").expect("a trial may be short");
+        let taken = values(name, "5").expect("a short timeout is accepted locally");
         let warnings = template.warnings(&taken);
         let [warning] = warnings.as_slice() else {
             panic!("one warning: {warnings:?}")
@@ -181,16 +181,16 @@ fn a_timeout_that_no_deployment_takes_is_taken_here_with_a_warning() {
             let refused = values(name, impossible).expect_err("nothing could work");
             assert!(refused.to_string().contains(name), "{refused}");
         }
-        let taken = values(name, &least.to_string()).expect("a deployment takes it");
+        let taken = values(name, &least.to_string()).expect("the minimum is accepted");
         assert!(template.warnings(&taken).is_empty());
     }
-    let refused = values("SyncConcurrency", "1").expect_err("it is no timeout");
+    let refused = values("SyncConcurrency", "1").expect_err("the parameter is not a timeout");
     assert!(refused.to_string().contains("at least 2"), "{refused}");
 }
 
 #[test]
 fn an_unknown_parameter_is_refused_and_the_known_ones_are_named() {
-    let refused = topology(&[("Nonsense", "1")]).expect_err("there is no such parameter");
+    let refused = topology(&[("Nonsense", "1")]).expect_err("the parameter does not exist");
     let message = refused.to_string();
     assert!(
         message.contains("Nonsense") && message.contains("RetentionDays"),
@@ -214,13 +214,13 @@ fn a_value_that_breaks_its_rule_is_refused() {
 }
 
 #[test]
-fn a_reference_to_nothing_is_an_error() {
+fn an_unresolved_reference_is_an_error() {
     let template = Template::parse(
         "Resources:\n  Q:\n    Type: AWS::SQS::Queue\n    Properties: { VisibilityTimeout: !Ref Missing }\n",
     )
     .expect("well-formed");
     let refused = template
         .topology(&BTreeMap::new(), &place())
-        .expect_err("Missing is nowhere");
+        .expect_err("Missing is not defined");
     assert!(refused.to_string().contains("Missing"), "{refused}");
 }

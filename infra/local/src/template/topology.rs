@@ -1,4 +1,4 @@
-//! What a template describes, every reference resolved: the types that the rest of the stack works with.
+//! What a template describes, with every reference resolved: the types that the rest of the stack uses.
 
 use std::collections::BTreeMap;
 use std::num::NonZeroU32;
@@ -43,7 +43,7 @@ pub struct Function {
     pub binary: String,
     /// How long one invocation may take.
     pub timeout: Duration,
-    /// Megabytes, as told to the function.
+    /// Memory in megabytes; passed to the function, not enforced.
     pub memory: u32,
     /// Its environment.
     pub environment: BTreeMap<String, String>,
@@ -66,7 +66,7 @@ pub struct Queue {
     pub arn: String,
     /// Queue attributes as SQS takes them.
     pub attributes: BTreeMap<String, String>,
-    /// The name of the queue to which messages go that were received too often.
+    /// The dead-letter queue of the redrive policy.
     pub dead_letter_queue: Option<String>,
 }
 
@@ -79,11 +79,11 @@ pub struct Mapping {
     pub queue: String,
     /// The queue's ARN.
     pub queue_arn: String,
-    /// Messages per invocation, at most.
+    /// The most messages per invocation.
     pub batch_size: NonZeroU32,
     /// How long to wait for a fuller batch.
     pub batching_window: Duration,
-    /// Invocations at a time, at most.
+    /// The most concurrent invocations.
     pub maximum_concurrency: Option<NonZeroU32>,
     /// How the function's answer is read.
     pub answers: Answers,
@@ -120,7 +120,7 @@ pub enum Access {
     Open,
 }
 
-/// A function that runs by the clock.
+/// A function that runs on a schedule.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Schedule {
     /// The schedule's logical id.
@@ -129,7 +129,7 @@ pub struct Schedule {
     pub function: String,
     /// The time between two runs.
     pub period: Duration,
-    /// What the function is given, if the template says so.
+    /// The function's input, if the template sets one.
     pub input: Option<String>,
 }
 
@@ -138,14 +138,14 @@ pub struct Schedule {
 pub struct JwtAuthorizer {
     /// The issuer that tokens must name.
     pub issuer: String,
-    /// The audiences of which tokens must name one.
+    /// The accepted audiences; a token must name one of them.
     pub audience: Vec<String>,
-    /// The scopes of which tokens must have one; every token will do if there are none.
+    /// The accepted scopes; a token must have one of them. If empty, every token is accepted.
     pub scopes: Vec<String>,
 }
 
 impl Topology {
-    /// The function of this name.
+    /// Returns the function of this name.
     pub fn function(&self, name: &str) -> Option<&Function> {
         self.functions.iter().find(|function| function.name == name)
     }

@@ -1,7 +1,7 @@
-//! YAML as CloudFormation writes it, read into JSON.
+//! Reads CloudFormation's YAML into JSON.
 //!
 //! The short forms `!Ref x`, `!GetAtt a.b` and `!Sub …` become their long forms `{"Ref": "x"}`,
-//! `{"Fn::GetAtt": ["a", "b"]}` and `{"Fn::Sub": …}`, so that what comes after knows only one spelling.
+//! `{"Fn::GetAtt": ["a", "b"]}` and `{"Fn::Sub": …}`, so that the resolver handles only one spelling.
 
 use std::fmt;
 
@@ -11,12 +11,12 @@ use serde_saphyr::Tagged;
 
 /// Reads one document.
 pub(super) fn parse(text: &str) -> Result<Value, serde_saphyr::Error> {
-    // YAML 1.1 reads `N` as false, and `N` is DynamoDB's word for a number.
+    // YAML 1.1 reads `N` as false, but `N` is DynamoDB's type code for a number.
     let options = serde_saphyr::options! { strict_booleans: true };
     serde_saphyr::from_str_with_options::<Node>(text, options).map(|node| node.0)
 }
 
-/// A node with its tag already applied.
+/// A node after its tag has been applied.
 struct Node(Value);
 
 impl<'de> Deserialize<'de> for Node {
@@ -35,7 +35,7 @@ impl<'de> Deserialize<'de> for Node {
     }
 }
 
-/// `!GetAtt Queue.Arn` may be written as one string or as a list.
+/// `!GetAtt Queue.Arn` may be a string or a list.
 fn attribute_path(value: Value) -> Value {
     match value.as_str().and_then(|text| text.split_once('.')) {
         Some((resource, attribute)) => json!([resource, attribute]),
@@ -43,7 +43,7 @@ fn attribute_path(value: Value) -> Value {
     }
 }
 
-/// A node's content, whatever its tag.
+/// A node's content without its tag.
 struct Untagged(Value);
 
 impl<'de> Deserialize<'de> for Untagged {

@@ -1,4 +1,4 @@
-//! The proxy between functions and AWS: what it counts and what it breaks.
+//! The proxy between functions and AWS: its counters and its faults.
 
 use reqwest::StatusCode;
 use serde_json::{Value, json};
@@ -21,7 +21,7 @@ async fn sent(stack: &TestStack) -> Value {
 }
 
 #[tokio::test]
-async fn calls_and_capacity_are_counted_and_functions_see_nothing_of_it() {
+async fn calls_and_capacity_are_counted_without_the_functions_noticing() {
     let stack = TestStack::started().await;
     let found = stack.order("query").await.expect("the table is there");
     assert_eq!(found, json!({"count": 0, "told": false}));
@@ -44,7 +44,7 @@ async fn an_error_is_answered_instead_of_performing_the_call() {
     let stack = TestStack::started().await;
     let fault = json!({"service": "sqs", "operation": "SendMessage", "effect": "error", "status": 403, "code": "AccessDenied"});
     set(&stack, &fault).await;
-    let error = stack.order("send").await.expect_err("it is refused");
+    let error = stack.order("send").await.expect_err("the call is refused");
     assert!(error.to_string().contains("AccessDenied"), "{error}");
     assert_eq!(stored(&stack).await, 0);
     stack.delete("/local/aws/faults").await;
@@ -55,10 +55,13 @@ async fn an_error_is_answered_instead_of_performing_the_call() {
 #[tokio::test]
 async fn an_error_of_dynamodb_carries_its_code() {
     let stack = TestStack::started().await;
-    // One that the client library does not try again: its pauses would outlast the probe's two seconds now and then.
+    // A code that the SDK does not retry: its backoff would sometimes exceed the probe's timeout of two seconds.
     let fault = json!({"service": "dynamodb", "operation": "*", "effect": "error", "status": 400, "code": "AccessDeniedException"});
     set(&stack, &fault).await;
-    let error = stack.order("describe").await.expect_err("it is refused");
+    let error = stack
+        .order("describe")
+        .await
+        .expect_err("the call is refused");
     assert!(
         error.to_string().contains("AccessDeniedException"),
         "{error}"
@@ -67,25 +70,22 @@ async fn an_error_of_dynamodb_carries_its_code() {
 }
 
 #[tokio::test]
-async fn a_lost_answer_makes_the_library_send_again() {
+async fn a_lost_answer_makes_the_sdk_retry() {
     let stack = TestStack::started().await;
     let fault = json!({"service": "sqs", "operation": "SendMessage", "effect": "drop_response", "times": 1});
     set(&stack, &fault).await;
-    stack
-        .order("send")
-        .await
-        .expect("the second try is answered");
+    stack.order("send").await.expect("the retry is answered");
     assert_eq!((stored(&stack).await, sent(&stack).await), (2, json!(2)));
     stack.stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_delay_lets_the_call_through() {
+async fn a_delayed_call_is_still_performed() {
     let stack = TestStack::started().await;
     let fault = json!({"service": "sqs", "operation": "SendMessage", "effect": "delay", "delayMs": 300, "times": 1});
     set(&stack, &fault).await;
     let before = std::time::Instant::now();
-    stack.order("send").await.expect("it is only late");
+    stack.order("send").await.expect("the call is only delayed");
     assert!(before.elapsed().as_millis() >= 300);
     assert_eq!(stored(&stack).await, 1);
     stack.stack.stop().await;
@@ -114,7 +114,7 @@ async fn a_process_is_killed_before_or_after_its_call() {
 }
 
 #[tokio::test]
-async fn a_fault_befalls_only_what_it_describes() {
+async fn a_fault_hits_only_matching_calls() {
     let stack = TestStack::started().await;
     for fault in [
         json!({"service": "sqs", "operation": "SendMessage", "effect": "error", "status": 400, "function": "other"}),
@@ -124,18 +124,21 @@ async fn a_fault_befalls_only_what_it_describes() {
     ] {
         set(&stack, &fault).await;
     }
-    stack.order("send").await.expect("none of them fits");
+    stack.order("send").await.expect("no fault matches");
     let fault = json!({"service": "sqs", "operation": "SendMessage", "effect": "error", "status": 400, "code": "Nope",
         "function": "probe", "contains": "IdleQueue", "after": 1, "times": 1});
     set(&stack, &fault).await;
-    stack.order("send").await.expect("one call is let through");
-    stack.order("send").await.expect_err("the next one is not");
-    stack.order("send").await.expect("it happens once");
+    stack.order("send").await.expect("the first call passes");
+    stack
+        .order("send")
+        .await
+        .expect_err("the second call fails");
+    stack.order("send").await.expect("the fault is used up");
     stack.stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_fault_that_makes_no_sense_is_refused() {
+async fn an_invalid_fault_is_refused() {
     let stack = TestStack::started().await;
     for fault in [
         json!({"service": "s3", "operation": "*", "effect": "error"}),

@@ -1,4 +1,4 @@
-//! Processes of functions.
+//! The processes of functions.
 
 use crate::support::{TestStack, eventually, is_alive, start};
 
@@ -13,7 +13,10 @@ async fn errors_and_panics_reach_the_caller_and_leave_the_process_alive() {
         .await
         .expect_err("it was told to panic");
     assert!(panic.to_string().contains("told to panic"), "{panic}");
-    stack.order("deadline").await.expect("it goes on");
+    stack
+        .order("deadline")
+        .await
+        .expect("the process keeps running");
     assert_eq!(stack.pids().await, before);
     let status = stack.function().await;
     assert_eq!(
@@ -27,7 +30,10 @@ async fn errors_and_panics_reach_the_caller_and_leave_the_process_alive() {
 async fn an_invocation_past_the_timeout_is_killed_and_the_process_replaced() {
     let stack = TestStack::started().await;
     let before = stack.pids().await;
-    let error = stack.order("sleep").await.expect_err("it sleeps too long");
+    let error = stack
+        .order("sleep")
+        .await
+        .expect_err("the function exceeds its timeout");
     assert_eq!(error["errorType"], "Sandbox.Timedout");
     assert!(!before.iter().any(|pid| is_alive(*pid)));
     stack
@@ -40,7 +46,7 @@ async fn an_invocation_past_the_timeout_is_killed_and_the_process_replaced() {
 }
 
 #[tokio::test]
-async fn a_process_that_ends_fails_its_invocation_and_only_that() {
+async fn a_process_that_exits_fails_only_its_own_invocation() {
     let stack = TestStack::started().await;
     let error = stack.order("exit").await.expect_err("it was told to exit");
     assert_eq!(error["errorType"], "Runtime.ExitError");
@@ -56,14 +62,14 @@ async fn a_process_that_ends_fails_its_invocation_and_only_that() {
 async fn the_deadline_is_the_functions_timeout_from_now() {
     let stack = TestStack::started().await;
     let now = jiff::Timestamp::now().as_millisecond();
-    let deadline = stack.order("deadline").await.expect("it answers");
+    let deadline = stack.order("deadline").await.expect("the function answers");
     let left = deadline.as_i64().expect("milliseconds") - now;
     assert!((1_500..=12_000).contains(&left), "{left} ms");
     stack.stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_function_that_cannot_start_is_reported_at_once_with_what_it_wrote() {
+async fn a_function_that_cannot_start_fails_the_start_with_its_output() {
     let error = start(&["--parameter", "Mode=refuse"])
         .await
         .err()
@@ -80,12 +86,12 @@ async fn an_unknown_parameter_is_refused() {
     let error = start(&["--parameter", "Moode=x"])
         .await
         .err()
-        .expect("there is no such one");
+        .expect("the parameter does not exist");
     assert!(error.to_string().contains("Mode"), "{error}");
 }
 
 #[tokio::test]
-async fn invocations_run_side_by_side_in_processes_of_their_own() {
+async fn concurrent_invocations_run_in_separate_processes() {
     let stack = TestStack::started().await;
     let (first, second) = tokio::join!(stack.order("sleep"), async {
         eventually("the first one runs", || async {
@@ -94,8 +100,8 @@ async fn invocations_run_side_by_side_in_processes_of_their_own() {
         .await;
         stack.order("deadline").await
     });
-    first.expect_err("it sleeps too long");
-    second.expect("it does not wait for the first");
+    first.expect_err("the function exceeds its timeout");
+    second.expect("the second does not wait for the first");
     stack.stack.stop().await;
 }
 

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use crate::support::TestStack;
 
 #[tokio::test]
-async fn a_request_reaches_the_function_and_its_answer_the_caller() {
+async fn the_function_gets_the_request_and_the_caller_its_answer() {
     let stack = TestStack::started().await;
     let token = stack.token().await;
     let url = format!(
@@ -47,7 +47,7 @@ async fn without_a_valid_token_only_open_routes_answer() {
 }
 
 #[tokio::test]
-async fn what_the_template_does_not_route_is_not_found() {
+async fn a_path_without_a_route_is_not_found() {
     let stack = TestStack::started().await;
     for path in ["/", "/health/", "/owners/me/orders", "/local/nonsense"] {
         let answer = stack.get(path).await;
@@ -104,7 +104,7 @@ async fn a_token_request_with_an_unknown_member_or_owner_is_refused() {
 }
 
 #[tokio::test]
-async fn without_an_issuer_the_dashboard_has_people_choose_who_they_are() {
+async fn without_an_issuer_dashboard_users_choose_who_they_are() {
     let stack = TestStack::started().await;
     let told: Value = stack
         .get("/dashboard.json")

@@ -1,4 +1,4 @@
-//! How a stack ends, seen from outside.
+//! How a stack ends, observed from outside.
 
 use std::process::Stdio;
 
@@ -9,7 +9,7 @@ use tokio::process::{Child, Command};
 
 use crate::support::{dataset, eventually, examples, is_alive};
 
-/// A stack in a process of its own.
+/// A stack in its own process.
 struct Host {
     process: Child,
     url: String,
@@ -30,10 +30,13 @@ async fn host(options: &[&str]) -> Host {
         .kill_on_drop(true)
         .spawn()
         .expect("the example is built");
-    let output = process.stdout.take().expect("it is piped");
+    let output = process.stdout.take().expect("standard output is piped");
     let line = BufReader::new(output).lines().next_line().await;
-    let line = line.expect("it is text").expect("it starts");
-    let url = line.strip_prefix("ready ").expect("it is ready").to_owned();
+    let line = line.expect("the output is text").expect("the stack starts");
+    let url = line
+        .strip_prefix("ready ")
+        .expect("the first line is the ready line")
+        .to_owned();
     let functions: Value = Client::new()
         .get(format!("{url}/local/functions"))
         .send()
@@ -41,14 +44,14 @@ async fn host(options: &[&str]) -> Host {
         .expect("the gateway answers")
         .json()
         .await
-        .expect("it is JSON");
+        .expect("the body is JSON");
     let pids = functions[0]["pids"].as_array().expect("a list");
     let pids = pids.iter().filter_map(Value::as_u64).collect::<Vec<_>>();
     assert_eq!(pids.len(), 1);
     Host { process, url, pids }
 }
 
-/// A directory that is removed with this value.
+/// A directory that is removed on drop.
 struct Directory(std::path::PathBuf);
 
 impl Drop for Directory {
@@ -68,7 +71,7 @@ async fn invoke(host: &Host, order: &str) -> reqwest::Result<Value> {
 }
 
 #[tokio::test]
-async fn killed_outright_it_leaves_no_process_not_even_a_busy_one() {
+async fn a_killed_stack_leaves_no_process_not_even_a_busy_one() {
     let mut host = host(&["--ephemeral"]).await;
     let busy = host.pids.clone();
     let (answer, ()) = tokio::join!(invoke(&host, "sleep"), async {
@@ -78,19 +81,19 @@ async fn killed_outright_it_leaves_no_process_not_even_a_busy_one() {
                 .send()
                 .await;
             let functions: Value = functions
-                .expect("it answers")
+                .expect("the stack answers")
                 .json()
                 .await
-                .expect("it is JSON");
+                .expect("the body is JSON");
             functions[0]["invocations"] == 1
         })
         .await;
-        let pid = host.process.id().expect("it runs").to_string();
+        let pid = host.process.id().expect("the stack is running").to_string();
         let killed = Command::new("kill").args(["-9", &pid]).status().await;
         assert!(killed.expect("kill runs").success());
     });
     answer.expect_err("the stack is gone");
-    host.process.wait().await.expect("it ends");
+    host.process.wait().await.expect("the stack ends");
     eventually("the function is gone too", || async {
         !busy.iter().any(|pid| is_alive(*pid))
     })
@@ -98,26 +101,26 @@ async fn killed_outright_it_leaves_no_process_not_even_a_busy_one() {
 }
 
 #[tokio::test]
-async fn asked_to_stop_it_ends_cleanly_and_leaves_no_process() {
+async fn a_stopped_stack_exits_cleanly_and_leaves_no_process() {
     for signal in ["-TERM", "-INT"] {
         let mut host = host(&["--ephemeral"]).await;
-        let pid = host.process.id().expect("it runs").to_string();
+        let pid = host.process.id().expect("the stack is running").to_string();
         let told = Command::new("kill").args([signal, &pid]).status().await;
         assert!(told.expect("kill runs").success());
-        let status = host.process.wait().await.expect("it ends");
+        let status = host.process.wait().await.expect("the stack ends");
         assert!(status.success(), "{signal}: {status}");
         assert!(!host.pids.iter().any(|pid| is_alive(*pid)), "{signal}");
     }
 }
 
 #[tokio::test]
-async fn what_was_sent_survives_kill_nine() {
+async fn a_sent_message_survives_sigkill() {
     let directory = directory();
     let data = directory.0.to_str().expect("the path is text");
     let mut first = host(&["--data", data]).await;
-    let sent = invoke(&first, "send").await.expect("it answers");
+    let sent = invoke(&first, "send").await.expect("the stack answers");
     assert!(sent["done"].is_string(), "{sent}");
-    first.process.kill().await.expect("it runs");
+    first.process.kill().await.expect("the stack is running");
 
     let second = host(&["--data", data]).await;
     let queues: Value = Client::new()
@@ -127,8 +130,8 @@ async fn what_was_sent_survives_kill_nine() {
         .expect("the gateway answers")
         .json()
         .await
-        .expect("it is JSON");
+        .expect("the body is JSON");
     let queues = queues.as_array().expect("a list");
     let idle = queues.iter().find(|queue| queue["name"] == "IdleQueue");
-    assert_eq!(idle.expect("it is listed")["visible"], 1);
+    assert_eq!(idle.expect("the queue is listed")["visible"], 1);
 }

@@ -1,4 +1,4 @@
-//! The stack as a whole, around a function that does what it is told.
+//! Tests of the whole stack with a function that follows the orders in its events.
 
 mod faults;
 mod functions;

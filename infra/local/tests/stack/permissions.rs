@@ -1,4 +1,4 @@
-//! Roles are enforced, and what they are needed for is known.
+//! Roles are enforced, and the permissions in use are recorded.
 
 use serde_json::{Value, json};
 
@@ -12,7 +12,7 @@ fn permission(action: &str, resource: &str) -> Value {
 }
 
 #[tokio::test]
-async fn what_no_statement_allows_is_refused_as_aws_refuses_it() {
+async fn a_call_without_a_grant_gets_the_error_that_aws_gives() {
     let stack = TestStack::started().await;
     for (order, code, action, resource) in [
         ("receive", "AccessDenied", "sqs:ReceiveMessage", QUEUE),
@@ -23,7 +23,10 @@ async fn what_no_statement_allows_is_refused_as_aws_refuses_it() {
             TABLE,
         ),
     ] {
-        let error = stack.order(order).await.expect_err("it is not granted");
+        let error = stack
+            .order(order)
+            .await
+            .expect_err("the role does not grant the call");
         let said = error["errorMessage"].as_str().expect("a message");
         let sentence = format!(
             "User: arn:aws:sts::000000000000:assumed-role/ProbeRole/probe is not authorized to perform: {action} on \
@@ -38,18 +41,21 @@ async fn what_no_statement_allows_is_refused_as_aws_refuses_it() {
         permission("sqs:ReceiveMessage", QUEUE),
     ];
     assert_eq!(refused, &json!(expected));
-    // Not even a fault, which would count it, befalls a call that IAM refuses.
+    // A refused call meets no fault and is not counted: IAM decides first.
     let usage = stack.json("/local/aws/requests").await;
     assert_eq!(usage, json!({"dynamodb": {}, "sqs": {}, "functions": {}}));
     stack.stack.stop().await;
 }
 
 #[tokio::test]
-async fn what_is_granted_is_used_or_unused() {
+async fn a_granted_permission_is_listed_as_used_or_unused() {
     let stack = TestStack::started().await;
-    stack.order("send").await.expect("it is granted");
-    stack.order("send").await.expect("it is granted");
-    stack.order("describe").await.expect("it is granted");
+    stack.order("send").await.expect("the role grants the call");
+    stack.order("send").await.expect("the role grants the call");
+    stack
+        .order("describe")
+        .await
+        .expect("the role grants the call");
     let expected = json!({"probe": {
         "used": [permission("dynamodb:DescribeTable", TABLE), permission("sqs:SendMessage", QUEUE)],
         "unused": [permission("dynamodb:Query", TABLE)],
@@ -60,11 +66,14 @@ async fn what_is_granted_is_used_or_unused() {
 }
 
 #[tokio::test]
-async fn a_call_that_a_fault_befalls_has_used_its_permission() {
+async fn a_call_that_meets_a_fault_still_uses_its_permission() {
     let stack = TestStack::started().await;
     let fault = json!({"service": "sqs", "operation": "*", "effect": "error", "status": 418});
     stack.post("/local/aws/faults", &fault).await;
-    let error = stack.order("send").await.expect_err("a fault befalls it");
+    let error = stack
+        .order("send")
+        .await
+        .expect_err("the call meets a fault");
     assert!(error.to_string().contains("418"), "{error}");
     let used = &stack.json("/local/aws/permissions").await["probe"]["used"];
     assert_eq!(

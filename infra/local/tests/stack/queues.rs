@@ -12,7 +12,10 @@ async fn sqs() -> (String, aws_sdk_sqs::Client) {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0")
         .await
         .expect("a port is free");
-    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let url = format!(
+        "http://{}",
+        listener.local_addr().expect("the listener has an address")
+    );
     let queues = local_sqs::Queues::memory().expect("memory is enough");
     tokio::spawn(async move { axum::serve(listener, queues.router()).await });
     let credentials = Credentials::new("test", "test", None, None, "test");
@@ -30,12 +33,12 @@ async fn send(client: &aws_sdk_sqs::Client, body: &Value) {
     let url = url
         .expect("the stack made it")
         .queue_url
-        .expect("it has a URL");
+        .expect("the queue has a URL");
     let sent = client
         .send_message()
         .queue_url(url)
         .message_body(body.to_string());
-    sent.send().await.expect("it is sent");
+    sent.send().await.expect("the message is sent");
 }
 
 async fn holds(stack: &TestStack, queue: &str, visible: u64) -> bool {
@@ -44,13 +47,13 @@ async fn holds(stack: &TestStack, queue: &str, visible: u64) -> bool {
 }
 
 #[tokio::test]
-async fn what_succeeds_is_deleted_and_what_fails_ends_in_the_dead_letter_queue() {
+async fn successes_are_deleted_and_failures_are_dead_lettered() {
     let (url, client) = sqs().await;
     let stack = start(&["--sqs", &url]).await.expect("the stack starts");
     for order in [json!({}), json!({"do": "fail"}), json!({})] {
         send(&client, &order).await;
     }
-    eventually("the failing message is dead", || {
+    eventually("the failing message is dead-lettered", || {
         holds(&stack, "DeadQueue", 1)
     })
     .await;
@@ -64,18 +67,24 @@ async fn a_function_error_deletes_nothing() {
     let (url, client) = sqs().await;
     let stack = start(&["--sqs", &url]).await.expect("the stack starts");
     send(&client, &json!({"do": "panic"})).await;
-    eventually("the message is dead", || holds(&stack, "DeadQueue", 1)).await;
+    eventually("the message is dead-lettered", || {
+        holds(&stack, "DeadQueue", 1)
+    })
+    .await;
     assert_eq!(stack.function().await["errors"], 2);
     stack.stack.stop().await;
 }
 
 #[tokio::test]
-async fn a_batch_past_the_timeout_comes_again() {
+async fn a_batch_that_times_out_is_redelivered() {
     let (url, client) = sqs().await;
     let stack = start(&["--sqs", &url]).await.expect("the stack starts");
     send(&client, &json!({"do": "sleep"})).await;
-    eventually("the message is dead", || holds(&stack, "DeadQueue", 1)).await;
-    // The visibility of the test's queue is shorter than the timeout, so the second one may still run.
+    eventually("the message is dead-lettered", || {
+        holds(&stack, "DeadQueue", 1)
+    })
+    .await;
+    // The queue's visibility timeout is shorter than the function's timeout, so the second delivery may still run.
     eventually("both deliveries were killed", || async {
         stack.function().await["timeouts"] == 2
     })

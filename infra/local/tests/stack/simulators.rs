@@ -1,4 +1,4 @@
-//! The simulators alone, for a deployment elsewhere.
+//! The simulators without the stack, for a deployment elsewhere.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,10 +18,13 @@ use tokio::process::{Child, Command};
 
 use crate::support::dataset;
 
-/// A table as template.yaml has it, in a DynamoDB at this address.
+/// Creates template.yaml's table in a new DynamoDB; returns its name, address and client.
 async fn table() -> (String, String, aws_sdk_dynamodb::Client) {
     let listener = TcpListener::bind(("127.0.0.1", 0)).await.expect("a port");
-    let url = format!("http://{}", listener.local_addr().expect("it is bound"));
+    let url = format!(
+        "http://{}",
+        listener.local_addr().expect("the listener has an address")
+    );
     let database = dynoxide::Database::memory().expect("a database");
     tokio::spawn(dynoxide::server::serve_on(listener, database));
     let config = aws_sdk_dynamodb::Config::builder()
@@ -34,13 +37,13 @@ async fn table() -> (String, String, aws_sdk_dynamodb::Client) {
 
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
     let text = std::fs::read_to_string(path).expect("the template is there");
-    let template = Template::parse(&text).expect("it is one");
+    let template = Template::parse(&text).expect("the template is valid");
     let parameters = template
         .parameters(&BTreeMap::new())
-        .expect("it has defaults");
+        .expect("every parameter has a default");
     let place = Place::local(&url, &url);
     let topology = template.topology(&parameters, &place);
-    let topology = topology.expect("it can be run");
+    let topology = topology.expect("the template is supported");
     local::tables::prepare(&client, &topology)
         .await
         .expect("the table is made");
@@ -59,21 +62,25 @@ async fn simulators(dynamodb: &str) -> (Child, Value) {
         .kill_on_drop(true)
         .spawn()
         .expect("the simulators start");
-    let output = BufReader::new(child.stdout.take().expect("it is piped"));
-    let line = output.lines().next_line().await.expect("it can be read");
-    let announced = serde_json::from_str(&line.expect("a line")).expect("it is JSON");
+    let output = BufReader::new(child.stdout.take().expect("standard output is piped"));
+    let line = output
+        .lines()
+        .next_line()
+        .await
+        .expect("standard output can be read");
+    let announced = serde_json::from_str(&line.expect("a line")).expect("the body is JSON");
     (child, announced)
 }
 
 #[tokio::test]
-async fn an_owner_of_a_table_elsewhere_is_connected_to_the_simulated_installation() {
+async fn an_owner_of_an_external_table_can_be_connected() {
     let (dynamodb, name, client) = table().await;
     let (_child, announced) = simulators(&dynamodb).await;
     let url = announced["url"].as_str().expect("an address");
     let connect = async |body: Value| {
         let request = reqwest::Client::new().post(format!("{url}/local/owners"));
         let answer = request.json(&body).send().await;
-        answer.expect("it is answered").status()
+        answer.expect("the simulators answer").status()
     };
 
     let connection = json!({"owner": "user:auth0|5f7c", "table": name});
@@ -81,10 +88,13 @@ async fn an_owner_of_a_table_elsewhere_is_connected_to_the_simulated_installatio
     let owner: Owner = "user:auth0|5f7c".parse().expect("an owner");
     let table = Table::new(client, name);
     let found = Owners::new(table.clone()).read(&owner).await;
-    let integration = found.expect("it is read").integration;
+    let integration = found.expect("the owner can be read").integration;
     assert!(integration.is_some_and(|integration| integration.can_read_alerts));
     let repositories = Repositories::new(table).read(&owner).await;
-    assert_eq!(repositories.expect("they are read").len(), 11);
+    assert_eq!(
+        repositories.expect("the repositories can be read").len(),
+        11
+    );
 
     let elsewhere = json!({"owner": "user:auth0|5f7c", "table": "none"});
     assert_eq!(connect(elsewhere).await, StatusCode::INTERNAL_SERVER_ERROR);
@@ -93,14 +103,14 @@ async fn an_owner_of_a_table_elsewhere_is_connected_to_the_simulated_installatio
 }
 
 #[tokio::test]
-async fn what_is_announced_is_served() {
+async fn every_announced_address_is_served() {
     let (_child, announced) = simulators("http://127.0.0.1:1").await;
     let status = async |url: String| {
         let answer = reqwest::get(url).await;
-        answer.expect("it is answered").status()
+        answer.expect("the simulators answer").status()
     };
     let at = |name: &str| announced[name].as_str().expect("an address").to_owned();
-    // Both know their callers, and none is presented.
+    // Both simulators require credentials; this test presents none.
     let asked = format!("{}/installation/repositories", at("githubUrl"));
     assert_eq!(status(asked).await, StatusCode::FORBIDDEN);
     let asked = format!("{}/v1/sessions", at("agentUrl"));

@@ -1,4 +1,4 @@
-//! A stack that cannot start says what it attempted, on what and why, and what to do: the real binary, as people run it.
+//! A stack that cannot start reports what it attempted, on what, why, and what to do. Runs the real binary.
 
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -13,28 +13,28 @@ use tokio::process::Command;
 
 use crate::support::{dataset, examples};
 
-/// A directory that is removed with this value.
+/// A directory that is removed on drop.
 struct Directory(PathBuf);
 
 impl Directory {
     fn new() -> Self {
         let path = std::env::temp_dir().join(format!("local-starting-{}", uuid::Uuid::new_v4()));
-        std::fs::create_dir(&path).expect("it is new");
+        std::fs::create_dir(&path).expect("the directory is new");
         Self(path)
     }
 
     fn file(&self, name: &str, text: &str) -> PathBuf {
         let path = self.0.join(name);
-        std::fs::write(&path, text).expect("it can be written");
+        std::fs::write(&path, text).expect("the file can be written");
         path
     }
 
-    /// A file for each function's binary, which nothing can run.
+    /// Creates a file for each function's binary; none of them is executable.
     fn of_binaries() -> Self {
         let directory = Self::new();
         let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../template.yaml");
-        let template = std::fs::read_to_string(template).expect("it is there");
-        let template = Template::parse(&template).expect("it is a template");
+        let template = std::fs::read_to_string(template).expect("the path exists");
+        let template = Template::parse(&template).expect("the template is valid");
         let functions = template.document()["Resources"].as_object();
         for function in functions.expect("a map").values() {
             if let Some(binary) = function["Metadata"]["BuildProperties"]["Binary"].as_str() {
@@ -55,7 +55,8 @@ fn text(path: &Path) -> &str {
     path.to_str().expect("the path is text")
 }
 
-/// What the stack says that does not start with these options and variables; a last line that holds all of this.
+/// Starts the stack with these options and variables; its last error message must contain all of the expected
+/// texts.
 async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&str]) {
     let command = Command::new(env!("CARGO_BIN_EXE_local"))
         .args(["--listen=127.0.0.1:0", "--no-schedules"])
@@ -64,10 +65,10 @@ async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&st
         .stdin(Stdio::null())
         .kill_on_drop(true)
         .output();
-    let Output { status, stderr, .. } = command.await.expect("it is built");
+    let Output { status, stderr, .. } = command.await.expect("the binary is built");
     let said = String::from_utf8_lossy(&stderr).into_owned();
     assert!(!status.success(), "{options:?}: {said}");
-    // It is the last that is said, on a line of its own or more.
+    // The error is the last thing printed, on one or more lines.
     let (_, error) = said
         .rsplit_once("\nerror: ")
         .or_else(|| said.split_once("error: "))
@@ -78,7 +79,7 @@ async fn refused(options: &[&str], environment: &[(&str, &str)], expected: &[&st
 }
 
 #[tokio::test]
-async fn a_data_directory_that_cannot_be_used_is_named() {
+async fn an_unusable_data_directory_is_named() {
     let directory = Directory::new();
     let file = directory.file("file", "");
     let below = file.join("data");
@@ -87,14 +88,14 @@ async fn a_data_directory_that_cannot_be_used_is_named() {
     let expected = ["cannot create", text(&file), "TMPDIR"];
     refused(&["--ephemeral"], &[("TMPDIR", text(&file))], &expected).await;
 
-    let taken = DataDirectory::open(&directory.0).expect("nobody has it");
+    let taken = DataDirectory::open(&directory.0).expect("the directory is not locked");
     let expected = [text(&directory.0), "another local stack", "--ephemeral"];
     refused(&["--data", text(&directory.0)], &[], &expected).await;
     drop(taken);
 }
 
 #[tokio::test]
-async fn what_a_data_directory_holds_and_cannot_be_read_is_named() {
+async fn an_unreadable_file_in_the_data_directory_is_named() {
     let binaries = Directory::of_binaries();
     for (file, service) in [
         ("dynamodb.db", "DynamoDB"),
@@ -121,13 +122,16 @@ async fn what_a_data_directory_holds_and_cannot_be_read_is_named() {
 }
 
 #[tokio::test]
-async fn an_address_that_cannot_be_listened_on_is_named() {
+async fn an_unavailable_listen_address_is_named() {
     let taken = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = taken.local_addr().expect("it is bound").to_string();
+    let address = taken
+        .local_addr()
+        .expect("the listener has an address")
+        .to_string();
     let command = Command::new(env!("CARGO_BIN_EXE_local"))
         .args(["--ephemeral", "--listen", &address])
         .output();
-    let said = command.await.expect("it is built").stderr;
+    let said = command.await.expect("the binary is built").stderr;
     let said = String::from_utf8_lossy(&said).into_owned();
     for part in [address.as_str(), "in use", "--listen"] {
         assert!(said.contains(part), "no {part:?} in {said}");
@@ -135,9 +139,9 @@ async fn an_address_that_cannot_be_listened_on_is_named() {
 }
 
 #[tokio::test]
-async fn functions_that_cannot_be_built_or_run_are_named() {
+async fn functions_that_cannot_be_built_or_started_are_named() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let root = root.canonicalize().expect("it is there");
+    let root = root.canonicalize().expect("the path exists");
     let advice = "--no-build";
     let expected = [
         "cannot run /nowhere/cargo",
@@ -161,7 +165,7 @@ async fn functions_that_cannot_be_built_or_run_are_named() {
     let expected = [
         "cannot start the functions",
         text(&binaries.0),
-        "logs are in",
+        "functions' logs in",
     ];
     refused(
         &["--ephemeral", "--binaries", text(&binaries.0)],
@@ -172,7 +176,7 @@ async fn functions_that_cannot_be_built_or_run_are_named() {
 }
 
 #[tokio::test]
-async fn a_file_that_an_option_or_a_variable_names_and_that_is_not_there_is_named() {
+async fn a_missing_file_of_an_option_or_a_variable_is_named() {
     let key = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
     let token = "LOCAL_AGENT_TOKEN_FILE";
     let permissions = "LOCAL_PERMISSIONS_FILE";
@@ -200,7 +204,10 @@ async fn a_file_that_an_option_or_a_variable_names_and_that_is_not_there_is_name
 async fn a_service_that_does_not_answer_is_named() {
     let binaries = Directory::of_binaries();
     let free = TcpListener::bind("127.0.0.1:0").expect("a port is free");
-    let address = format!("http://{}", free.local_addr().expect("it is bound"));
+    let address = format!(
+        "http://{}",
+        free.local_addr().expect("the listener has an address")
+    );
     drop(free);
     for (option, service) in [("--dynamodb", "DynamoDB"), ("--sqs", "SQS")] {
         let options = [
@@ -224,7 +231,7 @@ async fn a_service_that_does_not_answer_is_named() {
 }
 
 #[tokio::test]
-async fn a_parameter_that_cannot_be_is_named_with_its_rule() {
+async fn an_invalid_parameter_is_named_with_its_rule() {
     for (parameter, expected) in [
         ("RetentionDays", ["RetentionDays", "NAME=VALUE"]),
         (
@@ -245,7 +252,7 @@ async fn a_parameter_that_cannot_be_is_named_with_its_rule() {
     }
 }
 
-/// Why a stack does not start whose checkout is this directory.
+/// Returns the error of a stack whose checkout is this directory.
 async fn refused_in(workspace: &Path) -> String {
     let dataset = dataset();
     let options = [
@@ -261,12 +268,12 @@ async fn refused_in(workspace: &Path) -> String {
         binaries: examples(),
     };
     let started = Stack::start(&arguments, &layout, |_| {}).await;
-    let error: StartError = started.expect_err("it cannot start");
+    let error: StartError = started.expect_err("the stack cannot start");
     format!("{}; {}", local::chain(&error), error.advice())
 }
 
 #[tokio::test]
-async fn a_template_that_cannot_be_run_is_named() {
+async fn an_invalid_template_is_named() {
     let checkout = Directory::new();
     let path = checkout.0.join("template.yaml");
     let said = refused_in(&checkout.0).await;
@@ -288,8 +295,9 @@ async fn a_template_that_cannot_be_run_is_named() {
 }
 
 #[test]
-fn a_checkout_that_was_moved_away_is_named() {
-    let error = Layout::of(Path::new("/nowhere/infra/local")).expect_err("it is not there");
+fn a_missing_checkout_is_named() {
+    let error =
+        Layout::of(Path::new("/nowhere/infra/local")).expect_err("the checkout does not exist");
     let said = format!("{}; {}", local::chain(&error), error.advice());
     for part in [
         "cannot find the checkout /nowhere",

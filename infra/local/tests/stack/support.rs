@@ -10,8 +10,8 @@ use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-/// How long something that happens by itself may take.
-const PATIENCE: Duration = Duration::from_secs(30);
+/// How long to wait for an asynchronous effect.
+const DEADLINE: Duration = Duration::from_secs(30);
 
 pub(crate) struct TestStack {
     pub(crate) http: Client,
@@ -19,7 +19,7 @@ pub(crate) struct TestStack {
     pub(crate) stack: Stack,
 }
 
-/// Where the examples of this package were built.
+/// The folder of this package's built examples.
 pub(crate) fn examples() -> PathBuf {
     let test = std::env::current_exe().expect("a test has a file");
     let profile = test.ancestors().nth(2).expect("it lies in <profile>/deps");
@@ -67,7 +67,7 @@ impl TestStack {
     pub(crate) async fn json(&self, path: &str) -> Value {
         let answer = self.get(path).await;
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
-        answer.json().await.expect("it is JSON")
+        answer.json().await.expect("the body is JSON")
     }
 
     pub(crate) async fn post(&self, path: &str, body: &Value) -> Response {
@@ -85,17 +85,17 @@ impl TestStack {
         let request = json!({"sub": "auth0|5f7c", "orgs": [], "connect": false});
         let answer = self.post("/local/tokens", &request).await;
         assert_eq!(answer.status(), StatusCode::OK);
-        let answer: Value = answer.json().await.expect("it is JSON");
+        let answer: Value = answer.json().await.expect("the body is JSON");
         answer["token"].as_str().expect("a token").to_owned()
     }
 
-    /// Invokes the probe; `Err` holds the error it reported.
+    /// Invokes the probe. Returns `Err` with the error that it reported.
     pub(crate) async fn order(&self, order: &str) -> Result<Value, Value> {
         let path = "/2015-03-31/functions/probe/invocations";
         let answer = self.post(path, &json!({"do": order})).await;
         assert_eq!(answer.status(), StatusCode::OK);
         let failed = answer.headers().contains_key("x-amz-function-error");
-        let payload: Value = answer.json().await.expect("it is JSON");
+        let payload: Value = answer.json().await.expect("the body is JSON");
         if failed {
             Err(payload)
         } else {
@@ -123,15 +123,15 @@ impl TestStack {
 
 /// Waits until the condition holds.
 pub(crate) async fn eventually<F: Future<Output = bool>>(what: &str, condition: impl Fn() -> F) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + DEADLINE;
     while !condition().await {
         assert!(Instant::now() < deadline, "never: {what}");
         sleep(Duration::from_millis(20)).await;
     }
 }
 
-/// Whether a process of this id exists.
+/// Reports whether a process with this id is running.
 pub(crate) fn is_alive(pid: u64) -> bool {
-    // A zombie is dead; only its parent has not noticed.
+    // A zombie counts as dead: it only waits for its parent to reap it.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

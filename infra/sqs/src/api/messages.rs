@@ -1,4 +1,4 @@
-//! Operations on messages: send, delete, change the visibility, each alone and in batches.
+//! Message operations: send, delete and change visibility, each single or in a batch.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::RangeInclusive;
@@ -15,7 +15,7 @@ use crate::store::{MessageRow, Queue, Sent, Session};
 
 const MOST_ENTRIES: usize = 10;
 
-/// One message; the same members alone and as an entry of a batch.
+/// A message to send; a batch entry has the same members.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Message {
@@ -27,7 +27,7 @@ pub(super) struct Message {
     message_group_id: Option<String>,
 }
 
-/// One receive to end; the timeout is only used to change the visibility.
+/// One receive of a message; the timeout is used only to change the visibility.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct Hold {
@@ -236,8 +236,8 @@ impl Message {
     }
 }
 
-/// Does `work` for every entry of a batch in one transaction. An entry that is refused leaves no trace and does
-/// not stop the others.
+/// Applies `work` to every entry of a batch in one transaction. A refused entry changes nothing and does not stop
+/// the others.
 async fn each<I, O>(
     call: &Call,
     batch: Batch<I>,

@@ -1,4 +1,4 @@
-//! Operations on queues.
+//! Queue operations.
 
 use std::collections::BTreeMap;
 
@@ -35,7 +35,7 @@ pub(super) struct Url {
     queue_url: String,
 }
 
-/// The input of an operation that needs a queue and nothing else.
+/// The input of an operation that needs only a queue.
 #[derive(Debug, Default, Deserialize)]
 #[serde(rename_all = "PascalCase", default)]
 pub(super) struct On {
@@ -199,7 +199,7 @@ pub(super) struct Listed {
     next_token: Option<String>,
 }
 
-/// The same page; only here SQS begins the name with a small letter.
+/// The same page as ListQueues; only this operation spells the member `queueUrls` with a lower-case initial.
 #[derive(Debug, Serialize)]
 pub(super) struct Sources {
     #[serde(rename = "queueUrls")]
@@ -240,7 +240,7 @@ pub(super) async fn dead_letter_sources(call: &Call, list: ListSources) -> Resul
     })
 }
 
-/// The names come in order; the token is the last one already given.
+/// Returns a page of the sorted names. The token is the last name of the previous page.
 fn page(
     call: &Call,
     names: impl Iterator<Item = QueueName>,

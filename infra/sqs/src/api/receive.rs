@@ -1,4 +1,4 @@
-//! ReceiveMessage and its long poll.
+//! ReceiveMessage and long polling.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::message::{Attributes, md5_of_body};
 use crate::name::QueueName;
 use crate::store::{MessageRow, QueueId, Received, Wanted};
 
-/// Who sends here: there are no identities.
+/// The sender of every message: the service has no identities.
 const SENDER: &str = "000000000000";
 
 #[derive(Debug, Default, Deserialize)]
@@ -24,7 +24,7 @@ pub(super) struct Receive {
     max_number_of_messages: Option<i64>,
     visibility_timeout: Option<i64>,
     wait_time_seconds: Option<i64>,
-    /// The name this list had before; both are honoured.
+    /// The deprecated name of this list; SQS accepts both.
     attribute_names: Vec<String>,
     message_system_attribute_names: Vec<String>,
     message_attribute_names: Vec<String>,
@@ -105,7 +105,7 @@ struct Attempt {
     received: Vec<Received>,
     queue: QueueId,
     default_wait: Seconds,
-    /// From now until a hidden message becomes visible.
+    /// The time until a hidden message becomes visible.
     next_visible: Option<Duration>,
 }
 
@@ -126,7 +126,8 @@ async fn attempt(call: &Call, name: &QueueName, wanted: Wanted) -> Result<Attemp
         .await
 }
 
-/// Tries until there is a message or the wait is over; in between it sleeps until something may have changed.
+/// Polls until there is a message or the wait time is over. Between two attempts it sleeps until the queue may have
+/// changed.
 async fn poll(
     call: &Call,
     name: &QueueName,
@@ -142,7 +143,7 @@ async fn poll(
     let deadline = began + Duration::from_secs(wait.into());
     let arrivals = call.queues.arrivals(first.queue);
     loop {
-        // Listening, which begins here, comes before looking: what arrives after the look is heard.
+        // Subscribe before the attempt: a message that arrives between the two must wake this receiver.
         let arrival = arrivals.notified();
         let Attempt {
             received,
@@ -161,7 +162,7 @@ async fn poll(
     }
 }
 
-/// What a receiver wants to see of a message besides its body.
+/// The attributes that a receiver requests besides the body.
 struct Selection {
     system: Vec<String>,
     user: Vec<String>,

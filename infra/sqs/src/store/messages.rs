@@ -1,4 +1,4 @@
-//! Single messages: send, delete, change the visibility; and their expiry.
+//! Single messages: send, delete, change visibility, expire.
 
 use rusqlite::{OptionalExtension as _, params};
 use uuid::Uuid;
@@ -10,13 +10,13 @@ use crate::message::{NewMessage, sha256_of_body};
 use crate::receipt::Receipt;
 use crate::settings::{DeduplicationScope, Fifo, MAXIMUM_VISIBILITY};
 
-/// How long a FIFO queue remembers what was sent.
+/// SQS's deduplication interval: five minutes.
 const DEDUPLICATION_INTERVAL: Seconds = Seconds(300);
 
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Sent {
     pub(crate) message_id: Uuid,
-    /// Only a FIFO queue tells it.
+    /// Set only in a FIFO queue.
     pub(crate) sequence: Option<MessageRow>,
 }
 
@@ -53,7 +53,7 @@ impl Session<'_> {
         fifo: &Fifo,
         message: &NewMessage,
     ) -> Result<Sent, Error> {
-        // The delay of a FIFO queue is the queue's own; zero is let through as AWS does.
+        // A FIFO queue's messages have no delay of their own; like AWS, allow zero.
         if let Some(delay) = message.delay.filter(|delay| delay.0 != 0) {
             return Err(not_for_this_type("DelaySeconds", delay.0));
         }
@@ -142,7 +142,8 @@ impl Session<'_> {
         Ok(MessageRow(self.transaction.last_insert_rowid()))
     }
 
-    /// A standard queue accepts the handle of an earlier receive, and leaves the message to the later one.
+    /// A standard queue accepts the handle of an earlier receive, but deletes nothing if the message was received
+    /// again.
     pub(crate) fn delete(&mut self, queue: &Queue, handle: &str) -> Result<(), Error> {
         let receipt = Receipt::parse(handle, queue.id)?;
         let expired = match self.received(&receipt)? {
@@ -159,7 +160,7 @@ impl Session<'_> {
         self.transaction
             .prepare_cached("DELETE FROM message WHERE id = ?1 AND receipt = ?2")?
             .execute(params![receipt.message, receipt.token.to_string()])?;
-        // In a FIFO queue the rest of its group becomes available.
+        // In a FIFO queue, the delete makes the rest of the group available.
         self.stirred.insert(queue.id);
         Ok(())
     }
@@ -199,7 +200,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// Deletes what has been kept as long as the queue keeps anything.
+    /// Deletes the messages that are older than the queue's retention period.
     pub(super) fn expire(&mut self, queue: &Queue) -> Result<(), Error> {
         self.transaction
             .prepare_cached("DELETE FROM message WHERE queue = ?1 AND sent_at <= ?2")?
@@ -207,7 +208,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// `None` if the message is gone, or was moved to a dead-letter queue.
+    /// `None` if the message is gone or was moved to a dead-letter queue.
     fn received(&self, receipt: &Receipt) -> Result<Option<InFlight>, Error> {
         Ok(self
             .transaction
@@ -230,7 +231,7 @@ impl Session<'_> {
 }
 
 struct InFlight {
-    /// Whether the message was not received again after the receipt was given.
+    /// Whether the receipt is from the message's latest receive.
     is_latest: bool,
     received_at: Timestamp,
     visible_at: Timestamp,

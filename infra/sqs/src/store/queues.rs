@@ -31,7 +31,7 @@ pub(crate) struct Counts {
 const COLUMNS: &str = "id, name, attributes, tags, created_at, modified_at, purged_at";
 
 impl Session<'_> {
-    /// Creates the queue unless it exists. An existing one must agree with every attribute given.
+    /// Creates the queue unless it exists. An existing one must have the same value for every given attribute.
     pub(crate) fn create_queue(
         &mut self,
         name: &QueueName,
@@ -82,7 +82,7 @@ impl Session<'_> {
             .transpose()
     }
 
-    /// In the order of their names.
+    /// Sorted by name.
     pub(crate) fn queues(&self) -> Result<Vec<Queue>, Error> {
         self.transaction
             .prepare_cached(&format!("SELECT {COLUMNS} FROM queue ORDER BY name"))?
@@ -90,7 +90,7 @@ impl Session<'_> {
             .collect()
     }
 
-    /// Takes all of the attributes or, when one of them is refused, none.
+    /// Sets all attributes, or none if one of them is refused.
     pub(crate) fn set_attributes(
         &mut self,
         name: &QueueName,
@@ -133,7 +133,7 @@ impl Session<'_> {
         Ok(queue.id)
     }
 
-    /// Deletes every message, also those in flight or delayed.
+    /// Deletes every message, including those in flight and delayed ones.
     pub(crate) fn purge_queue(&mut self, name: &QueueName) -> Result<(), Error> {
         let queue = self.queue(name)?;
         if queue
@@ -173,7 +173,7 @@ impl Session<'_> {
             })?)
     }
 
-    /// A dead-letter queue must exist and be of the same type.
+    /// Checks that the dead-letter queue exists and is of the same type.
     fn check_redrive(&self, name: &QueueName, settings: &Settings) -> Result<(), Error> {
         let Some(redrive) = &settings.redrive else {
             return Ok(());

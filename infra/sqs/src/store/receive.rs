@@ -1,4 +1,4 @@
-//! Receiving: which messages are due, which have been tried too often, and what a receiver is given.
+//! Receives: which messages are due, which go to the dead-letter queue, and what a receiver gets.
 
 use rusqlite::params;
 use uuid::Uuid;
@@ -11,11 +11,11 @@ use crate::message::Attributes;
 use crate::receipt::Receipt;
 use crate::settings::Redrive;
 
-/// What one attempt to receive asks for.
+/// The parameters of a receive.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Wanted {
     pub(crate) messages: u32,
-    /// `None` leaves it to the queue.
+    /// `None` means the queue's own timeout.
     pub(crate) visibility_timeout: Option<Seconds>,
 }
 
@@ -28,7 +28,7 @@ pub(crate) struct Received {
     pub(crate) trace_header: Option<String>,
     pub(crate) group: Option<String>,
     pub(crate) deduplication: Option<String>,
-    /// Only in a FIFO queue.
+    /// Set only in a FIFO queue.
     pub(crate) sequence: Option<MessageRow>,
     pub(crate) sent_at: Timestamp,
     pub(crate) first_received_at: Timestamp,
@@ -41,9 +41,9 @@ struct Due {
     receives_here: u32,
 }
 
-/// The next message is always one of the group that has the fewest in flight, counting those that were just taken; of
-/// these the oldest. A message without a group is a group of its own. The groups are found by leaps through an index,
-/// so that a backlog costs no more than its groups.
+/// Fair queueing: the next message belongs to the group with the fewest messages in flight, including those just
+/// taken; within ties, the oldest message is next. A message without a group is a group of its own. The query skips
+/// from group to group through an index, so its cost depends on the number of groups, not of messages.
 const DUE: &str = "
 WITH RECURSIVE groups(name) AS (
   SELECT min(group_id) FROM message WHERE queue = ?1 AND group_id IS NOT NULL
@@ -69,7 +69,7 @@ WITH RECURSIVE groups(name) AS (
 )
 SELECT id, receives_here FROM due ORDER BY before_it, visible_at, id LIMIT ?3";
 
-/// A group waits while one of its messages is in flight, or an earlier one is not visible yet.
+/// A group is blocked while one of its messages is in flight or an earlier one is not visible yet.
 const DUE_IN_ORDER: &str = "
 SELECT id, receives - receives_elsewhere FROM message AS due
 WHERE queue = ?1 AND visible_at <= ?2 AND NOT EXISTS (
@@ -89,8 +89,8 @@ WHERE id = ?1
 RETURNING message_id, body, attributes, trace_header, group_id, deduplication_id, sent_at, first_received_at,
   receives, dead_letter_source";
 
-/// Standard queues keep the time of sending, so the message goes on ageing; FIFO queues start it anew and
-/// replace the deduplication id by the message id.
+/// A standard queue keeps the send time, so the message keeps its age. A FIFO queue resets it, and replaces the
+/// deduplication id by the message id.
 const REDRIVE: &str = "
 UPDATE message SET
   queue = ?2,
@@ -103,8 +103,8 @@ UPDATE message SET
 WHERE id = ?1";
 
 impl Session<'_> {
-    /// Takes up to the wanted number of due messages. Those that were received as often as the redrive policy
-    /// permits go to the dead-letter queue instead.
+    /// Takes up to the wanted number of due messages. Moves messages that have reached the redrive policy's receive
+    /// count to the dead-letter queue instead.
     pub(crate) fn receive(
         &mut self,
         queue: &Queue,
@@ -122,7 +122,7 @@ impl Session<'_> {
             if spent.is_empty() {
                 break fresh;
             }
-            // Each turn moves something out of this queue, so the loop ends.
+            // Terminates: every iteration moves at least one message out of this queue.
             for due in spent {
                 self.redrive(queue, target, due.message)?;
             }
@@ -132,7 +132,7 @@ impl Session<'_> {
             .collect()
     }
 
-    /// When the next hidden message of the queue will become visible.
+    /// The time when the next hidden message of the queue becomes visible.
     pub(crate) fn next_visible(&self, queue: QueueId) -> Result<Option<Timestamp>, Error> {
         Ok(self
             .transaction
@@ -160,7 +160,7 @@ impl Session<'_> {
         Ok(due)
     }
 
-    /// `None` also when the dead-letter queue was deleted: then the messages stay and are delivered again.
+    /// `None` also if the dead-letter queue was deleted: the messages then stay and are redelivered.
     fn dead_letters<'q>(&self, queue: &'q Queue) -> Result<Option<(QueueId, &'q Redrive)>, Error> {
         let Some(redrive) = &queue.settings.redrive else {
             return Ok(None);

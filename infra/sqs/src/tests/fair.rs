@@ -31,7 +31,7 @@ async fn a_backlog_of_one_group_does_not_delay_another() {
     assert_eq!(
         bodies(&first),
         ["a1"],
-        "the oldest, where nothing is in flight"
+        "the oldest message if none is in flight"
     );
     let next = sqs.receive_some(&queue, 5).await;
     let expected = ["b1", "of nobody", "of nobody else", "a2", "b2"];
@@ -47,7 +47,7 @@ async fn a_backlog_of_one_group_does_not_delay_another() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_is_done_or_comes_again_is_no_longer_in_flight() {
+async fn deleted_and_visible_messages_are_not_in_flight() {
     let sqs = Sqs::new();
     let queue = sqs
         .create("jobs", json!({ "VisibilityTimeout": "20" }))

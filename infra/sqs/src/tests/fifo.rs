@@ -19,7 +19,7 @@ impl Sqs {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_keeps_its_order_and_waits_for_what_is_in_flight() {
+async fn a_group_keeps_its_order_and_waits_for_messages_in_flight() {
     let sqs = Sqs::new();
     let queue = sqs.fifo(json!({})).await;
     for (group, body) in [("A", "a1"), ("A", "a2"), ("B", "b1"), ("A", "a3")] {
@@ -42,7 +42,7 @@ async fn a_group_keeps_its_order_and_waits_for_what_is_in_flight() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_given_back_is_not_overtaken() {
+async fn a_released_message_is_not_overtaken() {
     let sqs = Sqs::new();
     let queue = sqs.fifo(json!({})).await;
     for body in ["1", "2", "3"] {
@@ -75,7 +75,7 @@ async fn a_delayed_message_is_not_overtaken() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_repetition_within_five_minutes_is_the_same_message() {
+async fn a_duplicate_within_five_minutes_is_the_same_message() {
     let sqs = Sqs::new();
     let queue = sqs.fifo(json!({})).await;
     let first = sqs.send_in_group(&queue, "A", "job").await;
@@ -98,7 +98,7 @@ async fn a_repetition_within_five_minutes_is_the_same_message() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn deduplication_can_be_confined_to_the_group() {
+async fn deduplication_can_be_limited_to_the_group() {
     let sqs = Sqs::new();
     let queue = sqs
         .fifo(json!({ "DeduplicationScope": "messageGroup" }))
@@ -115,7 +115,7 @@ async fn deduplication_can_be_confined_to_the_group() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn what_order_or_deduplication_needs_must_be_given() {
+async fn group_and_deduplication_ids_are_required() {
     let sqs = Sqs::new();
     let queue = sqs
         .fifo(json!({ "ContentBasedDeduplication": "false" }))
@@ -147,14 +147,14 @@ async fn an_expired_handle_is_refused() {
     for _ in 0..2 {
         let refusal = sqs.refusal("DeleteMessage", delete.clone()).await;
         assert!(refusal.message.ends_with("The receipt handle has expired."));
-        // First while the message waits, then while another receiver has it.
+        // First while the message is visible, then while another receiver holds it.
         sqs.receive(&queue).await;
     }
     assert_eq!(sqs.counts(&queue).await, ["0", "1", "0"]);
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_move_to_the_dead_letter_queue_starts_the_age_anew_and_frees_the_group() {
+async fn moving_to_the_dead_letter_queue_resets_age_and_frees_group() {
     let sqs = Sqs::new();
     let dead = sqs
         .create("dead.fifo", json!({ "FifoQueue": "true" }))

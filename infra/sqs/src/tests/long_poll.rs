@@ -1,4 +1,4 @@
-//! Waiting for messages. The clock is paused, so a wait that is measured is exact.
+//! Long polling. The clock is paused, so measured waits are exact.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep};
 
 use super::{Sqs, bodies, pass};
 
-/// A receiver that waits, and how long it did.
+/// Starts a receiver; returns its messages and how long it waited.
 fn wait(sqs: &Sqs, queue: &str, seconds: u32) -> JoinHandle<(Vec<Value>, Duration)> {
     let (sqs, queue) = (sqs.clone(), queue.to_owned());
     tokio::spawn(async move {
@@ -19,7 +19,7 @@ fn wait(sqs: &Sqs, queue: &str, seconds: u32) -> JoinHandle<(Vec<Value>, Duratio
     })
 }
 
-/// Paused time stands still while a database thread works; timers are as coarse as a millisecond.
+/// Paused time stands still while a database thread works; timers have a resolution of 1 ms.
 fn assert_about(waited: Duration, seconds: u64) {
     let expected = Duration::from_secs(seconds);
     let tolerance = Duration::from_millis(5);
@@ -30,7 +30,7 @@ fn assert_about(waited: Duration, seconds: u64) {
 }
 
 #[tokio::test(start_paused = true)]
-async fn an_empty_queue_is_waited_for_to_the_end() {
+async fn a_receive_on_an_empty_queue_waits_the_full_time() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     let (messages, waited) = wait(&sqs, &queue, 20).await.expect("a wait");
@@ -41,7 +41,7 @@ async fn an_empty_queue_is_waited_for_to_the_end() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_queue_may_set_the_wait() {
+async fn the_queue_may_set_the_wait_time() {
     let sqs = Sqs::new();
     let queue = sqs
         .create("jobs", json!({ "ReceiveMessageWaitTimeSeconds": "7" }))
@@ -93,7 +93,7 @@ async fn the_end_of_a_visibility_timeout_ends_the_wait() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn giving_a_message_back_ends_the_wait() {
+async fn releasing_a_message_ends_the_wait() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     sqs.send(&queue, "job").await;

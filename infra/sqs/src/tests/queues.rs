@@ -1,4 +1,4 @@
-//! Queues, their attributes, and requests that make no sense.
+//! Queues, their attributes, and invalid requests.
 
 use axum::http::StatusCode;
 use serde_json::{Value, json};
@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 use super::{HOST, Refusal, Sqs, pass};
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_is_named_after_the_host_it_was_asked_for_at() {
+async fn a_queue_url_has_the_host_of_the_request() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     assert_eq!(queue, format!("http://{HOST}/000000000000/jobs"));
@@ -43,7 +43,7 @@ async fn a_new_queue_has_the_defaults() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn creating_again_needs_equal_attributes_and_setting_changes_them() {
+async fn creating_again_needs_the_same_attributes() {
     let sqs = Sqs::new();
     let given = json!({ "VisibilityTimeout": "90", "DelaySeconds": "0" });
     let queue = sqs.create("jobs", given.clone()).await;
@@ -76,7 +76,7 @@ async fn creating_again_needs_equal_attributes_and_setting_changes_them() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn attributes_out_of_range_or_unknown_are_refused_as_a_whole() {
+async fn an_invalid_attribute_refuses_the_whole_change() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     for (name, value, code) in [
@@ -110,7 +110,7 @@ async fn attributes_out_of_range_or_unknown_are_refused_as_a_whole() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_queue_that_does_not_exist_is_reported_the_way_sdks_expect() {
+async fn a_missing_queue_is_reported_as_sdks_expect() {
     let sqs = Sqs::new();
     let absent = Refusal {
         status: StatusCode::BAD_REQUEST,
@@ -135,7 +135,7 @@ async fn a_queue_that_does_not_exist_is_reported_the_way_sdks_expect() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn requests_that_make_no_sense_are_refused() {
+async fn invalid_requests_are_refused() {
     let sqs = Sqs::new();
     for (target, body, status, code) in [
         ("AmazonSQS.Sing", "{}", 404, "InvalidAction"),
@@ -171,7 +171,7 @@ async fn requests_that_make_no_sense_are_refused() {
         let refusal = sqs
             .post(target, body.to_owned())
             .await
-            .expect_err("it makes no sense");
+            .expect_err("the request is invalid");
         assert_eq!(refusal.status.as_u16(), status, "{target} {body}");
         assert_eq!(refusal.query_error, format!("{code};Sender"));
     }

@@ -1,4 +1,4 @@
-//! Receiving, deleting and the visibility of messages.
+//! Receives, deletes and visibility timeouts.
 
 use serde_json::{Value, json};
 
@@ -9,7 +9,7 @@ fn hold(queue: &str, message: &Value, timeout: u32) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_not_deleted_in_time_is_delivered_again() {
+async fn a_message_not_deleted_in_time_is_redelivered() {
     let sqs = Sqs::new();
     let queue = sqs
         .create("jobs", json!({ "VisibilityTimeout": "20" }))
@@ -75,7 +75,7 @@ async fn system_attributes_are_returned_when_asked_for_by_either_name() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_receive_may_choose_its_timeout_and_zero_hides_nothing() {
+async fn a_receive_may_set_its_timeout_and_zero_hides_nothing() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     sqs.send(&queue, "job").await;
@@ -138,7 +138,7 @@ async fn the_visibility_of_a_message_in_flight_can_be_changed() {
             .await,
         "AWS.SimpleQueueService.MessageNotInflight"
     );
-    // The time is over, but nobody else has the message: it can still be deleted.
+    // The visibility timeout is over, but no other receiver has the message: it can still be deleted.
     sqs.delete(&queue, &second).await;
     assert!(sqs.receive(&queue).await.is_empty());
     assert_eq!(
@@ -193,7 +193,7 @@ async fn the_handle_of_an_earlier_receive_is_accepted_and_deletes_nothing() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_handle_that_was_never_given_for_this_queue_is_invalid() {
+async fn a_made_up_or_foreign_handle_is_invalid() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     let other = sqs.create("others", json!({})).await;
@@ -215,7 +215,7 @@ async fn a_handle_that_was_never_given_for_this_queue_is_invalid() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn batches_of_receipts_fail_entry_by_entry() {
+async fn a_batch_of_receipts_fails_per_entry() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     for body in ["a", "b"] {
@@ -274,7 +274,7 @@ async fn messages_expire_even_in_flight() {
     assert!(sqs.receive(&queue).await.is_empty());
 }
 
-/// On real threads and real time: eight consumers share 300 messages, and none is delivered twice.
+/// On real threads and in real time: eight consumers share 300 messages, and none is delivered twice.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn concurrent_consumers_never_share_a_message() {
     let sqs = Sqs::new();

@@ -14,7 +14,7 @@ fn policy(dead_letters: &str, receives: u32) -> Value {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_received_too_often_moves_with_all_it_carries() {
+async fn a_message_received_too_often_moves_with_its_attributes() {
     let sqs = Sqs::new();
     let dead = sqs.create("dead", json!({})).await;
     let queue = sqs.create("jobs", policy("dead", 2)).await;
@@ -27,7 +27,7 @@ async fn a_message_received_too_often_moves_with_all_it_carries() {
         assert_eq!(bodies(&sqs.receive(&queue).await), ["poison"]);
         pass(10).await;
     }
-    // Only a receive moves it.
+    // Only a receive moves a message; a visibility timeout alone does not.
     assert_eq!(sqs.counts(&dead).await, ["0", "0", "0"]);
     assert!(sqs.receive(&queue).await.is_empty());
     assert_eq!(sqs.counts(&queue).await, ["0", "0", "0"]);
@@ -54,7 +54,7 @@ async fn a_message_received_too_often_moves_with_all_it_carries() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn the_handles_of_the_source_queue_end_with_the_move() {
+async fn moving_a_message_invalidates_its_handles() {
     let sqs = Sqs::new();
     let dead = sqs.create("dead", json!({})).await;
     let queue = sqs.create("jobs", policy("dead", 1)).await;
@@ -67,7 +67,7 @@ async fn the_handles_of_the_source_queue_end_with_the_move() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_move_frees_the_place_for_messages_behind_it_and_wakes_the_dead_letter_queue() {
+async fn a_move_makes_room_and_wakes_the_dead_letter_queue() {
     let sqs = Sqs::new();
     let dead = sqs.create("dead", json!({})).await;
     let queue = sqs.create("jobs", policy("dead", 1)).await;
@@ -124,7 +124,7 @@ async fn in_a_chain_each_queue_counts_its_own_receives() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_moved_message_goes_on_ageing() {
+async fn a_moved_message_keeps_its_age() {
     let sqs = Sqs::new();
     let dead = sqs
         .create("dead", json!({ "MessageRetentionPeriod": "100" }))
@@ -175,7 +175,7 @@ async fn a_policy_needs_an_existing_queue_of_the_same_type() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_policy_can_be_listed_written_with_a_string_and_removed() {
+async fn a_policy_can_be_listed_set_as_a_string_and_removed() {
     let sqs = Sqs::new();
     let dead = sqs.create("dead", json!({})).await;
     let queue = sqs.create("jobs", policy("dead", 5)).await;
@@ -200,7 +200,7 @@ async fn a_policy_can_be_listed_written_with_a_string_and_removed() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn without_its_dead_letter_queue_a_message_is_delivered_on_and_on() {
+async fn without_its_dead_letter_queue_a_message_is_redelivered() {
     let sqs = Sqs::new();
     let dead = sqs.create("dead", json!({})).await;
     let queue = sqs.create("jobs", policy("dead", 1)).await;

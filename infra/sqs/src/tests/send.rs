@@ -1,4 +1,4 @@
-//! Sending: digests, limits, batches, delays.
+//! Sends: digests, limits, batches, delays.
 
 use serde_json::{Value, json};
 
@@ -8,9 +8,9 @@ fn string(value: &str) -> Value {
     json!({ "DataType": "String", "StringValue": value })
 }
 
-/// The digests were recorded from AWS.
+/// The expected digests were recorded from AWS.
 #[tokio::test(start_paused = true)]
-async fn attributes_are_digested_as_aws_does_and_selected_by_name_or_prefix() {
+async fn attributes_match_aws_digests_and_are_selected_by_name() {
     let sqs = Sqs::new();
     let queue = sqs
         .create("jobs", json!({ "VisibilityTimeout": "0" }))
@@ -50,7 +50,7 @@ async fn attributes_are_digested_as_aws_does_and_selected_by_name_or_prefix() {
     }
 }
 
-/// The digest of the binary attribute was recorded from AWS, too.
+/// The expected digest of the binary attribute was recorded from AWS too.
 #[tokio::test(start_paused = true)]
 async fn binary_and_system_attributes_arrive_as_they_were_sent() {
     let sqs = Sqs::new();
@@ -157,7 +157,7 @@ async fn illegal_messages_are_refused() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_message_may_be_as_long_as_the_queue_permits_attributes_included() {
+async fn attributes_count_against_the_queues_message_size_limit() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     let message = |length: usize| json!({ "QueueUrl": queue, "MessageBody": "x".repeat(length) });
@@ -216,7 +216,7 @@ async fn a_batch_has_limits_of_its_own() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_batch_fails_entry_by_entry() {
+async fn a_batch_fails_per_entry() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     let batch = json!({ "QueueUrl": queue, "Entries": [
@@ -239,7 +239,7 @@ async fn a_batch_fails_entry_by_entry() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_delay_hides_a_new_message_and_overrides_that_of_the_queue() {
+async fn a_message_delay_overrides_the_queues_delay() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({ "DelaySeconds": "60" })).await;
     sqs.send(&queue, "delayed by the queue").await;
@@ -263,7 +263,7 @@ async fn a_delay_hides_a_new_message_and_overrides_that_of_the_queue() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn a_group_on_a_standard_queue_is_carried_and_locks_nothing() {
+async fn a_group_on_a_standard_queue_is_returned_and_locks_nothing() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
     for body in ["1", "2"] {
