@@ -320,7 +320,7 @@ fn known() -> Vec<(Function, Script)> {
 }
 
 #[test]
-fn what_was_misunderstood_once_is_understood() {
+fn known_misread_responses_are_read_correctly() {
     on_a_large_stack(async || {
         for (function, script) in known() {
             try_script(function, script).await;
@@ -339,7 +339,7 @@ fn try_scripts(function: Function, of_a_hundred: u32, operations: &[Operation]) 
 }
 
 #[test]
-fn whatever_a_sync_is_answered_it_keeps_what_is_lawful() {
+fn a_sync_stores_only_valid_rows_from_any_response() {
     let operations = [
         Operation::Token,
         Operation::Repositories,
@@ -350,7 +350,7 @@ fn whatever_a_sync_is_answered_it_keeps_what_is_lawful() {
 }
 
 #[test]
-fn whatever_a_dismissal_is_answered_it_says_what_it_did() {
+fn a_dismissal_reports_its_effect_after_any_response() {
     let operations = [
         Operation::Token,
         Operation::Dismissal,
@@ -361,7 +361,7 @@ fn whatever_a_dismissal_is_answered_it_says_what_it_did() {
 }
 
 #[test]
-fn whatever_a_launch_is_answered_it_says_what_it_did() {
+fn a_launch_reports_its_effect_after_any_response() {
     let operations = [
         Operation::Token,
         Operation::Launch,

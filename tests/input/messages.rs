@@ -368,7 +368,7 @@ fn known() -> Vec<Delivered> {
 }
 
 #[test]
-fn whatever_is_delivered_is_done_kept_or_handed_back() {
+fn any_message_is_processed_quarantined_or_redelivered() {
     on_a_large_stack(async || {
         let scene = set().await;
         let functions = Functions::of(&scene, CLOSED);

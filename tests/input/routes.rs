@@ -212,7 +212,7 @@ impl Scene {
 }
 
 #[test]
-fn whatever_is_asked_of_an_operation_is_answered_or_refused_and_harms_nothing() {
+fn any_request_is_answered_or_refused_without_harm() {
     on_a_large_stack(async || {
         let scene = Scene::set().await;
         let (operations, known) = (
@@ -250,7 +250,7 @@ fn whatever_is_asked_of_an_operation_is_answered_or_refused_and_harms_nothing() 
 }
 
 #[test]
-fn what_once_did_harm_does_none() {
+fn known_harmful_requests_do_no_harm() {
     on_a_large_stack(async || {
         let scene = Scene::set().await;
         for (what, asked, status) in known::requests() {
@@ -260,7 +260,7 @@ fn what_once_did_harm_does_none() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_and_harms_nothing() {
+fn an_unknown_route_is_refused_without_harm() {
     on_a_large_stack(async || {
         let scene = Scene::set().await;
         explore(cases(60), 1, &strays(), async |event| {

@@ -50,7 +50,7 @@ async fn exhaust(table: &TestTable, key: &CommandKey) -> bool {
 }
 
 #[tokio::test]
-async fn the_slot_of_a_command_that_nobody_could_finish_is_freed_once() {
+async fn the_slot_of_an_abandoned_command_is_freed_once() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 3).await;
     for (place, begun_by) in [BegunBy::Request, BegunBy::Automation].iter().enumerate() {
@@ -85,7 +85,7 @@ async fn the_slot_of_a_command_that_nobody_could_finish_is_freed_once() {
 }
 
 #[tokio::test]
-async fn what_is_anothers_what_has_ended_and_what_was_heard_of_is_left_alone() {
+async fn abandoning_leaves_other_ended_and_reported_analyses_alone() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 4).await;
     let [anothers, ended, heard_of, never] = ids[..] else {

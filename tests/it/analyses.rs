@@ -229,7 +229,7 @@ async fn bring(table: &TestTable, owner: &Owner, id: FindingId, to: Before) {
 }
 
 #[tokio::test]
-async fn an_open_finding_gets_a_slot_whatever_its_analysis_was_and_no_other_does() {
+async fn only_an_open_finding_takes_a_slot() {
     let table = TestTable::create().await;
     for before in [
         Before::Never,
@@ -271,7 +271,7 @@ async fn an_open_finding_gets_a_slot_whatever_its_analysis_was_and_no_other_does
 }
 
 #[tokio::test]
-async fn what_was_seen_must_still_be_so() {
+async fn an_analysis_begins_only_if_the_finding_is_unchanged() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 2).await;
     let never = read(&table, &owner, ids[0]).await;
@@ -304,7 +304,7 @@ async fn what_was_seen_must_still_be_so() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_beside_a_beginning_keeps_it_from_its_slot() {
+async fn a_refused_side_write_prevents_the_analysis() {
     let table = TestTable::create().await;
     let (_, _, refused) = refused_writes(&table).await;
     let (owner, ids) = owner_with(&table, 1).await;
@@ -318,7 +318,7 @@ async fn what_cannot_be_written_beside_a_beginning_keeps_it_from_its_slot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_that_begin_at_once_three_get_a_slot_and_two_of_them_by_automation() {
+async fn concurrent_analyses_fill_three_slots_and_automation_at_most_two() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 20).await;
     for (by, expected) in [(BegunBy::Automation, 2), (BegunBy::Request, 1)] {
@@ -345,7 +345,7 @@ async fn of_twenty_that_begin_at_once_three_get_a_slot_and_two_of_them_by_automa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_that_begin_one_finding_one_does() {
+async fn concurrent_analyses_of_one_finding_start_once() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -370,7 +370,7 @@ pub(crate) fn lose_for_good(proxy: &Proxy) {
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_counts_once() {
+async fn a_write_with_a_lost_response_counts_once() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let id = ids[0];
@@ -403,7 +403,7 @@ async fn a_write_whose_answer_was_lost_counts_once() {
 }
 
 #[tokio::test]
-async fn a_beginning_that_comes_again_as_another_transaction_takes_no_second_slot() {
+async fn a_retried_start_in_a_new_transaction_takes_no_second_slot() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let (proxy, through) = table.through(&[]).await;
@@ -420,7 +420,7 @@ async fn a_beginning_that_comes_again_as_another_transaction_takes_no_second_slo
 }
 
 #[tokio::test]
-async fn each_state_has_its_time() {
+async fn each_state_has_its_own_timeout() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let begun = take(&table, &owner, ids[0], BegunBy::Request).await;
@@ -436,7 +436,7 @@ async fn each_state_has_its_time() {
 }
 
 #[tokio::test]
-async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing() {
+async fn the_first_callback_is_kept_and_a_stale_one_writes_nothing() {
     let table = TestTable::create().await;
     let analyses = table.analyses();
     let first = callback("ses-1", completed(Exploitability::Exploitable));
@@ -487,7 +487,7 @@ async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing()
 }
 
 #[tokio::test]
-async fn a_call_back_whose_answer_was_lost_is_kept() {
+async fn a_callback_with_a_lost_response_is_kept() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let attempt = take(&table, &owner, ids[0], BegunBy::Request).await.attempt;
@@ -500,8 +500,7 @@ async fn a_call_back_whose_answer_was_lost_is_kept() {
 }
 
 #[tokio::test]
-async fn an_agent_that_calls_back_before_the_launch_is_recorded_changes_only_who_says_the_session()
-{
+async fn a_callback_before_the_launch_is_recorded_is_kept() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let before = take(&table, &owner, ids[0], BegunBy::Request).await;
@@ -526,7 +525,7 @@ async fn an_agent_that_calls_back_before_the_launch_is_recorded_changes_only_who
 }
 
 #[tokio::test]
-async fn a_finding_that_was_put_off_waits_again() {
+async fn a_deferred_finding_waits_for_automation_again() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = take(&table, &owner, ids[0], BegunBy::Automation).await;
@@ -542,7 +541,7 @@ async fn a_finding_that_was_put_off_waits_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_postpone_a_look_one_is_let_through() {
+async fn of_two_concurrent_postponements_one_succeeds() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = take(&table, &owner, ids[0], BegunBy::Request).await;
@@ -665,7 +664,7 @@ async fn befall(
 }
 
 #[test]
-fn slots_counts_and_what_waits_for_automation_are_what_the_rows_say_whatever_happens() {
+fn slots_counts_and_index_always_match_the_rows() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let table = runtime.block_on(TestTable::create());
     let mut runner = TestRunner::new(Config {

@@ -153,7 +153,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_share() {
+async fn the_most_severe_and_oldest_findings_start_first() {
     let scene = Scene::set(&everything()).await;
     let of = repository();
     scene.comes_up(&of, 1, Severity::Low, -900).await;
@@ -191,7 +191,7 @@ async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_s
 }
 
 #[tokio::test]
-async fn what_was_there_before_or_is_not_severe_enough_or_out_of_scope_is_left_alone() {
+async fn automation_skips_existing_minor_and_out_of_scope_findings() {
     let settings = Settings {
         auto_analysis: AutoAnalysis {
             enabled: true,
@@ -213,7 +213,7 @@ async fn what_was_there_before_or_is_not_severe_enough_or_out_of_scope_is_left_a
 }
 
 #[tokio::test]
-async fn nothing_begins_for_an_owner_who_has_switched_off_or_while_launches_are_paused() {
+async fn nothing_starts_while_disabled_or_paused() {
     let switched_off = Settings {
         enabled: false,
         ..everything()
@@ -244,7 +244,7 @@ async fn nothing_begins_for_an_owner_who_has_switched_off_or_while_launches_are_
 }
 
 #[tokio::test]
-async fn automation_rests_for_an_hour_after_a_refusal_and_then_tries_again() {
+async fn automation_retries_an_hour_after_a_refusal() {
     let scene = Scene::set(&everything()).await;
     let id = scene.comes_up(&repository(), 1, Severity::High, 0).await;
     assert_eq!(scene.advance(NOON).await, 1);
@@ -266,7 +266,7 @@ async fn automation_rests_for_an_hour_after_a_refusal_and_then_tries_again() {
 
 /// The index is read first, and much may happen until its findings' turn comes.
 #[tokio::test]
-async fn what_somebody_else_has_begun_closed_or_erased_meanwhile_is_neither_begun_nor_restarted() {
+async fn automation_skips_a_finding_that_changed_since_the_index_read() {
     let scene = Scene::set(&everything()).await;
     let mut ids = Vec::new();
     for number in 1..=4 {
@@ -336,7 +336,7 @@ async fn read_is_gone(scene: &Scene, id: FindingId) -> bool {
 }
 
 #[tokio::test]
-async fn an_analysis_whose_message_cannot_be_sent_waits_for_the_reconciler() {
+async fn an_analysis_whose_send_fails_waits_for_the_reconciler() {
     let scene = Scene::set(&everything()).await;
     let id = scene.comes_up(&repository(), 1, Severity::High, 0).await;
     // Every try that the library makes.
@@ -362,7 +362,7 @@ fn nominated(owner: &Owner, number: u32) -> store::table::Item {
 }
 
 #[tokio::test]
-async fn a_look_passes_over_five_thousand_findings_out_of_scope_and_no_more() {
+async fn one_run_skips_at_most_five_thousand_out_of_scope_findings() {
     let chosen = |ids: &[u64]| Settings {
         repository_selection: RepositorySelection::Selected,
         selected_repository_ids: ids.iter().copied().map(RepositoryId::new).collect(),

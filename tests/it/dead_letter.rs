@@ -85,7 +85,7 @@ fn body(command: &Command) -> String {
 }
 
 #[tokio::test]
-async fn each_standing_is_settled_left_or_waited_for() {
+async fn each_state_is_ended_left_alone_or_retried() {
     let scene = Scene::set().await;
     for (name, standing) in standings(Holder::Another) {
         let row = scene.table.seed(standing).await;
@@ -128,7 +128,7 @@ async fn each_standing_is_settled_left_or_waited_for() {
 }
 
 #[tokio::test]
-async fn what_has_no_command_is_acknowledged() {
+async fn a_message_without_a_command_to_end_is_acknowledged() {
     let scene = Scene::set().await;
     let missing = Message::Command {
         key: key(owner()),
@@ -158,7 +158,7 @@ async fn what_has_no_command_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_kept_and_its_command_ends() {
+async fn an_unreadable_message_is_quarantined_and_its_command_ends() {
     let scene = Scene::set().await;
     // Handed on: the message of its stage, 1, is the one that carries it.
     let (_, handed_on) = standings(Holder::Another).swap_remove(6);
@@ -189,7 +189,7 @@ async fn what_nobody_can_read_is_kept_and_its_command_ends() {
 }
 
 #[tokio::test]
-async fn what_fails_comes_again_and_its_neighbours_do_not() {
+async fn only_the_failed_message_of_a_batch_is_redelivered() {
     let scene = Scene::set().await;
     let (_, accepted) = standings(Holder::Another).swap_remove(0);
     let one = scene.table.seed(accepted.clone()).await;
@@ -207,7 +207,7 @@ async fn what_fails_comes_again_and_its_neighbours_do_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_comes_again() {
+async fn a_message_that_cannot_be_quarantined_is_redelivered() {
     let scene = Scene::set().await;
     for _ in 0..3 {
         let keep = scene.malformed.as_str();

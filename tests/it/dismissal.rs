@@ -42,7 +42,7 @@ fn counted(status: FindingStatus) -> Counts {
 }
 
 #[tokio::test]
-async fn a_finding_is_changed_only_as_it_was_seen() {
+async fn a_finding_changes_only_if_it_is_unchanged_since_the_read() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -67,7 +67,7 @@ async fn a_finding_is_changed_only_as_it_was_seen() {
 }
 
 #[tokio::test]
-async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
+async fn of_two_commands_that_dismiss_a_finding_the_row_names_one() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -104,7 +104,7 @@ async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_dismissal_that_a_sync_has_stored_already_is_still_named() {
+async fn a_dismissal_already_stored_by_a_sync_is_still_named() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let ignored = shown(FindingStatus::Ignored, 20);
@@ -124,7 +124,7 @@ async fn a_dismissal_that_a_sync_has_stored_already_is_still_named() {
 }
 
 #[tokio::test]
-async fn what_github_showed_before_does_not_undo_what_it_has_shown_since() {
+async fn an_older_github_state_does_not_undo_a_newer_one() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     // Dismissed at 20 by a command; reopened at 30 by somebody, and synced before the command could say so.
@@ -145,7 +145,7 @@ async fn what_github_showed_before_does_not_undo_what_it_has_shown_since() {
 }
 
 #[tokio::test]
-async fn a_change_of_the_same_moment_is_written_and_none_is_no_change() {
+async fn a_change_with_an_equal_timestamp_is_written() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;

@@ -377,7 +377,7 @@ async fn a_sweep_leaves_the_tombstone_and_other_owners() {
 }
 
 #[tokio::test]
-async fn what_was_under_way_before_a_sweep_writes_nothing_after_it() {
+async fn work_begun_before_a_sweep_writes_nothing_after_it() {
     for write in Write::ALL {
         let table = TestTable::create().await;
         let underway = Underway::set(&table).await;
@@ -391,7 +391,7 @@ async fn what_was_under_way_before_a_sweep_writes_nothing_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_races_a_sweep_leaves_nothing_behind_it() {
+async fn writes_that_race_a_sweep_leave_no_row() {
     for round in 0..30 {
         let table = TestTable::create().await;
         let underway = std::sync::Arc::new(Underway::set(&table).await);
@@ -417,7 +417,7 @@ async fn what_races_a_sweep_leaves_nothing_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_admitted_while_a_sweep_runs_is_gone_after_the_next() {
+async fn a_command_admitted_during_a_sweep_is_deleted_by_the_next() {
     for keyed in [false, true] {
         let table = TestTable::create().await;
         let underway = Underway::set(&table).await;
@@ -439,7 +439,7 @@ async fn a_command_admitted_while_a_sweep_runs_is_gone_after_the_next() {
 }
 
 #[tokio::test]
-async fn deletions_that_were_not_taken_are_made_again() {
+async fn unprocessed_deletions_are_retried() {
     let table = TestTable::create().await;
     let (owner, _) = owner_with(&table, 12).await;
     begin(&table, &owner, NOON).await;
@@ -459,7 +459,7 @@ async fn deletions_that_were_not_taken_are_made_again() {
 }
 
 #[tokio::test]
-async fn a_sweep_that_was_interrupted_is_gone_on_with() {
+async fn an_interrupted_sweep_resumes() {
     let table = TestTable::create().await;
     let (owner, _) = owner_with(&table, 60).await;
     let erasures = begin(&table, &owner, NOON).await;
@@ -481,7 +481,7 @@ async fn a_sweep_that_was_interrupted_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
+async fn an_erasure_begins_once_and_ends_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (_, through) = table

@@ -82,7 +82,7 @@ async fn store(findings: &Findings, owner: &Owner, page: Vec<Finding>) -> Stored
 }
 
 #[tokio::test]
-async fn a_listing_of_317_alerts_is_stored_once_and_costs_no_write_the_second_time() {
+async fn storing_the_same_317_alerts_again_writes_nothing() {
     let table = TestTable::create().await;
     let (proxy, through) = table.through(&[]).await;
     let findings = Findings::new(through);
@@ -114,7 +114,7 @@ async fn a_listing_of_317_alerts_is_stored_once_and_costs_no_write_the_second_ti
 }
 
 #[tokio::test]
-async fn a_page_from_before_a_dismissal_does_not_undo_it() {
+async fn a_page_older_than_a_dismissal_does_not_undo_it() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = owner();
@@ -144,7 +144,7 @@ async fn a_page_from_before_a_dismissal_does_not_undo_it() {
 }
 
 #[tokio::test]
-async fn a_store_whose_answer_was_lost_counts_once() {
+async fn storing_with_a_lost_response_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
     table.connect(&owner).await;
@@ -199,7 +199,7 @@ async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
 }
 
 #[test]
-fn the_counts_are_the_rows_however_stores_interleave() {
+fn the_counts_match_the_rows_after_concurrent_stores() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let table = runtime.block_on(TestTable::create());
     let mut runner = TestRunner::new(Config {

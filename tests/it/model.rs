@@ -268,7 +268,7 @@ async fn live(automatic: bool, steps: &[Step]) {
 }
 
 #[test]
-fn every_command_ends_once_and_says_what_it_did_whatever_happens() {
+fn every_command_ends_once_and_reports_its_effect() {
     // Unoptimised, the functions' futures are too large for a test's own stack.
     let tried = std::thread::Builder::new()
         .stack_size(64 << 20)

@@ -102,7 +102,7 @@ async fn concurrent_saves_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_save_and_a_move_whose_answers_were_lost_are_known_again() {
+async fn a_save_and_a_turn_with_lost_responses_count_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (proxy, through) = table
@@ -118,7 +118,7 @@ async fn a_save_and_a_move_whose_answers_were_lost_are_known_again() {
 }
 
 #[tokio::test]
-async fn a_save_that_comes_again_as_another_transaction_is_known_again() {
+async fn a_save_retried_in_a_new_transaction_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (proxy, through) = table.through(&[]).await;
@@ -129,7 +129,7 @@ async fn a_save_that_comes_again_as_another_transaction_is_known_again() {
 }
 
 #[tokio::test]
-async fn a_save_says_that_the_owner_is_being_erased_and_says_it_of_nobody_else() {
+async fn a_save_reports_an_erasure_and_only_an_erasure() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let (_, _, refused) = refused_writes(&table).await;
@@ -152,7 +152,7 @@ async fn a_save_says_that_the_owner_is_being_erased_and_says_it_of_nobody_else()
 }
 
 #[tokio::test]
-async fn connecting_again_renews_what_is_known_of_the_connection() {
+async fn reconnecting_replaces_the_integration() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let owner = owner();
@@ -175,7 +175,7 @@ async fn connecting_again_renews_what_is_known_of_the_connection() {
 }
 
 #[tokio::test]
-async fn saving_plans_the_next_sync_and_switching_it_off_takes_it_away() {
+async fn saving_schedules_the_next_sync_and_disabling_removes_it() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let owner = owner();
@@ -202,7 +202,7 @@ async fn saving_plans_the_next_sync_and_switching_it_off_takes_it_away() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_is_moved_by_one_even_to_the_same_moment() {
+async fn of_concurrent_moves_of_a_turn_one_succeeds() {
     let table = TestTable::create().await;
     let owner = owner();
     let turn = enable(&table.owners(), &owner).await;
@@ -219,7 +219,7 @@ async fn a_turn_is_moved_by_one_even_to_the_same_moment() {
 }
 
 #[tokio::test]
-async fn freshness_only_advances_and_a_mark_is_taken_back_only_by_who_saw_it() {
+async fn freshness_only_advances_and_a_newer_mark_is_not_cleared() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let owner = owner();

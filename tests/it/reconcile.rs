@@ -107,7 +107,7 @@ fn standing(name: &str) -> CommandState {
 }
 
 #[tokio::test]
-async fn each_standing_gets_what_it_needs() {
+async fn each_due_command_is_resent_or_failed() {
     let scene = Scene::set(|| NOON).await;
     let mut rows = Vec::new();
     for (name, standing) in standings(Holder::Another) {
@@ -153,7 +153,7 @@ async fn each_standing_gets_what_it_needs() {
 }
 
 #[tokio::test]
-async fn what_the_index_shows_too_early_is_left_alone_and_counted() {
+async fn a_row_not_yet_due_is_left_alone_and_counted() {
     let scene = Scene::set(|| NOON).await;
     let early = CommandState {
         resends: 2,
@@ -173,7 +173,7 @@ async fn what_the_index_shows_too_early_is_left_alone_and_counted() {
 }
 
 #[tokio::test]
-async fn a_message_is_sent_again_twice_and_then_the_command_fails() {
+async fn a_message_is_resent_twice_and_then_the_command_fails() {
     let scene = Scene::set(|| noon(0)).await;
     let at = |seconds: i64| Reconciler {
         clock: match seconds {
@@ -209,7 +209,7 @@ async fn a_message_is_sent_again_twice_and_then_the_command_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overlapping_runs_do_what_one_would() {
+async fn overlapping_runs_act_as_one() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(23).await;
     let mut rows = Vec::new();
@@ -256,7 +256,7 @@ async fn overlapping_runs_do_what_one_would() {
 
 /// The index goes on showing every row as it was before the first run.
 #[tokio::test]
-async fn an_index_that_lags_changes_nothing() {
+async fn a_lagging_index_changes_nothing() {
     let scene = Scene::set(|| NOON).await;
     scene.proxy.freeze("Query");
     let mut rows = Vec::new();
@@ -364,7 +364,7 @@ async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_run_without_time_begins_nothing_and_says_so() {
+async fn a_run_out_of_time_starts_nothing_and_reports_it() {
     let scene = Scene::set(|| NOON).await;
     let row = scene
         .table
@@ -379,7 +379,7 @@ async fn a_run_without_time_begins_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_resend_that_cannot_be_queued_is_tried_at_the_next_look() {
+async fn a_resend_that_cannot_be_queued_is_retried_when_next_due() {
     let scene = Scene::set(|| NOON).await;
     let row = scene.table.seed(standing("accepted")).await;
     for _ in 0..3 {

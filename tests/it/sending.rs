@@ -54,7 +54,7 @@ fn sent<'a>(messages: &'a [Message], received: &Received) -> &'a Message {
 }
 
 #[tokio::test]
-async fn every_message_is_grouped_by_its_owner_and_begins_the_trace_of_what_it_is_about() {
+async fn every_message_is_grouped_by_owner_and_starts_a_trace() {
     let queues = TestQueues::create().await;
     let queue = queues.queue("work").await;
     let messages = messages();
@@ -75,7 +75,7 @@ async fn every_message_is_grouped_by_its_owner_and_begins_the_trace_of_what_it_i
 }
 
 #[tokio::test]
-async fn a_message_sent_during_work_goes_on_in_its_trace() {
+async fn a_message_sent_during_work_continues_its_trace() {
     let queues = TestQueues::create().await;
     let queue = queues.queue("work").await;
     let current = TraceParent::start(42.into());

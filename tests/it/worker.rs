@@ -164,7 +164,7 @@ fn until(row: &Command) -> Option<Timestamp> {
 }
 
 #[tokio::test]
-async fn while_a_worker_works_its_message_stays_away_until_its_claim_can_have_lapsed() {
+async fn a_message_stays_hidden_until_its_workers_lease_ends() {
     let scene = Scene::set().await;
     let (verdict, row) = scene
         .with(async |claim, _| {
@@ -184,7 +184,7 @@ async fn while_a_worker_works_its_message_stays_away_until_its_claim_can_have_la
 }
 
 #[tokio::test]
-async fn what_another_holds_or_what_waits_comes_again_when_it_can_be_had() {
+async fn a_leased_or_waiting_command_is_redelivered_when_claimable() {
     let scene = Scene::set().await;
     let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not to be had"));
     for (name, pause) in [
@@ -204,7 +204,7 @@ async fn what_another_holds_or_what_waits_comes_again_when_it_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_comes_too_late_is_acknowledged() {
+async fn a_late_delivery_is_acknowledged() {
     let scene = Scene::set().await;
     let nothing = doing(async |_: &Claim, _: &Command| panic!("it is too late"));
     for name in ["succeeded", "failed", "no_op", "never queued", "handed on"] {
@@ -222,7 +222,7 @@ async fn a_delivery_that_comes_too_late_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery() {
+async fn a_transient_failure_retries_until_the_last_delivery() {
     let scene = Scene::set().await;
     let backoffs = [FIRST_BACKOFF, 15..=19, 45..=57, 90..=113];
     for (receives, backoff) in (1..).zip(backoffs) {
@@ -261,7 +261,7 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
 }
 
 #[tokio::test]
-async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
+async fn a_continuation_is_sent_with_a_delay_and_acknowledged() {
     let scene = Scene::set().await;
     // SQS holds a message back for a quarter of an hour at most.
     for (seconds, delay) in [(90, 90), (1_200, 900)] {
@@ -297,7 +297,7 @@ async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
+async fn a_failed_write_causes_redelivery_and_leaves_no_lease() {
     let scene = Scene::set().await;
     let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not claimed"));
     let row = scene.seed("accepted").await;
@@ -327,7 +327,7 @@ async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
 }
 
 #[tokio::test]
-async fn a_command_ends_with_what_it_changed_or_not_at_all() {
+async fn a_command_ends_together_with_its_side_writes() {
     let scene = Scene::set().await;
     let (_, _, refused) = refused_writes(&scene.table).await;
     let of = |ending: Ending| Ending {
@@ -354,7 +354,7 @@ async fn a_command_ends_with_what_it_changed_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_waited_for_if_it_ends_before_the_deadline_and_within_two_hours() {
+async fn a_rate_limit_is_waited_for_only_within_the_budget() {
     let scene = Scene::set().await;
     let resumes_at = |until, began| {
         scene

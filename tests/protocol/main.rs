@@ -49,14 +49,14 @@ fn every_promise_is_kept() {
 
 /// The promise that every command ends is checked where nothing more can happen. Everything that happens leads there.
 #[test]
-fn nothing_goes_on_for_ever() {
+fn no_execution_goes_on_for_ever() {
     for scene in Scene::SMALL {
         assert_eq!(endings::cycle(scene), None, "{}", scene.name);
     }
 }
 
 #[test]
-fn each_alternative_lets_through_what_no_other_does() {
+fn each_guard_alternative_permits_a_write_no_other_does() {
     let spots = Spot::all().into_iter();
     let all: BTreeSet<_> = spots.map(|spot| (spot.made, spot.alternative)).collect();
     assert_eq!(shown(|deciding| &deciding.alternatives), all);
@@ -64,7 +64,7 @@ fn each_alternative_lets_through_what_no_other_does() {
 
 /// A term that decides nothing makes no difference; without any other, a promise is broken, which docs/model.md names.
 #[test]
-fn a_guard_without_a_term_that_decides_breaks_a_promise() {
+fn removing_a_deciding_guard_term_breaks_a_promise() {
     let decides = shown(|deciding| &deciding.terms);
     let spots = Spot::all().into_iter();
     let (decisive, idle): (Vec<_>, Vec<_>) = spots.partition(|spot| decides.contains(spot));
@@ -87,7 +87,7 @@ fn a_guard_without_a_term_that_decides_breaks_a_promise() {
 }
 
 #[test]
-fn what_is_decided_beside_the_guards_bears_load_too() {
+fn removing_a_rule_beside_the_guards_breaks_a_promise() {
     let lacks = [
         (Lack::OwnWrites, Promise::LostAnswersCostNothing),
         (Lack::LookingFirst, Promise::OneEffect),

@@ -67,7 +67,7 @@ fn command_types() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn an_alarm_on_one_command_type_is_on_all_of_them() {
+fn an_alarm_by_command_type_covers_every_type() {
     let mut by_type = 0;
     for (id, alarm) in alarms() {
         let of_types = metrics(alarm)
@@ -83,7 +83,7 @@ fn an_alarm_on_one_command_type_is_on_all_of_them() {
 }
 
 #[test]
-fn an_alarm_on_a_result_code_is_on_one_that_exists() {
+fn an_alarm_by_result_code_names_an_existing_code() {
     for (id, alarm) in alarms() {
         for metric in metrics(alarm) {
             if let Some(code) = dimension(metric, "Code") {
@@ -95,7 +95,7 @@ fn an_alarm_on_a_result_code_is_on_one_that_exists() {
 }
 
 #[test]
-fn an_alarm_on_several_metrics_adds_up_all_of_them() {
+fn an_alarm_on_several_metrics_sums_all_of_them() {
     for (id, alarm) in alarms() {
         let terms = terms(alarm);
         if terms.is_empty() {
@@ -115,7 +115,7 @@ fn an_alarm_on_several_metrics_adds_up_all_of_them() {
 }
 
 #[test]
-fn every_function_that_runs_unattended_is_alarmed_when_it_fails() {
+fn every_unattended_function_has_an_alarm_on_its_failures() {
     let alarmed: BTreeSet<&str> = metrics(alarms()["FunctionErrorsAlarm"])
         .into_iter()
         .map(|metric| named(dimension(metric, "FunctionName").expect("it is by function")))
@@ -128,7 +128,7 @@ fn every_function_that_runs_unattended_is_alarmed_when_it_fails() {
 }
 
 #[test]
-fn a_queue_without_commands_is_alarmed_when_its_messages_wait() {
+fn a_queue_without_commands_has_an_alarm_on_message_age() {
     let alarmed: BTreeSet<&str> = alarms()
         .into_values()
         .filter(|alarm| alarm["MetricName"] == "ApproximateAgeOfOldestMessage")
@@ -147,7 +147,7 @@ fn a_queue_without_commands_is_alarmed_when_its_messages_wait() {
 }
 
 #[test]
-fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
+fn the_dashboard_shows_every_queue_where_messages_may_wait() {
     let dashboard = &resources("AWS::CloudWatch::Dashboard")["Dashboard"];
     let body = dashboard["Properties"]["DashboardBody"]["Fn::Sub"].as_str();
     let body: Value = serde_json::from_str(body.expect("a text")).expect("it is JSON");
@@ -178,7 +178,7 @@ fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
 }
 
 #[test]
-fn every_command_type_can_be_paused_and_operators_are_told_of_it() {
+fn every_command_type_can_be_paused_as_documented() {
     let pausing = &TEMPLATE.document()["Parameters"]["PausedCommands"];
     let described = pausing["Description"].as_str().expect("a text");
     let documents = ["docs/operating/runbook.md", "docs/operating/tracing.md"];
@@ -195,7 +195,7 @@ fn every_command_type_can_be_paused_and_operators_are_told_of_it() {
 }
 
 #[test]
-fn the_runbook_tells_of_each_alarm_and_of_no_other() {
+fn the_runbook_describes_exactly_the_alarms() {
     let alarms: BTreeSet<_> = alarms()
         .into_keys()
         .map(|id| id.strip_suffix("Alarm").expect("it is named so").to_owned())
@@ -210,7 +210,7 @@ fn the_runbook_tells_of_each_alarm_and_of_no_other() {
 }
 
 #[test]
-fn the_runbook_counts_the_alarms_and_the_mappings_that_cost() {
+fn the_runbook_counts_the_billed_alarms_and_mappings() {
     let runbook = text("docs/operating/runbook.md").replace('\n', " ");
     let alarms = alarms();
     // What is paid is each metric that an alarm looks at.

@@ -61,7 +61,7 @@ async fn refused(function: &Function, environment: &BTreeMap<String, String>) ->
 }
 
 #[tokio::test]
-async fn every_function_refuses_to_start_without_any_one_of_its_variables() {
+async fn every_function_refuses_to_start_if_a_variable_is_missing() {
     for function in &TOPOLOGY.functions {
         let environment = configuration(function);
         for name in environment.keys() {
@@ -75,7 +75,7 @@ async fn every_function_refuses_to_start_without_any_one_of_its_variables() {
 }
 
 #[tokio::test]
-async fn every_function_starts_with_its_variables_alone() {
+async fn every_function_starts_with_exactly_its_variables() {
     join_all(TOPOLOGY.functions.iter().map(async |function| {
         let runtime = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = runtime.local_addr().expect("it is bound").to_string();
@@ -123,7 +123,7 @@ async fn first_request(runtime: &TcpListener) -> String {
 }
 
 #[tokio::test]
-async fn a_function_with_an_impossible_variable_does_not_start() {
+async fn a_function_with_an_invalid_variable_does_not_start() {
     let impossible = [
         ("RETENTION_DAYS", "0"),
         ("ACCEPTED_TIMEOUT_SECONDS", "abc"),
@@ -150,7 +150,7 @@ async fn a_function_with_an_impossible_variable_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_function_warns_of_a_timeout_that_no_deployment_takes() {
+async fn a_function_warns_of_a_timeout_below_the_template_minimum() {
     let name = "ACCEPTED_TIMEOUT_SECONDS";
     let functions = TOPOLOGY.functions.iter();
     let told = functions.filter(|function| function.environment.contains_key(name));

@@ -119,7 +119,7 @@ fn the_document_lists_exactly_what_the_template_grants() {
 }
 
 #[test]
-fn whatever_is_said_to_need_a_permission_is_there() {
+fn the_code_that_needs_each_permission_exists() {
     let mut looked_up: BTreeMap<(String, String), bool> = BTreeMap::new();
     for row in rows() {
         let items: Vec<_> = row

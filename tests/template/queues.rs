@@ -101,7 +101,7 @@ pub(crate) fn longest_redelivery() -> Duration {
 }
 
 #[test]
-fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
+fn no_command_stalls_while_a_delivery_is_outstanding() {
     let works_on_commands: BTreeSet<&str> = TOPOLOGY
         .mappings
         .iter()
@@ -130,7 +130,7 @@ fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
 }
 
 #[test]
-fn every_queue_is_read_once_but_those_for_operators() {
+fn every_queue_has_one_consumer_except_operator_queues() {
     let mappings = TOPOLOGY.mappings.iter();
     let mut read: Vec<&str> = mappings.map(|mapping| mapping.queue.as_str()).collect();
     read.sort_unstable();
@@ -140,7 +140,7 @@ fn every_queue_is_read_once_but_those_for_operators() {
 }
 
 #[test]
-fn every_command_type_has_a_queue_that_brings_work() {
+fn every_command_type_has_a_work_queue() {
     for command in CommandType::ALL {
         let queue = queue_of(*command);
         assert!(work_queues().contains(queue), "{command}: {queue}");
@@ -148,7 +148,7 @@ fn every_command_type_has_a_queue_that_brings_work() {
 }
 
 #[test]
-fn one_bad_message_costs_only_itself_and_no_backlog_takes_all_the_account() {
+fn mappings_report_item_failures_and_limit_concurrency() {
     for mapping in &TOPOLOGY.mappings {
         let Mapping {
             queue,
@@ -162,7 +162,7 @@ fn one_bad_message_costs_only_itself_and_no_backlog_takes_all_the_account() {
 }
 
 #[test]
-fn what_no_delivery_could_deal_with_is_dealt_with_by_somebody_else() {
+fn undeliverable_messages_reach_another_consumer() {
     let (for_operators, dead_letter_queues) = (for_operators(), dead_letter_queues());
     for queue in &TOPOLOGY.queues {
         let readers: BTreeSet<&str> = consumers(queue)
@@ -189,7 +189,7 @@ fn what_no_delivery_could_deal_with_is_dealt_with_by_somebody_else() {
 }
 
 #[test]
-fn every_queue_is_encrypted_and_reached_by_tls_only() {
+fn every_queue_is_encrypted_and_requires_tls() {
     let queues = resources("AWS::SQS::Queue");
     for (id, queue) in &queues {
         assert_eq!(queue["Properties"]["SqsManagedSseEnabled"], true, "{id}");

@@ -34,7 +34,7 @@ fn fitting(method: &str, path: &str) -> Access {
 }
 
 #[test]
-fn the_gateway_routes_what_the_document_describes_to_whom_it_is_for_and_nothing_else() {
+fn the_gateway_routes_exactly_the_documented_operations() {
     let document: Value = serde_json::from_str(&text("docs/openapi.json")).expect("it is JSON");
     let methods = ["get", "put", "post", "delete", "patch", "head", "options"];
     let paths = document["paths"].as_object().expect("paths");
@@ -67,7 +67,7 @@ fn the_gateway_routes_what_the_document_describes_to_whom_it_is_for_and_nothing_
 }
 
 #[test]
-fn a_run_by_the_clock_that_fails_is_tried_again_and_then_kept() {
+fn a_failed_scheduled_run_is_retried_and_then_kept() {
     let queues = resources("AWS::SQS::Queue");
     let mut schedules = 0;
     for (id, function) in functions() {

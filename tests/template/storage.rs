@@ -30,7 +30,7 @@ fn the_table_is_encrypted_recoverable_and_outlives_its_stack() {
 }
 
 #[test]
-fn secrets_are_parameters_that_name_them_and_no_default_could_be_one() {
+fn secrets_are_named_by_parameters_and_never_defaults() {
     let parameters = TEMPLATE.document()["Parameters"].as_object();
     let mut secrets = 0;
     for (name, parameter) in parameters.expect("a map") {

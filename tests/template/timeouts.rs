@@ -42,7 +42,7 @@ fn a_deployment_leaves_time_for_every_delivery_of_a_message() {
 }
 
 #[test]
-fn who_deploys_is_told_what_is_refused() {
+fn the_deployment_guide_states_the_refused_timeouts() {
     let (accepted, _) = declared("AcceptedTimeoutSeconds");
     let (running, _) = declared("RunningTimeoutSeconds");
     let said = format!(

@@ -113,7 +113,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_ended() {
+async fn an_erasure_deletes_at_once_and_completes_after_admissions_end() {
     let scene = Scene::set().await;
     let message = scene.message(NOON);
     let early: fn() -> Timestamp = || noon(2);
@@ -152,7 +152,7 @@ async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_
 }
 
 #[tokio::test]
-async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
+async fn a_message_for_a_completed_or_other_erasure_deletes_nothing() {
     let scene = Scene::set().await;
     let rows = scene.table.items().await;
     let another = scene.message(noon(-60)).body();
@@ -187,7 +187,7 @@ async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() {
+async fn an_eraser_out_of_time_sends_a_continuation_at_once() {
     let scene = Scene::set().await;
     let message = scene.message(NOON).body();
     let rows = scene.table.count().await;
@@ -209,7 +209,7 @@ async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() 
 }
 
 #[tokio::test]
-async fn an_erasure_that_the_table_interrupts_comes_again_after_a_while() {
+async fn an_erasure_that_the_table_interrupts_is_retried_with_backoff() {
     let scene = Scene::set().await;
     // Every try that the library makes.
     for _ in 0..3 {
@@ -228,7 +228,7 @@ async fn an_erasure_that_the_table_interrupts_comes_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_of_its_own_is_kept_or_comes_again() {
+async fn a_foreign_message_is_quarantined_or_redelivered() {
     let scene = Scene::set().await;
     let rows = scene.table.count().await;
     let body = "{\"v\":1,\"type\":\"erase\"}";

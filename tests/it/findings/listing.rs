@@ -194,7 +194,7 @@ fn matches(filter: &FindingFilter, listed: &Listed) -> bool {
 }
 
 #[tokio::test]
-async fn every_list_shows_what_matches_once_and_in_order_whatever_the_pages_size() {
+async fn every_list_shows_each_match_once_and_in_order() {
     let table = TestTable::create().await;
     let (owner, all) = stored(&table).await;
     let findings = table.findings();
@@ -217,7 +217,7 @@ async fn every_list_shows_what_matches_once_and_in_order_whatever_the_pages_size
 }
 
 #[tokio::test]
-async fn a_page_reads_one_more_than_it_shows_and_stops_there() {
+async fn a_page_reads_one_item_more_than_it_shows() {
     let table = TestTable::create().await;
     let (owner, _) = stored(&table).await;
     let (proxy, through) = table.through(&[]).await;
@@ -241,7 +241,7 @@ async fn a_page_reads_one_more_than_it_shows_and_stops_there() {
 }
 
 #[tokio::test]
-async fn a_finding_is_past_its_sla_at_the_moment_it_is_due_and_due_soon_for_a_week_before() {
+async fn a_finding_is_due_soon_for_a_week_and_then_overdue() {
     let table = TestTable::create().await;
     let owner = owner();
     table.connect(&owner).await;

@@ -25,7 +25,7 @@ async fn connected(table: &TestTable) -> Owner {
 }
 
 #[tokio::test]
-async fn of_two_versions_in_one_page_the_later_counts_and_of_two_of_one_moment_the_first() {
+async fn the_later_of_two_versions_in_one_page_wins() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let of = |status, at| shown(status, Severity::Low, at);
@@ -50,7 +50,7 @@ async fn of_two_versions_in_one_page_the_later_counts_and_of_two_of_one_moment_t
 }
 
 #[tokio::test]
-async fn what_differs_is_written_unless_it_is_older() {
+async fn a_differing_finding_is_written_unless_it_is_older() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = connected(&table).await;
@@ -93,7 +93,7 @@ fn large(number: u32, bytes: usize) -> Finding {
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_a_row_is_counted_and_keeps_nothing_else_out() {
+async fn a_finding_too_large_for_a_row_is_counted_and_skipped() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = connected(&table).await;
@@ -114,7 +114,7 @@ async fn what_is_too_large_for_a_row_is_counted_and_keeps_nothing_else_out() {
 }
 
 #[tokio::test]
-async fn a_finding_is_there_for_its_owner_and_nobody_else() {
+async fn only_its_owner_can_read_a_finding() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let (owner, ids) = owner_with(&table, 1).await;
@@ -145,7 +145,7 @@ async fn a_finding_is_there_for_its_owner_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_open_finding_waits_for_automation_by_its_severity_until_it_is_analysed() {
+async fn an_open_finding_is_indexed_by_severity_until_analysed() {
     use FindingStatus::{Fixed, Ignored, Open};
     use Severity::{High, Low};
     let table = TestTable::create().await;
@@ -180,7 +180,7 @@ async fn an_open_finding_waits_for_automation_by_its_severity_until_it_is_analys
 
 /// Whoever stores has looked before the analysis began, and sees nothing newer.
 #[tokio::test]
-async fn a_page_compared_before_an_analysis_began_does_not_have_the_finding_begun_again() {
+async fn a_stale_page_does_not_return_a_finding_to_automation() {
     let table = TestTable::create().await;
     let (proxy, through) = table.through(&[]).await;
     let (owner, ids) = owner_with(&table, 1).await;
@@ -219,7 +219,7 @@ async fn dismissed(table: &TestTable) -> (Owner, FindingRecord, CommandId) {
 }
 
 #[tokio::test]
-async fn a_dismissal_is_named_for_as_long_as_the_finding_is_ignored() {
+async fn the_dismissing_command_is_named_while_the_finding_is_ignored() {
     use FindingStatus::{Closed, Fixed, Ignored, Open};
     let table = TestTable::create().await;
     for status in [Open, Fixed, Ignored, Closed] {
@@ -249,7 +249,7 @@ async fn defer(table: &TestTable, owner: &Owner, id: FindingId) {
 /// Of a finding that automation has begun: a sync that has compared it, and a dismissal that has seen it, write when it
 /// waits again.
 #[tokio::test]
-async fn a_finding_that_is_put_off_waits_by_the_severity_that_it_has_whoever_changes_it() {
+async fn a_deferred_finding_is_indexed_by_its_current_severity() {
     let table = TestTable::create().await;
     let (proxy, through) = table.through(&[]).await;
     let (owner, ids) = owner_with(&table, 1).await;

@@ -40,7 +40,7 @@ async fn stored(ledger: &Ledger, row: &Command) -> Command {
 }
 
 #[tokio::test]
-async fn what_is_admitted_can_be_read_at_once() {
+async fn an_admitted_command_is_readable_at_once() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let new = NewCommand {
@@ -62,7 +62,7 @@ async fn what_is_admitted_can_be_read_at_once() {
 }
 
 #[tokio::test]
-async fn an_admission_whose_answer_was_lost_is_known_again() {
+async fn an_admission_with_a_lost_response_counts_once() {
     for (new, operation, rows) in [
         (sync_of(&owner()), "PutItem", 1),
         (keyed(&owner()), "TransactWriteItems", 2),
@@ -77,7 +77,7 @@ async fn an_admission_whose_answer_was_lost_is_known_again() {
 }
 
 #[tokio::test]
-async fn one_key_is_one_command() {
+async fn an_idempotency_key_names_one_command() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();
@@ -97,7 +97,7 @@ async fn one_key_is_one_command() {
 }
 
 #[tokio::test]
-async fn a_key_from_before_a_deployment_names_the_same_request() {
+async fn an_idempotency_key_survives_a_deployment() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();
@@ -144,7 +144,7 @@ async fn raced(ledger: &Ledger, owner: &Owner) -> (usize, Vec<Command>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_requests_with_one_key_one_is_told_to_send() {
+async fn of_concurrent_requests_with_one_key_one_sends() {
     let table = TestTable::create().await;
     let owner = owner();
     let (sent, commands) = raced(&table.ledger(), &owner).await;
@@ -184,7 +184,7 @@ async fn a_command_that_was_never_queued_is_readmitted_once() {
 }
 
 #[tokio::test]
-async fn a_readmission_whose_answer_was_lost_is_known_again() {
+async fn a_readmission_with_a_lost_response_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (first, admission) = admit(&table.ledger(), keyed(&owner), NOON).await;
@@ -199,7 +199,7 @@ async fn a_readmission_whose_answer_was_lost_is_known_again() {
 }
 
 #[tokio::test]
-async fn a_key_whose_record_has_expired_is_free() {
+async fn a_key_with_an_expired_record_can_be_reused() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();
@@ -211,7 +211,7 @@ async fn a_key_whose_record_has_expired_is_free() {
 }
 
 #[tokio::test]
-async fn a_key_whose_command_has_expired_is_free() {
+async fn a_key_with_an_expired_command_can_be_reused() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();

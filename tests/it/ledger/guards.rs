@@ -229,7 +229,7 @@ impl Call {
 }
 
 #[test]
-fn the_database_decides_as_the_lifecycle_does() {
+fn dynamodb_decides_each_move_as_the_lifecycle_does() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let (table, claim, first) = runtime.block_on(async {
         let table = TestTable::create().await;

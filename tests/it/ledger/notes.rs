@@ -25,7 +25,7 @@ fn is_made(outcome: Outcome) {
 }
 
 #[tokio::test]
-async fn a_report_a_hand_over_and_a_release_say_how_far_it_came_and_what_went_wrong() {
+async fn progress_and_error_stay_on_the_row() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let (claim, row) = claimed(&table).await;
@@ -58,7 +58,7 @@ async fn a_report_a_hand_over_and_a_release_say_how_far_it_came_and_what_went_wr
 }
 
 #[tokio::test]
-async fn a_worker_that_ends_the_command_has_the_last_word_on_what_went_wrong() {
+async fn the_worker_that_ends_a_command_sets_its_last_error() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let failed = Ending {

@@ -34,7 +34,7 @@ async fn stored(ledger: &Ledger, row: &Command) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_worker_gets_the_claim() {
+async fn of_concurrent_claims_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for name in ["accepted", "lapsed"].repeat(ROUNDS) {
@@ -57,7 +57,7 @@ async fn one_worker_gets_the_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_ending_stands_whoever_ends_it() {
+async fn of_concurrent_endings_one_stands() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {
@@ -89,7 +89,7 @@ async fn one_ending_stands_whoever_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_reconciler_sends_again() {
+async fn of_concurrent_resends_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {
@@ -106,7 +106,7 @@ async fn one_reconciler_sends_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_hands_on_one_message() {
+async fn of_concurrent_continuations_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {

@@ -54,7 +54,7 @@ fn standing(name: &str) -> CommandState {
 }
 
 #[tokio::test]
-async fn a_claim() {
+async fn a_claim_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let row = lossy.table.seed(standing("lapsed")).await;
     lossy.lose_next();
@@ -79,7 +79,7 @@ async fn a_claim() {
 }
 
 #[tokio::test]
-async fn a_settlement() {
+async fn a_settlement_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let (claim, _) = claimed(&lossy.table).await;
     lossy.lose_next();
@@ -94,7 +94,7 @@ async fn a_settlement() {
 }
 
 #[tokio::test]
-async fn a_hand_over_counts_once() {
+async fn a_continuation_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let (claim, row) = claimed(&lossy.table).await;
     lossy.lose_next();
@@ -116,7 +116,7 @@ async fn a_hand_over_counts_once() {
 }
 
 #[tokio::test]
-async fn a_resend_counts_once() {
+async fn a_resend_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let row = lossy.table.seed(standing("accepted")).await;
     lossy.lose_next();
@@ -128,7 +128,7 @@ async fn a_resend_counts_once() {
 }
 
 #[tokio::test]
-async fn the_other_endings() {
+async fn every_other_ending_with_a_lost_response_counts_once() {
     for move_ in ["fail admission", "exhaust", "stall"] {
         let lossy = Lossy::create().await;
         let row = lossy
@@ -158,7 +158,7 @@ async fn the_other_endings() {
 
 /// These change nothing when they are made again, and their guard lets them: no token is needed.
 #[tokio::test]
-async fn a_report_and_a_release_are_simply_made_again() {
+async fn a_heartbeat_and_a_release_are_idempotent() {
     let lossy = Lossy::create().await;
     let (claim, _) = claimed(&lossy.table).await;
     lossy.lose_next();
@@ -181,7 +181,7 @@ async fn a_report_and_a_release_are_simply_made_again() {
 
 /// The first write never arrived: the repetition is the first, and a foreign write in between is not taken for ours.
 #[tokio::test]
-async fn what_somebody_else_wrote_is_not_taken_for_ones_own() {
+async fn a_foreign_write_is_not_mistaken_for_our_own() {
     let lossy = Lossy::create().await;
     let (claim, row) = claimed(&lossy.table).await;
     let settled = lossy

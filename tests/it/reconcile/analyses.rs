@@ -60,7 +60,7 @@ fn counted(report: &Report) -> [u32; 5] {
 }
 
 #[tokio::test]
-async fn what_nothing_was_heard_of_has_failed_and_what_was_heard_of_is_sent_on_once() {
+async fn a_silent_analysis_fails_and_a_callback_is_resent_once() {
     let scene = Scene::set(pending_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 3).await;
     let [asked, automatic, heard_of] = ids[..] else {
@@ -95,7 +95,7 @@ async fn what_nothing_was_heard_of_has_failed_and_what_was_heard_of_is_sent_on_o
 }
 
 #[tokio::test]
-async fn an_analysis_that_ran_for_too_long_has_failed_for_good() {
+async fn an_analysis_that_ran_too_long_fails_for_good() {
     let scene = Scene::set(running_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 2).await;
     for (finding, begun_by) in ids.iter().zip([BegunBy::Request, BegunBy::Automation]) {
@@ -109,7 +109,7 @@ async fn an_analysis_that_ran_for_too_long_has_failed_for_good() {
 
 /// A run that reads every row as it was before another run: the guards of its writes decide.
 #[tokio::test]
-async fn a_run_that_comes_too_late_loses_and_sends_nothing() {
+async fn a_run_with_stale_rows_changes_and_sends_nothing() {
     let scene = Scene::set(pending_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 2).await;
     for finding in &ids {
@@ -126,7 +126,7 @@ async fn a_run_that_comes_too_late_loses_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_back_that_cannot_be_sent_on_comes_again_and_what_fails_is_counted() {
+async fn a_callback_that_cannot_be_resent_is_retried_and_counted() {
     let scene = Scene::set(pending_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 3).await;
     for finding in &ids {
@@ -156,7 +156,7 @@ fn in_key(finding: FindingId) -> String {
 }
 
 #[tokio::test]
-async fn automation_looks_where_a_slot_was_freed() {
+async fn automation_runs_after_a_slot_is_freed() {
     let scene = Scene::set(|| NOON).await;
     let (owner, ids) = owner_with(&scene.table, 4).await;
     let owners = scene.table.owners();

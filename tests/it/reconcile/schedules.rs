@@ -29,7 +29,7 @@ async fn a_turn_moves_on_by_one_cycle() {
 
 /// SQS takes part of a batch and answers 200: the rest, and only the rest, is sent again in the same run.
 #[tokio::test]
-async fn a_batch_taken_in_part_is_completed() {
+async fn a_partially_accepted_batch_is_completed() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(40).await;
     scene
@@ -47,7 +47,7 @@ async fn a_batch_taken_in_part_is_completed() {
 
 /// Nothing is taken, however often it is tried: the turns stay leased for a few minutes, and then come again.
 #[tokio::test]
-async fn what_the_queue_does_not_take_comes_again_when_its_lease_ends() {
+async fn a_turn_that_sqs_rejects_is_due_again_after_its_lease() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(1).await;
     for _ in 0..4 {
@@ -74,7 +74,7 @@ async fn what_the_queue_does_not_take_comes_again_when_its_lease_ends() {
 
 /// The run dies after the queue took the batch and before the turns moved on: minutes later they are due again.
 #[tokio::test]
-async fn a_crash_in_mid_dispatch_costs_minutes() {
+async fn a_crash_during_dispatch_delays_a_turn_by_minutes() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(1).await;
     let turn = due(&scene.table.owners()).await.remove(0);
@@ -95,7 +95,7 @@ async fn a_crash_in_mid_dispatch_costs_minutes() {
 
 /// The index goes on showing the turns as they were.
 #[tokio::test]
-async fn a_turn_that_was_taken_is_not_taken_again() {
+async fn a_leased_turn_is_not_dispatched_twice() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(2).await;
     scene.proxy.freeze("Query");
@@ -110,7 +110,7 @@ async fn a_turn_that_was_taken_is_not_taken_again() {
 }
 
 #[tokio::test]
-async fn a_turn_that_cannot_be_read_or_moved_is_counted_and_stops_no_other() {
+async fn a_damaged_turn_is_counted_and_stops_no_other() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(2).await;
     let mut damaged = Item::new();
