@@ -1,4 +1,4 @@
-//! The audit events: one for each effect, written with it or not at all.
+//! The audit events: one for each effect, in the same transaction.
 
 use domain::{
     analysis::BegunBy,
@@ -77,11 +77,11 @@ async fn pages_run_from_the_newest_event_and_show_each_once() {
     assert_eq!(
         events(&table, &self::owner()).await,
         [],
-        "another's are not shown"
+        "another owner's events are not shown"
     );
 }
 
-/// The database gives at most a megabyte at once, whatever was asked for.
+/// DynamoDB returns at most a megabyte at once, whatever the limit.
 #[tokio::test]
 async fn a_page_cut_short_by_dynamodb_is_not_the_last() {
     let table = TestTable::create().await;
@@ -110,7 +110,7 @@ async fn a_page_cut_short_by_dynamodb_is_not_the_last() {
     assert_eq!(found, expected);
 }
 
-/// Ends a command with an event beside it, through a proxy on which this goes wrong.
+/// Ends a command with an event beside it, through a proxy with this fault.
 async fn settled_through(
     table: &TestTable,
     faults: &[Fault],
@@ -154,7 +154,7 @@ async fn an_effect_retried_in_a_new_transaction_counts_once() {
     assert_eq!(proxy.count("TransactWriteItems"), 3);
 }
 
-/// The end of an analysis that has ended already: whatever it goes with cannot be written.
+/// Ends an analysis that has already ended, so every transaction with these writes is refused.
 pub(crate) async fn refused_writes(table: &TestTable) -> (Owner, FindingId, Writes) {
     let (owner, ids) = owner_with(table, 1).await;
     let seen = take(table, &owner, ids[0], BegunBy::Request).await;
@@ -185,7 +185,7 @@ async fn a_refused_side_write_keeps_the_command_running() {
     let settled = settled.expect("the table answers");
     assert!(
         matches!(settled, Outcome::Applied(_)),
-        "the claim is as good as before"
+        "the lease is still valid"
     );
 }
 

@@ -1,4 +1,4 @@
-//! The findings' store: only what changed is written, nothing newer is overwritten, and the counts are the rows'.
+//! The findings' store: it writes only what changed, overwrites nothing newer, and keeps the counts equal to the rows.
 
 mod listing;
 mod storing;
@@ -22,7 +22,7 @@ use store::{
 };
 use tests::{Fault, NOON, TestTable, finding, noon, owner, repository};
 
-/// Every finding of the owner, by alert.
+/// Returns every finding of the owner, by alert number.
 async fn rows(findings: &Findings, owner: &Owner) -> BTreeMap<u32, Finding> {
     let (mut rows, mut after) = (BTreeMap::new(), None);
     loop {
@@ -157,10 +157,10 @@ async fn storing_with_a_lost_response_counts_once() {
     assert_eq!(proxy.count("TransactWriteItems"), 2);
 }
 
-/// What one task stores, page after page: which alerts, in which version.
+/// What one task stores, page after page: alert numbers with their versions.
 type Pages = Vec<Vec<(u32, u8)>>;
 
-/// An alert in a version: later ones were updated later, and a version says everything.
+/// An alert in a version. A later version has a later update time.
 fn version(number: u32, version: u8) -> Finding {
     let status = FindingStatus::ALL[(number as usize + version as usize) % 4];
     let severity = Severity::ALL[number as usize % 4];
@@ -173,7 +173,7 @@ fn version(number: u32, version: u8) -> Finding {
     )
 }
 
-/// Stores the pages, trying again when others were in the way: the store says that this is safe.
+/// Stores the pages and retries after conflicts, which the store declares safe.
 async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
     for page in pages {
         let page: Vec<Finding> = page
@@ -235,5 +235,5 @@ fn the_counts_match_the_rows_after_concurrent_stores() {
             Ok(())
         })
     });
-    checked.expect("no interleaving loses or turns back anything");
+    checked.expect("no interleaving loses or reverts anything");
 }

@@ -1,4 +1,4 @@
-//! The owners' rows: saves lose nothing, a turn has one mover, marks only advance.
+//! The owners' rows: saves lose nothing, one caller moves a turn, and marks only advance.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn enabled() -> Settings {
     }
 }
 
-/// Saves at noon in place of what was seen.
+/// Saves at noon, in place of the record that was read.
 async fn save(
     owners: &Owners,
     owner: &Owner,
@@ -35,7 +35,7 @@ async fn save(
         .await
 }
 
-/// Enables the owner at noon; gives the turn that this plans.
+/// Enables the owner at noon and returns the scheduled turn.
 pub(crate) async fn enable(owners: &Owners, owner: &Owner) -> DueOwner {
     let saved = save(owners, owner, &enabled(), &OwnerRecord::default()).await;
     assert_eq!(
@@ -48,7 +48,7 @@ pub(crate) async fn enable(owners: &Owners, owner: &Owner) -> DueOwner {
     }
 }
 
-/// Everyone whose turn has come by the end of the next cycle.
+/// Returns every owner whose turn is due by the end of the next cycle.
 pub(crate) async fn due(owners: &Owners) -> Vec<DueOwner> {
     let mut due = Vec::new();
     for shard in 0..DueKind::Schedule.shards() {
@@ -141,7 +141,7 @@ async fn a_save_reports_an_erasure_and_only_an_erasure() {
     assert_eq!(
         saved.expect("the table answers"),
         Saved::Conflict,
-        "only what was to be written beside it stood in the way"
+        "only the side write was refused"
     );
     let begun = Erasures::new(table.table()).begin(&owner, NOON).await;
     begun.expect("the table answers");
@@ -197,7 +197,7 @@ async fn saving_schedules_the_next_sync_and_disabling_removes_it() {
     assert_eq!(
         due(&owners).await,
         [],
-        "moving a turn that was taken off does not bring it back"
+        "moving a removed turn does not restore it"
     );
 }
 
@@ -228,7 +228,7 @@ async fn freshness_only_advances_and_a_newer_mark_is_not_cleared() {
         .await
         .expect("the table answers");
     let record = owners.read(&owner).await.expect("the table answers");
-    assert_eq!(record.integration, None, "a mark connects nobody");
+    assert_eq!(record.integration, None, "a mark creates no integration");
 
     let connected = owners
         .connect(&owner, InstallationId::new(1), true, NOON)

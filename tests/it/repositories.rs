@@ -1,4 +1,4 @@
-//! The repositories' rows: a later attempt is not overwritten by an earlier one.
+//! The repositories' rows: an earlier attempt does not overwrite a later one.
 
 use std::collections::BTreeMap;
 
@@ -180,7 +180,7 @@ async fn an_outcome_does_not_create_an_unlisted_repository() {
     );
 }
 
-/// A repository as the installation lists it, or no longer does.
+/// A repository that the installation lists, or no longer lists.
 fn shown(id: u64, private: Option<bool>) -> Listing {
     let id = RepositoryId::new(id);
     let name = format!("octo/app-{}", id.get());
@@ -212,7 +212,7 @@ async fn listed_repositories_stay_after_the_installation_drops_them() {
     recorded.expect("the table answers");
 
     let read = repositories.read(&owner).await.expect("the table answers");
-    // The first is the one that the owner had before.
+    // The first is the one that the owner already had.
     let kept: Vec<_> = read[1..]
         .iter()
         .map(|record| {

@@ -1,4 +1,4 @@
-//! What a page of alerts changes, and what it leaves as it is.
+//! Which findings a page of alerts changes, and which it leaves alone.
 
 use domain::{analysis::BegunBy, command::CommandId, finding::FindingId};
 use store::findings::FindingRecord;
@@ -10,7 +10,7 @@ fn shown(status: FindingStatus, severity: Severity, at: i64) -> Finding {
     finding(&repository(), 1, severity, status, noon(at))
 }
 
-/// The findings of this severity that wait for automation.
+/// Returns the findings of this severity that wait for automation.
 async fn waiting(table: &TestTable, owner: &Owner, severity: Severity) -> Vec<FindingId> {
     let (findings, ever) = (table.findings(), domain::Timestamp::from_millis(0));
     let page = findings.unanalysed(owner, severity, ever, 100, None).await;
@@ -56,7 +56,7 @@ async fn a_differing_finding_is_written_unless_it_is_older() {
     let owner = connected(&table).await;
     let first = shown(FindingStatus::Open, Severity::Low, 10);
     let mut retitled = first.clone();
-    retitled.title = "Another title, of the same moment".to_owned();
+    retitled.title = "Another title, with an equal timestamp".to_owned();
     let mut older = first.clone();
     older.source_updated_at = noon(9);
     let stored = |written, unchanged, stale| Stored {
@@ -76,7 +76,7 @@ async fn a_differing_finding_is_written_unless_it_is_older() {
     }
 }
 
-/// A finding whose row holds so many bytes of it.
+/// A finding whose row takes this many bytes.
 fn large(number: u32, bytes: usize) -> Finding {
     let mut large = finding(
         &repository(),
@@ -178,7 +178,7 @@ async fn an_open_finding_is_indexed_by_severity_until_analysed() {
     }
 }
 
-/// Whoever stores has looked before the analysis began, and sees nothing newer.
+/// The page was compared before the analysis started, and shows nothing newer.
 #[tokio::test]
 async fn a_stale_page_does_not_return_a_finding_to_automation() {
     let table = TestTable::create().await;
@@ -200,7 +200,7 @@ async fn a_stale_page_does_not_return_a_finding_to_automation() {
     );
     assert_eq!(table.items().await, before);
     let stored = store(&table.findings(), &owner, vec![worse]).await;
-    assert_eq!(stored.written, 1, "a second look sees it");
+    assert_eq!(stored.written, 1, "a second read sees it");
     assert_eq!(waiting(&table, &owner, Severity::Critical).await, []);
 }
 
@@ -236,18 +236,18 @@ async fn the_dismissing_command_is_named_while_the_finding_is_ignored() {
     }
 }
 
-/// The agent does not take the analysis that automation began.
+/// Defers an analysis that automation started, as after a refusal by the agent.
 async fn defer(table: &TestTable, owner: &Owner, id: FindingId) {
     let record = read(table, owner, id).await;
     let seen = record.analysis.clone().expect("it was begun");
     let analyses = table.analyses();
     let writes = analyses.defer(owner, &record, &seen, &failed(), NOON);
-    let written = analyses.write(id, "a putting off", writes).await;
+    let written = analyses.write(id, "a deferral", writes).await;
     assert!(written.expect("the table answers"));
 }
 
-/// Of a finding that automation has begun: a sync that has compared it, and a dismissal that has seen it, write when it
-/// waits again.
+/// For a deferred finding: a sync that compared it, and a dismissal that read it, while the analysis was in flight,
+/// write afterwards.
 #[tokio::test]
 async fn a_deferred_finding_is_indexed_by_its_current_severity() {
     let table = TestTable::create().await;
@@ -275,7 +275,7 @@ async fn a_deferred_finding_is_indexed_by_its_current_severity() {
         let written = table.analyses().write(id, "a change", writes).await;
         written.expect("the table answers")
     };
-    assert!(!change(&seen).await, "it was not seen waiting");
+    assert!(!change(&seen).await, "it was read before it waited");
     assert_eq!(waiting(&table, &owner, Severity::High).await, ids);
 
     assert!(change(&read(&table, &owner, id).await).await);

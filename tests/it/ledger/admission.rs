@@ -1,4 +1,4 @@
-//! Admission: with and without an idempotency key, repeated, raced, taken back and after its record has expired.
+//! Admission with and without an idempotency key: repeated, raced, revoked, and after the record has expired.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
@@ -18,7 +18,7 @@ fn keyed(owner: &Owner) -> NewCommand {
     }
 }
 
-/// Admits and expects to be told to send.
+/// Admits a command and expects to have to send its message.
 async fn admit(ledger: &Ledger, new: NewCommand, now: Timestamp) -> (Command, Token) {
     match ledger.admit(new, now).await.expect("the table answers") {
         Admission::Admitted(command, admission) => (command, admission),
@@ -26,7 +26,7 @@ async fn admit(ledger: &Ledger, new: NewCommand, now: Timestamp) -> (Command, To
     }
 }
 
-/// Admits and expects the first command back.
+/// Admits a command and expects the first one back.
 async fn replayed(ledger: &Ledger, new: NewCommand, now: Timestamp) -> Command {
     match ledger.admit(new, now).await.expect("the table answers") {
         Admission::Replayed(command) => command,
@@ -57,7 +57,7 @@ async fn an_admitted_command_is_readable_at_once() {
     let (second, _) = admit(&ledger, new, NOON).await;
     assert_ne!(
         second.key, command.key,
-        "without a key each request is another"
+        "without a key each request makes a command"
     );
 }
 
@@ -92,7 +92,7 @@ async fn an_idempotency_key_names_one_command() {
     let (foreign, _) = admit(&ledger, keyed(&tests::owner()), NOON).await;
     assert_ne!(
         foreign.key.id, first.key.id,
-        "another owner's key is another key"
+        "keys are scoped to their owner"
     );
 }
 
@@ -119,7 +119,7 @@ async fn an_idempotency_key_survives_a_deployment() {
     assert!(matches!(answer, Ok(Admission::KeyReused)), "{answer:?}");
 }
 
-/// The ids of those told to send, and of all.
+/// Returns how many were told to send, and all commands.
 async fn raced(ledger: &Ledger, owner: &Owner) -> (usize, Vec<Command>) {
     let tasks = (0..20).map(|_| {
         let (ledger, new) = (ledger.clone(), keyed(owner));
@@ -179,7 +179,7 @@ async fn a_command_that_was_never_queued_is_readmitted_once() {
     let late = ledger.fail_admission(&first.key, admission, noon(1)).await;
     assert!(
         matches!(late, Ok(Outcome::Refused(_))),
-        "the first sending says nothing: {late:?}"
+        "the first send's failure changes nothing: {late:?}"
     );
 }
 

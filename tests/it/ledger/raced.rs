@@ -1,4 +1,4 @@
-//! Many tasks make the same move at once: exactly one makes it, and what it wrote stays.
+//! Many tasks make the same move at once: exactly one succeeds, and its write stays.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{candidate, claimed, ending};
 const TASKS: usize = 16;
 const ROUNDS: usize = 5;
 
-/// Runs the move in as many tasks; gives the rows of those that made it.
+/// Makes the move in every task and returns the rows of those that succeeded.
 async fn made<F>(make: impl Fn(usize) -> F) -> Vec<Command>
 where
     F: Future<Output = Outcome> + Send + 'static,
@@ -63,8 +63,7 @@ async fn of_concurrent_endings_one_stands() {
     for _ in 0..ROUNDS {
         let (claim, row) = claimed(&table).await;
         let claim = Arc::new(claim);
-        // Past the claim and past the deadline everybody may end it: the worker that woke up late, the reconciler, and
-        // a dead letter.
+        // After lease and deadline, three may end it: the late worker, the reconciler, and the dead-letter consumer.
         let late = row.standing.deadline;
         let made = made(|place| {
             let (ledger, key, claim) = (ledger.clone(), row.key.clone(), claim.clone());

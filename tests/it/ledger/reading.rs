@@ -1,4 +1,4 @@
-//! Reading: rows as they are stored, expired ones as absent, the active list, the history, and what is due.
+//! Reading: rows as stored, expired ones as absent, the active list, the history, and due rows.
 
 use domain::{
     Timestamp,
@@ -17,7 +17,7 @@ use tests::{
 
 use super::ending;
 
-/// One command of one owner in every standing, oldest first.
+/// Stores one command in every state for one owner, oldest first.
 async fn one_of_each(table: &TestTable) -> Vec<Command> {
     let owner = owner();
     let mut all = Vec::new();
@@ -236,7 +236,7 @@ async fn unprocessed_keys_are_requested_again() {
     );
 }
 
-/// The ids due in one shard, page by page, and how many rows could not be read.
+/// Returns the ids due in one shard, page by page, and the number of unreadable rows.
 async fn due(ledger: &Ledger, shard: u8, limit: u32, now: Timestamp) -> (Vec<CommandId>, usize) {
     let (mut due, mut damaged, mut after) = (Vec::new(), 0, None);
     loop {

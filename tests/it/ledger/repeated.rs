@@ -1,4 +1,4 @@
-//! The answer to a write is lost, and the client library repeats the write: it meets its own work and knows it.
+//! A write's response is lost and the SDK repeats the write: the ledger recognises its own work.
 
 use domain::{
     command::{LastError, Progress},
@@ -30,12 +30,12 @@ impl Lossy {
         }
     }
 
-    /// From now on the next write's answer is lost.
+    /// Loses the response of the next write.
     fn lose_next(&self) {
         self.proxy.plan("UpdateItem", Fault::LoseAnswer);
     }
 
-    /// The move was written once and asked for twice; gives the row.
+    /// Checks that the move was written once and requested twice, and returns the row's state.
     async fn already_applied(&self, outcome: Outcome) -> CommandState {
         let Outcome::AlreadyApplied(found) = outcome else {
             panic!("{outcome:?}");
@@ -74,7 +74,7 @@ async fn a_claim_with_a_lost_response_counts_once() {
         .await;
     assert!(
         matches!(settled, Ok(Outcome::Applied(_))),
-        "the claim is good: {settled:?}"
+        "the claim is valid: {settled:?}"
     );
 }
 
@@ -156,7 +156,7 @@ async fn every_other_ending_with_a_lost_response_counts_once() {
     }
 }
 
-/// These change nothing when they are made again, and their guard lets them: no token is needed.
+/// A repetition of these moves changes nothing and passes their guards, so they need no token.
 #[tokio::test]
 async fn a_heartbeat_and_a_release_are_idempotent() {
     let lossy = Lossy::create().await;
@@ -179,7 +179,7 @@ async fn a_heartbeat_and_a_release_are_idempotent() {
     assert_eq!(lossy.proxy.count("UpdateItem"), 4);
 }
 
-/// The first write never arrived: the repetition is the first, and a foreign write in between is not taken for ours.
+/// The first write never arrived, so the retry is the first to reach the row. A foreign write in between is not ours.
 #[tokio::test]
 async fn a_foreign_write_is_not_mistaken_for_our_own() {
     let lossy = Lossy::create().await;

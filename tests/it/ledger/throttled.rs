@@ -1,5 +1,5 @@
-//! DynamoDB throttles, or reports that a transaction is at work on the row: a few tries, then an error, and nothing
-//! half-done.
+//! DynamoDB throttles, or reports a transaction on the row: the ledger retries a few times, then returns an error, and
+//! leaves nothing half-done.
 
 use domain::{command::IdempotencyKey, lifecycle::Stage};
 use store::{
@@ -10,7 +10,7 @@ use tests::{
     Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, standings, sync_of,
 };
 
-/// More than are tried.
+/// More faults than the ledger retries.
 const TOO_OFTEN: usize = 12;
 
 #[tokio::test]

@@ -1,4 +1,4 @@
-//! Each move from each standing: made where the specification says so, and refused, with the row untouched, elsewhere.
+//! Each move from each state: made where the specification says so, and refused elsewhere without a change to the row.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use super::{candidate, claimed, ending, holder};
 const PROGRESS: Progress = Progress { done: 1, total: 2 };
 const LATER: Stage = Stage(9);
 
-/// Where the row's claim is the worker's own.
+/// The row's lease is the worker's own.
 const MINE: bool = true;
-/// Where it is another's.
+/// The row's lease is another worker's.
 const ANOTHERS: bool = false;
 
-/// The standings from which the move is made. From all others the row must come back, and stay, as it was.
+/// Returns the states from which the move is made. From all others the row must come back unchanged.
 async fn made_from(
     mine: bool,
     make: impl AsyncFn(&Ledger, &Claim, &Command) -> Result<Outcome, LedgerError>,
@@ -174,7 +174,7 @@ async fn a_command_is_exhausted_unless_another_worker_has_its_lease() {
     assert_eq!(
         exhaust(ANOTHERS, true, None).await,
         unheld,
-        "a worker that lost its claim"
+        "a worker that lost its lease"
     );
     assert_eq!(
         exhaust(MINE, true, None).await,
@@ -214,7 +214,7 @@ async fn an_unclaimed_due_message_is_resent_once() {
     assert_eq!(
         resent(1, now).await,
         [""; 0],
-        "another reconciler was quicker"
+        "another reconciler was faster"
     );
     let earlier = Duration::from_secs(75);
     assert_eq!(resent(0, earlier).await, [""; 0], "another message is due");
@@ -252,7 +252,7 @@ async fn an_ending_reports_what_is_known_of_the_effect() {
         let written = settled
             .expect("the table answers")
             .made()
-            .expect("it is held");
+            .expect("the lease is live");
         assert_eq!(written.status(), code.terminal().into());
         assert_eq!(written.ended.map(|ended| ended.code), Some(code));
         let active = ledger.active(&row.key.owner, NOON).await;

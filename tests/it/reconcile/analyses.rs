@@ -1,4 +1,4 @@
-//! Analyses that are due: what was called back is sent on, what was lost has failed. And owners for whom automation looks.
+//! Due analyses: a callback is resent, a silent analysis fails. And owners for whom automation is due.
 
 use domain::{
     analysis::{Analysis, AnalysisStatus, BegunBy, FailureCode, PENDING_FOR, RUNNING_FOR},
@@ -11,12 +11,12 @@ use store::{analyses::Received, owners::Saved, table::Writes};
 use super::*;
 use crate::analyses::{callback, end, failed, launch, owner_with, read, take, waiting};
 
-/// When an analysis that was begun at noon has been pending for too long.
+/// When an analysis begun at noon has been pending too long.
 fn pending_too_long() -> Timestamp {
     NOON + PENDING_FOR
 }
 
-/// When one that has run since noon has run for too long.
+/// When an analysis running since noon has run too long.
 fn running_too_long() -> Timestamp {
     NOON + RUNNING_FOR
 }
@@ -26,7 +26,7 @@ async fn analysis(scene: &Scene, owner: &Owner, finding: FindingId) -> Analysis 
     record.analysis.expect("it was begun")
 }
 
-/// How many slots of an owner are taken.
+/// Counts an owner's taken slots.
 async fn slots(scene: &Scene, owner: &Owner) -> usize {
     let record = scene.table.owners().read(owner).await;
     record.expect("the table answers").analyses.in_flight.len()
@@ -46,7 +46,7 @@ async fn called_back(scene: &Scene, owner: &Owner, finding: FindingId) -> Messag
     }
 }
 
-/// What a run counted of analyses. Whoever frees a slot has automation look, which may be in the same run or the next.
+/// What a run counted of analyses. Freeing a slot makes automation due, in the same run or the next.
 fn counted(report: &Report) -> [u32; 5] {
     let Report {
         lost,
@@ -77,7 +77,7 @@ async fn a_silent_analysis_fails_and_a_callback_is_resent_once() {
         let code = Some(FailureCode::run_lost());
         assert_eq!((lost.status, lost.failure), (AnalysisStatus::Failed, code));
     }
-    // It never began: automation tries it again.
+    // It never started, so automation retries it.
     assert_eq!(waiting(&scene.table, &owner).await, [automatic]);
     assert_eq!(slots(&scene, &owner).await, 1);
     let kept = analysis(&scene, &owner, heard_of).await;
@@ -88,7 +88,7 @@ async fn a_silent_analysis_fails_and_a_callback_is_resent_once() {
     );
     assert_eq!(scene.queues.bodies(&scene.sync).await, [message.body()]);
 
-    // The index goes on showing all three as they were.
+    // The index keeps showing all three as they were.
     let rows = scene.table.items().await;
     assert_eq!(counted(&scene.run().await), [0, 0, 0, 3, 0]);
     assert_eq!(scene.table.items().await, rows);
@@ -103,11 +103,11 @@ async fn an_analysis_that_ran_too_long_fails_for_good() {
         assert!(launch(&scene.table, &owner, *finding, "ses-1").await);
     }
     assert_eq!(counted(&scene.run().await), [2, 0, 0, 0, 0]);
-    assert_eq!(waiting(&scene.table, &owner).await, [], "it has been tried");
+    assert_eq!(waiting(&scene.table, &owner).await, [], "it is not retried");
     assert_eq!(slots(&scene, &owner).await, 0);
 }
 
-/// A run that reads every row as it was before another run: the guards of its writes decide.
+/// A run with rows read before another run: the guards of its writes decide.
 #[tokio::test]
 async fn a_run_with_stale_rows_changes_and_sends_nothing() {
     let scene = Scene::set(pending_too_long).await;
@@ -136,7 +136,7 @@ async fn a_callback_that_cannot_be_resent_is_retried_and_counted() {
         panic!("three findings");
     };
     called_back(&scene, &owner, unsent).await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         let proxy = &scene.proxy;
         proxy.plan_about("GetItem", &in_key(unread), Fault::Fail);
@@ -150,7 +150,7 @@ async fn a_callback_that_cannot_be_resent_is_retried_and_counted() {
     assert_eq!(counted(&scene.run().await), [2, 0, 0, 0, 0]);
 }
 
-/// Ends the sort key of a finding's row.
+/// The end of the sort key of a finding's row.
 fn in_key(finding: FindingId) -> String {
     format!("#{:010}", finding.number.get())
 }

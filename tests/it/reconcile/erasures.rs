@@ -1,4 +1,4 @@
-//! Erasures that should have been done by now.
+//! Erasures that are overdue.
 
 use store::erasure::{Erasures, RESUMED_AFTER};
 
@@ -65,7 +65,7 @@ async fn a_completed_or_postponed_erasure_is_left_alone() {
 async fn a_failed_erasure_resend_is_counted_and_retried() {
     let scene = Scene::set(too_long).await;
     begin(&scene).await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         scene.proxy.plan("TransactWriteItems", Fault::Fail);
     }

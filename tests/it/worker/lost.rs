@@ -1,11 +1,11 @@
-//! A worker whose command is no longer its own: taken over, ended, or gone.
+//! A worker that has lost its command: taken over, ended, or gone.
 
 use domain::lifecycle::{Lease, Token};
 
 use super::*;
 
 impl Scene {
-    /// Somebody takes the command over.
+    /// Another worker takes the command over.
     async fn take_over(&self, row: &Command) -> Command {
         let lease = Lease {
             token: Token(0xa07e4),
@@ -31,7 +31,7 @@ impl Scene {
     }
 }
 
-/// Whatever a worker says that has lost its claim.
+/// Every conclusion of a worker that has lost its lease.
 #[tokio::test]
 async fn a_fenced_worker_changes_nothing_and_keeps_the_message() {
     let scene = Scene::set().await;
