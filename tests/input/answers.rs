@@ -32,7 +32,7 @@ const WIDTH: usize = 20;
 const KILLED_AFTER: u64 = 7;
 const UNHURRIED: u64 = 60;
 /// Extra time for a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const SLACK: Duration = Duration::from_secs(60);
 
 /// Statuses of every class, and those with a meaning.
 const STATUSES: [u16; 32] = [
@@ -181,7 +181,7 @@ impl Stage {
         let event: SqsEvent =
             serde_json::from_value(json!({"Records": [record]})).expect("an event");
         let invoked = functions.invoke(self.function, &event, killed_after);
-        let within = Duration::from_secs(killed_after) + PATIENCE;
+        let within = Duration::from_secs(killed_after) + SLACK;
         let response = timeout(within, invoked).await.expect("it ends in time");
         let after = self.command().await;
         let standing = &after.standing;

@@ -43,7 +43,7 @@ pub(crate) enum Step {
     Deliver {
         which: usize,
         twice: bool,
-        trouble: Trouble,
+        fault: WorkerFault,
     },
     /// The agent calls back for one of its sessions: without a result, or with one that does or does not recommend a
     /// dismissal.
@@ -53,7 +53,7 @@ pub(crate) enum Step {
         sent: bool,
     },
     /// The reconciler runs.
-    Reconcile(Trouble),
+    Reconcile(WorkerFault),
     /// This many seconds pass.
     Advance(u64),
     /// Somebody changes an alert, and a sync may store the change.
@@ -72,19 +72,19 @@ pub(crate) enum Step {
 
 /// What happens to a worker, after this many calls to the database.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum WorkerFault {
     None,
     DiesBefore(usize),
     DiesAfter(usize),
     LosesAnswer(usize),
 }
 
-fn trouble() -> impl Strategy<Value = Trouble> {
+fn fault() -> impl Strategy<Value = WorkerFault> {
     prop_oneof![
-        4 => Just(Trouble::None),
-        1 => (0..8_usize).prop_map(Trouble::DiesBefore),
-        2 => (0..8_usize).prop_map(Trouble::DiesAfter),
-        2 => (0..8_usize).prop_map(Trouble::LosesAnswer),
+        4 => Just(WorkerFault::None),
+        1 => (0..8_usize).prop_map(WorkerFault::DiesBefore),
+        2 => (0..8_usize).prop_map(WorkerFault::DiesAfter),
+        2 => (0..8_usize).prop_map(WorkerFault::LosesAnswer),
     ]
 }
 
@@ -113,11 +113,11 @@ fn step() -> impl Strategy<Value = Step> {
     let finding = || 1..=FINDINGS;
     let which = || 0..16_usize;
     let deliver =
-        (which(), prop::bool::weighted(0.25), trouble()).prop_map(|(which, twice, trouble)| {
+        (which(), prop::bool::weighted(0.25), fault()).prop_map(|(which, twice, fault)| {
             Step::Deliver {
                 which,
                 twice,
-                trouble,
+                fault,
             }
         });
     let recommends = select(vec![None, Some(true), Some(false)]);
@@ -156,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => asked(),
         10 => deliver,
         3 => callback,
-        2 => trouble().prop_map(Step::Reconcile),
+        2 => fault().prop_map(Step::Reconcile),
         4 => prop_oneof![1..50_u64, 50..1_200_u64].prop_map(Step::Advance),
         3 => at_github,
         2 => github.prop_map(Step::GithubFails),
@@ -187,7 +187,7 @@ async fn drain(world: &mut World) {
             let deliver = Step::Deliver {
                 which: 0,
                 twice: false,
-                trouble: Trouble::None,
+                fault: WorkerFault::None,
             };
             world.take(&deliver).await;
         }
@@ -199,7 +199,7 @@ async fn drain(world: &mut World) {
             return;
         }
         clock::advance(Duration::from_secs(if round < 10 { 60 } else { 600 }));
-        world.take(&Step::Reconcile(Trouble::None)).await;
+        world.take(&Step::Reconcile(WorkerFault::None)).await;
     }
     let known = world.outside.known().outstanding();
     let commands = world.commands().await;
@@ -214,11 +214,11 @@ const fn dismiss(finding: u32) -> Step {
     }
 }
 
-const fn deliver(which: usize, trouble: Trouble) -> Step {
+const fn deliver(which: usize, fault: WorkerFault) -> Step {
     Step::Deliver {
         which,
         twice: false,
-        trouble,
+        fault,
     }
 }
 
@@ -236,25 +236,25 @@ const KNOWN: [&[Step]; 3] = [
     &[
         dismiss(1),
         dismiss(1),
-        deliver(1, Trouble::DiesAfter(0)),
-        deliver(0, Trouble::None),
+        deliver(1, WorkerFault::DiesAfter(0)),
+        deliver(0, WorkerFault::None),
         at_github(1, "open", false),
         Step::Advance(60),
-        deliver(0, Trouble::None),
+        deliver(0, WorkerFault::None),
     ],
     // A worker dismisses and dies; somebody reopens the alert; the redelivery is refused.
     &[
         dismiss(1),
-        deliver(0, Trouble::DiesBefore(3)),
+        deliver(0, WorkerFault::DiesBefore(3)),
         at_github(1, "open", false),
         Step::GithubFails(GithubFault::Refuse),
         Step::Advance(60),
-        deliver(0, Trouble::None),
+        deliver(0, WorkerFault::None),
     ],
     // Dismissed, then fixed.
     &[
         dismiss(1),
-        deliver(0, Trouble::None),
+        deliver(0, WorkerFault::None),
         at_github(1, "fixed", true),
     ],
 ];

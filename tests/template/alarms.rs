@@ -1,7 +1,7 @@
-//! What is alarmed and shown, and what is written about it.
+//! Alarms, dashboard, and their documentation.
 //!
-//! What an alarm or a widget enumerates is compared with the real list, so that a new command type, function or queue that
-//! is left out fails a test that names it.
+//! What an alarm or a widget enumerates is compared with the real list, so that a forgotten command type, function or
+//! queue fails a test that names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::{
     resources, text,
 };
 
-/// Each of these is invoked by an operator, who reads its answer.
+/// Operators invoke these by hand and read the answer.
 const BY_HAND: [&str; 1] = ["ConnectFunction"];
-/// What CloudWatch lets one alarm add up.
+/// CloudWatch's limit on the metrics of one alarm.
 const MOST_METRICS: usize = 10;
 
-/// The alarms by logical id, their properties as they are written.
+/// The alarms' properties by logical id, unresolved.
 fn alarms() -> BTreeMap<&'static str, &'static Value> {
     let alarms = resources("AWS::CloudWatch::Alarm").into_iter();
     alarms
@@ -27,7 +27,7 @@ fn alarms() -> BTreeMap<&'static str, &'static Value> {
         .collect()
 }
 
-/// The entries of `Metrics` that are metrics, and not the expression over them.
+/// The entries of `Metrics` that are metrics, without the expression over them.
 fn terms(alarm: &'static Value) -> Vec<&'static Value> {
     let entries = alarm["Metrics"].as_array().into_iter().flatten();
     entries
@@ -35,7 +35,7 @@ fn terms(alarm: &'static Value) -> Vec<&'static Value> {
         .collect()
 }
 
-/// The metrics that an alarm watches: its own, or those that it adds up.
+/// The metrics that an alarm watches: its own, or those that it sums.
 fn metrics(alarm: &'static Value) -> Vec<&'static Value> {
     let added = terms(alarm)
         .into_iter()
@@ -44,7 +44,7 @@ fn metrics(alarm: &'static Value) -> Vec<&'static Value> {
     own.into_iter().chain(added).collect()
 }
 
-/// The value of a metric's dimension, if it has that.
+/// The value of a metric's dimension, if present.
 fn dimension(metric: &'static Value, name: &str) -> Option<&'static Value> {
     let dimensions = metric["Dimensions"].as_array()?.iter();
     dimensions
@@ -53,7 +53,7 @@ fn dimension(metric: &'static Value, name: &str) -> Option<&'static Value> {
         .next()
 }
 
-/// What is in `expected` and not in `found`, or the other way round, is an error that names it.
+/// Fails with the names that are in only one of `found` and `expected`.
 #[track_caller]
 fn assert_same<T: Ord + std::fmt::Debug>(whose: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) {
     let missing: Vec<_> = expected.difference(found).collect();
@@ -138,7 +138,7 @@ fn a_queue_without_commands_has_an_alarm_on_message_age() {
             name[0].as_str().expect("a logical id")
         })
         .collect();
-    // Commands that wait are alarmed by their own age.
+    // Commands that wait have an alarm on their own age.
     let others = work_queues()
         .into_iter()
         .filter(|queue| !carries_commands(queue))
@@ -168,7 +168,7 @@ fn the_dashboard_shows_every_queue_where_messages_may_wait() {
             name.expect("it names a queue")
         })
         .collect();
-    // What comes into a dead-letter queue is settled at once.
+    // The dead-letter function settles dead letters at once.
     let waits = TOPOLOGY.queues.iter().filter(|queue| {
         let mut queues = TOPOLOGY.queues.iter();
         !queues.any(|other| other.dead_letter_queue.as_ref() == Some(&queue.name))
@@ -213,7 +213,7 @@ fn the_runbook_describes_exactly_the_alarms() {
 fn the_runbook_counts_the_billed_alarms_and_mappings() {
     let runbook = text("docs/operating/runbook.md").replace('\n', " ");
     let alarms = alarms();
-    // What is paid is each metric that an alarm looks at.
+    // CloudWatch bills each metric that an alarm watches.
     let watched: usize = alarms.values().map(|alarm| metrics(alarm).len()).sum();
     for counted in [
         format!("{} alarms on {watched} metrics", alarms.len()),

@@ -1,4 +1,4 @@
-//! The queues: their numbers, who reads them, who may reach them.
+//! The queues: their settings, their consumers, and their access.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 
 use crate::{TOPOLOGY, functions, named, resources};
 
-/// For how long what somebody must look at is kept: as long as SQS can.
+/// The retention of messages that a person must look at: SQS's maximum.
 const FOURTEEN_DAYS: &str = "1209600";
 
 fn queue(name: &str) -> &'static Queue {
@@ -25,13 +25,13 @@ const fn queue_of(command: CommandType) -> &'static str {
     }
 }
 
-/// Whether the messages of commands are sent there.
+/// Returns whether commands' messages are sent there.
 pub(crate) fn carries_commands(queue: &str) -> bool {
     let mut types = CommandType::ALL.iter();
     types.any(|command| queue_of(*command) == queue)
 }
 
-/// What operators read, and no function: where messages are put that nobody can read, and runs that did not happen.
+/// Queues that only operators read: quarantined messages, and scheduled runs that failed.
 fn for_operators() -> BTreeSet<&'static str> {
     let malformed = TOPOLOGY.functions.iter().filter_map(|function| {
         let url = function.environment.get("MALFORMED_QUEUE_URL")?;
@@ -48,7 +48,7 @@ fn for_operators() -> BTreeSet<&'static str> {
     malformed.chain(missed).collect()
 }
 
-/// The queues to which others send their dead letters.
+/// The queues that receive other queues' dead letters.
 fn dead_letter_queues() -> BTreeSet<&'static str> {
     let queues = TOPOLOGY.queues.iter();
     queues
@@ -56,7 +56,7 @@ fn dead_letter_queues() -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// The queues that bring work: neither dead letters nor what operators read.
+/// The work queues: neither dead-letter queues nor those for operators.
 pub(crate) fn work_queues() -> BTreeSet<&'static str> {
     let (dead, kept) = (dead_letter_queues(), for_operators());
     let queues = TOPOLOGY.queues.iter().map(|queue| queue.name.as_str());
@@ -65,7 +65,7 @@ pub(crate) fn work_queues() -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// Whoever reads the queue.
+/// The consumers of the queue.
 fn consumers(queue: &Queue) -> Vec<&'static Mapping> {
     let mappings = TOPOLOGY.mappings.iter();
     mappings
@@ -82,7 +82,7 @@ fn seconds(number: &str) -> Duration {
     Duration::from_secs(number.parse().expect("a whole number"))
 }
 
-/// How often a message is received before it is a dead letter. `None`: it never is one.
+/// The maximum receive count of a message. `None` without a dead-letter queue.
 fn most_receives(queue: &Queue) -> Option<u32> {
     let policy = queue.attributes.get("RedrivePolicy")?;
     let policy: Value = serde_json::from_str(policy).expect("it is JSON");
@@ -90,7 +90,7 @@ fn most_receives(queue: &Queue) -> Option<u32> {
     Some(receives.trim_matches('"').parse().expect("a count"))
 }
 
-/// How long all deliveries of one message take at most, in whichever queue.
+/// The longest time that all deliveries of one message take, in any queue.
 pub(crate) fn longest_redelivery() -> Duration {
     let queues = TOPOLOGY.queues.iter();
     let all = queues.filter_map(|queue| {
@@ -120,7 +120,7 @@ fn no_command_stalls_while_a_delivery_is_outstanding() {
         redriven.insert(mapping.queue.as_str());
         let running = seconds(&function.environment["RUNNING_TIMEOUT_SECONDS"]);
         assert!(visibility * receives < running, "{}", mapping.queue);
-        // A worker settles a command on its last delivery: it must know which that is.
+        // A worker settles a command on its last delivery, so it must know which that is.
         let told = function.environment.get("MAX_RECEIVES");
         let receives = receives.to_string();
         let expected = works_on_commands.contains(mapping.function.as_str());

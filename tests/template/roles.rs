@@ -1,4 +1,4 @@
-//! Each function by itself: its own role, its own log.
+//! Each function's own role and its own log.
 
 use std::collections::BTreeSet;
 
@@ -69,7 +69,7 @@ fn no_statement_allows_a_wildcard() {
     }
     let mut allowed = Vec::new();
     statements(TEMPLATE.document(), &mut allowed);
-    // Each role says who may have it and what that one may do then.
+    // Each role has a trust statement and at least one grant.
     assert!(allowed.len() > 2 * functions().len(), "{}", allowed.len());
     for statement in allowed {
         let text = statement.to_string();

@@ -1,4 +1,4 @@
-//! What is kept, and what must not be written into the template.
+//! What is stored, and what the template must not contain.
 
 use serde_json::{Value, json};
 
@@ -42,7 +42,7 @@ fn secrets_are_named_by_parameters_and_never_defaults() {
             assert_eq!(default, None, "{name}");
         }
         let default = default.and_then(Value::as_str).unwrap_or_default();
-        // Keys and tokens are long runs of such characters; names, addresses and dates are not.
+        // Keys and tokens contain long runs of such characters; names, addresses and dates do not.
         let runs = default.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_=".contains(c)));
         let longest = runs.map(str::len).max().unwrap_or_default();
         assert!(longest < 20, "{name} has a default like a key");

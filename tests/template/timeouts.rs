@@ -1,4 +1,4 @@
-//! How long a command may take, by whom the numbers are decided and where they are written.
+//! How long a command may take, what determines the numbers, and where they are documented.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{TEMPLATE, TOPOLOGY, queues::longest_redelivery, text};
 
 const DEPLOYING: &str = "docs/operating/deploy.md";
 
-/// The least value that a deployment takes, and what is said of the parameter.
+/// The minimum value that a deployment accepts, and the parameter's description.
 fn declared(parameter: &str) -> (Duration, &'static str) {
     let declared = &TEMPLATE.document()["Parameters"][parameter];
     let least = declared["MinValue"].as_u64().expect("a whole number");

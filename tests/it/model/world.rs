@@ -44,7 +44,7 @@ use tests::{
 };
 
 use super::{
-    Step, Trouble,
+    Step, WorkerFault,
     clock::{advance, now},
     outside::{Outside, Queued},
     promises::Ledgered,
@@ -198,16 +198,16 @@ impl World {
             Step::Deliver {
                 which,
                 twice,
-                trouble,
-            } => self.deliver(which, twice, trouble).await,
+                fault,
+            } => self.deliver(which, twice, fault).await,
             Step::Callback {
                 which,
                 recommends,
                 sent,
             } => self.callback(which, recommends, sent).await,
-            Step::Reconcile(trouble) => {
+            Step::Reconcile(fault) => {
                 let run = self.reconciler.reconcile(invocation());
-                self.troubled(trouble, run).await;
+                self.under_fault(fault, run).await;
             }
             Step::Advance(seconds) => advance(Duration::from_secs(seconds)),
             Step::AtGithub {
@@ -259,7 +259,7 @@ impl World {
         }
     }
 
-    async fn deliver(&mut self, which: usize, twice: bool, trouble: Trouble) {
+    async fn deliver(&mut self, which: usize, twice: bool, fault: WorkerFault) {
         let received = self.outside.known().receive(which);
         let Some(message) = received else {
             return;
@@ -277,18 +277,18 @@ impl World {
                 self.handle(&message).await == Disposition::Ack
             }
         };
-        if self.troubled(trouble, work).await == Some(true) {
+        if self.under_fault(fault, work).await == Some(true) {
             self.outside.known().delete(message.id);
         }
     }
 
     /// Does work under a fault; `None` if the worker died.
-    async fn troubled<T>(&self, trouble: Trouble, work: impl Future<Output = T>) -> Option<T> {
-        let (calls, how) = match trouble {
-            Trouble::None => return Some(work.await),
-            Trouble::DiesBefore(calls) => (calls, Break::DieBefore),
-            Trouble::DiesAfter(calls) => (calls, Break::DieAfter),
-            Trouble::LosesAnswer(calls) => (calls, Break::LoseAnswer),
+    async fn under_fault<T>(&self, fault: WorkerFault, work: impl Future<Output = T>) -> Option<T> {
+        let (calls, how) = match fault {
+            WorkerFault::None => return Some(work.await),
+            WorkerFault::DiesBefore(calls) => (calls, Break::DieBefore),
+            WorkerFault::DiesAfter(calls) => (calls, Break::DieAfter),
+            WorkerFault::LosesAnswer(calls) => (calls, Break::LoseAnswer),
         };
         self.proxy.break_at(calls, how);
         let done = tokio::select! {
