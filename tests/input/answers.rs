@@ -156,7 +156,7 @@ impl Stage {
                 comment: None,
             }),
             Function::Analyse => StartAnalysis::of(finding).into(),
-            other => unreachable!("{other:?} calls nobody"),
+            other => unreachable!("{other:?} makes no calls"),
         };
         let (_, accepted) = standings(Holder::Another).swap_remove(0);
         let mut row = command(user(CALLER), accepted);

@@ -294,24 +294,24 @@ async fn check(scene: &Scene, functions: &Functions, function: Function, batch: 
 
     let mut unreadable = Vec::new();
     for (place, delivered) in batch.iter().enumerate() {
-        let comes_again = again.contains(&id(place));
+        let redelivered = again.contains(&id(place));
         match Message::parse(&delivered.body) {
             Err(Unusable::Malformed { .. }) => {
                 assert!(
-                    !comes_again,
+                    !redelivered,
                     "{function:?} hands back an unreadable message"
                 );
                 unreadable.push(delivered.body.clone());
             }
             // No consumer is left to hand it to.
             Err(Unusable::Newer { .. }) if function == Function::DeadLetter => {
-                unreadable.extend((!comes_again).then(|| delivered.body.clone()));
+                unreadable.extend((!redelivered).then(|| delivered.body.clone()));
             }
             Err(Unusable::Newer { .. }) => {
-                assert!(comes_again, "{function:?} drops a newer message");
+                assert!(redelivered, "{function:?} drops a newer message");
             }
             Ok(message) => assert!(
-                comes_again || takes(function, &message),
+                redelivered || takes(function, &message),
                 "{function:?} drops {message:?}"
             ),
         }

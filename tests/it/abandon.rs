@@ -1,4 +1,4 @@
-//! The abandoned analysis: whoever ends a command that no worker could finish also frees its slot.
+//! Abandoned analyses: ending a command that no worker could finish also frees its slot.
 
 use domain::{
     analysis::{AnalysisStatus, BegunBy, FailureCode},

@@ -610,7 +610,7 @@ impl Model {
     }
 }
 
-async fn befall(
+async fn apply(
     table: &TestTable,
     owner: &Owner,
     id: FindingId,
@@ -714,7 +714,7 @@ fn slots_counts_and_index_always_match_the_rows() {
             for (at, (which, event)) in (1_i64..).zip(&events) {
                 let id = ids[*which];
                 let model = models.get_mut(&id).expect("it is one of them");
-                befall(&table, &owner, id, *event, at, model).await;
+                apply(&table, &owner, id, *event, at, model).await;
                 let kept = checked(&table, &owner).await;
                 prop_assert!(kept.in_flight.len() <= 3 && kept.automatic.len() <= 2);
                 let waits = models.iter().filter(|(_, model)| model.waits());

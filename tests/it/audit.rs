@@ -36,7 +36,7 @@ async fn events(table: &TestTable, owner: &Owner) -> Vec<AuditEvent> {
 fn commanded(together: Together) -> Outcome {
     match together {
         Together::Command(outcome) => *outcome,
-        Together::Unsettled => panic!("nothing stands beside it"),
+        Together::Unsettled => panic!("nothing is written beside it"),
     }
 }
 

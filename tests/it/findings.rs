@@ -235,5 +235,5 @@ fn the_counts_match_the_rows_after_concurrent_stores() {
             Ok(())
         })
     });
-    checked.expect("no interleaving loses or reverts anything");
+    checked.expect("no interleaving loses or reverts a write");
 }

@@ -84,7 +84,7 @@ async fn concurrent_saves_lose_nothing() {
                         return;
                     }
                     Saved::Conflict => {}
-                    Saved::BeingErased => panic!("nobody asked for that"),
+                    Saved::BeingErased => panic!("no erasure was requested"),
                 }
             }
         })

@@ -57,7 +57,7 @@ impl Protocol {
     pub(crate) fn write(&self, world: &mut World, tried: Try, ending: Ending, by: By) -> Heard {
         let Try { made, writer } = tried;
         let now = NOW;
-        let row = world.row.as_mut().expect("who writes has heard of the row");
+        let row = world.row.as_mut().expect("a writer has read the row");
         self.decided.note(&made, &row.standing);
         let wrote_last = row.writer == Some(writer);
         if !self.lack.guard(&made).holds(&row.standing) {

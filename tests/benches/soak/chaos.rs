@@ -205,7 +205,7 @@ impl Chaos<'_> {
         self.host
             .stack()
             .backstage
-            .send(queue, "nobody can read this")
+            .send(queue, "not a message")
             .await;
         self.soak.tally.fault("an unreadable message");
     }

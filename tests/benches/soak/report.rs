@@ -115,8 +115,8 @@ fn times(judged: &Judged) {
     let columns = ["type", "commands", "number", "p50, s", "p99, s", "most, s"];
     table::print("## Time from admission to the end", columns, &rows);
     println!(
-        "\nWhich commands a fault befell cannot be told of each: a command that was claimed once may have met delays and \
-         errors that were tried again within its delivery."
+        "\nFaults cannot be attributed to commands: one that was claimed once may have met delays, \
+         or errors retried within its delivery."
     );
 }
 

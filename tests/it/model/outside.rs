@@ -252,7 +252,7 @@ impl Known {
                 let name = text("SecretId");
                 json!({"ARN": "arn", "Name": name, "SecretString": secret(&name)})
             }
-            other => panic!("nobody asks for {other}"),
+            other => panic!("unexpected call of {other}"),
         };
         json_answer(StatusCode::OK, &answer)
     }
@@ -363,7 +363,7 @@ async fn answer(
         (&Method::PATCH, number) => {
             known.dismiss(number.parse().expect("an alert's number"), &body)
         }
-        _ => panic!("nobody asks for {method} {path}"),
+        _ => panic!("unexpected call of {method} {path}"),
     }
 }
 
