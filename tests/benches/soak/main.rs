@@ -100,7 +100,7 @@ async fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "\nThe data stays in {}; `--seed {seed}` repeats the run.",
+        "\nThe data stays in {}; `--seed {seed}` repeats its requests and faults.",
         data.display()
     );
     Ok(ExitCode::FAILURE)
