@@ -1,6 +1,6 @@
-//! Whatever GitHub or the agent answers, over HTTP: a worker ends in its time without a panic and asks no other host, its
-//! command ends or is given back, what it keeps can be read and adds up, and what may have been done is never called
-//! undone. Once they answer well again, what was given back is done.
+//! Any HTTP response of GitHub or the agent: a worker ends in time without a panic and calls no other host; its command
+//! ends or is released; stored rows are readable and consistent; and a possible effect is never reported as none. Once
+//! responses are good again, a released command completes.
 
 use std::{collections::BTreeMap, time::Duration};
 
@@ -26,21 +26,21 @@ use crate::{
     upstream::{Framing, Operation, Reply, Script, Upstream, body, good},
 };
 
-/// How many cases are under way at a time: they mostly wait for the pauses between tries.
+/// How many cases run at a time: they mostly wait for backoffs.
 const WIDTH: usize = 20;
-/// How long an invocation has, in seconds: one that may be made to wait, and one that is answered well.
+/// The time of an invocation in seconds: one that may be made to wait, and one with good responses.
 const KILLED_AFTER: u64 = 7;
 const UNHURRIED: u64 = 60;
-/// How much longer it may take on a machine that does other things besides.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// Extra time for a busy machine.
+const SLACK: Duration = Duration::from_secs(60);
 
-/// Statuses of every class, and those that mean something.
+/// Statuses of every class, and those with a meaning.
 const STATUSES: [u16; 32] = [
     200, 200, 201, 202, 204, 206, 299, 300, 301, 302, 304, 307, 308, 400, 401, 402, 403, 403, 404,
     408, 409, 410, 418, 422, 429, 451, 500, 502, 503, 504, 599, 999,
 ];
 
-/// Headers that steer a client, with what a client might stumble over.
+/// Headers that steer a client, with values that may confuse it.
 const HEADERS: [(&str, &[&str]); 7] = [
     (
         "link",
@@ -127,7 +127,7 @@ fn reply(operation: Operation) -> BoxedStrategy<Reply> {
         .boxed()
 }
 
-/// One or two operations whose next answers are anything.
+/// One or two operations whose next responses are arbitrary.
 fn scripts(operations: &[Operation]) -> impl Strategy<Value = Script> + use<> {
     let one = select(operations.to_vec()).prop_flat_map(|operation| {
         let replies = vec(reply(operation), 1..=4).prop_map(Into::into);
@@ -136,7 +136,7 @@ fn scripts(operations: &[Operation]) -> impl Strategy<Value = Script> + use<> {
     vec(one, 1..=2)
 }
 
-/// A case's own scene, with one command of this function's.
+/// A case's own scene, with one command of this function.
 struct Stage {
     scene: Scene,
     upstream: Upstream,
@@ -156,7 +156,7 @@ impl Stage {
                 comment: None,
             }),
             Function::Analyse => StartAnalysis::of(finding).into(),
-            other => unreachable!("{other:?} asks nobody"),
+            other => unreachable!("{other:?} makes no calls"),
         };
         let (_, accepted) = standings(Holder::Another).swap_remove(0);
         let mut row = command(user(CALLER), accepted);
@@ -171,7 +171,7 @@ impl Stage {
         }
     }
 
-    /// Delivers the command's message and gives the command as it then stands.
+    /// Delivers the command's message and returns the command.
     async fn deliver(&self, functions: &Functions, killed_after: u64) -> Command {
         let command = self.command().await;
         let record = json!({
@@ -181,23 +181,23 @@ impl Stage {
         let event: SqsEvent =
             serde_json::from_value(json!({"Records": [record]})).expect("an event");
         let invoked = functions.invoke(self.function, &event, killed_after);
-        let within = Duration::from_secs(killed_after) + PATIENCE;
-        let response = timeout(within, invoked).await.expect("it ends in its time");
+        let within = Duration::from_secs(killed_after) + SLACK;
+        let response = timeout(within, invoked).await.expect("it ends in time");
         let after = self.command().await;
         let standing = &after.standing;
         if response.batch_item_failures.is_empty() {
             let queued = standing.stage != command.standing.stage;
             assert!(
                 standing.status.is_terminal() || queued,
-                "acknowledged, and left alone: {after:?}"
+                "acknowledged but not ended: {after:?}"
             );
         } else {
             assert!(
                 !standing.status.is_terminal(),
-                "handed back, and ended: {after:?}"
+                "handed back but ended: {after:?}"
             );
             let held = standing.lease.is_some_and(|lease| lease.until > NOON);
-            assert!(!held, "handed back, and held: {after:?}");
+            assert!(!held, "handed back but still leased: {after:?}");
         }
         after
     }
@@ -209,12 +209,12 @@ impl Stage {
 
     async fn check(&self, command: &Command) {
         let known = self.upstream.known();
-        // Where everything is slow, the time may have been over before.
+        // If everything is slow, the time may be over before the first call.
         assert!(
             known.calls > 0 || command.ended.is_none(),
-            "nobody was asked"
+            "there was no call"
         );
-        assert_eq!(known.strayed, 0, "another host was asked");
+        assert_eq!(known.strayed, 0, "another host was called");
         let done = match self.function {
             Function::Dismiss => known.dismissed,
             Function::Analyse => known.launched,
@@ -223,7 +223,7 @@ impl Stage {
         if let Some(ended) = command.ended {
             assert!(
                 !done || ended.effect != Effect::None,
-                "it was done, and yet {command:?}"
+                "it was done, but the command says {command:?}"
             );
             if command.status() == Status::Succeeded {
                 assert_eq!(ended.effect, Effect::Applied);
@@ -237,7 +237,7 @@ impl Stage {
         self.check_sums().await;
     }
 
-    /// The counts are those of the findings.
+    /// Checks that the counts match the findings.
     async fn check_sums(&self) {
         let list = self.get("findings").await;
         let findings = list["findings"].as_array().expect("a list");
@@ -297,17 +297,17 @@ async fn try_script(function: Function, script: Script) {
         return;
     }
     stage.upstream.recover();
-    // A client of its own: this one may yet remember what it was told.
+    // A new client: the first may remember earlier responses.
     let functions = Functions::of(&stage.scene, &stage.upstream.url);
     let command = stage.deliver(&functions, UNHURRIED).await;
     assert!(
         command.status().is_terminal(),
-        "given back, and not done: {command:?}"
+        "released but not completed: {command:?}"
     );
     stage.check(&command).await;
 }
 
-/// Answers that have been misunderstood once: a yes in another form than the usual one is no refusal.
+/// Responses that were once misread: success in an unusual form is not a refusal.
 fn known() -> Vec<(Function, Script)> {
     let dismissed = |status| {
         let reply = Reply::json(status, &json!({"dismissed": true}));
@@ -320,7 +320,7 @@ fn known() -> Vec<(Function, Script)> {
 }
 
 #[test]
-fn what_was_misunderstood_once_is_understood() {
+fn known_misread_responses_are_read_correctly() {
     on_a_large_stack(async || {
         for (function, script) in known() {
             try_script(function, script).await;
@@ -339,7 +339,7 @@ fn try_scripts(function: Function, of_a_hundred: u32, operations: &[Operation]) 
 }
 
 #[test]
-fn whatever_a_sync_is_answered_it_keeps_what_is_lawful() {
+fn a_sync_stores_only_valid_rows_from_any_response() {
     let operations = [
         Operation::Token,
         Operation::Repositories,
@@ -350,7 +350,7 @@ fn whatever_a_sync_is_answered_it_keeps_what_is_lawful() {
 }
 
 #[test]
-fn whatever_a_dismissal_is_answered_it_says_what_it_did() {
+fn a_dismissal_reports_its_effect_after_any_response() {
     let operations = [
         Operation::Token,
         Operation::Dismissal,
@@ -361,7 +361,7 @@ fn whatever_a_dismissal_is_answered_it_says_what_it_did() {
 }
 
 #[test]
-fn whatever_a_launch_is_answered_it_says_what_it_did() {
+fn a_launch_reports_its_effect_after_any_response() {
     let operations = [
         Operation::Token,
         Operation::Launch,

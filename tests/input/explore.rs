@@ -1,4 +1,4 @@
-//! Trying generated cases until one breaks a promise, and making that one small.
+//! Tries generated cases until one breaks a promise, and shrinks that one.
 
 use std::{
     cell::{Cell, RefCell},
@@ -15,18 +15,18 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 
-/// How often, and for how long, a case that breaks a promise is made smaller.
+/// The limits on shrinking a case that breaks a promise.
 const MOST_STEPS: usize = 400;
 const LONGEST: Duration = Duration::from_secs(60);
 
 thread_local! {
-    /// Whether cases are tried on this thread: then a panic is noted, and not printed.
+    /// Whether cases run on this thread: then a panic is recorded instead of printed.
     static EXPLORING: Cell<bool> = const { Cell::new(false) };
     /// What panicked on this thread, and where.
     static PANICS: RefCell<Vec<String>> = const { RefCell::new(Vec::new()) };
 }
 
-/// How many cases of a kind are tried: so many for each hundred that `TEST_CASES` says, which says a hundred by itself.
+/// The number of cases of a kind: this many for each hundred of `TEST_CASES`, which defaults to a hundred.
 pub(crate) fn cases(of_a_hundred: u32) -> u32 {
     #[expect(clippy::disallowed_methods, reason = "chooses how much is tried")]
     let cases = std::env::var("TEST_CASES").ok();
@@ -34,7 +34,7 @@ pub(crate) fn cases(of_a_hundred: u32) -> u32 {
     (cases * of_a_hundred).div_ceil(100)
 }
 
-/// Runs a test on a stack that the functions' futures fit on unoptimised.
+/// Runs a test on a stack large enough for the functions' unoptimised futures.
 pub(crate) fn on_a_large_stack(test: impl AsyncFnOnce() + Send) {
     listen();
     let run = || {
@@ -53,8 +53,7 @@ pub(crate) fn on_a_large_stack(test: impl AsyncFnOnce() + Send) {
     });
 }
 
-/// Has every panic noted, those that are caught somewhere included, and every line of the logs made, though nobody reads
-/// them.
+/// Records every panic, caught ones included, and formats every log line although nothing reads them.
 fn listen() {
     static LISTENS: Once = Once::new();
     LISTENS.call_once(|| {
@@ -72,8 +71,8 @@ fn listen() {
     });
 }
 
-/// Tries so many cases, `width` at a time. Panics with the smallest one found that breaks a promise: in which anything
-/// panics, whether or not that is caught.
+/// Tries this many cases, `width` at a time. Panics with the smallest case found in which anything panics, caught or
+/// not.
 pub(crate) async fn explore<S: Strategy>(
     cases: u32,
     width: usize,
@@ -118,11 +117,11 @@ pub(crate) async fn explore<S: Strategy>(
     panic!("{why}\nby {smallest:#?}");
 }
 
-/// Says what panicked while the case was tried.
+/// Returns what panicked while the case ran.
 pub(crate) async fn broken(case: impl Future<Output = ()>) -> Option<String> {
     let mut case = pin!(AssertUnwindSafe(case).catch_unwind());
     let mut panicked = Vec::new();
-    // Other cases are under way on this thread: what panics while this one is polled is its own.
+    // Other cases run on this thread: a panic while this one is polled is its own.
     let tried = poll_fn(|context| {
         EXPLORING.set(true);
         let polled = case.as_mut().poll(context);

@@ -1,4 +1,4 @@
-//! The workers over a scene's table and queues, as their `main` makes them.
+//! The workers over a scene's table and queues, as their `main` builds them.
 
 use agent::{Agent, AgentConfig, callback_token::CallbackTokens};
 use analyse::Analyse;
@@ -24,10 +24,10 @@ use crate::{
     secrets::{AGENT_TOKEN, APP_KEY, CALLBACK_KEYS, name},
 };
 
-/// How often a message is delivered at most.
+/// The maximum receive count of a message.
 pub(crate) const RECEIVES: u32 = 4;
 
-/// A function that takes messages.
+/// A function that consumes messages.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Function {
     Sync,
@@ -60,7 +60,7 @@ pub(crate) struct Functions {
 }
 
 impl Functions {
-    /// Over this scene, at noon.
+    /// Builds them over this scene, at noon.
     pub(crate) fn of(scene: &Scene, url: &str) -> Self {
         let (app, queues) = (&scene.app, &scene.queues);
         let noon: fn() -> Timestamp = || NOON;
@@ -150,7 +150,7 @@ impl Functions {
         }
     }
 
-    /// Invokes a function with a batch, to be killed after so many seconds.
+    /// Invokes a function with a batch and a deadline in seconds.
     pub(crate) async fn invoke(
         &self,
         function: Function,

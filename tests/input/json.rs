@@ -1,4 +1,4 @@
-//! JSON that is not what it should be: valid values with something in them changed, and texts that are hardly JSON.
+//! Malformed JSON: valid values with changes, and texts that are hardly JSON.
 
 use proptest::{
     collection::{hash_map, vec},
@@ -7,35 +7,35 @@ use proptest::{
 };
 use serde_json::{Map, Number, Value, json};
 
-/// Something that is done to a value.
+/// A change to a value.
 #[derive(Clone, Debug)]
 pub(crate) enum Change {
-    /// A part is taken away.
+    /// A part is removed.
     Remove(Index),
-    /// A part is something else.
+    /// A part is replaced by another value.
     Replace(Index, Value),
-    /// An object has one more field, or a list one more entry.
+    /// An object gains a field, or a list an entry.
     Add(Index, String, Value),
-    /// A part is what another part is.
+    /// A part is replaced by another part.
     Copy(Index, Index),
-    /// A part is within so many lists.
+    /// A part is wrapped in this many lists.
     Wrap(Index, usize),
 }
 
-/// Something that is done to a text.
+/// A change to a text.
 #[derive(Clone, Debug)]
 pub(crate) enum Spoiling {
     /// It ends early.
     Cut(Index),
-    /// Its first field comes once more, as something else.
+    /// Its first field is repeated with another value.
     Repeat(Value),
-    /// So many spaces follow.
+    /// This many spaces follow.
     Pad(usize),
-    /// These bytes stand in its midst.
+    /// These bytes are inserted.
     Insert(Index, Vec<u8>),
 }
 
-/// Texts that are trouble somewhere.
+/// Texts that some parser mishandles.
 const ODD: [&str; 25] = [
     "",
     " ",
@@ -64,7 +64,7 @@ const ODD: [&str; 25] = [
     "2026-02-30T24:61:61Z",
 ];
 
-/// A text of any kind: one that is trouble somewhere, one of `words`, any characters, or very many.
+/// Any text: an odd one, one of `words`, any characters, or a very long one.
 pub(crate) fn text(words: &[&str]) -> BoxedStrategy<String> {
     let words: Vec<String> = words.iter().map(|word| (*word).to_owned()).collect();
     let odd = select(&ODD[..]).prop_map(str::to_owned);
@@ -115,7 +115,7 @@ pub(crate) fn value(words: &[&str]) -> BoxedStrategy<Value> {
     .boxed()
 }
 
-/// Something that is done to a value, with `words` among what it may become.
+/// A change to a value, with `words` among its new texts.
 pub(crate) fn change(words: &[&str]) -> impl Strategy<Value = Change> + use<> {
     let place = any::<Index>;
     prop_oneof![
@@ -128,7 +128,7 @@ pub(crate) fn change(words: &[&str]) -> impl Strategy<Value = Change> + use<> {
     ]
 }
 
-/// Valid texts of JSON, with one to three changes in them.
+/// Valid JSON with one to three changes.
 pub(crate) fn changed(valid: Vec<Value>, words: &[&str]) -> impl Strategy<Value = Value> + use<> {
     (select(valid), vec(change(words), 1..=3)).prop_map(|(mut value, changes)| {
         for change in &changes {
@@ -139,7 +139,7 @@ pub(crate) fn changed(valid: Vec<Value>, words: &[&str]) -> impl Strategy<Value 
 }
 
 impl Change {
-    /// Makes it.
+    /// Applies the change.
     pub(crate) fn make(&self, value: &mut Value) {
         let places = places(value);
         let at = |index: &Index| places[index.index(places.len())].as_str();
@@ -165,7 +165,7 @@ impl Change {
     }
 }
 
-/// The pointers of a value's parts, itself first.
+/// The pointers of a value's parts, the whole first.
 fn places(value: &Value) -> Vec<String> {
     fn add(value: &Value, pointer: String, places: &mut Vec<String>) {
         places.push(pointer.clone());
@@ -207,7 +207,7 @@ fn remove(value: &mut Value, pointer: &str) {
     }
 }
 
-/// Something that is done to a text. It may become longer than 64 KiB.
+/// A change to a text. The result may be longer than 64 KiB.
 pub(crate) fn spoiling() -> impl Strategy<Value = Spoiling> {
     let not_utf8 = select(vec![
         vec![0xff],
@@ -224,7 +224,7 @@ pub(crate) fn spoiling() -> impl Strategy<Value = Spoiling> {
 }
 
 impl Spoiling {
-    /// Does it.
+    /// Applies the change.
     pub(crate) fn make(&self, text: &mut Vec<u8>) {
         match self {
             Self::Cut(place) => text.truncate(place.index(text.len() + 1)),
@@ -244,7 +244,7 @@ impl Spoiling {
     }
 }
 
-/// Bodies that should be one of these: most as they are, or with a part changed; some spoilt, or nothing of the kind.
+/// Bodies based on these: most valid or with one part changed; some spoilt or unrelated.
 pub(crate) fn bodies(valid: Vec<Value>, words: &[&str]) -> BoxedStrategy<Vec<u8>> {
     let bytes = |value: Value| value.to_string().into_bytes();
     let changed = changed(valid.clone(), words).prop_map(bytes);

@@ -1,7 +1,7 @@
-//! Bad input at every edge does no harm: no panic, no answer that blames us, nothing written that was not asked for.
+//! Bad input at every edge does no harm: no panic, no response that blames the service, no unrequested write.
 //!
-//! What comes in is generated: mostly from what is valid, with something in it changed. `TEST_CASES` sets how much is
-//! tried; what breaks a promise is made as small as it can be and printed, so that it can be kept among the known cases.
+//! Input is generated, mostly by changing valid input. `TEST_CASES` sets the number of cases. A case that breaks a
+//! promise is shrunk and printed, so that it can be kept among the known cases.
 
 mod answers;
 mod explore;

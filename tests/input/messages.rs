@@ -1,5 +1,5 @@
-//! Whatever a queue delivers, a function neither panics nor spoils the batch: each message is acknowledged or handed back,
-//! what is valid is done, what nobody can read is kept for an operator, and no row changes but what a message names.
+//! Whatever a queue delivers, a function neither panics nor spoils the batch: it acknowledges each message or hands it
+//! back, processes valid ones, quarantines unreadable ones, and changes only rows that a message names.
 
 use std::{collections::BTreeSet, fmt};
 
@@ -28,12 +28,12 @@ use crate::{
     },
 };
 
-/// What SQS takes at most, attributes included.
+/// The maximum size of an SQS message, attributes included.
 const LONGEST: usize = 1 << 20;
-/// Where nobody listens: an owner who has disabled everything needs neither GitHub nor the agent.
+/// An address without a listener: an owner who has disabled everything needs neither GitHub nor the agent.
 const CLOSED: &str = "http://127.0.0.1:9";
 
-/// Words that mean something in a message.
+/// Words with a meaning in a message.
 const WORDS: [&str; 10] = [
     "command",
     "scheduled_sync",
@@ -47,7 +47,7 @@ const WORDS: [&str; 10] = [
     "dependabot-7-2",
 ];
 
-/// A message as it is delivered.
+/// A message as delivered.
 #[derive(Clone)]
 struct Delivered {
     body: String,
@@ -56,7 +56,7 @@ struct Delivered {
 }
 
 impl fmt::Debug for Delivered {
-    /// What is longer than a page is told by how it begins and how long it is.
+    /// A long body is printed as its beginning and its length.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self {
             body,
@@ -72,7 +72,7 @@ impl fmt::Debug for Delivered {
     }
 }
 
-/// A message of each kind, as it was first written, but about what the scene has.
+/// A message of each kind in its original form, about the scene's rows.
 fn valid() -> Vec<Value> {
     let read = |text: &str| -> Value { serde_json::from_str(text).expect("a fixture") };
     let mut command = read(include_str!("../fixtures/messages/v1/command.json"));
@@ -83,7 +83,7 @@ fn valid() -> Vec<Value> {
     callback["attempt"] = json!(attempt(RUNNING));
     erase["owner"] = json!(user(GONE));
     let mut valid = vec![callback, scheduled, erase];
-    // In every standing, and of every type.
+    // In every state, and of every type.
     for place in (0..standings(Holder::Another).len()).chain([70, 71]) {
         command["commandId"] = json!(command_id(place));
         valid.push(command.clone());
@@ -96,7 +96,7 @@ fn valid() -> Vec<Value> {
     valid
 }
 
-/// What SQS could deliver: what it would not have taken is made what it takes.
+/// Replaces what SQS would reject with what it accepts.
 fn deliverable(bytes: &[u8]) -> String {
     let taken = |char: &char| matches!(char, '\t' | '\n' | '\r' | ' '..='\u{fffd}' | '\u{10000}'..='\u{10ffff}');
     let text = String::from_utf8_lossy(bytes);
@@ -163,7 +163,7 @@ fn id(place: usize) -> String {
     format!("message-{place}")
 }
 
-/// The scene, with a command of every type, an owner who has disabled everything, and a call back to be recorded.
+/// Sets up the scene, with a command of every type, an owner who has disabled everything, and an unrecorded callback.
 async fn set() -> Scene {
     let mut scene = Scene::set().await;
     let (app, caller) = (&scene.app, user(CALLER));
@@ -216,12 +216,12 @@ fn accepted(owner: Owner, place: usize) -> Command {
     command
 }
 
-/// Whose messages are among the others, and valid.
+/// The owner of the valid messages in each batch.
 fn neighbour() -> Owner {
     Owner::Org(ORGANISATION.parse().expect("a UUID"))
 }
 
-/// A message that the function does, whatever else is in the batch.
+/// A message that the function processes whatever else is in the batch.
 fn neighbour_of(function: Function) -> Message {
     let of = |place| Message::Command {
         key: accepted(neighbour(), place).key,
@@ -244,7 +244,7 @@ fn neighbour_of(function: Function) -> Message {
     }
 }
 
-/// Whether it is done.
+/// Returns whether the message was processed.
 async fn is_done(scene: &Scene, message: &Message) -> bool {
     let app = &scene.app;
     match message {
@@ -268,8 +268,7 @@ async fn is_done(scene: &Scene, message: &Message) -> bool {
     }
 }
 
-/// Whether a message may change this row: it names the command whose row it is, or the owner and something that is not
-/// a command.
+/// Returns whether a message may change this row: it names the row's command, or the row's owner and no command.
 fn names(body: &str, (pk, sk): &(String, String)) -> bool {
     let Ok(message) = serde_json::from_str::<Value>(body) else {
         return false;
@@ -295,21 +294,24 @@ async fn check(scene: &Scene, functions: &Functions, function: Function, batch: 
 
     let mut unreadable = Vec::new();
     for (place, delivered) in batch.iter().enumerate() {
-        let comes_again = again.contains(&id(place));
+        let redelivered = again.contains(&id(place));
         match Message::parse(&delivered.body) {
             Err(Unusable::Malformed { .. }) => {
-                assert!(!comes_again, "{function:?} hands back what nobody can read");
+                assert!(
+                    !redelivered,
+                    "{function:?} hands back an unreadable message"
+                );
                 unreadable.push(delivered.body.clone());
             }
-            // Nobody is left to hand it to.
+            // No consumer is left to hand it to.
             Err(Unusable::Newer { .. }) if function == Function::DeadLetter => {
-                unreadable.extend((!comes_again).then(|| delivered.body.clone()));
+                unreadable.extend((!redelivered).then(|| delivered.body.clone()));
             }
             Err(Unusable::Newer { .. }) => {
-                assert!(comes_again, "{function:?} drops a newer message");
+                assert!(redelivered, "{function:?} drops a newer message");
             }
             Ok(message) => assert!(
-                comes_again || takes(function, &message),
+                redelivered || takes(function, &message),
                 "{function:?} drops {message:?}"
             ),
         }
@@ -332,12 +334,12 @@ async fn check(scene: &Scene, functions: &Functions, function: Function, batch: 
     let neighbour = neighbour_of(function);
     assert!(
         is_done(scene, &neighbour).await,
-        "{function:?} has not done {neighbour:?}"
+        "{function:?} has not processed {neighbour:?}"
     );
     scene.end_case(&rows).await;
 }
 
-/// Whether messages of this kind are for the function.
+/// Returns whether the function consumes messages of this kind.
 fn takes(function: Function, message: &Message) -> bool {
     match message {
         Message::Command { .. } => !matches!(function, Function::RecordAnalysis | Function::Erase),
@@ -349,7 +351,7 @@ fn takes(function: Function, message: &Message) -> bool {
     }
 }
 
-/// What has been handed back for ever once: a body that leaves no room to say where it came from.
+/// A body that was once handed back for ever: it leaves no room for its origin.
 fn known() -> Vec<Delivered> {
     let largest = |length| Delivered {
         body: "x".repeat(length),
@@ -368,7 +370,7 @@ fn known() -> Vec<Delivered> {
 }
 
 #[test]
-fn whatever_is_delivered_is_done_kept_or_handed_back() {
+fn any_message_is_processed_quarantined_or_redelivered() {
     on_a_large_stack(async || {
         let scene = set().await;
         let functions = Functions::of(&scene, CLOSED);

@@ -37,7 +37,7 @@ impl Queues {
         }
     }
 
-    /// How many messages were sent so far.
+    /// Counts the messages sent so far.
     pub(crate) fn sent(&self) -> usize {
         let operations = ["SendMessage", "SendMessageBatch"];
         let sent = operations.map(|operation| self.all.proxy.count(operation));

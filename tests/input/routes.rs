@@ -1,6 +1,5 @@
-//! Whatever is asked of the API, it neither panics nor answers that the fault is its own; what it refuses leaves every row
-//! and every queue as they were, and is told as a problem without internals; reading writes nothing. What it accepts
-//! it can read again.
+//! Whatever the API is asked, it neither panics nor answers 5xx. A refusal leaves every row and queue unchanged and is
+//! a problem document without internals. Reading writes nothing, and whatever was accepted can be read again.
 
 mod known;
 mod request;
@@ -25,7 +24,7 @@ use request::{Asked, Known, Operation, requests, strays};
 
 pub(crate) use request::Request;
 
-/// What a refusal must not tell: the services behind the function, where its code is, and what it keeps secret.
+/// What a refusal must not reveal: the services behind the function, the place of its code, and its secrets.
 const INTERNALS: [&str; 12] = [
     "dynamo",
     "127.0.0.1",
@@ -41,7 +40,7 @@ const INTERNALS: [&str; 12] = [
     "callback-keys",
 ];
 
-/// An answer as API Gateway gets it.
+/// An answer as API Gateway receives it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u64,
@@ -57,7 +56,7 @@ impl Answer {
 
 impl Scene {
     pub(crate) async fn ask(&self, event: &Value) -> Answer {
-        // What the function cannot read, the platform answers with a 500.
+        // For an event that the function cannot parse, the platform answers 500.
         let event: Event = serde_json::from_value(event.clone()).expect("the event is understood");
         let event = LambdaEvent::new(event, Context::default());
         let answer = gateway::answer(self.router.clone(), event, NOON).await;
@@ -70,7 +69,7 @@ impl Scene {
         }
     }
 
-    /// Asks, and holds the answer to what is promised of every answer. Gives its status.
+    /// Sends the request, checks what holds for every answer, and returns its status.
     async fn ask_and_check(&self, Asked(event): &Asked) -> u64 {
         self.begin_case().await;
         let sent = self.queues.sent();
@@ -106,7 +105,7 @@ impl Scene {
             headers,
             text,
         } = answer;
-        // What the caller itself has said may be repeated to it.
+        // The answer may repeat what the caller sent.
         let said = event.to_string();
         for untold in SECRET_TEXTS.iter().chain([&MARK]) {
             assert!(
@@ -145,7 +144,7 @@ impl Scene {
         }
     }
 
-    /// Whatever there is now, everybody can read all of theirs.
+    /// Checks that everybody can read all of theirs.
     pub(crate) async fn check_readable(&self) {
         for sub in [CALLER, GONE] {
             for path in [
@@ -178,7 +177,7 @@ impl Scene {
         document.json()
     }
 
-    /// Cursors and capabilities, those of no use included.
+    /// Cursors and capabilities, invalid ones included.
     async fn known(&self) -> Known {
         let mut known = Known {
             callback_tokens: vec![
@@ -212,7 +211,7 @@ impl Scene {
 }
 
 #[test]
-fn whatever_is_asked_of_an_operation_is_answered_or_refused_and_harms_nothing() {
+fn any_request_is_answered_or_refused_without_harm() {
     on_a_large_stack(async || {
         let scene = Scene::set().await;
         let (operations, known) = (
@@ -223,7 +222,7 @@ fn whatever_is_asked_of_an_operation_is_answered_or_refused_and_harms_nothing() 
         for operation in &operations {
             let (accepted, refused) = (RefCell::new(0), RefCell::new(0));
             let requests = requests(operation, &known);
-            // What happens to be rare is given more tries.
+            // Rare requests are given more tries.
             for _ in 0..5 {
                 explore(cases(40), 1, &requests, async |asked| {
                     match scene.ask_and_check(&asked).await {
@@ -250,7 +249,7 @@ fn whatever_is_asked_of_an_operation_is_answered_or_refused_and_harms_nothing() 
 }
 
 #[test]
-fn what_once_did_harm_does_none() {
+fn known_harmful_requests_do_no_harm() {
     on_a_large_stack(async || {
         let scene = Scene::set().await;
         for (what, asked, status) in known::requests() {
@@ -260,7 +259,7 @@ fn what_once_did_harm_does_none() {
 }
 
 #[test]
-fn what_is_not_there_is_refused_and_harms_nothing() {
+fn an_unknown_route_is_refused_without_harm() {
     on_a_large_stack(async || {
         let scene = Scene::set().await;
         explore(cases(60), 1, &strays(), async |event| {

@@ -1,5 +1,5 @@
-//! Owners with something of everything, and the API over them. Whatever was accepted is taken back, so that each case
-//! meets the same rows.
+//! Owners with rows of every kind, and the API over them. Accepted changes are reverted, so that each case meets the
+//! same rows.
 
 use std::{cell::Cell, collections::BTreeMap};
 
@@ -33,22 +33,22 @@ use crate::{
 
 /// The caller of most requests.
 pub(crate) const CALLER: &str = "auth0|5f7c";
-/// An organisation that the caller may act for.
+/// An organisation for which the caller may act.
 pub(crate) const ORGANISATION: &str = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
 /// Somebody of whom the caller must see nothing.
 pub(crate) const STRANGER: &str = "auth0|elsewhere";
 /// Somebody who is being erased.
 pub(crate) const GONE: &str = "auth0|gone";
-/// Stands in what the stranger has.
+/// A text in the stranger's rows.
 pub(crate) const MARK: &str = "seen only by the stranger";
 
-/// Of the caller's findings, the one without an analysis.
+/// The caller's finding without an analysis.
 pub(crate) const OPEN: u32 = 1;
-/// The one whose analysis runs.
+/// The finding whose analysis runs.
 pub(crate) const RUNNING: u32 = 2;
-/// The one whose analysis is pending.
+/// The finding whose analysis is pending.
 pub(crate) const PENDING: u32 = 3;
-/// The one that is fixed.
+/// The finding that is fixed.
 pub(crate) const FIXED: u32 = 4;
 /// The stranger's only finding.
 pub(crate) const STRANGERS: u32 = 9;
@@ -89,7 +89,7 @@ pub(crate) fn command_id(place: usize) -> CommandId {
     id.parse().expect("a command's id")
 }
 
-/// The attempt that the analysis of this finding is.
+/// The attempt of this finding's analysis.
 pub(crate) fn attempt(number: u32) -> CommandId {
     command_id(100 + number as usize)
 }
@@ -226,12 +226,12 @@ impl Scene {
         assert!(written.expect("the table answers"));
     }
 
-    /// Lets the rows be what each case meets as they are now.
+    /// Makes the current rows those that each case meets.
     pub(crate) async fn keep(&mut self) {
         self.seeds = self.rows().await;
     }
 
-    /// The right to call back about a finding of the caller's, until then.
+    /// A capability for a callback about the caller's finding, valid this long.
     pub(crate) async fn capability(&self, number: u32, attempt: CommandId, seconds: i64) -> String {
         let capability = CallbackToken {
             owner: user(CALLER),
@@ -243,7 +243,7 @@ impl Scene {
         signed.expect("the keys are there").expose().to_owned()
     }
 
-    /// Every row as it is now.
+    /// Returns every row.
     pub(crate) async fn rows(&self) -> Rows {
         let key = |item: &Item, name: &str| match &item[name] {
             AttributeValue::S(text) => text.clone(),
@@ -255,21 +255,21 @@ impl Scene {
             .collect()
     }
 
-    /// A case begins.
+    /// Begins a case.
     pub(crate) async fn begin_case(&self) {
-        // The one before may have been broken off.
+        // The previous case may have been interrupted.
         if self.dirty.replace(true) {
             self.restore(&self.rows().await).await;
         }
     }
 
-    /// A case ends, and has left these rows.
+    /// Ends a case that has left these rows.
     pub(crate) async fn end_case(&self, rows: &Rows) {
         self.restore(rows).await;
         self.dirty.set(false);
     }
 
-    /// Makes the rows what each case meets.
+    /// Restores the rows that each case meets.
     async fn restore(&self, now: &Rows) {
         for (pk, sk) in now.keys().filter(|key| !self.seeds.contains_key(key)) {
             self.table.take_away(pk, sk).await;
@@ -284,7 +284,7 @@ impl Scene {
     }
 }
 
-/// The keys of the rows that differ.
+/// Returns the keys of the rows that differ.
 pub(crate) fn changed(before: &Rows, after: &Rows) -> Vec<(String, String)> {
     let gone = before.keys().filter(|key| !after.contains_key(*key));
     let differ = after

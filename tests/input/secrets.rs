@@ -1,4 +1,4 @@
-//! Secrets Manager, with what the functions keep there.
+//! Secrets Manager with the functions' secrets.
 
 use std::{collections::BTreeMap, sync::OnceLock};
 
@@ -12,26 +12,26 @@ use tokio::net::TcpListener;
 
 /// Seals page cursors.
 pub(crate) const CURSOR_KEY: &str = "cursor-key";
-/// Sign capabilities.
+/// Signs capabilities.
 pub(crate) const CALLBACK_KEYS: &str = "callback-keys";
-/// The GitHub App's own.
+/// The GitHub App's private key.
 pub(crate) const APP_KEY: &str = "app-key";
-/// Ours at the agent.
+/// Our token at the agent.
 pub(crate) const AGENT_TOKEN: &str = "agent-token";
 
-/// What no answer may show.
+/// Texts that no answer may show.
 pub(crate) const SECRET_TEXTS: [&str; 3] = [
     "sealed-with-this-and-nothing-else",
     "a-key-of-at-least-32-characters!!",
     "the-agent-knows-us-by-this",
 ];
 
-/// Serves them until the test's runtime ends.
+/// Serves the secrets until the test's runtime ends.
 pub(crate) async fn secrets() -> Secrets {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let url = format!("http://{}", listener.local_addr().expect("it is bound"));
     let kept = kept();
-    // The client declares a type of its own, which the extractor for JSON would refuse.
+    // The client sends a content type that axum's `Json` extractor rejects.
     let answer = async move |body: String| {
         let asked: Value = serde_json::from_str(&body).expect("the client sends JSON");
         let name = asked["SecretId"].as_str().expect("it names a secret");
@@ -48,7 +48,7 @@ pub(crate) async fn secrets() -> Secrets {
     Secrets::new(aws_sdk_secretsmanager::Client::from_conf(config))
 }
 
-/// The App's key is made once, since that takes a moment.
+/// The App's key is generated once, because that is slow.
 fn kept() -> BTreeMap<&'static str, String> {
     static KEY: OnceLock<AppKey> = OnceLock::new();
     let key = KEY.get_or_init(|| AppKey::generate().expect("a key can be made"));
@@ -62,7 +62,7 @@ fn kept() -> BTreeMap<&'static str, String> {
     ])
 }
 
-/// Under which name it is kept.
+/// The name of the secret.
 pub(crate) fn name(secret: &str) -> SecretName {
     SecretName::new(secret)
 }

@@ -1,5 +1,5 @@
-//! GitHub and the agent as a listener that writes down what it was asked and answers as a case says, byte by byte: in a
-//! manner of HTTP, or hardly. What no case speaks of is answered well.
+//! GitHub and the agent as a listener that records calls and answers as a case says, byte by byte, in valid HTTP or
+//! not. Other operations are answered well.
 
 use std::{
     collections::VecDeque,
@@ -15,7 +15,7 @@ use tokio::{
 
 use crate::scene::OPEN;
 
-/// What is asked of GitHub or of the agent.
+/// An operation of GitHub or of the agent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Operation {
     Token,
@@ -35,13 +35,13 @@ pub(crate) enum Framing {
     Cut,
     /// The body never ends.
     Stalls,
-    /// There is none.
+    /// There is no response.
     Absent,
-    /// It is not HTTP.
+    /// The response is not HTTP.
     Noise,
 }
 
-/// An answer. In its headers, `{here}` is where it comes from, and `{elsewhere}` another host.
+/// A response. In its headers, `{here}` is its own host and `{elsewhere}` another.
 #[derive(Clone)]
 pub(crate) struct Reply {
     pub(crate) status: u16,
@@ -76,7 +76,7 @@ impl Reply {
         }
     }
 
-    /// Whether it says yes.
+    /// Returns whether it reports success.
     fn accepts(&self) -> bool {
         let told = matches!(
             self.framing,
@@ -86,10 +86,10 @@ impl Reply {
     }
 }
 
-/// How the next calls of operations are answered.
+/// The next responses by operation.
 pub(crate) type Script = Vec<(Operation, VecDeque<Reply>)>;
 
-/// The listener, and another that nobody may come to.
+/// The listener, and another that must not be called.
 #[derive(Clone, Debug)]
 pub(crate) struct Upstream {
     pub(crate) url: String,
@@ -104,16 +104,16 @@ struct Shared {
     known: Mutex<Known>,
 }
 
-/// What became of the calls.
+/// What happened to the calls.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Known {
-    /// How many connections came to the other host.
+    /// Connections to the other host.
     pub(crate) strayed: usize,
-    /// Whether a dismissal was answered with yes.
+    /// Whether a dismissal was answered with success.
     pub(crate) dismissed: bool,
-    /// Whether a launch was answered with yes.
+    /// Whether a launch was answered with success.
     pub(crate) launched: bool,
-    /// How many calls there were.
+    /// The number of calls.
     pub(crate) calls: usize,
 }
 
@@ -144,7 +144,7 @@ impl Upstream {
         Self { url, shared }
     }
 
-    /// From now on everything is answered well.
+    /// Answers everything well from now on.
     pub(crate) fn recover(&self) {
         self.shared.script.lock().expect("whole").clear();
     }
@@ -161,7 +161,7 @@ async fn listen() -> (TcpListener, String) {
 }
 
 impl Shared {
-    /// One call a connection. The caller may hang up at any time.
+    /// Serves one call per connection. The caller may hang up at any time.
     async fn serve(&self, stream: TcpStream) -> Option<()> {
         let mut stream = BufReader::new(stream);
         let mut first = String::new();
@@ -242,7 +242,7 @@ fn operation(method: &str, target: &str) -> Option<Operation> {
     })
 }
 
-/// What is answered if all is well.
+/// The good response.
 pub(crate) fn good(operation: Operation) -> Reply {
     match operation {
         Operation::Token => Reply::json(201, &body(operation)),
@@ -252,7 +252,7 @@ pub(crate) fn good(operation: Operation) -> Reply {
     }
 }
 
-/// Its body: GitHub's are real ones, about what the scene has.
+/// Its body: GitHub's are recorded ones, about the scene's rows.
 pub(crate) fn body(operation: Operation) -> Value {
     match operation {
         Operation::Token => {
@@ -282,7 +282,7 @@ pub(crate) fn body(operation: Operation) -> Value {
     }
 }
 
-/// Open ones, newest update first, numbered from the one that the scene's commands are about.
+/// Open alerts, newest update first, numbered from the one that the scene's commands are about.
 fn alerts() -> Vec<Value> {
     let text = include_str!("../data/dependabot/alerts/acme-appsec__nodegoat.json");
     let mut alerts: Vec<Value> = serde_json::from_str(text).expect("JSON");

@@ -1,4 +1,4 @@
-//! What is left to do for an analysis whose command nobody could finish: its slot is freed, by whoever ends the command.
+//! Abandoned analyses: ending a command that no worker could finish also frees its slot.
 
 use domain::{
     analysis::{AnalysisStatus, BegunBy, FailureCode},
@@ -16,7 +16,7 @@ use tests::{Holder, NOON, TestTable, command, noon, standings};
 
 use crate::analyses::{callback, end, failed, launch, owner_with, read, take, waiting};
 
-/// A command that was to analyse the finding, which a worker has taken up and left.
+/// A command to analyse the finding, claimed by a worker that died.
 async fn left(table: &TestTable, owner: &Owner, id: CommandId, action: Action) -> CommandKey {
     let mut standings = standings(Holder::Another).into_iter();
     let (_, standing) = standings
@@ -35,7 +35,7 @@ async fn left(table: &TestTable, owner: &Owner, id: CommandId, action: Action) -
     key
 }
 
-/// No delivery of it is left.
+/// Ends the command because no delivery is left.
 async fn exhaust(table: &TestTable, key: &CommandKey) -> bool {
     let (ledger, code) = (table.ledger(), ResultCode::QueueRetriesExhausted);
     let exhausted = ledger.exhaust(key, None, Stage(0), code, None, noon(5));
@@ -50,7 +50,7 @@ async fn exhaust(table: &TestTable, key: &CommandKey) -> bool {
 }
 
 #[tokio::test]
-async fn the_slot_of_a_command_that_nobody_could_finish_is_freed_once() {
+async fn the_slot_of_an_abandoned_command_is_freed_once() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 3).await;
     for (place, begun_by) in [BegunBy::Request, BegunBy::Automation].iter().enumerate() {
@@ -76,7 +76,7 @@ async fn the_slot_of_a_command_that_nobody_could_finish_is_freed_once() {
     assert_eq!(analyses.in_flight.len(), 0);
     assert_eq!((analyses.counts.pending, analyses.counts.running), (0, 0));
     assert_eq!(analyses.counts.failed, 2);
-    // What automation chose waits for another try, beside what was never begun.
+    // A finding that automation chose waits for another try, beside those never analysed.
     assert_eq!(waiting(&table, &owner).await, ids[1..]);
     let events = Audit::new(table.table()).list(&owner, 10, None).await;
     let events = events.expect("the table answers").events;
@@ -85,7 +85,7 @@ async fn the_slot_of_a_command_that_nobody_could_finish_is_freed_once() {
 }
 
 #[tokio::test]
-async fn what_is_anothers_what_has_ended_and_what_was_heard_of_is_left_alone() {
+async fn abandoning_leaves_other_ended_and_reported_analyses_alone() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 4).await;
     let [anothers, ended, heard_of, never] = ids[..] else {

@@ -1,5 +1,5 @@
-//! The analyses' store: a slot is held exactly while its analysis is in flight, counts and index are the rows', and a call
-//! back counts once.
+//! The analyses' store: a slot is taken exactly while its analysis is in flight, counts and index match the rows, and a
+//! callback counts once.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,7 @@ pub(crate) async fn owner_with(table: &TestTable, count: u32) -> (Owner, Vec<Fin
     (owner, ids)
 }
 
-/// GitHub shows the alert so since then, and a sync has stored it.
+/// Stores the finding with this status since that time, as a sync would.
 async fn shows(
     table: &TestTable,
     owner: &Owner,
@@ -110,7 +110,7 @@ pub(crate) fn callback(session: &str, outcome: AnalysisOutcome) -> Callback {
     }
 }
 
-/// The agent has a session.
+/// Records that the agent has started a session.
 pub(crate) async fn launch(table: &TestTable, owner: &Owner, id: FindingId, session: &str) -> bool {
     let seen = analysis(table, owner, id).await;
     let session = session.parse().expect("a session");
@@ -145,7 +145,7 @@ async fn records(table: &TestTable, owner: &Owner) -> Vec<FindingRecord> {
     page.expect("the table answers").findings
 }
 
-/// What the findings' rows add up to.
+/// Adds up the findings' rows.
 pub(crate) fn recounted(records: &[FindingRecord]) -> OwnerAnalyses {
     let mut sum = OwnerAnalyses::default();
     for record in records {
@@ -174,7 +174,7 @@ pub(crate) fn recounted(records: &[FindingRecord]) -> OwnerAnalyses {
     sum
 }
 
-/// Slots and counts are what the rows say; gives them.
+/// Checks that slots and counts match the rows, and returns them.
 async fn checked(table: &TestTable, owner: &Owner) -> OwnerAnalyses {
     let kept = owner_analyses(table, owner).await;
     let expected = OwnerAnalyses {
@@ -185,7 +185,7 @@ async fn checked(table: &TestTable, owner: &Owner) -> OwnerAnalyses {
     kept
 }
 
-/// The findings that wait for automation.
+/// Returns the findings that wait for automation.
 pub(crate) async fn waiting(table: &TestTable, owner: &Owner) -> Vec<FindingId> {
     let mut waiting = Vec::new();
     for severity in Severity::ALL {
@@ -200,7 +200,7 @@ pub(crate) async fn waiting(table: &TestTable, owner: &Owner) -> Vec<FindingId> 
     waiting
 }
 
-/// An analysis's state in short.
+/// The state of an analysis, for short.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Before {
     Never,
@@ -229,7 +229,7 @@ async fn bring(table: &TestTable, owner: &Owner, id: FindingId, to: Before) {
 }
 
 #[tokio::test]
-async fn an_open_finding_gets_a_slot_whatever_its_analysis_was_and_no_other_does() {
+async fn only_an_open_finding_takes_a_slot() {
     let table = TestTable::create().await;
     for before in [
         Before::Never,
@@ -265,13 +265,16 @@ async fn an_open_finding_gets_a_slot_whatever_its_analysis_was_and_no_other_does
             );
             let kept = checked(&table, &owner).await;
             assert_eq!(kept.in_flight.len(), 1, "{name}");
-            assert!(kept.automatic.is_empty(), "asked for, so no share: {name}");
+            assert!(
+                kept.automatic.is_empty(),
+                "a request takes no share of automation: {name}"
+            );
         }
     }
 }
 
 #[tokio::test]
-async fn what_was_seen_must_still_be_so() {
+async fn an_analysis_begins_only_if_the_finding_is_unchanged() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 2).await;
     let never = read(&table, &owner, ids[0]).await;
@@ -292,19 +295,15 @@ async fn what_was_seen_must_still_be_so() {
     assert!(matches!(begun, Begun::Changed), "{begun:?}");
     checked(&table, &owner).await;
 
-    // Of an owner who has no such finding.
+    // An owner without this finding.
     let (seen, before) = (read(&table, &owner, ids[1]).await, table.count().await);
     let begun = begin(&analyses, &self::owner(), &seen, BegunBy::Request).await;
     assert!(matches!(begun, Begun::Changed), "{begun:?}");
-    assert_eq!(
-        table.count().await,
-        before,
-        "and it brings nothing into being"
-    );
+    assert_eq!(table.count().await, before, "no row is created");
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_beside_a_beginning_keeps_it_from_its_slot() {
+async fn a_refused_side_write_prevents_the_analysis() {
     let table = TestTable::create().await;
     let (_, _, refused) = refused_writes(&table).await;
     let (owner, ids) = owner_with(&table, 1).await;
@@ -318,7 +317,7 @@ async fn what_cannot_be_written_beside_a_beginning_keeps_it_from_its_slot() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_that_begin_at_once_three_get_a_slot_and_two_of_them_by_automation() {
+async fn concurrent_analyses_fill_three_slots_and_automation_at_most_two() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 20).await;
     for (by, expected) in [(BegunBy::Automation, 2), (BegunBy::Request, 1)] {
@@ -332,7 +331,7 @@ async fn of_twenty_that_begin_at_once_three_get_a_slot_and_two_of_them_by_automa
                 match begin(&table.analyses(), &owner, &seen, by).await {
                     Begun::Taken(_) => 1,
                     Begun::NoSlot => 0,
-                    Begun::Changed => panic!("nobody else begins this one"),
+                    Begun::Changed => panic!("nobody else starts this one"),
                 }
             })
         });
@@ -345,7 +344,7 @@ async fn of_twenty_that_begin_at_once_three_get_a_slot_and_two_of_them_by_automa
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_that_begin_one_finding_one_does() {
+async fn concurrent_analyses_of_one_finding_start_once() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -362,15 +361,15 @@ async fn of_twenty_that_begin_one_finding_one_does() {
     checked(&table, &owner).await;
 }
 
-/// Lets the next transaction's answer be lost, and the client's own repetition meet another transaction: what is sent
-/// after that is to the database a transaction of its own.
+/// Loses the next transaction's response and turns the client's retry into another transaction, so that DynamoDB does
+/// not recognise it.
 pub(crate) fn lose_for_good(proxy: &Proxy) {
     proxy.plan("TransactWriteItems", Fault::LoseAnswer);
     proxy.plan("TransactWriteItems", Fault::Conflict);
 }
 
 #[tokio::test]
-async fn a_write_whose_answer_was_lost_counts_once() {
+async fn a_write_with_a_lost_response_counts_once() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let id = ids[0];
@@ -403,7 +402,7 @@ async fn a_write_whose_answer_was_lost_counts_once() {
 }
 
 #[tokio::test]
-async fn a_beginning_that_comes_again_as_another_transaction_takes_no_second_slot() {
+async fn a_retried_start_in_a_new_transaction_takes_no_second_slot() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let (proxy, through) = table.through(&[]).await;
@@ -415,12 +414,12 @@ async fn a_beginning_that_comes_again_as_another_transaction_takes_no_second_slo
     let begun = begun.await.expect("the table answers");
     assert!(matches!(begun, Begun::Changed), "{begun:?}");
     let found = analysis(&table, &owner, ids[0]).await;
-    assert_eq!(found.attempt, made.attempt, "a second look shows it");
+    assert_eq!(found.attempt, made.attempt, "a second read shows it");
     checked(&table, &owner).await;
 }
 
 #[tokio::test]
-async fn each_state_has_its_time() {
+async fn each_state_has_its_own_timeout() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let begun = take(&table, &owner, ids[0], BegunBy::Request).await;
@@ -432,11 +431,11 @@ async fn each_state_has_its_time() {
     let ended = analysis(&table, &owner, ids[0]).await;
     assert_eq!((ended.due_at, ended.completed_at), (None, Some(NOON)));
     let due = owner_analyses(&table, &owner).await.automation_due;
-    assert_eq!(due, Some(NOON), "a free slot is looked at");
+    assert_eq!(due, Some(NOON), "a free slot makes automation due");
 }
 
 #[tokio::test]
-async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing() {
+async fn the_first_callback_is_kept_and_a_stale_one_writes_nothing() {
     let table = TestTable::create().await;
     let analyses = table.analyses();
     let first = callback("ses-1", completed(Exploitability::Exploitable));
@@ -468,12 +467,22 @@ async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing()
         assert_eq!(receive(&owner, attempt, &first, 0).await, Received::Kept);
         let kept = table.items().await;
         assert_eq!(receive(&owner, attempt, &first, 60).await, Received::Kept);
-        assert_eq!(table.items().await, kept, "the same again changes nothing");
+        assert_eq!(
+            table.items().await,
+            kept,
+            "a repeated callback changes nothing"
+        );
         let seen = analysis(&table, &owner, id).await;
         assert_eq!(seen.called_back.as_ref(), Some(&first));
         assert_eq!(seen.due_at, Some(noon(75)));
-        stale("a second one", &owner, attempt, &second).await;
-        stale("another attempt's same", &owner, another, &first).await;
+        stale("a second callback", &owner, attempt, &second).await;
+        stale(
+            "the same callback of another attempt",
+            &owner,
+            another,
+            &first,
+        )
+        .await;
         stale("a second session", &owner, attempt, &elsewhere).await;
 
         let outcome = seen.called_back.expect("it was kept").outcome;
@@ -481,13 +490,13 @@ async fn a_first_call_back_is_kept_and_whatever_does_not_belong_writes_nothing()
         let ended = analysis(&table, &owner, id).await;
         assert_eq!(ended.cloud_session.as_ref(), Some(&first.session));
         assert_eq!(ended.called_back, None);
-        stale("of one that has ended", &owner, attempt, &first).await;
+        stale("a callback after the end", &owner, attempt, &first).await;
         checked(&table, &owner).await;
     }
 }
 
 #[tokio::test]
-async fn a_call_back_whose_answer_was_lost_is_kept() {
+async fn a_callback_with_a_lost_response_is_kept() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let attempt = take(&table, &owner, ids[0], BegunBy::Request).await.attempt;
@@ -500,8 +509,7 @@ async fn a_call_back_whose_answer_was_lost_is_kept() {
 }
 
 #[tokio::test]
-async fn an_agent_that_calls_back_before_the_launch_is_recorded_changes_only_who_says_the_session()
-{
+async fn a_callback_before_the_launch_is_recorded_is_kept() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let before = take(&table, &owner, ids[0], BegunBy::Request).await;
@@ -513,20 +521,23 @@ async fn an_agent_that_calls_back_before_the_launch_is_recorded_changes_only_who
     let session = &early.session;
     let writes = analyses.launched(&owner, ids[0], &before, session, None, NOON);
     let written = analyses.write(ids[0], "a launch", writes).await;
-    assert!(!written.expect("the table answers"), "it was not seen so");
+    assert!(
+        !written.expect("the table answers"),
+        "the row has changed since the read"
+    );
     assert!(launch(&table, &owner, ids[0], "ses-1").await);
     let running = analysis(&table, &owner, ids[0]).await;
     assert_eq!(running.status, AnalysisStatus::Running);
     assert_eq!(
         running.due_at,
         Some(noon(75)),
-        "the call back is looked after"
+        "the callback is due for a resend"
     );
     checked(&table, &owner).await;
 }
 
 #[tokio::test]
-async fn a_finding_that_was_put_off_waits_again() {
+async fn a_deferred_finding_waits_for_automation_again() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = take(&table, &owner, ids[0], BegunBy::Automation).await;
@@ -534,15 +545,19 @@ async fn a_finding_that_was_put_off_waits_again() {
     let record = read(&table, &owner, ids[0]).await;
     let analyses = table.analyses();
     let writes = analyses.defer(&owner, &record, &seen, &failed(), NOON);
-    let written = analyses.write(ids[0], "a putting off", writes).await;
+    let written = analyses.write(ids[0], "a deferral", writes).await;
     assert!(written.expect("the table answers"));
     assert_eq!(waiting(&table, &owner).await, ids);
     let due = owner_analyses(&table, &owner).await.automation_due;
-    assert_eq!(due, Some(NOON + COOLDOWN), "automation rests for a while");
+    assert_eq!(
+        due,
+        Some(NOON + COOLDOWN),
+        "automation waits for the cooldown"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_that_postpone_a_look_one_is_let_through() {
+async fn of_two_concurrent_postponements_one_succeeds() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = take(&table, &owner, ids[0], BegunBy::Request).await;
@@ -560,7 +575,7 @@ async fn of_two_that_postpone_a_look_one_is_let_through() {
     assert_eq!(due, Some(noon(120)));
 }
 
-/// Something that befalls a finding.
+/// Something that happens to a finding.
 #[derive(Clone, Copy, Debug)]
 enum Event {
     Asked,
@@ -570,13 +585,13 @@ enum Event {
     Completed(Exploitability),
     Failed,
     PutOff,
-    /// A sync found it so.
+    /// A sync stored this status.
     Shown(FindingStatus),
-    /// A dismissal, or a look at GitHub, found it so.
+    /// A dismissal, or a read of the alert, stored this status.
     Changed(FindingStatus),
 }
 
-/// What is known of a finding.
+/// The expected state of a finding.
 #[derive(Clone, Copy, Debug)]
 struct Model {
     status: FindingStatus,
@@ -595,7 +610,7 @@ impl Model {
     }
 }
 
-async fn befall(
+async fn apply(
     table: &TestTable,
     owner: &Owner,
     id: FindingId,
@@ -636,7 +651,7 @@ async fn befall(
         (Event::Failed, Some(_)) => assert!(end(table, owner, id, &failed()).await),
         (Event::PutOff, Some(seen)) => {
             let writes = analyses.defer(owner, &record, &seen, &failed(), NOON);
-            let written = analyses.write(id, "a putting off", writes).await;
+            let written = analyses.write(id, "a deferral", writes).await;
             assert!(written.expect("the table answers"));
             model.defer = model.status == FindingStatus::Open;
         }
@@ -665,7 +680,7 @@ async fn befall(
 }
 
 #[test]
-fn slots_counts_and_what_waits_for_automation_are_what_the_rows_say_whatever_happens() {
+fn slots_counts_and_index_always_match_the_rows() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let table = runtime.block_on(TestTable::create());
     let mut runner = TestRunner::new(Config {
@@ -699,7 +714,7 @@ fn slots_counts_and_what_waits_for_automation_are_what_the_rows_say_whatever_hap
             for (at, (which, event)) in (1_i64..).zip(&events) {
                 let id = ids[*which];
                 let model = models.get_mut(&id).expect("it is one of them");
-                befall(&table, &owner, id, *event, at, model).await;
+                apply(&table, &owner, id, *event, at, model).await;
                 let kept = checked(&table, &owner).await;
                 prop_assert!(kept.in_flight.len() <= 3 && kept.automatic.len() <= 2);
                 let waits = models.iter().filter(|(_, model)| model.waits());
@@ -709,5 +724,5 @@ fn slots_counts_and_what_waits_for_automation_are_what_the_rows_say_whatever_hap
             Ok(())
         })
     });
-    checked.expect("no sequence parts them");
+    checked.expect("rows, counts and index agree");
 }

@@ -1,4 +1,4 @@
-//! The audit events: one for each effect, written with it or not at all.
+//! The audit events: one for each effect, in the same transaction.
 
 use domain::{
     analysis::BegunBy,
@@ -36,12 +36,12 @@ async fn events(table: &TestTable, owner: &Owner) -> Vec<AuditEvent> {
 fn commanded(together: Together) -> Outcome {
     match together {
         Together::Command(outcome) => *outcome,
-        Together::Unsettled => panic!("nothing stands beside it"),
+        Together::Unsettled => panic!("nothing is written beside it"),
     }
 }
 
 #[tokio::test]
-async fn pages_go_back_from_the_newest_event_and_meet_each_once() {
+async fn pages_run_from_the_newest_event_and_show_each_once() {
     let table = TestTable::create().await;
     let audit = Audit::new(table.table());
     let owner = owner();
@@ -77,13 +77,13 @@ async fn pages_go_back_from_the_newest_event_and_meet_each_once() {
     assert_eq!(
         events(&table, &self::owner()).await,
         [],
-        "another's are not shown"
+        "another owner's events are not shown"
     );
 }
 
-/// The database gives at most a megabyte at once, whatever was asked for.
+/// DynamoDB returns at most a megabyte at once, whatever the limit.
 #[tokio::test]
-async fn a_page_that_the_database_cuts_short_is_not_the_last() {
+async fn a_page_cut_short_by_dynamodb_is_not_the_last() {
     let table = TestTable::create().await;
     let audit = Audit::new(table.table());
     let owner = owner();
@@ -110,7 +110,7 @@ async fn a_page_that_the_database_cuts_short_is_not_the_last() {
     assert_eq!(found, expected);
 }
 
-/// Ends a command with an event beside it, through a proxy on which this goes wrong.
+/// Ends a command with an event beside it, through a proxy with this fault.
 async fn settled_through(
     table: &TestTable,
     faults: &[Fault],
@@ -133,7 +133,7 @@ async fn settled_through(
 }
 
 #[tokio::test]
-async fn an_effect_whose_answer_was_lost_leaves_one_event() {
+async fn an_effect_with_a_lost_response_leaves_one_event() {
     let table = TestTable::create().await;
     let (proxy, settled, owner, _) = settled_through(&table, &[Fault::LoseAnswer]).await;
     assert!(settled.made().is_some());
@@ -142,7 +142,7 @@ async fn an_effect_whose_answer_was_lost_leaves_one_event() {
 }
 
 #[tokio::test]
-async fn an_effect_that_is_sent_again_as_another_transaction_is_known_again() {
+async fn an_effect_retried_in_a_new_transaction_counts_once() {
     let table = TestTable::create().await;
     let faults = [Fault::LoseAnswer, Fault::Conflict];
     let (proxy, settled, owner, id) = settled_through(&table, &faults).await;
@@ -154,7 +154,7 @@ async fn an_effect_that_is_sent_again_as_another_transaction_is_known_again() {
     assert_eq!(proxy.count("TransactWriteItems"), 3);
 }
 
-/// The end of an analysis that has ended already: whatever it goes with cannot be written.
+/// Ends an analysis that has already ended, so every transaction with these writes is refused.
 pub(crate) async fn refused_writes(table: &TestTable) -> (Owner, FindingId, Writes) {
     let (owner, ids) = owner_with(table, 1).await;
     let seen = take(table, &owner, ids[0], BegunBy::Request).await;
@@ -167,7 +167,7 @@ pub(crate) async fn refused_writes(table: &TestTable) -> (Owner, FindingId, Writ
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_beside_a_command_keeps_it_running() {
+async fn a_refused_side_write_keeps_the_command_running() {
     let table = TestTable::create().await;
     let (_, _, refused) = refused_writes(&table).await;
     let (claim, row) = claimed(&table).await;
@@ -185,12 +185,12 @@ async fn what_cannot_be_written_beside_a_command_keeps_it_running() {
     let settled = settled.expect("the table answers");
     assert!(
         matches!(settled, Outcome::Applied(_)),
-        "the claim is as good as before"
+        "the lease is still valid"
     );
 }
 
 #[tokio::test]
-async fn a_command_that_cannot_end_leaves_everything_beside_it_unwritten() {
+async fn a_command_that_cannot_end_writes_nothing_beside_it() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let audit = Audit::new(table.table());
@@ -236,7 +236,7 @@ async fn a_command_that_cannot_end_leaves_everything_beside_it_unwritten() {
 }
 
 #[tokio::test]
-async fn what_a_settlement_gives_is_what_is_stored() {
+async fn a_settlement_returns_the_stored_row() {
     let table = TestTable::create().await;
     let (claim, row) = claimed(&table).await;
     let event = event(row.key.id, AuditAction::SyncCompleted, 0);

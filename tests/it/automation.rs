@@ -1,4 +1,5 @@
-//! What starts by itself: what is eligible, the worst first, within automation's share, and nothing that a person has.
+//! Automation: it starts eligible findings, most severe first, within its share, and leaves analyses that people
+//! started alone.
 
 use std::time::Duration;
 
@@ -36,7 +37,7 @@ struct Scene {
     function: Automation,
 }
 
-/// Everything begins by itself, also what was there before.
+/// Analyses everything automatically, existing findings included.
 fn everything() -> Settings {
     Settings {
         enabled: true,
@@ -49,7 +50,7 @@ fn everything() -> Settings {
     }
 }
 
-/// A repository in which nothing is to be analysed.
+/// A repository that is out of scope.
 fn another() -> Repository {
     Repository {
         id: RepositoryId::new(3),
@@ -58,7 +59,7 @@ fn another() -> Repository {
 }
 
 impl Scene {
-    /// Of an owner with two repositories and these settings.
+    /// Sets up an owner with two repositories and these settings.
     async fn set(settings: &Settings) -> Self {
         let table = TestTable::create().await;
         let (proxy, through) = table.through(&[]).await;
@@ -96,7 +97,7 @@ impl Scene {
         assert!(matches!(saved.await, Ok(Saved::Saved { .. })));
     }
 
-    /// An open finding that came up then.
+    /// Stores an open finding first detected at that time.
     async fn comes_up(
         &self,
         of: &Repository,
@@ -117,20 +118,20 @@ impl Scene {
         begun.expect("the table answers")
     }
 
-    /// The findings whose analyses automation has begun.
+    /// Returns the findings whose analyses automation has started.
     async fn automatic(&self) -> Vec<FindingId> {
         let record = self.table.owners().read(&self.owner).await;
         let analyses = record.expect("the table answers").analyses;
         analyses.automatic.into_iter().collect()
     }
 
-    /// When automation is to look again.
+    /// Returns when automation is due next.
     async fn due(&self) -> Option<Timestamp> {
         let record = self.table.owners().read(&self.owner).await;
         record.expect("the table answers").analyses.automation_due
     }
 
-    /// The commands that were sent.
+    /// Returns the commands that were sent.
     async fn sent(&self) -> Vec<Command> {
         let mut sent = Vec::new();
         for body in self.queues.bodies(&self.queue).await {
@@ -143,7 +144,7 @@ impl Scene {
         sent
     }
 
-    /// How many commands there are, sent or not.
+    /// Counts the commands, sent or not.
     async fn commands(&self) -> usize {
         let items = self.table.items().await;
         let key = |item: &store::table::Item| item["pk"].as_s().expect("a key").clone();
@@ -153,7 +154,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_share() {
+async fn the_most_severe_and_oldest_findings_start_first() {
     let scene = Scene::set(&everything()).await;
     let of = repository();
     scene.comes_up(&of, 1, Severity::Low, -900).await;
@@ -162,7 +163,7 @@ async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_s
     let worst = scene.comes_up(&of, 4, Severity::Critical, -10).await;
     assert_eq!(scene.advance(NOON).await, 2);
     assert_eq!(scene.automatic().await, [longest_new, worst]);
-    assert_eq!(scene.due().await, None, "it has looked");
+    assert_eq!(scene.due().await, None, "automation is no longer due");
 
     let mut launched = Vec::new();
     for command in scene.sent().await {
@@ -183,7 +184,7 @@ async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_s
     launched.sort_unstable();
     assert_eq!(launched, [longest_new, worst]);
 
-    // The share is taken: nothing is read but the owner.
+    // The share is used up: only the owner is read.
     let before = scene.proxy.count("Query");
     assert_eq!(scene.advance(NOON).await, 0);
     assert_eq!(scene.proxy.count("Query"), before + 1);
@@ -191,7 +192,7 @@ async fn the_worst_begin_first_and_of_those_the_longest_new_within_automations_s
 }
 
 #[tokio::test]
-async fn what_was_there_before_or_is_not_severe_enough_or_out_of_scope_is_left_alone() {
+async fn automation_skips_existing_minor_and_out_of_scope_findings() {
     let settings = Settings {
         auto_analysis: AutoAnalysis {
             enabled: true,
@@ -213,7 +214,7 @@ async fn what_was_there_before_or_is_not_severe_enough_or_out_of_scope_is_left_a
 }
 
 #[tokio::test]
-async fn nothing_begins_for_an_owner_who_has_switched_off_or_while_launches_are_paused() {
+async fn nothing_starts_while_disabled_or_paused() {
     let switched_off = Settings {
         enabled: false,
         ..everything()
@@ -238,13 +239,13 @@ async fn nothing_begins_for_an_owner_who_has_switched_off_or_while_launches_are_
     scene.function.paused = "start_analysis".parse().expect("a type");
     assert!(scene.function.paused.contain(CommandType::StartAnalysis));
     assert_eq!(scene.advance(noon(20)).await, 0);
-    assert_eq!(scene.due().await, Some(NOON), "it is to look later");
+    assert_eq!(scene.due().await, Some(NOON), "automation stays due");
     scene.function.paused = PausedCommands::default();
     assert_eq!(scene.advance(noon(20)).await, 1);
 }
 
 #[tokio::test]
-async fn automation_rests_for_an_hour_after_a_refusal_and_then_tries_again() {
+async fn automation_retries_an_hour_after_a_refusal() {
     let scene = Scene::set(&everything()).await;
     let id = scene.comes_up(&repository(), 1, Severity::High, 0).await;
     assert_eq!(scene.advance(NOON).await, 1);
@@ -252,21 +253,25 @@ async fn automation_rests_for_an_hour_after_a_refusal_and_then_tries_again() {
     let refused = record.analysis.clone().expect("it was begun");
     let analyses = scene.table.analyses();
     let writes = analyses.defer(&scene.owner, &record, &refused, &failed(), NOON);
-    let written = analyses.write(id, "a putting off", writes).await;
+    let written = analyses.write(id, "a deferral", writes).await;
     assert!(written.expect("the table answers"));
 
     let rested = NOON + COOLDOWN;
     let just_before = rested - Duration::from_millis(1);
     assert_eq!(scene.advance(just_before).await, 0);
-    assert_eq!(scene.due().await, Some(rested), "it is to look then");
+    assert_eq!(
+        scene.due().await,
+        Some(rested),
+        "automation is due after the cooldown"
+    );
     assert_eq!(scene.advance(rested).await, 1);
     assert_eq!(scene.due().await, None);
     assert_eq!(scene.commands().await, 2);
 }
 
-/// The index is read first, and much may happen until its findings' turn comes.
+/// Automation reads the index first, so a finding may change before its turn comes.
 #[tokio::test]
-async fn what_somebody_else_has_begun_closed_or_erased_meanwhile_is_neither_begun_nor_restarted() {
+async fn automation_skips_a_finding_that_changed_since_the_index_read() {
     let scene = Scene::set(&everything()).await;
     let mut ids = Vec::new();
     for number in 1..=4 {
@@ -311,11 +316,11 @@ async fn what_somebody_else_has_begun_closed_or_erased_meanwhile_is_neither_begu
     assert_eq!(scene.advance(noon(10)).await, 1);
     assert_eq!(scene.automatic().await, [waits]);
     let kept = read(&scene.table, &scene.owner, begun).await.analysis;
-    assert_eq!(kept, Some(asked), "it goes on as it was asked for");
+    assert_eq!(kept, Some(asked), "the requested analysis goes on");
     assert_eq!(scene.commands().await, 1);
     assert_eq!(waiting(&scene.table, &scene.owner).await, []);
 
-    // Both have read the owner before either began.
+    // Both have read the owner before either starts.
     assert_eq!(scene.advance(noon(10)).await, 0);
     assert_eq!(scene.commands().await, 1);
     let kept = [
@@ -336,10 +341,10 @@ async fn read_is_gone(scene: &Scene, id: FindingId) -> bool {
 }
 
 #[tokio::test]
-async fn an_analysis_whose_message_cannot_be_sent_waits_for_the_reconciler() {
+async fn an_analysis_whose_send_fails_waits_for_the_reconciler() {
     let scene = Scene::set(&everything()).await;
     let id = scene.comes_up(&repository(), 1, Severity::High, 0).await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         scene.queues.proxy.plan("SendMessage", Fault::Fail);
     }
@@ -349,7 +354,7 @@ async fn an_analysis_whose_message_cannot_be_sent_waits_for_the_reconciler() {
     assert_eq!(scene.commands().await, 1);
 }
 
-/// A finding that waits for automation, as far as the index tells.
+/// An index entry of a finding that waits for automation.
 fn nominated(owner: &Owner, number: u32) -> store::table::Item {
     let text = |value: String| aws_sdk_dynamodb::types::AttributeValue::S(value);
     [
@@ -362,7 +367,7 @@ fn nominated(owner: &Owner, number: u32) -> store::table::Item {
 }
 
 #[tokio::test]
-async fn a_look_passes_over_five_thousand_findings_out_of_scope_and_no_more() {
+async fn one_run_skips_at_most_five_thousand_out_of_scope_findings() {
     let chosen = |ids: &[u64]| Settings {
         repository_selection: RepositorySelection::Selected,
         selected_repository_ids: ids.iter().copied().map(RepositoryId::new).collect(),

@@ -1,4 +1,4 @@
-//! The dead-letter function: every message ends its command or is accounted for, and nothing else.
+//! The dead-letter function: every message ends its command or is accounted for, and changes nothing else.
 
 use aws_lambda_events::event::sqs::SqsBatchResponse;
 use dead_letter::DeadLetters;
@@ -48,7 +48,7 @@ impl Scene {
         }
     }
 
-    /// Delivers these bodies as one batch; gives the bodies that are to come again.
+    /// Delivers these bodies as one batch and returns those to be redelivered.
     async fn deliver(&self, bodies: &[String]) -> Vec<String> {
         for body in bodies {
             self.queues.send(&self.dead, body).await;
@@ -85,7 +85,7 @@ fn body(command: &Command) -> String {
 }
 
 #[tokio::test]
-async fn each_standing_is_settled_left_or_waited_for() {
+async fn each_state_is_ended_left_alone_or_retried() {
     let scene = Scene::set().await;
     for (name, standing) in standings(Holder::Another) {
         let row = scene.table.seed(standing).await;
@@ -111,7 +111,7 @@ async fn each_standing_is_settled_left_or_waited_for() {
                     Effect::Unknown
                 };
                 assert_eq!(ended.effect, effect, "{name}");
-                // A second consumer, or the same message once more.
+                // A second consumer, or a redelivery.
                 assert_eq!(scene.deliver(&[body(&row)]).await, [""; 0], "{name}");
                 assert_eq!(scene.stored(&row.key).await, stored, "{name}");
             }
@@ -123,12 +123,12 @@ async fn each_standing_is_settled_left_or_waited_for() {
         .iter()
         .map(|request| &request["VisibilityTimeout"])
         .collect();
-    assert_eq!(waits, [31, 31], "just after the claims can have expired");
+    assert_eq!(waits, [31, 31], "just after the leases can have expired");
     assert_eq!(scene.queues.bodies(&scene.malformed).await, [""; 0]);
 }
 
 #[tokio::test]
-async fn what_has_no_command_is_acknowledged() {
+async fn a_message_without_a_command_to_end_is_acknowledged() {
     let scene = Scene::set().await;
     let missing = Message::Command {
         key: key(owner()),
@@ -152,15 +152,15 @@ async fn what_has_no_command_is_acknowledged() {
     assert_eq!(
         scene.stored(&row.key).await,
         row,
-        "a later message carries it"
+        "a later message belongs to its stage"
     );
     assert_eq!(scene.table.count().await, 1);
 }
 
 #[tokio::test]
-async fn what_nobody_can_read_is_kept_and_its_command_ends() {
+async fn an_unreadable_message_is_quarantined_and_its_command_ends() {
     let scene = Scene::set().await;
-    // Handed on: the message of its stage, 1, is the one that carries it.
+    // Handed on: only the message of stage 1 can end the command.
     let (_, handed_on) = standings(Holder::Another).swap_remove(6);
     let about = async |version: u64, kind: &str| {
         let row = scene.table.seed(handed_on.clone()).await;
@@ -189,12 +189,12 @@ async fn what_nobody_can_read_is_kept_and_its_command_ends() {
 }
 
 #[tokio::test]
-async fn what_fails_comes_again_and_its_neighbours_do_not() {
+async fn only_the_failed_message_of_a_batch_is_redelivered() {
     let scene = Scene::set().await;
     let (_, accepted) = standings(Holder::Another).swap_remove(0);
     let one = scene.table.seed(accepted.clone()).await;
     let other = scene.table.seed(accepted).await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         scene
             .proxy
@@ -207,7 +207,7 @@ async fn what_fails_comes_again_and_its_neighbours_do_not() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_kept_comes_again() {
+async fn a_message_that_cannot_be_quarantined_is_redelivered() {
     let scene = Scene::set().await;
     for _ in 0..3 {
         let keep = scene.malformed.as_str();

@@ -1,4 +1,5 @@
-//! A finding's change after a dismissal: guarded by what was seen, named after one command, and never backwards.
+//! A finding's change after a dismissal: guarded by the state that was read, naming one command, and never overwriting
+//! newer state.
 
 use domain::{
     command::CommandId,
@@ -17,7 +18,7 @@ fn shown(status: FindingStatus, at: i64) -> Finding {
     finding(&repository(), 1, Severity::High, status, noon(at))
 }
 
-/// Makes the change; gives whether it was let through.
+/// Makes the change and returns whether the guard permitted it.
 async fn change(
     table: &TestTable,
     owner: &Owner,
@@ -42,7 +43,7 @@ fn counted(status: FindingStatus) -> Counts {
 }
 
 #[tokio::test]
-async fn a_finding_is_changed_only_as_it_was_seen() {
+async fn a_finding_changes_only_if_it_is_unchanged_since_the_read() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -67,7 +68,7 @@ async fn a_finding_is_changed_only_as_it_was_seen() {
 }
 
 #[tokio::test]
-async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
+async fn of_two_commands_that_dismiss_a_finding_the_row_names_one() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -88,7 +89,7 @@ async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
         counted(FindingStatus::Ignored)
     );
 
-    // Reopened, it can be dismissed again.
+    // A reopened finding can be dismissed again.
     let reopened = shown(FindingStatus::Open, 30);
     let stored = table.findings();
     let stored = stored.store(&owner, repository().id, vec![reopened], Arrival::New, NOON);
@@ -104,7 +105,7 @@ async fn of_two_commands_that_dismiss_one_finding_one_is_named() {
 }
 
 #[tokio::test]
-async fn a_dismissal_that_a_sync_has_stored_already_is_still_named() {
+async fn a_dismissal_already_stored_by_a_sync_is_still_named() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let ignored = shown(FindingStatus::Ignored, 20);
@@ -124,10 +125,10 @@ async fn a_dismissal_that_a_sync_has_stored_already_is_still_named() {
 }
 
 #[tokio::test]
-async fn what_github_showed_before_does_not_undo_what_it_has_shown_since() {
+async fn an_older_github_state_does_not_undo_a_newer_one() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
-    // Dismissed at 20 by a command; reopened at 30 by somebody, and synced before the command could say so.
+    // A command dismisses at 20; somebody reopens at 30, and a sync stores that before the command does.
     let reopened = shown(FindingStatus::Open, 30);
     let stored = table.findings();
     let page = vec![reopened.clone()];
@@ -141,11 +142,11 @@ async fn what_github_showed_before_does_not_undo_what_it_has_shown_since() {
     assert!(change.is_empty());
     let withdrawn = shown(FindingStatus::Closed, 20);
     let change = findings.change(&owner, &seen, &withdrawn, None, NOON);
-    assert!(!change.is_empty(), "what is gone is gone for good");
+    assert!(!change.is_empty(), "a withdrawn alert is always a change");
 }
 
 #[tokio::test]
-async fn a_change_of_the_same_moment_is_written_and_none_is_no_change() {
+async fn a_change_with_an_equal_timestamp_is_written() {
     let table = TestTable::create().await;
     let (owner, ids) = owner_with(&table, 1).await;
     let seen = read(&table, &owner, ids[0]).await;
@@ -154,7 +155,7 @@ async fn a_change_of_the_same_moment_is_written_and_none_is_no_change() {
     assert!(same.is_empty());
     assert_eq!(waiting(&table, &owner).await, ids);
 
-    // Somebody else has dismissed it: nobody's command is named, and automation leaves it alone.
+    // Somebody else has dismissed it: no command is named, and automation skips it.
     let ignored = shown(FindingStatus::Ignored, 0);
     assert!(change(&table, &owner, &seen, &ignored, None).await);
     let seen = read(&table, &owner, ids[0]).await;

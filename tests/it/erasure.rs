@@ -1,4 +1,4 @@
-//! Erasing an owner: once a sweep is complete, nothing that was under way brings a row back.
+//! Erasing an owner: once a sweep is complete, no work begun before it creates a row.
 
 mod eraser;
 
@@ -35,21 +35,21 @@ use crate::{
     ledger::ending,
 };
 
-/// Everything that may be under way for an owner, as it was seen before the erasure.
+/// Everything that may be in progress for an owner, as read before the erasure.
 struct Underway {
     table: TestTable,
     owner: Owner,
     record: OwnerRecord,
     /// A finding that was never analysed.
     idle: FindingRecord,
-    /// One whose analysis is in flight.
+    /// A finding whose analysis is in flight.
     analysed: FindingRecord,
     analysis: Analysis,
     claim: Claim,
     command: Command,
 }
 
-/// A write that could bring a row into being.
+/// A write that could create a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Write {
     Save,
@@ -128,7 +128,7 @@ fn automatic() -> Settings {
 }
 
 impl Underway {
-    /// Of a new owner with rows of every kind.
+    /// Sets up a new owner with rows of every kind.
     async fn set(table: &TestTable) -> Self {
         let (owner, ids) = owner_with(table, 3).await;
         let owners = table.owners();
@@ -168,7 +168,7 @@ impl Underway {
         }
     }
 
-    /// Makes the write as whoever is under way would. Gives whether anything was written, as far as the answer tells.
+    /// Makes the write as its author would. Returns whether anything was written, as far as the response tells.
     async fn make(&self, write: Write) -> Option<bool> {
         let (table, owner) = (&self.table, &self.owner);
         let (owners, ledger) = (table.owners(), table.ledger());
@@ -338,7 +338,7 @@ impl Underway {
     }
 }
 
-/// Whoever sweeps here has all the time that it needs.
+/// A deadline that no sweep here reaches.
 fn in_time() -> Instant {
     Instant::now() + Duration::from_secs(600)
 }
@@ -369,7 +369,7 @@ async fn a_sweep_leaves_the_tombstone_and_other_owners() {
     assert_eq!(underway.rows().await, 1, "the tombstone");
     assert_eq!(sweep(&erasures, &underway.owner).await, 0);
 
-    // Beside another owner's rows in one table.
+    // Another owner's rows are in the same table.
     let (one, two) = (Underway::set(&other.table).await, &other);
     let erasures = begin(&one.table, &one.owner, NOON).await;
     sweep(&erasures, &one.owner).await;
@@ -377,7 +377,7 @@ async fn a_sweep_leaves_the_tombstone_and_other_owners() {
 }
 
 #[tokio::test]
-async fn what_was_under_way_before_a_sweep_writes_nothing_after_it() {
+async fn work_begun_before_a_sweep_writes_nothing_after_it() {
     for write in Write::ALL {
         let table = TestTable::create().await;
         let underway = Underway::set(&table).await;
@@ -391,7 +391,7 @@ async fn what_was_under_way_before_a_sweep_writes_nothing_after_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_races_a_sweep_leaves_nothing_behind_it() {
+async fn writes_that_race_a_sweep_leave_no_row() {
     for round in 0..30 {
         let table = TestTable::create().await;
         let underway = std::sync::Arc::new(Underway::set(&table).await);
@@ -417,7 +417,7 @@ async fn what_races_a_sweep_leaves_nothing_behind_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_command_admitted_while_a_sweep_runs_is_gone_after_the_next() {
+async fn a_command_admitted_during_a_sweep_is_deleted_by_the_next() {
     for keyed in [false, true] {
         let table = TestTable::create().await;
         let underway = Underway::set(&table).await;
@@ -439,7 +439,7 @@ async fn a_command_admitted_while_a_sweep_runs_is_gone_after_the_next() {
 }
 
 #[tokio::test]
-async fn deletions_that_were_not_taken_are_made_again() {
+async fn unprocessed_deletions_are_retried() {
     let table = TestTable::create().await;
     let (owner, _) = owner_with(&table, 12).await;
     begin(&table, &owner, NOON).await;
@@ -450,16 +450,16 @@ async fn deletions_that_were_not_taken_are_made_again() {
     let began = Instant::now();
     assert_eq!(sweep(&Erasures::new(through), &owner).await, 12 + 2);
     assert_eq!(table.count().await, 1);
-    // Of twelve findings one was taken, then of eleven none, then three.
+    // Of twelve findings DynamoDB deletes one, then of eleven none, then three.
     let left_alone = Duration::from_millis(10) * (11 + 11 + 8);
     assert!(
         began.elapsed() >= left_alone,
-        "the more is left, the longer"
+        "the backoff grows with what is left"
     );
 }
 
 #[tokio::test]
-async fn a_sweep_that_was_interrupted_is_gone_on_with() {
+async fn an_interrupted_sweep_resumes() {
     let table = TestTable::create().await;
     let (owner, _) = owner_with(&table, 60).await;
     let erasures = begin(&table, &owner, NOON).await;
@@ -469,7 +469,7 @@ async fn a_sweep_that_was_interrupted_is_gone_on_with() {
         Swept::OutOfTime { deleted: 0 }
     );
     let (proxy, through) = table.through(&[]).await;
-    // The client tries three times.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         proxy.plan_about("BatchWriteItem", "finding#", Fault::Fail);
     }
@@ -481,7 +481,7 @@ async fn a_sweep_that_was_interrupted_is_gone_on_with() {
 }
 
 #[tokio::test]
-async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
+async fn an_erasure_begins_once_and_ends_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (_, through) = table
@@ -509,7 +509,7 @@ async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
     let first_look = NOON + RESUMED_AFTER;
     assert_eq!(due(noon(10)).await, []);
     let [found] = &due(first_look).await[..] else {
-        panic!("it is to be resumed")
+        panic!("the erasure should resume")
     };
     for expected in [true, false] {
         let postponed = erasures.postpone(found, noon(600)).await;
@@ -538,7 +538,7 @@ async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
             .await
             .is_some()
     );
-    assert_eq!(shown(a_month_later).await, None, "it is forgotten");
+    assert_eq!(shown(a_month_later).await, None, "the erasure has expired");
 
     table.connect(&owner).await;
     let second = erasures
@@ -547,7 +547,10 @@ async fn an_erasure_is_begun_once_done_once_and_can_be_asked_for_again() {
         .expect("the table answers");
     assert_eq!((second.requested_at, second.completed_at), (noon(60), None));
     let late = erasures.complete(&owner, NOON, noon(70)).await;
-    assert!(!late.expect("the table answers"), "the first one is over");
+    assert!(
+        !late.expect("the table answers"),
+        "the first erasure has ended"
+    );
     sweep(&erasures, &owner).await;
     assert_eq!(table.count().await, 1);
 }

@@ -1,4 +1,4 @@
-//! The findings' store: only what changed is written, nothing newer is overwritten, and the counts are the rows'.
+//! The findings' store: it writes only what changed, overwrites nothing newer, and keeps the counts equal to the rows.
 
 mod listing;
 mod storing;
@@ -22,7 +22,7 @@ use store::{
 };
 use tests::{Fault, NOON, TestTable, finding, noon, owner, repository};
 
-/// Every finding of the owner, by alert.
+/// Returns every finding of the owner, by alert number.
 async fn rows(findings: &Findings, owner: &Owner) -> BTreeMap<u32, Finding> {
     let (mut rows, mut after) = (BTreeMap::new(), None);
     loop {
@@ -82,7 +82,7 @@ async fn store(findings: &Findings, owner: &Owner, page: Vec<Finding>) -> Stored
 }
 
 #[tokio::test]
-async fn a_listing_of_317_alerts_is_stored_once_and_costs_no_write_the_second_time() {
+async fn storing_the_same_317_alerts_again_writes_nothing() {
     let table = TestTable::create().await;
     let (proxy, through) = table.through(&[]).await;
     let findings = Findings::new(through);
@@ -114,7 +114,7 @@ async fn a_listing_of_317_alerts_is_stored_once_and_costs_no_write_the_second_ti
 }
 
 #[tokio::test]
-async fn a_page_from_before_a_dismissal_does_not_undo_it() {
+async fn a_page_older_than_a_dismissal_does_not_undo_it() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = owner();
@@ -144,7 +144,7 @@ async fn a_page_from_before_a_dismissal_does_not_undo_it() {
 }
 
 #[tokio::test]
-async fn a_store_whose_answer_was_lost_counts_once() {
+async fn storing_with_a_lost_response_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
     table.connect(&owner).await;
@@ -157,10 +157,10 @@ async fn a_store_whose_answer_was_lost_counts_once() {
     assert_eq!(proxy.count("TransactWriteItems"), 2);
 }
 
-/// What one task stores, page after page: which alerts, in which version.
+/// What one task stores, page after page: alert numbers with their versions.
 type Pages = Vec<Vec<(u32, u8)>>;
 
-/// An alert in a version: later ones were updated later, and a version says everything.
+/// An alert in a version. A later version has a later update time.
 fn version(number: u32, version: u8) -> Finding {
     let status = FindingStatus::ALL[(number as usize + version as usize) % 4];
     let severity = Severity::ALL[number as usize % 4];
@@ -173,7 +173,7 @@ fn version(number: u32, version: u8) -> Finding {
     )
 }
 
-/// Stores the pages, trying again when others were in the way: the store says that this is safe.
+/// Stores the pages and retries after conflicts, which the store declares safe.
 async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
     for page in pages {
         let page: Vec<Finding> = page
@@ -199,7 +199,7 @@ async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
 }
 
 #[test]
-fn the_counts_are_the_rows_however_stores_interleave() {
+fn the_counts_match_the_rows_after_concurrent_stores() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let table = runtime.block_on(TestTable::create());
     let mut runner = TestRunner::new(Config {
@@ -235,5 +235,5 @@ fn the_counts_are_the_rows_however_stores_interleave() {
             Ok(())
         })
     });
-    checked.expect("no interleaving loses or turns back anything");
+    checked.expect("no interleaving loses or reverts a write");
 }

@@ -1,4 +1,4 @@
-//! The ledger: every transition from everywhere, repeated, raced, and compared with the lifecycle.
+//! The ledger: every transition from every state, repeated, raced, and compared with the lifecycle.
 
 mod admission;
 mod guards;
@@ -17,7 +17,7 @@ use domain::{
 use store::ledger::{Candidate, Claim, Claimed, Ending};
 use tests::{Holder, NOON, TestTable, noon, standings};
 
-/// A claim until half a minute past noon, on a new command.
+/// Claims a new command at noon, with a lease of thirty seconds.
 pub(crate) async fn claimed(table: &TestTable) -> (Claim, Command) {
     let (_, accepted) = standings(Holder::Another).swap_remove(0);
     let command = table.seed(accepted).await;
@@ -31,12 +31,12 @@ pub(crate) async fn claimed(table: &TestTable) -> (Claim, Command) {
     }
 }
 
-/// The token of the row's claim.
+/// The token of the row's lease.
 fn holder(row: &Command) -> Token {
     row.standing.lease.expect("the row is claimed").token
 }
 
-/// What an up-to-date index says of a row.
+/// What a current index shows of a row.
 fn candidate(row: &Command) -> Candidate {
     Candidate {
         key: row.key.clone(),

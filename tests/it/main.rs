@@ -1,4 +1,4 @@
-//! What the stores and the functions above them promise, kept against a database.
+//! Promises of the stores and of the functions above them, tested against a database.
 
 mod abandon;
 mod analyses;

@@ -1,8 +1,9 @@
-//! Whatever happens to one owner's dismissals and analyses, in whatever order: deliveries that come twice, workers that die
-//! over any call of the database, answers that are lost, time that passes, people who change alerts meanwhile, and an
-//! erasure among all that. The functions are the real ones; only the world around them is the test's.
+//! One owner's dismissals and analyses under any order of events: duplicate deliveries, workers that die at any
+//! database call, lost responses, passing time, people who change alerts, and an erasure. The functions are the real
+//! ones; only their surroundings are simulated.
 //!
-//! `TEST_CASES` sets how many sequences are tried. One that breaks a promise is made as short as it can be, and printed.
+//! `TEST_CASES` sets how many sequences are tried. A sequence that breaks a promise is shortened as far as possible and
+//! printed.
 
 mod clock;
 mod outside;
@@ -22,16 +23,17 @@ use proptest::{
 use outside::{AgentFault, GithubFault};
 use world::{FINDINGS, World};
 
-/// Something that happens.
+/// One event.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Step {
-    /// Somebody asks for a dismissal, with a comment of its own or with none. If it is not `sent`, the API dies before that.
+    /// Somebody requests a dismissal, with or without a comment. Unless it is `sent`, the API dies before it sends the
+    /// message.
     Dismiss {
         finding: u32,
         named: bool,
         sent: bool,
     },
-    /// Somebody asks for an analysis.
+    /// Somebody requests an analysis.
     Analyse {
         finding: u32,
         restart: bool,
@@ -41,47 +43,48 @@ pub(crate) enum Step {
     Deliver {
         which: usize,
         twice: bool,
-        trouble: Trouble,
+        fault: WorkerFault,
     },
-    /// The agent calls back for one of its sessions: without a result, or with one that recommends a dismissal or not.
+    /// The agent calls back for one of its sessions: without a result, or with one that does or does not recommend a
+    /// dismissal.
     Callback {
         which: usize,
         recommends: Option<bool>,
         sent: bool,
     },
     /// The reconciler runs.
-    Reconcile(Trouble),
-    /// So many seconds pass.
+    Reconcile(WorkerFault),
+    /// This many seconds pass.
     Advance(u64),
-    /// Somebody changes an alert, and a sync sees that or not.
+    /// Somebody changes an alert, and a sync may store the change.
     AtGithub {
         finding: u32,
         state: &'static str,
         synced: bool,
     },
-    /// GitHub's next dismissal goes wrong.
+    /// GitHub's next dismissal fails.
     GithubFails(GithubFault),
-    /// The agent's next launch goes wrong.
+    /// The agent's next launch fails.
     AgentFails(AgentFault),
-    /// The owner is to be erased.
+    /// The owner requests erasure.
     Erase,
 }
 
-/// What befalls a worker: at the call of the database after so many others.
+/// What happens to a worker, after this many calls to the database.
 #[derive(Clone, Copy, Debug)]
-pub(crate) enum Trouble {
+pub(crate) enum WorkerFault {
     None,
     DiesBefore(usize),
     DiesAfter(usize),
     LosesAnswer(usize),
 }
 
-fn trouble() -> impl Strategy<Value = Trouble> {
+fn fault() -> impl Strategy<Value = WorkerFault> {
     prop_oneof![
-        4 => Just(Trouble::None),
-        1 => (0..8_usize).prop_map(Trouble::DiesBefore),
-        2 => (0..8_usize).prop_map(Trouble::DiesAfter),
-        2 => (0..8_usize).prop_map(Trouble::LosesAnswer),
+        4 => Just(WorkerFault::None),
+        1 => (0..8_usize).prop_map(WorkerFault::DiesBefore),
+        2 => (0..8_usize).prop_map(WorkerFault::DiesAfter),
+        2 => (0..8_usize).prop_map(WorkerFault::LosesAnswer),
     ]
 }
 
@@ -110,11 +113,11 @@ fn step() -> impl Strategy<Value = Step> {
     let finding = || 1..=FINDINGS;
     let which = || 0..16_usize;
     let deliver =
-        (which(), prop::bool::weighted(0.25), trouble()).prop_map(|(which, twice, trouble)| {
+        (which(), prop::bool::weighted(0.25), fault()).prop_map(|(which, twice, fault)| {
             Step::Deliver {
                 which,
                 twice,
-                trouble,
+                fault,
             }
         });
     let recommends = select(vec![None, Some(true), Some(false)]);
@@ -153,7 +156,7 @@ fn step() -> impl Strategy<Value = Step> {
         6 => asked(),
         10 => deliver,
         3 => callback,
-        2 => trouble().prop_map(Step::Reconcile),
+        2 => fault().prop_map(Step::Reconcile),
         4 => prop_oneof![1..50_u64, 50..1_200_u64].prop_map(Step::Advance),
         3 => at_github,
         2 => github.prop_map(Step::GithubFails),
@@ -172,7 +175,7 @@ fn steps() -> impl Strategy<Value = (bool, Vec<Step>)> {
     })
 }
 
-/// Lets everything come to rest: what is queued is delivered, the agent calls back, the reconciler runs, time passes.
+/// Runs until nothing is left to do: queues deliver, the agent calls back, the reconciler runs, time passes.
 async fn drain(world: &mut World) {
     {
         let mut known = world.outside.known();
@@ -184,7 +187,7 @@ async fn drain(world: &mut World) {
             let deliver = Step::Deliver {
                 which: 0,
                 twice: false,
-                trouble: Trouble::None,
+                fault: WorkerFault::None,
             };
             world.take(&deliver).await;
         }
@@ -196,11 +199,11 @@ async fn drain(world: &mut World) {
             return;
         }
         clock::advance(Duration::from_secs(if round < 10 { 60 } else { 600 }));
-        world.take(&Step::Reconcile(Trouble::None)).await;
+        world.take(&Step::Reconcile(WorkerFault::None)).await;
     }
     let known = world.outside.known().outstanding();
     let commands = world.commands().await;
-    panic!("it does not come to rest: {known:?}, {commands:?}");
+    panic!("work is left: {known:?}, {commands:?}");
 }
 
 const fn dismiss(finding: u32) -> Step {
@@ -211,11 +214,11 @@ const fn dismiss(finding: u32) -> Step {
     }
 }
 
-const fn deliver(which: usize, trouble: Trouble) -> Step {
+const fn deliver(which: usize, fault: WorkerFault) -> Step {
     Step::Deliver {
         which,
         twice: false,
-        trouble,
+        fault,
     }
 }
 
@@ -227,31 +230,31 @@ const fn at_github(finding: u32, state: &'static str, synced: bool) -> Step {
     }
 }
 
-/// Sequences that have broken a promise once, and are too rare to be met by chance.
+/// Sequences that once broke a promise and are too rare to be generated by chance.
 const KNOWN: [&[Step]; 3] = [
-    // Dismissed by one command, reopened by somebody, dismissed again by another that had begun before.
+    // One command dismisses, somebody reopens, and another command that had begun earlier dismisses again.
     &[
         dismiss(1),
         dismiss(1),
-        deliver(1, Trouble::DiesAfter(0)),
-        deliver(0, Trouble::None),
+        deliver(1, WorkerFault::DiesAfter(0)),
+        deliver(0, WorkerFault::None),
         at_github(1, "open", false),
         Step::Advance(60),
-        deliver(0, Trouble::None),
+        deliver(0, WorkerFault::None),
     ],
-    // Dismissed by a worker that died over that, reopened by somebody, and refused when it comes again.
+    // A worker dismisses and dies; somebody reopens the alert; the redelivery is refused.
     &[
         dismiss(1),
-        deliver(0, Trouble::DiesBefore(3)),
+        deliver(0, WorkerFault::DiesBefore(3)),
         at_github(1, "open", false),
         Step::GithubFails(GithubFault::Refuse),
         Step::Advance(60),
-        deliver(0, Trouble::None),
+        deliver(0, WorkerFault::None),
     ],
-    // Dismissed, and fixed after that.
+    // Dismissed, then fixed.
     &[
         dismiss(1),
-        deliver(0, Trouble::None),
+        deliver(0, WorkerFault::None),
         at_github(1, "fixed", true),
     ],
 ];
@@ -268,8 +271,8 @@ async fn live(automatic: bool, steps: &[Step]) {
 }
 
 #[test]
-fn every_command_ends_once_and_says_what_it_did_whatever_happens() {
-    // Unoptimised, the functions' futures are too large for a test's own stack.
+fn every_command_ends_once_and_reports_its_effect() {
+    // Unoptimised, the functions' futures overflow a test's default stack.
     let tried = std::thread::Builder::new()
         .stack_size(64 << 20)
         .spawn(try_sequences)
@@ -298,7 +301,7 @@ fn try_sequences() -> Result<(), String> {
     tried.map_err(|failure| failure.to_string())
 }
 
-/// Lives through a sequence; says which promise it broke.
+/// Runs a sequence and returns the promise it broke.
 fn tried(automatic: bool, steps: &[Step]) -> Result<(), String> {
     let runtime = tokio::runtime::Builder::new_current_thread()
         .enable_all()

@@ -1,4 +1,4 @@
-//! The owners' rows: saves lose nothing, a turn has one mover, marks only advance.
+//! The owners' rows: saves lose nothing, one caller moves a turn, and marks only advance.
 
 use std::time::Duration;
 
@@ -23,7 +23,7 @@ fn enabled() -> Settings {
     }
 }
 
-/// Saves at noon in place of what was seen.
+/// Saves at noon, in place of the record that was read.
 async fn save(
     owners: &Owners,
     owner: &Owner,
@@ -35,7 +35,7 @@ async fn save(
         .await
 }
 
-/// Enables the owner at noon; gives the turn that this plans.
+/// Enables the owner at noon and returns the scheduled turn.
 pub(crate) async fn enable(owners: &Owners, owner: &Owner) -> DueOwner {
     let saved = save(owners, owner, &enabled(), &OwnerRecord::default()).await;
     assert_eq!(
@@ -48,7 +48,7 @@ pub(crate) async fn enable(owners: &Owners, owner: &Owner) -> DueOwner {
     }
 }
 
-/// Everyone whose turn has come by the end of the next cycle.
+/// Returns every owner whose turn is due by the end of the next cycle.
 pub(crate) async fn due(owners: &Owners) -> Vec<DueOwner> {
     let mut due = Vec::new();
     for shard in 0..DueKind::Schedule.shards() {
@@ -84,7 +84,7 @@ async fn concurrent_saves_lose_nothing() {
                         return;
                     }
                     Saved::Conflict => {}
-                    Saved::BeingErased => panic!("nobody asked for that"),
+                    Saved::BeingErased => panic!("no erasure was requested"),
                 }
             }
         })
@@ -102,7 +102,7 @@ async fn concurrent_saves_lose_nothing() {
 }
 
 #[tokio::test]
-async fn a_save_and_a_move_whose_answers_were_lost_are_known_again() {
+async fn a_save_and_a_turn_with_lost_responses_count_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (proxy, through) = table
@@ -118,7 +118,7 @@ async fn a_save_and_a_move_whose_answers_were_lost_are_known_again() {
 }
 
 #[tokio::test]
-async fn a_save_that_comes_again_as_another_transaction_is_known_again() {
+async fn a_save_retried_in_a_new_transaction_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (proxy, through) = table.through(&[]).await;
@@ -129,7 +129,7 @@ async fn a_save_that_comes_again_as_another_transaction_is_known_again() {
 }
 
 #[tokio::test]
-async fn a_save_says_that_the_owner_is_being_erased_and_says_it_of_nobody_else() {
+async fn a_save_reports_an_erasure_and_only_an_erasure() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let (_, _, refused) = refused_writes(&table).await;
@@ -141,7 +141,7 @@ async fn a_save_says_that_the_owner_is_being_erased_and_says_it_of_nobody_else()
     assert_eq!(
         saved.expect("the table answers"),
         Saved::Conflict,
-        "only what was to be written beside it stood in the way"
+        "only the side write was refused"
     );
     let begun = Erasures::new(table.table()).begin(&owner, NOON).await;
     begun.expect("the table answers");
@@ -152,7 +152,7 @@ async fn a_save_says_that_the_owner_is_being_erased_and_says_it_of_nobody_else()
 }
 
 #[tokio::test]
-async fn connecting_again_renews_what_is_known_of_the_connection() {
+async fn reconnecting_replaces_the_integration() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let owner = owner();
@@ -175,7 +175,7 @@ async fn connecting_again_renews_what_is_known_of_the_connection() {
 }
 
 #[tokio::test]
-async fn saving_plans_the_next_sync_and_switching_it_off_takes_it_away() {
+async fn saving_schedules_the_next_sync_and_disabling_removes_it() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let owner = owner();
@@ -197,12 +197,12 @@ async fn saving_plans_the_next_sync_and_switching_it_off_takes_it_away() {
     assert_eq!(
         due(&owners).await,
         [],
-        "moving a turn that was taken off does not bring it back"
+        "moving a removed turn does not restore it"
     );
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_turn_is_moved_by_one_even_to_the_same_moment() {
+async fn of_concurrent_moves_of_a_turn_one_succeeds() {
     let table = TestTable::create().await;
     let owner = owner();
     let turn = enable(&table.owners(), &owner).await;
@@ -219,7 +219,7 @@ async fn a_turn_is_moved_by_one_even_to_the_same_moment() {
 }
 
 #[tokio::test]
-async fn freshness_only_advances_and_a_mark_is_taken_back_only_by_who_saw_it() {
+async fn freshness_only_advances_and_a_newer_mark_is_not_cleared() {
     let table = TestTable::create().await;
     let owners = table.owners();
     let owner = owner();
@@ -228,7 +228,7 @@ async fn freshness_only_advances_and_a_mark_is_taken_back_only_by_who_saw_it() {
         .await
         .expect("the table answers");
     let record = owners.read(&owner).await.expect("the table answers");
-    assert_eq!(record.integration, None, "a mark connects nobody");
+    assert_eq!(record.integration, None, "a mark creates no integration");
 
     let connected = owners
         .connect(&owner, InstallationId::new(1), true, NOON)

@@ -1,4 +1,4 @@
-//! The reconcile function: due work is done once, by however many runs, and the row decides.
+//! The reconcile function: due work is done once, however many runs there are, and the row decides.
 
 mod analyses;
 mod erasures;
@@ -35,7 +35,7 @@ struct Scene {
     function: Reconciler,
 }
 
-/// When every owner's turn has come at least once, and no second one has been due for long.
+/// When every owner's turn has been due at least once, and no second one for long.
 fn after_a_cycle() -> Timestamp {
     NOON + SYNC_EVERY
 }
@@ -69,21 +69,21 @@ impl Scene {
         stored.expect("the table answers").expect("it is there")
     }
 
-    /// The owners whose scheduled sync is in the queue.
+    /// Returns the owners whose scheduled sync is queued.
     async fn dispatched(&self) -> Vec<Owner> {
         let bodies = self.queues.bodies(&self.scheduled).await;
         let mut owners: Vec<Owner> = bodies
             .iter()
             .map(|body| match Message::parse(body).expect("it can be read") {
                 Message::ScheduledSync(sync) => sync.owner,
-                other => panic!("this does not belong here: {other:?}"),
+                other => panic!("an unexpected message: {other:?}"),
             })
             .collect();
         owners.sort_unstable();
         owners
     }
 
-    /// Enables so many owners; gives them in order.
+    /// Enables this many owners and returns them in order.
     async fn enable(&self, count: usize) -> Vec<Owner> {
         let owners = self.table.owners();
         let mut enabled = Vec::new();
@@ -107,7 +107,7 @@ fn standing(name: &str) -> CommandState {
 }
 
 #[tokio::test]
-async fn each_standing_gets_what_it_needs() {
+async fn each_due_command_is_resent_or_failed() {
     let scene = Scene::set(|| NOON).await;
     let mut rows = Vec::new();
     for (name, standing) in standings(Holder::Another) {
@@ -115,7 +115,7 @@ async fn each_standing_gets_what_it_needs() {
     }
     let report = scene.run().await;
     let expected = Report {
-        // Accepted twice, past their deadline twice more, handed on.
+        // Two accepted, two past their deadline, one handed on.
         nominated: 5,
         resent: 2,
         stalled: 2,
@@ -153,7 +153,7 @@ async fn each_standing_gets_what_it_needs() {
 }
 
 #[tokio::test]
-async fn what_the_index_shows_too_early_is_left_alone_and_counted() {
+async fn a_row_not_yet_due_is_left_alone_and_counted() {
     let scene = Scene::set(|| NOON).await;
     let early = CommandState {
         resends: 2,
@@ -173,7 +173,7 @@ async fn what_the_index_shows_too_early_is_left_alone_and_counted() {
 }
 
 #[tokio::test]
-async fn a_message_is_sent_again_twice_and_then_the_command_fails() {
+async fn a_message_is_resent_twice_and_then_the_command_fails() {
     let scene = Scene::set(|| noon(0)).await;
     let at = |seconds: i64| Reconciler {
         clock: match seconds {
@@ -209,7 +209,7 @@ async fn a_message_is_sent_again_twice_and_then_the_command_fails() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn overlapping_runs_do_what_one_would() {
+async fn overlapping_runs_act_as_one() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(23).await;
     let mut rows = Vec::new();
@@ -220,7 +220,7 @@ async fn overlapping_runs_do_what_one_would() {
             "lapsed, past its deadline"
         });
         if place % 2 == 0 {
-            // Due for its first re-send, and far from its deadline.
+            // Due for its first resend, and far from its deadline.
             let now = after_a_cycle();
             standing.queued_at = Some(now - Duration::from_secs(80));
             standing.deadline = now + Duration::from_secs(220);
@@ -254,9 +254,9 @@ async fn overlapping_runs_do_what_one_would() {
     assert_eq!(quiet, Report::default(), "nothing is left");
 }
 
-/// The index goes on showing every row as it was before the first run.
+/// The index keeps showing every row as it was before the first run.
 #[tokio::test]
-async fn an_index_that_lags_changes_nothing() {
+async fn a_lagging_index_changes_nothing() {
     let scene = Scene::set(|| NOON).await;
     scene.proxy.freeze("Query");
     let mut rows = Vec::new();
@@ -265,7 +265,7 @@ async fn an_index_that_lags_changes_nothing() {
     }
     let first = scene.run().await;
     assert_eq!((first.resent, first.stalled), (2, 2));
-    // One of those that were sent again is claimed and settled meanwhile.
+    // One of the resent commands is claimed and settled in between.
     let ledger = scene.table.ledger();
     let claimed = ledger.claim(&rows[0].key, Stage(0), noon(30), NOON).await;
     let Ok(Claimed::Held(claim, _)) = claimed else {
@@ -345,7 +345,7 @@ async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
         scene.table.put_command(&row).await;
         keys.push(row.key);
     }
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         scene.proxy.plan_about("Query", "command#07", Fault::Fail);
         scene
@@ -364,7 +364,7 @@ async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
 }
 
 #[tokio::test]
-async fn a_run_without_time_begins_nothing_and_says_so() {
+async fn a_run_out_of_time_starts_nothing_and_reports_it() {
     let scene = Scene::set(|| NOON).await;
     let row = scene
         .table
@@ -379,7 +379,7 @@ async fn a_run_without_time_begins_nothing_and_says_so() {
 }
 
 #[tokio::test]
-async fn a_resend_that_cannot_be_queued_is_tried_at_the_next_look() {
+async fn a_resend_that_cannot_be_queued_is_retried_when_next_due() {
     let scene = Scene::set(|| NOON).await;
     let row = scene.table.seed(standing("accepted")).await;
     for _ in 0..3 {

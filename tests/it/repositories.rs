@@ -1,4 +1,4 @@
-//! The repositories' rows: a later attempt is not overwritten by an earlier one.
+//! The repositories' rows: an earlier attempt does not overwrite a later one.
 
 use std::collections::BTreeMap;
 
@@ -58,7 +58,7 @@ fn watermark() -> Watermark {
 }
 
 #[tokio::test]
-async fn a_pass_is_begun_paused_and_finished() {
+async fn a_pass_begins_pauses_and_finishes() {
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let (owner, pass, id) = (owner(), Uuid::new_v4(), repository().id);
@@ -144,7 +144,7 @@ async fn a_failure_keeps_the_earlier_success_and_a_success_clears_the_failure() 
 }
 
 #[tokio::test]
-async fn an_attempt_that_was_overtaken_says_nothing_more() {
+async fn a_superseded_attempt_writes_nothing() {
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let (owner, id) = (owner(), repository().id);
@@ -165,7 +165,7 @@ async fn an_attempt_that_was_overtaken_says_nothing_more() {
 }
 
 #[tokio::test]
-async fn a_repository_that_nobody_listed_is_not_made_by_its_outcome() {
+async fn an_outcome_does_not_create_an_unlisted_repository() {
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let (owner, id, pass) = (owner(), repository().id, Uuid::new_v4());
@@ -180,7 +180,7 @@ async fn a_repository_that_nobody_listed_is_not_made_by_its_outcome() {
     );
 }
 
-/// A repository as the installation lists it, or no longer does.
+/// A repository that the installation lists, or no longer lists.
 fn shown(id: u64, private: Option<bool>) -> Listing {
     let id = RepositoryId::new(id);
     let name = format!("octo/app-{}", id.get());
@@ -199,7 +199,7 @@ fn shown(id: u64, private: Option<bool>) -> Listing {
 }
 
 #[tokio::test]
-async fn what_the_installation_lists_is_kept_however_much_it_is_and_also_when_it_no_longer_does() {
+async fn listed_repositories_stay_after_the_installation_drops_them() {
     let table = TestTable::create().await;
     let repositories = table.repositories();
     let owner = owner();
@@ -212,7 +212,7 @@ async fn what_the_installation_lists_is_kept_however_much_it_is_and_also_when_it
     recorded.expect("the table answers");
 
     let read = repositories.read(&owner).await.expect("the table answers");
-    // The first is the one that the owner had before.
+    // The first is the one that the owner already had.
     let kept: Vec<_> = read[1..]
         .iter()
         .map(|record| {
@@ -239,7 +239,7 @@ fn places(counts: &Counts) -> [i64; 7] {
 }
 
 #[test]
-fn each_finding_is_counted_in_its_own_place() {
+fn each_finding_is_counted_by_severity_and_status() {
     use FindingStatus::{Closed, Fixed, Ignored, Open};
     use Severity::{Critical, High, Low, Medium};
     let kinds = [

@@ -1,4 +1,4 @@
-//! What goes with a message beside its body: whose it is, for fair queueing, and the trace that it is part of.
+//! What goes with a message beside its body: its owner, for fair queueing, and its trace.
 
 use std::time::Duration;
 
@@ -9,7 +9,7 @@ use telemetry::trace::TraceParent;
 use tests::{NOON, TestQueues, key};
 use uuid::Uuid;
 
-/// One of each kind, each of another owner.
+/// One message of each kind, each of another owner.
 fn messages() -> Vec<Message> {
     let owner = |name: &str| -> Owner { format!("user:{name}").parse().expect("an owner") };
     vec![
@@ -46,7 +46,7 @@ fn trace(received: &Received) -> Option<TraceParent> {
     trace.parse().ok()
 }
 
-/// The message that this is, of those that were sent.
+/// Returns the sent message that was received.
 fn sent<'a>(messages: &'a [Message], received: &Received) -> &'a Message {
     let body = received.body.as_deref().unwrap_or_default();
     let sent = messages.iter().find(|message| message.body() == body);
@@ -54,7 +54,7 @@ fn sent<'a>(messages: &'a [Message], received: &Received) -> &'a Message {
 }
 
 #[tokio::test]
-async fn every_message_is_grouped_by_its_owner_and_begins_the_trace_of_what_it_is_about() {
+async fn every_message_is_grouped_by_owner_and_starts_a_trace() {
     let queues = TestQueues::create().await;
     let queue = queues.queue("work").await;
     let messages = messages();
@@ -75,7 +75,7 @@ async fn every_message_is_grouped_by_its_owner_and_begins_the_trace_of_what_it_i
 }
 
 #[tokio::test]
-async fn a_message_sent_during_work_goes_on_in_its_trace() {
+async fn a_message_sent_during_work_continues_its_trace() {
     let queues = TestQueues::create().await;
     let queue = queues.queue("work").await;
     let current = TraceParent::start(42.into());
@@ -86,5 +86,5 @@ async fn a_message_sent_during_work_goes_on_in_its_trace() {
     let received = queues.receive(&queue).await;
     let trace = trace(&received[0]).expect("it has a trace");
     assert_eq!(trace.id(), current.id());
-    assert_ne!(trace, current, "it is the next step");
+    assert_ne!(trace, current, "it is a new span");
 }

@@ -1,4 +1,4 @@
-//! What every worker does around its effect: when a message comes again, what becomes of the command, and what is
+//! What every worker does around its effect: when a message is redelivered, what happens to the command, and what is
 //! acknowledged.
 
 mod lost;
@@ -25,7 +25,7 @@ use tests::{Fault, Holder, NOON, Proxy, TestQueues, TestTable, noon, standings, 
 
 use crate::{audit::refused_writes, ledger::ending};
 
-/// How often a message is delivered at most.
+/// The maximum receive count of a message.
 const RECEIVES: u32 = 5;
 
 struct Scene {
@@ -36,7 +36,7 @@ struct Scene {
     worker: Worker,
 }
 
-/// A worker whose effect is this.
+/// A worker with this effect.
 struct Doing<F> {
     effect: F,
 }
@@ -74,7 +74,7 @@ impl Scene {
         self.table.seed(standing(name)).await
     }
 
-    /// Delivers the message of this stage of a command for the n-th time, to an invocation of half a minute.
+    /// Makes the n-th delivery of this stage's message, to an invocation of thirty seconds.
     async fn deliver(
         &self,
         work: &impl Work,
@@ -92,12 +92,12 @@ impl Scene {
         self.worker.deliver(work, &delivery, invocation).await
     }
 
-    /// Likewise the first delivery of what the row waits for.
+    /// Makes the first delivery of the message that the row waits for.
     async fn first(&self, work: &impl Work, row: &Command) -> Disposition {
         self.deliver(work, row, row.standing.stage, 1).await
     }
 
-    /// A first delivery of a new command that ends so.
+    /// Makes the first delivery of a new command, with this effect.
     async fn with(
         &self,
         effect: impl AsyncFn(&Claim, &Command) -> Effected,
@@ -112,7 +112,7 @@ impl Scene {
         stored.expect("the table answers").expect("it is there")
     }
 
-    /// For how many seconds deliveries were put off so far, oldest first.
+    /// Returns the visibility timeouts set so far, in seconds, oldest first.
     fn pauses(&self) -> Vec<u64> {
         let requests = self.queues.proxy.requests("ChangeMessageVisibility");
         let seconds = |request: &serde_json::Value| request["VisibilityTimeout"].as_u64();
@@ -120,10 +120,10 @@ impl Scene {
     }
 
     fn last_pause(&self) -> u64 {
-        *self.pauses().last().expect("a delivery was put off")
+        *self.pauses().last().expect("a visibility timeout was set")
     }
 
-    /// Every try that the client library makes of the write whose request holds this text fails.
+    /// Fails all three attempts that the SDK makes of the write with this text.
     fn fail(&self, text: &str) {
         for _ in 0..3 {
             self.proxy.plan_about("UpdateItem", text, Fault::Fail);
@@ -136,7 +136,7 @@ fn standing(name: &str) -> CommandState {
     all.find(|(known, _)| *known == name).expect("a standing").1
 }
 
-/// How long a message stays away after its first delivery has failed.
+/// The backoff after the first delivery has failed.
 const FIRST_BACKOFF: RangeInclusive<u64> = 5..=7;
 
 const fn transient(after: Option<Duration>) -> Effected {
@@ -164,11 +164,11 @@ fn until(row: &Command) -> Option<Timestamp> {
 }
 
 #[tokio::test]
-async fn while_a_worker_works_its_message_stays_away_until_its_claim_can_have_lapsed() {
+async fn a_message_stays_hidden_until_its_workers_lease_ends() {
     let scene = Scene::set().await;
     let (verdict, row) = scene
         .with(async |claim, _| {
-            assert_eq!(scene.pauses(), [37], "past the end and the claim");
+            assert_eq!(scene.pauses(), [37], "after the invocation and the lease");
             let until = claim.until();
             assert!(noon(34) < until && until <= noon(35), "{until}");
             done()
@@ -184,9 +184,9 @@ async fn while_a_worker_works_its_message_stays_away_until_its_claim_can_have_la
 }
 
 #[tokio::test]
-async fn what_another_holds_or_what_waits_comes_again_when_it_can_be_had() {
+async fn a_leased_or_waiting_command_is_redelivered_when_claimable() {
     let scene = Scene::set().await;
-    let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not to be had"));
+    let nothing = doing(async |_: &Claim, _: &Command| panic!("it cannot be claimed"));
     for (name, pause) in [
         ("running", 31),
         ("running, past its deadline", 31),
@@ -204,7 +204,7 @@ async fn what_another_holds_or_what_waits_comes_again_when_it_can_be_had() {
 }
 
 #[tokio::test]
-async fn a_delivery_that_comes_too_late_is_acknowledged() {
+async fn a_late_delivery_is_acknowledged() {
     let scene = Scene::set().await;
     let nothing = doing(async |_: &Claim, _: &Command| panic!("it is too late"));
     for name in ["succeeded", "failed", "no_op", "never queued", "handed on"] {
@@ -222,7 +222,7 @@ async fn a_delivery_that_comes_too_late_is_acknowledged() {
 }
 
 #[tokio::test]
-async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery() {
+async fn a_transient_failure_retries_until_the_last_delivery() {
     let scene = Scene::set().await;
     let backoffs = [FIRST_BACKOFF, 15..=19, 45..=57, 90..=113];
     for (receives, backoff) in (1..).zip(backoffs) {
@@ -261,9 +261,9 @@ async fn what_fails_for_now_is_given_back_at_once_and_ends_at_the_last_delivery(
 }
 
 #[tokio::test]
-async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
+async fn a_continuation_is_sent_with_a_delay_and_acknowledged() {
     let scene = Scene::set().await;
-    // SQS holds a message back for a quarter of an hour at most.
+    // SQS delays a message by at most fifteen minutes.
     for (seconds, delay) in [(90, 90), (1_200, 900)] {
         let (verdict, row) = scene.with(async |_, _| continues(noon(seconds))).await;
         assert_eq!(verdict, Disposition::Ack);
@@ -283,7 +283,7 @@ async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
         assert_eq!(sent["MessageBody"], body.as_str());
         assert_eq!(sent["DelaySeconds"], delay);
     }
-    // What cannot be sent is sent by the reconciler.
+    // If the message cannot be sent, the reconciler resends it.
     let (verdict, row) = scene
         .with(async |_, _| {
             for _ in 0..3 {
@@ -297,7 +297,7 @@ async fn what_goes_on_later_is_sent_for_then_and_its_delivery_is_done() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
+async fn a_failed_write_causes_redelivery_and_leaves_no_lease() {
     let scene = Scene::set().await;
     let nothing = doing(async |_: &Claim, _: &Command| panic!("it is not claimed"));
     let row = scene.seed("accepted").await;
@@ -320,14 +320,14 @@ async fn what_cannot_be_written_comes_again_and_holds_nothing_up() {
         assert_eq!(
             (stored.status(), until(&stored)),
             (Status::Running, Some(NOON)),
-            "given back at once"
+            "released at once"
         );
         assert_eq!(stored.standing.stage, Stage(0));
     }
 }
 
 #[tokio::test]
-async fn a_command_ends_with_what_it_changed_or_not_at_all() {
+async fn a_command_ends_together_with_its_side_writes() {
     let scene = Scene::set().await;
     let (_, _, refused) = refused_writes(&scene.table).await;
     let of = |ending: Ending| Ending {
@@ -342,7 +342,7 @@ async fn a_command_ends_with_what_it_changed_or_not_at_all() {
             assert!(settled.is_none(), "{settled:?}");
             let none = Writes::default();
             let settled = scene.worker.settle(claim, claimed, ends, none).await;
-            settled.expect("nothing stands in the way")
+            settled.expect("nothing prevents it")
         })
         .await;
     assert_eq!(verdict, Disposition::Ack);
@@ -354,14 +354,14 @@ async fn a_command_ends_with_what_it_changed_or_not_at_all() {
 }
 
 #[tokio::test]
-async fn a_rate_limit_is_waited_for_if_it_ends_before_the_deadline_and_within_two_hours() {
+async fn a_rate_limit_is_waited_for_only_within_the_budget() {
     let scene = Scene::set().await;
     let resumes_at = |until, began| {
         scene
             .worker
             .resumes_at(noon(until), noon(began), SyncFindings::BUDGET)
     };
-    // A second later than GitHub says, and within half an hour.
+    // A second later than GitHub says, and within thirty minutes.
     assert_eq!(resumes_at(90, 0), Some(noon(91)));
     assert_eq!(resumes_at(1_798, 0), Some(noon(1_799)));
     assert_eq!(resumes_at(1_799, 0), None);

@@ -30,18 +30,18 @@ pub(crate) fn steps(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
             | Api::Sends { .. } => &[Luck::Good],
         };
         Protocol::offer(world, lucks, steps, |luck| Step::Api(which, luck));
-        if world.troubles > 0 && !protocol.scene.calm {
+        if world.faults > 0 && !protocol.scene.calm {
             steps.push(Step::ApiDies(which));
         }
     }
 }
 
 pub(crate) fn die(world: &mut World, which: usize) {
-    world.troubles -= 1;
+    world.faults -= 1;
     world.apis[which] = Api::Idle;
 }
 
-/// A request, up to the answer to its first write.
+/// Posts a request, up to the response to its first write.
 pub(crate) fn post(protocol: &Protocol, world: &mut World, luck: Luck) {
     let idle = world.apis.iter().position(|api| *api == Api::Idle);
     let which = idle.expect("an invocation is left");
@@ -56,7 +56,7 @@ pub(crate) fn post(protocol: &Protocol, world: &mut World, luck: Luck) {
     };
 }
 
-/// What follows from the answer to the first write: of this request's own row, or of the row that its key names.
+/// What follows from the response to the first write: of this request's own row, or of the row that its key names.
 fn admission(world: &World, id: Token, heard: Heard) -> Api {
     if heard == Heard::Made {
         return Api::Sends { admission: id };
@@ -93,7 +93,7 @@ pub(crate) fn go_on(protocol: &Protocol, world: &mut World, which: usize, luck: 
                     Heard::Made => Api::Sends {
                         admission: tried.writer,
                     },
-                    // Another request with this key was quicker, and sends.
+                    // Another request with this key was faster, and sends.
                     Heard::Refused => Api::Idle,
                 }
             }
@@ -108,7 +108,7 @@ pub(crate) fn go_on(protocol: &Protocol, world: &mut World, which: usize, luck: 
                 let again = Some(tried);
                 Api::Compensates { admission, again }
             } else {
-                // Whatever it hears, it only has to tell the client.
+                // Whatever the write returns, only the client's response is left.
                 Api::Idle
             }
         }

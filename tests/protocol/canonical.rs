@@ -1,4 +1,4 @@
-//! Makes states the same that cannot be told apart: only how long ago, how long from now, and who of whom, decides anything.
+//! Merges states that behave alike: only intervals from now and the identity of holders matter.
 
 use std::{
     hash::{DefaultHasher, Hash, Hasher as _},
@@ -14,19 +14,19 @@ use crate::world::{Api, DeadLetters, Reconciling, Try, Worker, World};
 
 /// The moment that every state calls now.
 pub(crate) const NOW: Timestamp = Timestamp::from_seconds(0);
-/// Longer ago than anything asks for.
+/// Longer ago than any guard looks.
 const LONG_AGO: Duration = Duration::from_secs(600);
-/// The letter of a worker that is not in the queue any more.
+/// The letter of a worker that is no longer in the queue.
 const GONE: u8 = u8::MAX;
 
 impl World {
-    /// The state that stands for this one.
+    /// Returns the representative of this state.
     pub(crate) fn canonical(mut self) -> Self {
         let tried: Vec<_> = self.tried().map(|again| again.writer).collect();
         if let Some(row) = &mut self.row {
             row.writer = row.writer.filter(|writer| tried.contains(writer));
         }
-        // A write that is repeated may ask for the moment of its first try.
+        // A retried write may need the time of its first attempt.
         if tried.is_empty() {
             self.forget();
         }
@@ -42,7 +42,7 @@ impl World {
         if key(&other) < key(&one) { other } else { one }
     }
 
-    /// Time passes: everything is that much nearer, or longer ago.
+    /// Lets time pass: everything is this much nearer, or longer ago.
     pub(crate) fn pass(&mut self, time: Duration) {
         self.each_time(&mut |at, _| *at = *at - time);
         for reconciler in &mut self.reconcilers {
@@ -50,7 +50,7 @@ impl World {
         }
     }
 
-    /// What is over is over, however long ago that was.
+    /// Forgets how long ago a passed moment was.
     fn forget(&mut self) {
         self.each_time(&mut |at, asked| {
             let earliest = match asked {
@@ -61,7 +61,7 @@ impl World {
         });
     }
 
-    /// Letters have the numbers of their places, in an order of their own.
+    /// Numbers letters by their place in a canonical order.
     fn numbered(mut self) -> Self {
         let with = |world: &Self, id: u8| {
             let with = |worker: &Worker| worker.delivery().is_some_and(|own| own.letter == id);
@@ -143,12 +143,12 @@ impl World {
     }
 }
 
-/// What is asked of a moment.
+/// What guards ask of a moment.
 #[derive(Clone, Copy, Debug)]
 enum Asked {
     /// Whether it has passed.
     WhetherOver,
-    /// How long ago it was, as far as that matters.
+    /// How long ago it was, within what matters.
     HowLongAgo,
 }
 

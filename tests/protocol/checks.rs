@@ -22,14 +22,14 @@ use crate::{
 /// A promise, and the steps that break it.
 pub(crate) type Broken = (Promise, Vec<Step>);
 
-/// What came of a check.
+/// The result of a check.
 #[derive(Debug)]
 pub(crate) struct Checked {
     pub(crate) scene: &'static str,
     pub(crate) broken: Option<Broken>,
     /// Outcomes that no state has.
     pub(crate) unreached: Vec<&'static str>,
-    /// What has decided a write.
+    /// The terms and alternatives that decided a write.
     pub(crate) deciding: Deciding,
     states: usize,
     steps: usize,
@@ -53,17 +53,17 @@ impl Checked {
     }
 }
 
-/// The protocol as it is, in every scene.
+/// Checks the complete protocol in every scene.
 pub(crate) static BASE: LazyLock<Vec<Checked>> = LazyLock::new(|| {
     #[expect(
         clippy::disallowed_methods,
         reason = "chooses how much is gone through"
     )]
-    let troubles = std::env::var("TEST_TROUBLES").ok();
-    let troubles = troubles.map(|troubles| troubles.parse().expect("a number"));
+    let faults = std::env::var("TEST_FAULTS").ok();
+    let faults = faults.map(|faults| faults.parse().expect("a number"));
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let deeper = |scene: Scene| Scene {
-        troubles: troubles.unwrap_or(scene.troubles),
+        faults: faults.unwrap_or(scene.faults),
         ..scene
     };
     let check = |scene| {
@@ -74,7 +74,7 @@ pub(crate) static BASE: LazyLock<Vec<Checked>> = LazyLock::new(|| {
     Scene::ALL.into_iter().map(check).collect()
 });
 
-/// What any scene has shown.
+/// Collects what any scene has shown.
 pub(crate) fn shown<T: Clone + Ord>(by: impl Fn(&Deciding) -> &BTreeSet<T>) -> BTreeSet<T> {
     let all = BASE
         .iter()
@@ -82,8 +82,8 @@ pub(crate) fn shown<T: Clone + Ord>(by: impl Fn(&Deciding) -> &BTreeSet<T>) -> B
     all.collect()
 }
 
-/// The promise that the protocol breaks without this term: in the first scene that shows it, of those in which the term
-/// decides anything.
+/// Returns the promise that the protocol breaks without this term, from the first scene that shows it among those where
+/// the term decides anything.
 pub(crate) fn broken_without(term: Spot) -> Option<Broken> {
     let decides = BASE.iter().zip(Scene::ALL);
     let decides = decides.filter(|(checked, _)| checked.deciding.terms.contains(&term));
@@ -91,13 +91,13 @@ pub(crate) fn broken_without(term: Spot) -> Option<Broken> {
     checked.find_map(|checked| checked.broken)
 }
 
-/// The promise that the protocol breaks when this is lacking, in the first scene that shows it.
+/// Returns the promise that the protocol breaks when this is lacking, from the first scene that shows it.
 pub(crate) fn broken_by(lack: Lack) -> Option<Broken> {
     let mut checked = Scene::ALL.into_iter().map(|scene| check(scene, lack, 1));
     checked.find_map(|checked| checked.broken)
 }
 
-/// Checks several at once, each on one thread: a check on several finds now this counterexample, now that.
+/// Checks several at once, each on one thread: a check on several threads finds a different counterexample each time.
 pub(crate) fn in_parallel<T: Sync, U: Send>(all: &[T], check: impl Fn(&T) -> U + Sync) -> Vec<U> {
     let next = AtomicUsize::new(0);
     let work = || {

@@ -18,7 +18,7 @@ use crate::{
 /// How long a rate limit lasts.
 const LIMIT: Duration = Duration::from_secs(60);
 
-/// A worker writes down what became of it, or sends the next message.
+/// The worker writes its conclusion, or sends the next message.
 pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luck: Luck) {
     luck.spend(world);
     let Worker::Works {
@@ -35,16 +35,16 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
         if luck != Luck::Fails {
             world.send(stage);
         }
-        // Sent or not: the row brings another.
+        // If the send failed, the reconciler resends the message.
         return leave(world, which, luck, true);
     }
     let (made, ending) = decided(protocol, lease, delivery, doing);
     if luck == Luck::Fails {
         return match doing {
-            Doing::GiveUp if matches!(made, Move::Release { .. }) => {
+            Doing::RetryOrExhaust if matches!(made, Move::Release { .. }) => {
                 leave(world, which, luck, false);
             }
-            _ => go_on(world, which, Doing::GiveBack),
+            _ => go_on(world, which, Doing::Release),
         };
     }
     let tried = again.unwrap_or_else(|| first(world, made));
@@ -64,7 +64,8 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
         (Move::Settle { .. } | Move::Exhaust { .. }, Heard::Made) => {
             leave(world, which, luck, true);
         }
-        // Fenced: if the command has ended otherwise, the message is done with; if another worker has it, it is that one's.
+        // Fenced: if the command has ended, the message is done; if another worker has it, the message is that
+        // worker's.
         (Move::Settle { .. } | Move::Exhaust { .. }, Heard::Refused) => {
             leave(world, which, luck, has_ended);
         }
@@ -72,7 +73,7 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
     }
 }
 
-/// The write that a worker concludes with.
+/// The worker's last write.
 fn decided(protocol: &Protocol, lease: Lease, delivery: Delivery, doing: Doing) -> (Move, Ending) {
     let (holder, now) = (lease.token, NOW);
     let (receives, most) = (delivery.receives, protocol.scene.max_receives);
@@ -84,7 +85,7 @@ fn decided(protocol: &Protocol, lease: Lease, delivery: Delivery, doing: Doing) 
                 Some((code, Some(effect))),
             )
         }
-        Doing::GiveUp if is_last_delivery(receives.into(), most.into()) => {
+        Doing::RetryOrExhaust if is_last_delivery(receives.into(), most.into()) => {
             let exhaust = Move::Exhaust {
                 holder: Some(holder),
                 stage: delivery.stage,
@@ -106,7 +107,7 @@ fn decided(protocol: &Protocol, lease: Lease, delivery: Delivery, doing: Doing) 
     }
 }
 
-/// The delivery is over. Nobody acknowledges it if the worker dies over that.
+/// Ends the delivery. A worker that dies here does not acknowledge it.
 fn leave(world: &mut World, which: usize, luck: Luck, done: bool) {
     if let (Worker::Works { delivery, .. }, true) =
         (&world.workers[which], done && luck != Luck::Dies)

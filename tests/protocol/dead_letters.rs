@@ -1,4 +1,4 @@
-//! The dead-letter consumer: ends the command of a message that was received as often as allowed.
+//! The dead-letter consumer: ends the command of a message that has reached the maximum receive count.
 
 use domain::{lifecycle::Move, result_code::ResultCode};
 
@@ -35,7 +35,7 @@ pub(crate) fn take(protocol: &Protocol, world: &mut World, id: u8, luck: Luck) {
     exhaust(protocol, world, id, first(world, made), luck);
 }
 
-/// Repeats the write whose answer was lost.
+/// Retries the write whose response was lost.
 pub(crate) fn again(protocol: &Protocol, world: &mut World, luck: Luck) {
     if let DeadLetters::Exhausts { letter, again } = world.dead_letters {
         world.dead_letters = DeadLetters::Idle;
@@ -43,7 +43,7 @@ pub(crate) fn again(protocol: &Protocol, world: &mut World, luck: Luck) {
     }
 }
 
-/// [`Luck::Fails`]: it is done, and the consumer dies before it acknowledges.
+/// With [`Luck::Fails`] the write is made, and the consumer dies before it acknowledges.
 fn exhaust(protocol: &Protocol, world: &mut World, id: u8, tried: Try, luck: Luck) {
     let Move::Exhaust { stage, now, .. } = tried.made else {
         return;

@@ -1,4 +1,4 @@
-//! Whether steps can lead in a circle.
+//! Whether steps can form a cycle.
 
 use std::collections::HashMap;
 
@@ -11,13 +11,13 @@ use crate::{
     world::World,
 };
 
-/// A state that steps lead back to, if there is one.
+/// Returns a state that its own successors lead back to, if there is one.
 pub(crate) fn cycle(scene: Scene) -> Option<World> {
     let protocol = Protocol::new(scene, Lack::Nothing);
-    // Whether everything that follows from a state is known.
+    // Whether all successors of a state are explored.
     let mut known = HashMap::new();
     for world in protocol.init_states() {
-        // The way here: each state with those that may follow and were not gone to yet.
+        // The current path: each state with its unexplored successors.
         let mut way = vec![enter(&protocol, &world, &mut known)];
         while let Some((here, left)) = way.last_mut() {
             let Some(next) = left.pop() else {

@@ -12,7 +12,7 @@ use domain::{
     lifecycle::{CommandState, Guard, Lease, Move, Stage, Terminal, Token, Waits},
 };
 
-/// One term's place.
+/// The place of one term.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) struct Spot {
     pub(crate) made: &'static str,
@@ -21,7 +21,7 @@ pub(crate) struct Spot {
 }
 
 impl Spot {
-    /// Every place there is.
+    /// Returns every place.
     pub(crate) fn all() -> Vec<Self> {
         let mut spots = Vec::new();
         for made in samples() {
@@ -36,7 +36,7 @@ impl Spot {
         spots
     }
 
-    /// Takes the term away, if this is the move's guard.
+    /// Removes the term, if this is the move's guard.
     pub(crate) fn weaken(self, made: &Move, guard: &mut Guard) {
         if made.name() == self.made
             && let Some(terms) = guard.0.get_mut(self.alternative)
@@ -47,13 +47,13 @@ impl Spot {
 }
 
 impl fmt::Display for Spot {
-    /// As in `claim 2: HoldLapsed`: the second alternative of the guard of `claim`.
+    /// As in `claim 2: LeaseExpired`: the second alternative of the guard of `claim`.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut samples = samples().into_iter();
         let made = samples.find(|made| made.name() == self.made);
         let guard = made.expect("a move of this name").guard();
         let term = format!("{:?}", guard.0[self.alternative][self.term]);
-        // Moments and tokens are the sample's own.
+        // Moments and tokens are arbitrary.
         let term = match term.split_once('(') {
             Some(("StatusIs", _)) | None => term.as_str(),
             Some((name, _)) => name,
@@ -104,26 +104,26 @@ fn samples() -> [Move; 10] {
     ]
 }
 
-/// One alternative's place: the move's name, and which of its alternatives.
+/// The place of one alternative: the move's name, and its number.
 pub(crate) type Alternative = (&'static str, usize);
 
-/// What has ever decided by itself.
+/// What has decided a write alone.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Deciding {
-    /// Terms without which a write would have been let through.
+    /// Terms whose absence would have permitted a write.
     pub(crate) terms: BTreeSet<Spot>,
-    /// Alternatives without which a write would have been refused.
+    /// Alternatives whose absence would have refused a write.
     pub(crate) alternatives: BTreeSet<Alternative>,
 }
 
-/// Takes note of that, on however many threads.
+/// Records that, from any number of threads.
 #[derive(Debug, Default)]
 pub(crate) struct Decided {
     seen: Mutex<Deciding>,
 }
 
 impl Decided {
-    /// Takes note of a write that is tried on this row.
+    /// Records a write attempted on this row.
     pub(crate) fn note(&self, made: &Move, row: &CommandState) {
         let guard = made.guard();
         let open: Vec<usize> = (0..guard.0.len())
@@ -150,7 +150,7 @@ impl Decided {
         }
     }
 
-    /// What has decided so far.
+    /// Returns what has decided so far.
     pub(crate) fn all(&self) -> Deciding {
         let seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
         seen.clone()

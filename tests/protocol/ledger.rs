@@ -1,5 +1,5 @@
-//! The ledger of the model: one row. What a guard lets through, what a move changes, and whether a refused write was our
-//! own, is `lifecycle`'s to say.
+//! The ledger of the model: one row. `lifecycle` decides what a guard permits, what a move changes, and whether a
+//! refused write was our own.
 
 use domain::{
     lifecycle::{Move, Token, admitted},
@@ -14,26 +14,26 @@ use crate::{
     world::{Row, Try, Witnessed, World},
 };
 
-/// What a writer hears.
+/// The result of a write, as its writer learns it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Heard {
-    /// The move was made, now or by an earlier try.
+    /// The move was made, by this attempt or an earlier one.
     Made,
-    /// The row does not allow it.
+    /// The row does not permit it.
     Refused,
 }
 
-/// How a command ends. Without an effect, the row tells it.
+/// How a command ends. Without an effect here, the row determines it.
 pub(crate) type Ending = Option<(ResultCode, Option<Effect>)>;
 
-/// A write before its first try: it is named now.
+/// A write before its first attempt, with its fencing token.
 pub(crate) fn first(world: &World, made: Move) -> Try {
     let writer = made.own_token().unwrap_or_else(|| world.new_token());
     Try { made, writer }
 }
 
 impl Protocol {
-    /// Writes the row and its key's record, or neither: a record that names another command stands in the way.
+    /// Writes the row and its key's record, or neither: a record that names another command prevents it.
     pub(crate) fn admit(&self, world: &mut World, id: Token) -> Heard {
         if let Some(row) = &world.row {
             return if row.id == id && self.lack != Lack::OwnWrites {
@@ -53,11 +53,11 @@ impl Protocol {
         Heard::Made
     }
 
-    /// Tries a write, the first time or again.
+    /// Attempts a write, for the first time or again.
     pub(crate) fn write(&self, world: &mut World, tried: Try, ending: Ending, by: By) -> Heard {
         let Try { made, writer } = tried;
         let now = NOW;
-        let row = world.row.as_mut().expect("who writes has heard of the row");
+        let row = world.row.as_mut().expect("a writer has read the row");
         self.decided.note(&made, &row.standing);
         let wrote_last = row.writer == Some(writer);
         if !self.lack.guard(&made).holds(&row.standing) {
@@ -94,7 +94,7 @@ impl Protocol {
     }
 }
 
-/// A write that is repeated bears the moment of its first try.
+/// A retried write carries the time of its first attempt.
 fn witness(seen: &mut Witnessed, made: &Move) {
     match *made {
         Move::Readmit { now, .. } => *seen = Witnessed::queued(now),

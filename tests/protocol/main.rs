@@ -1,6 +1,6 @@
-//! The protocol of one command, gone through in every order of events that its bounds allow: see docs/model.md.
+//! The protocol of one command, checked in every order of events within its bounds: see docs/model.md.
 //!
-//! `lifecycle`, and the rules beside it that the functions ask, decide; the model only says who may act when.
+//! `lifecycle` and the functions' rules beside it decide. The model only says who may act when.
 
 mod api;
 mod canonical;
@@ -26,7 +26,7 @@ use scene::{Lack, Scene};
 
 const PAGE: &str = include_str!("../../docs/model.md");
 
-/// Terms that never decide: others of the guard imply them. docs/model.md says why.
+/// Terms that never decide, because others of the guard imply them. docs/model.md gives the reasons.
 const IMPLIED: [&str; 8] = [
     "readmit 1: StatusIs(Failed)",
     "resend 1: StatusIs(Accepted)",
@@ -47,24 +47,24 @@ fn every_promise_is_kept() {
     assert_eq!(whole.unreached, Vec::<&str>::new(), "outcomes");
 }
 
-/// The promise that every command ends is checked where nothing more can happen. Everything that happens leads there.
+/// That every command ends is checked where nothing more can happen. This test checks that every execution leads there.
 #[test]
-fn nothing_goes_on_for_ever() {
+fn no_execution_goes_on_for_ever() {
     for scene in Scene::SMALL {
         assert_eq!(endings::cycle(scene), None, "{}", scene.name);
     }
 }
 
 #[test]
-fn each_alternative_lets_through_what_no_other_does() {
+fn each_guard_alternative_permits_a_write_no_other_does() {
     let spots = Spot::all().into_iter();
     let all: BTreeSet<_> = spots.map(|spot| (spot.made, spot.alternative)).collect();
     assert_eq!(shown(|deciding| &deciding.alternatives), all);
 }
 
-/// A term that decides nothing makes no difference; without any other, a promise is broken, which docs/model.md names.
+/// A term that never decides makes no difference. The absence of any other breaks the promise that docs/model.md names.
 #[test]
-fn a_guard_without_a_term_that_decides_breaks_a_promise() {
+fn removing_a_deciding_guard_term_breaks_a_promise() {
     let decides = shown(|deciding| &deciding.terms);
     let spots = Spot::all().into_iter();
     let (decisive, idle): (Vec<_>, Vec<_>) = spots.partition(|spot| decides.contains(spot));
@@ -75,7 +75,7 @@ fn a_guard_without_a_term_that_decides_breaks_a_promise() {
     }
     let broken = in_parallel(&decisive, |spot| broken_without(*spot));
     let lines = decisive.iter().zip(broken).map(|(spot, broken)| {
-        let (promise, _) = broken.unwrap_or_else(|| panic!("{spot} is not missed"));
+        let (promise, _) = broken.unwrap_or_else(|| panic!("no promise breaks without {spot}"));
         format!("| {spot} | {promise:?} |")
     });
     let unsaid: Vec<String> = lines.filter(|line| !PAGE.contains(line)).collect();
@@ -87,7 +87,7 @@ fn a_guard_without_a_term_that_decides_breaks_a_promise() {
 }
 
 #[test]
-fn what_is_decided_beside_the_guards_bears_load_too() {
+fn removing_a_rule_beside_the_guards_breaks_a_promise() {
     let lacks = [
         (Lack::OwnWrites, Promise::LostAnswersCostNothing),
         (Lack::LookingFirst, Promise::OneEffect),

@@ -1,4 +1,4 @@
-//! What the protocol promises, beside what stateright is asked for by name in `protocol`.
+//! The promises of the protocol, beside those that `protocol` gives to stateright by name.
 
 use domain::{
     Timestamp,
@@ -11,51 +11,51 @@ use crate::world::{Row, World};
 /// A promise, as a counterexample names it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub(crate) enum Promise {
-    /// No claim is given while another is live.
+    /// No claim succeeds while another lease is live.
     OneLiveClaim,
-    /// Nobody moves a command under another worker's live claim, nor with a claim that another has taken over.
+    /// Nobody moves a command under another worker's live lease, nor with a lost lease.
     ClaimsFence,
-    /// A terminal outcome never changes; readmission of what was never queued excepted.
+    /// A terminal outcome never changes, except by readmission of a command that was never queued.
     OutcomeStays,
-    /// Nothing else is written to a row that has ended: it has left the reconciler's index for good.
+    /// Nothing else is written to the row of an ended command: it has left the reconciler's index for good.
     EndedIsLeft,
     /// The effect happens at most once.
     OneEffect,
-    /// It happened exactly once if the command `succeeded`, and what the command says of it is not wrong.
+    /// The effect happened exactly once if the command `succeeded`, and the effect that it reports is correct.
     EffectAsTold,
     /// A message of an earlier stage moves nothing.
     StagesInOrder,
-    /// A command that waits for a rate limit is not claimed before that.
+    /// A command that waits for a rate limit is not claimed before the limit ends.
     WaitsAreKept,
-    /// A message is sent again at most twice.
+    /// A message is resent at most twice.
     FewResends,
-    /// And not before 75 s and 180 s have passed since it was due.
+    /// A message is not resent before 75 s and 180 s after it was due.
     ResendsAreLate,
-    /// And only while nobody has claimed it.
+    /// A message is resent only while nobody has claimed it.
     ResendsAreUnclaimed,
-    /// A command fails as stalled only if nothing got on for its whole timeout.
+    /// A command stalls only if it made no progress for its whole timeout.
     StallsAreLate,
     /// A command whose message is known to be queued does not fail as never queued.
     QueuedIsQueued,
-    /// A write that is repeated counts once.
+    /// A retried write counts once.
     WritesCountOnce,
     /// Every accepted command ends.
     EveryCommandEnds,
-    /// Answers that are lost and asked for again do no harm by themselves: the command succeeds.
+    /// Lost and retried responses alone do no harm: the command succeeds.
     LostAnswersCostNothing,
 }
 
-/// Who writes.
+/// The writer of a move.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct By {
-    /// The claim of the worker that writes; `None` if it is none, or has none yet.
+    /// The lease of the worker that writes; `None` if it is not a worker, or has none yet.
     pub(crate) claim: Option<Token>,
-    /// The stage of the message that brings it.
+    /// The stage of the message that causes the write.
     pub(crate) stage: Option<Stage>,
     pub(crate) timeouts: Timeouts,
 }
 
-/// The promise that a write breaks which the guard has let through.
+/// Returns the promise that a permitted write breaks.
 pub(crate) fn of_write(
     before: &Row,
     made: &Move,
@@ -67,7 +67,7 @@ pub(crate) fn of_write(
     let (seen, was) = (&before.witnessed, &before.standing);
     let live = seen.claim.filter(|claim| claim.until > now);
     let others = live.filter(|claim| Some(claim.token) != by.claim);
-    // With a claim that is another's by now nothing moves; without any, who has the message may still exhaust.
+    // With another worker's lease nothing moves. Without any lease, the message's consumer may still exhaust.
     let is_anothers = |own| seen.claim.is_some_and(|claim| claim.token != own);
     let fenced = by.claim.is_some_and(is_anothers) && !matches!(made, Move::Exhaust { .. });
     let queued = match made {
@@ -131,7 +131,7 @@ fn readmits(before: &Row, made: &Move) -> bool {
     matches!(made, Move::Readmit { .. }) && before.ended.is_some_and(never_queued)
 }
 
-/// The promise that a state breaks.
+/// Returns the promise that a state breaks.
 pub(crate) fn of_state(world: &World) -> Option<Promise> {
     if world.effects > 1 {
         return Some(Promise::OneEffect);

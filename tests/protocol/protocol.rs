@@ -1,4 +1,4 @@
-//! The model: which steps can be taken in a state, and what becomes of it.
+//! The model: the steps possible in a state, and their results.
 
 use std::time::Duration;
 
@@ -31,74 +31,74 @@ pub(crate) struct Protocol {
 pub(crate) enum Step {
     /// The client posts its request, for the first time or again.
     Post(Luck),
-    /// An invocation of the API goes on.
+    /// An invocation of the API continues.
     Api(usize, Luck),
     ApiDies(usize),
-    /// A letter is received, and nobody gets to see it.
+    /// A letter is received, but no function runs.
     ReceiveInVain(u8),
-    /// A letter is received by an idle worker, which claims the command.
+    /// An idle worker receives a letter and claims the command.
     Receive(u8, Luck),
-    /// A worker repeats the claim whose answer was lost.
+    /// A worker retries the claim whose response was lost.
     ClaimAgain(usize),
     /// A worker reports progress.
     Report(usize, Luck),
-    /// A worker asks GitHub for the dismissal, or looks at the alert.
+    /// A worker requests the dismissal, or reads the alert.
     Github(usize, Reply),
-    /// A worker writes down what became of it, or sends the next message.
+    /// A worker writes its conclusion, or sends the next message.
     Conclude(usize, Luck),
-    /// A worker gives up on the effect.
-    GiveUp(usize),
+    /// A worker stops before the effect.
+    StopEarly(usize),
     WorkerDies(usize),
     /// A reconciler reads the index.
     Look(usize),
     Reconcile(usize, Luck),
     ReconcilerDies(usize),
-    /// The dead-letter consumer deals with a letter.
+    /// The dead-letter consumer processes a letter.
     DeadLetter(u8, Luck),
-    /// It repeats the write whose answer was lost.
+    /// The dead-letter consumer retries the write whose response was lost.
     DeadLetterAgain(Luck),
-    /// Time passes until something becomes due.
+    /// Time passes until something is due.
     Tick,
 }
 
-/// What befalls a writer or sender.
+/// What happens to a write or a send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Luck {
     Good,
-    /// It is done, and the actor dies over that: nothing is acknowledged.
+    /// It is done, and the actor dies: nothing is acknowledged.
     Dies,
-    /// It is done, and the answer is lost. A write is repeated by the client library; a send counts as failed.
+    /// It is done, and the response is lost. The SDK retries a write; a send counts as failed.
     AnswerLost,
-    /// It is not done, and fails.
+    /// It fails, and is not done.
     Fails,
 }
 
 impl Luck {
-    /// Whether there is trouble enough left.
+    /// Returns whether the scene has a fault left for it.
     pub(crate) fn among(self, world: &World) -> bool {
-        self == Self::Good || world.troubles > 0
+        self == Self::Good || world.faults > 0
     }
 
     pub(crate) fn spend(self, world: &mut World) {
         if self != Self::Good {
-            world.troubles -= 1;
+            world.faults -= 1;
         }
     }
 
-    /// Whether the answer to a write is lost. That of one that was refused may as well have come late, which is no trouble.
+    /// Returns whether the response to a write is lost. A refusal may as well arrive late, so it costs no fault.
     pub(crate) fn loses(self, heard: Heard, world: &mut World) -> bool {
         if self != Self::AnswerLost {
             return false;
         }
         if heard == Heard::Refused {
-            world.troubles += 1;
+            world.faults += 1;
         }
         heard == Heard::Made
     }
 }
 
 impl Protocol {
-    /// The name of the property that all promises make together.
+    /// The name of the property that combines all promises.
     pub(crate) const PROMISES: &'static str = "every promise is kept";
 
     pub(crate) fn new(scene: Scene, lack: Lack) -> Self {
@@ -110,7 +110,7 @@ impl Protocol {
         }
     }
 
-    /// Adds a step for each luck that the world has left.
+    /// Adds a step for each luck within the faults left.
     pub(crate) fn offer(
         world: &World,
         lucks: &[Luck],
@@ -121,7 +121,7 @@ impl Protocol {
         steps.extend(left.map(|luck| step(*luck)));
     }
 
-    /// What can be done without time passing.
+    /// The steps possible without time passing.
     fn at_once(&self, world: &World) -> Vec<Step> {
         let mut steps = Vec::new();
         api::steps(self, world, &mut steps);
@@ -131,7 +131,7 @@ impl Protocol {
         steps
     }
 
-    /// How long it is, in whole minutes, until something becomes due that is not yet.
+    /// The time, in whole minutes, until something becomes due.
     fn wait(world: &World) -> Option<Duration> {
         let standing = &world.row.as_ref()?.standing;
         if standing.status.is_terminal() {
@@ -149,39 +149,39 @@ impl Protocol {
         .flatten()
         .filter(|at| *at > NOW)
         .map(|at| at.since(NOW).as_secs().div_ceil(60));
-        // Who has looked looks again in a minute.
+        // Each reconciler looks once a minute.
         let again = (looked && due).then_some(1);
         let minutes = minutes.chain(again).min();
         minutes.map(|minutes| Duration::from_secs(60 * minutes))
     }
 
-    /// Whether one of these steps leads on by itself: no client and no trouble need come.
+    /// Returns whether one of these steps continues without the client and without a fault.
     fn leads_on(&self, world: &World, steps: &[Step]) -> bool {
         let on = |step: &Step| {
             let next = self.next_state(world, *step);
-            next.is_some_and(|next| next.troubles == world.troubles)
+            next.is_some_and(|next| next.faults == world.faults)
         };
         let mut steps = steps.iter();
         steps.any(|step| !matches!(step, Step::Post(_)) && on(step))
     }
 
-    /// Time passes when there is nothing else to do. Before that it is trouble: somebody is slow.
+    /// Lets time pass. That is free when nothing else can be done, and otherwise a fault: somebody is slow.
     fn pass(&self, world: &World, next: &mut World) -> Option<()> {
         if self.leads_on(world, &self.at_once(world)) {
-            next.troubles = next.troubles.checked_sub(1)?;
+            next.faults = next.faults.checked_sub(1)?;
         }
         next.pass(Self::wait(world)?);
         Some(())
     }
 
-    /// Whether nothing more happens, were it to depend on nobody outside.
+    /// Returns whether nothing more happens without the client and without a fault.
     fn rests(&self, world: &World) -> bool {
         let mut steps = Vec::new();
         self.actions(world, &mut steps);
         !self.leads_on(world, &steps)
     }
 
-    /// The promise that this state shows to be broken.
+    /// Returns the promise that this state breaks.
     pub(crate) fn broken(&self, world: &World) -> Option<Promise> {
         let rests = || world.row.is_some() && world.ended().is_none() && self.rests(world);
         let in_vain = || {
@@ -211,12 +211,12 @@ impl Model for Protocol {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
-        // What comes after a broken promise is of no interest.
+        // Nothing after a broken promise matters.
         if world.broken.is_some() {
             return;
         }
         steps.extend(self.at_once(world));
-        let slow = world.troubles > 0 && !self.scene.calm;
+        let slow = world.faults > 0 && !self.scene.calm;
         if slow || !self.leads_on(world, steps) {
             steps.extend(Self::wait(world).map(|_| Step::Tick));
         }
@@ -234,7 +234,7 @@ impl Model for Protocol {
             Step::Report(which, luck) => worker::report(self, &mut next, which, luck),
             Step::Github(which, reply) => worker::ask(self, &mut next, which, reply),
             Step::Conclude(which, luck) => concluding::conclude(self, &mut next, which, luck),
-            Step::GiveUp(which) => worker::give_up(&mut next, which),
+            Step::StopEarly(which) => worker::stop_early(&mut next, which),
             Step::WorkerDies(which) => worker::die(&mut next, which),
             Step::Look(which) => reconciler::look(&mut next, which),
             Step::Reconcile(which, luck) => reconciler::go_on(self, &mut next, which, luck),

@@ -1,4 +1,4 @@
-//! The reconcilers: read the index, then attend to what it shows, be it soon or late.
+//! The reconcilers: read the index, then process what it shows, soon or late.
 
 use domain::{
     lifecycle::{IndexSnapshot, Move, Need},
@@ -30,7 +30,7 @@ pub(crate) fn steps(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
             Reconciling::Nominated { .. } | Reconciling::Sends(_) => &[Luck::Good],
         };
         Protocol::offer(world, lucks, steps, |luck| Step::Reconcile(which, luck));
-        if world.troubles > 0 && !protocol.scene.calm {
+        if world.faults > 0 && !protocol.scene.calm {
             steps.push(Step::ReconcilerDies(which));
         }
     }
@@ -41,7 +41,7 @@ fn is_due(world: &World) -> bool {
     due.is_some_and(|due| due <= NOW)
 }
 
-/// Reads the index. It may lag behind the table: what is read may be attended to much later.
+/// Reads the index. It may lag behind the table, and the result may be processed much later.
 pub(crate) fn look(world: &mut World, which: usize) {
     let row = world.row.as_ref().expect("the index shows a row");
     let seen = IndexSnapshot::of(&row.standing);
@@ -53,7 +53,7 @@ pub(crate) fn look(world: &mut World, which: usize) {
 
 /// The next run finds what this one leaves.
 pub(crate) fn die(world: &mut World, which: usize) {
-    world.troubles -= 1;
+    world.faults -= 1;
     world.reconcilers[which] = Reconciler {
         looked: false,
         doing: Reconciling::Idle,

@@ -1,4 +1,4 @@
-//! How much of the world a check goes through, and what is taken away from the protocol to see it fail.
+//! The bounds of a check, and what is removed from the protocol to see it fail.
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use crate::guards::Spot;
 pub(crate) struct Scene {
     pub(crate) name: &'static str,
     pub(crate) timeouts: Timeouts,
-    /// How many requests the client makes with its one key.
+    /// The number of requests that the client makes with its one key.
     pub(crate) requests: u8,
-    /// How often a message is received before it is dead.
+    /// The maximum receive count of a message.
     pub(crate) max_receives: u8,
-    /// How many things go wrong at most: somebody dies, an answer is lost, a request fails, GitHub is at its rate limit, or time
-    /// passes although somebody could do something.
-    pub(crate) troubles: u8,
+    /// The maximum number of faults: an actor dies, a response is lost, a request fails, GitHub is at its rate limit,
+    /// or time passes although somebody could act.
+    pub(crate) faults: u8,
     /// Whether workers may report progress.
     pub(crate) reports: bool,
     /// Nobody dies, nobody is slow, and GitHub does what it is asked.
@@ -25,37 +25,37 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Everybody, with timeouts that stand to each other as the deployed ones do.
+    /// All actors, with timeouts in the proportions of the deployed ones.
     pub(crate) const WHOLE: Self = Self {
         name: "whole",
         timeouts: minutes(5, 4),
         requests: 2,
         max_receives: 2,
-        troubles: 3,
+        faults: 3,
         reports: false,
         calm: false,
     };
-    /// Workers that report progress, and less trouble.
+    /// Workers that report progress, with fewer faults.
     const REPORTING: Self = Self {
         name: "reporting",
-        troubles: 2,
+        faults: 2,
         reports: true,
         ..Self::WHOLE
     };
-    /// One request, so that there is room for what befalls its work.
+    /// One request, which leaves room for faults in its work.
     const WORKING: Self = Self {
         name: "working",
         requests: 1,
         ..Self::WHOLE
     };
-    /// A running timeout that is shorter than a claim: an operator may set that.
+    /// A running timeout shorter than a lease: an operator may set that.
     const SHORT: Self = Self {
         name: "short",
         timeouts: minutes(5, 1),
         requests: 1,
         ..Self::WHOLE
     };
-    /// Nothing goes wrong but answers that are lost.
+    /// The only faults are lost responses.
     const CALM: Self = Self {
         name: "calm",
         requests: 1,
@@ -64,7 +64,7 @@ impl Scene {
         calm: true,
         ..Self::WHOLE
     };
-    /// All of them, the smallest first.
+    /// All scenes, the smallest first.
     pub(crate) const ALL: [Self; 5] = [
         Self::CALM,
         Self::REPORTING,
@@ -72,7 +72,7 @@ impl Scene {
         Self::SHORT,
         Self::WHOLE,
     ];
-    /// Those that are small enough to be gone through by hand.
+    /// Scenes small enough to search for cycles.
     pub(crate) const SMALL: [Self; 2] = [Self::CALM, Self::REPORTING];
 }
 
@@ -88,23 +88,23 @@ const fn minutes(accepted: u64, running: u64) -> Timeouts {
 /// The function's timeout: no worker lives longer.
 pub(crate) const FUNCTION: Duration = Duration::from_secs(60);
 
-/// What a protocol lacks.
+/// What the protocol lacks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Lack {
     Nothing,
     /// A term of a guard.
     Term(Spot),
-    /// A writer does not know its own write when it meets it.
+    /// A writer does not recognise its own write.
     OwnWrites,
-    /// A delivery that follows another does not look first.
+    /// A redelivery does not look at the alert first.
     LookingFirst,
-    /// A claim does not outlive its worker.
+    /// A lease does not outlive its worker.
     Margin,
-    /// A command that may have had its effect is handed on at a rate limit, instead of given back.
+    /// A command that may have had its effect continues after a rate limit, instead of being released.
     GivingBack,
-    /// A command that is cut off says that it had no effect.
+    /// A command that is cut off reports no effect.
     Doubt,
-    /// Nobody reconciles.
+    /// There is no reconciler.
     Reconcilers,
 }
 

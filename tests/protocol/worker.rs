@@ -1,4 +1,4 @@
-//! The workers: receive, claim, effect. How they conclude is in `concluding`.
+//! The workers: receive, claim, effect. `concluding` has the rest.
 
 use domain::{
     change::{AlertState, Asked, Judgement, judge_dismissal},
@@ -14,18 +14,18 @@ use crate::{
     world::{Alert, Delivery, Doing, Letter, Try, Worker, World},
 };
 
-/// What GitHub does, and says.
+/// What GitHub does and answers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Reply {
-    /// What it is asked for.
+    /// It does what it is asked.
     Does,
-    /// What it is asked for, and the answer is lost.
+    /// It does what it is asked, and the response is lost.
     DoesUnheard,
-    /// Nothing, and says so.
+    /// It refuses.
     Refuses,
-    /// Nothing, and says nothing.
+    /// It does nothing, and does not answer.
     Fails,
-    /// Nothing: it is at its rate limit.
+    /// It is at its rate limit.
     Limits,
 }
 
@@ -37,7 +37,7 @@ pub(crate) fn steps(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
         if letter.receives == protocol.scene.max_receives {
             continue;
         }
-        if world.troubles > 0 && !calm {
+        if world.faults > 0 && !calm {
             steps.push(Step::ReceiveInVain(letter.id));
         }
         if idle {
@@ -78,7 +78,7 @@ pub(crate) fn steps(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
                 }
             }
         }
-        if world.troubles > 0 && !calm {
+        if world.faults > 0 && !calm {
             steps.push(Step::WorkerDies(which));
         }
     }
@@ -96,30 +96,34 @@ fn work(
     use Reply::{Does, DoesUnheard, Fails, Limits, Refuses};
     let calm = protocol.scene.calm;
     let replies: &[Reply] = match doing {
-        // A request that could come after its claim's end is not made.
+        // A request that could arrive after the lease's end is not made.
         Doing::Ask { .. } if in_time => &[Does, DoesUnheard, Refuses, Fails, Limits],
         Doing::LookFirst | Doing::Look { .. } => &[Does, Fails, Limits],
         _ => &[],
     };
     let possible = replies.iter().filter(|reply| match reply {
         Does => true,
-        Limits => !calm && world.troubles > 0,
+        Limits => !calm && world.faults > 0,
         Refuses => !calm,
-        DoesUnheard | Fails => !calm && world.troubles > 0,
+        DoesUnheard | Fails => !calm && world.faults > 0,
     });
     steps.extend(possible.map(|reply| Step::Github(which, *reply)));
     match doing {
         Doing::LookFirst | Doing::Look { .. } => {}
-        // At the end of its time a worker stops by itself.
-        Doing::Ask { .. } if in_time && (calm || world.troubles == 0) => {}
-        Doing::Ask { .. } => steps.push(Step::GiveUp(which)),
-        Doing::End(..) | Doing::GiveUp | Doing::GiveBack | Doing::HandOn | Doing::SendOn(_) => {
+        // A worker out of time stops without a fault.
+        Doing::Ask { .. } if in_time && (calm || world.faults == 0) => {}
+        Doing::Ask { .. } => steps.push(Step::StopEarly(which)),
+        Doing::End(..)
+        | Doing::RetryOrExhaust
+        | Doing::Release
+        | Doing::HandOn
+        | Doing::SendOn(_) => {
             use Luck::{AnswerLost, Dies, Fails, Good};
             let lucks: &[Luck] = match doing {
                 Doing::SendOn(_) => &[Good, Dies, Fails],
                 _ if repeats => &[Good],
                 _ if calm => &[Good, AnswerLost],
-                Doing::GiveBack => &[Good, AnswerLost],
+                Doing::Release => &[Good, AnswerLost],
                 _ => &[Good, Dies, AnswerLost, Fails],
             };
             Protocol::offer(world, lucks, steps, |luck| Step::Conclude(which, luck));
@@ -128,13 +132,13 @@ fn work(
 }
 
 pub(crate) fn die(world: &mut World, which: usize) {
-    world.troubles -= 1;
+    world.faults -= 1;
     world.workers[which] = Worker::Idle;
 }
 
-/// Every delivery of a letter is spent on throttling: the function never runs.
+/// Throttling uses up every delivery of a letter: the function never runs.
 pub(crate) fn receive_in_vain(protocol: &Protocol, world: &mut World, id: u8) {
-    world.troubles -= 1;
+    world.faults -= 1;
     letter(world, id).receives = protocol.scene.max_receives;
 }
 
@@ -144,7 +148,7 @@ fn letter(world: &mut World, id: u8) -> &mut Letter {
     letter.expect("it is in the queue")
 }
 
-/// An idle worker receives a letter, and claims the command.
+/// An idle worker receives a letter and claims the command.
 pub(crate) fn receive(protocol: &Protocol, world: &mut World, id: u8, luck: Luck) {
     luck.spend(world);
     let letter = letter(world, id);
@@ -172,7 +176,7 @@ pub(crate) fn receive(protocol: &Protocol, world: &mut World, id: u8, luck: Luck
     claims(protocol, world, which, delivery, first(world, claim), luck);
 }
 
-/// A worker claims again because the answer was lost.
+/// A worker retries its claim because the response was lost.
 pub(crate) fn claim_again(protocol: &Protocol, world: &mut World, which: usize) {
     let Worker::Claims { delivery, again } = world.workers[which] else {
         return;
@@ -227,7 +231,7 @@ fn claims(
     };
 }
 
-/// Shows progress; a worker that hears that its claim is lost stops.
+/// Reports progress. A worker that learns of its lost lease stops.
 pub(crate) fn report(protocol: &Protocol, world: &mut World, which: usize, luck: Luck) {
     luck.spend(world);
     let Worker::Works {
@@ -252,12 +256,12 @@ pub(crate) fn report(protocol: &Protocol, world: &mut World, which: usize, luck:
     }
 }
 
-/// A worker stops before it has asked: out of time, or the store or GitHub's sign-in fails.
-pub(crate) fn give_up(world: &mut World, which: usize) {
+/// A worker stops before the request: out of time, or the store or GitHub's sign-in fails.
+pub(crate) fn stop_early(world: &mut World, which: usize) {
     if let Worker::Works { reaches, .. } = world.workers[which] {
-        world.troubles -= u8::from(NOW < reaches);
+        world.faults -= u8::from(NOW < reaches);
     }
-    go_on(world, which, Doing::GiveUp);
+    go_on(world, which, Doing::RetryOrExhaust);
 }
 
 pub(crate) fn go_on(world: &mut World, which: usize, next: Doing) {
@@ -272,16 +276,16 @@ pub(crate) fn go_on(world: &mut World, which: usize, next: Doing) {
     }
 }
 
-/// A worker asks GitHub, or looks.
+/// A worker requests the dismissal, or reads the alert.
 pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: Reply) {
     let Worker::Works { doing, .. } = world.workers[which] else {
         return;
     };
-    world.troubles -= u8::from(matches!(reply, Reply::DoesUnheard | Reply::Fails));
+    world.faults -= u8::from(matches!(reply, Reply::DoesUnheard | Reply::Fails));
     let next = match doing {
         Doing::LookFirst => match reply {
             Reply::Limits => limited(protocol, world, Asked::Perhaps),
-            Reply::Fails => Doing::GiveUp,
+            Reply::Fails => Doing::RetryOrExhaust,
             _ if world.alert == Alert::Open => Doing::Ask {
                 earlier: Asked::Perhaps,
             },
@@ -295,7 +299,7 @@ pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: R
                 Reply::Does | Reply::DoesUnheard if world.alert == Alert::Anothers => {
                     Asked::Refused(409)
                 }
-                // Unlike the real one, this GitHub takes a second dismissal, and it counts.
+                // Unlike the real one, this GitHub accepts a second dismissal and counts it.
                 Reply::Does | Reply::DoesUnheard => {
                     world.alert = Alert::Ours;
                     world.effects += 1;
@@ -312,7 +316,7 @@ pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: R
         }
         Doing::Look { asked, earlier } => match reply {
             Reply::Limits => limited(protocol, world, asked),
-            Reply::Fails => Doing::GiveUp,
+            Reply::Fails => Doing::RetryOrExhaust,
             _ => {
                 let asked =
                     asked.having_looked(world.alert.state() == AlertState::Dismissed, earlier);
@@ -324,22 +328,22 @@ pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: R
     go_on(world, which, next);
 }
 
-/// What the alert that is shown means.
+/// What the alert shows about the effect.
 fn judged(world: &World, asked: Asked) -> Doing {
     let ours = asked.can_be_ours() && world.alert == Alert::Ours;
     match judge_dismissal(Some(world.alert.state()), ours, asked) {
         Some(Judgement { code, effect, .. }) => Doing::End(code, effect),
-        None => Doing::GiveUp,
+        None => Doing::RetryOrExhaust,
     }
 }
 
-/// The rate limit ends in time. GitHub may have been asked before that or not.
+/// The rate limit ends in time. It may have come before or after a request for the dismissal.
 fn limited(protocol: &Protocol, world: &mut World, asked: Asked) -> Doing {
-    world.troubles -= 1;
+    world.faults -= 1;
     if asked.may_hand_on() || protocol.lack == Lack::GivingBack {
         Doing::HandOn
     } else {
-        Doing::GiveUp
+        Doing::RetryOrExhaust
     }
 }
 
@@ -349,7 +353,7 @@ fn hand_on(protocol: &Protocol, world: &mut World, which: usize) {
 }
 
 impl Protocol {
-    /// A worker, with its claim and its message.
+    /// The worker as a writer, with its lease and its message.
     pub(crate) const fn by(&self, lease: Lease, delivery: Delivery) -> By {
         By {
             claim: Some(lease.token),

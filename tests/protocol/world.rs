@@ -1,4 +1,4 @@
-//! One state of the model: the row, the queue, GitHub, and what each actor has in its hands.
+//! One state of the model: the row, the queue, GitHub, and the actors.
 
 use domain::{
     Timestamp,
@@ -9,16 +9,16 @@ use domain::{
 
 use crate::{promises::Promise, scene::Scene};
 
-/// Everything there is at one moment.
+/// The whole state at one moment.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
-    /// The command, with its idempotency key's record: they are written together.
+    /// The command with its idempotency key's record: one transaction writes both.
     pub(crate) row: Option<Row>,
-    /// What the queue and its dead-letter queue hold, in no order. A letter is dead once it was received as often as allowed.
+    /// The queue and its dead-letter queue, unordered. A letter is dead once it has reached the maximum receive count.
     pub(crate) letters: Vec<Letter>,
     /// The alert at GitHub.
     pub(crate) alert: Alert,
-    /// How often GitHub has done what the command asks for.
+    /// How often GitHub has done what the command requests.
     pub(crate) effects: u8,
     pub(crate) apis: [Api; 2],
     pub(crate) workers: [Worker; 2],
@@ -26,8 +26,8 @@ pub(crate) struct World {
     pub(crate) dead_letters: DeadLetters,
     /// How many requests the client may still make with its key.
     pub(crate) requests: u8,
-    /// How many more things may go wrong.
-    pub(crate) troubles: u8,
+    /// How many faults may still happen.
+    pub(crate) faults: u8,
     /// A promise that the last step broke.
     pub(crate) broken: Option<Promise>,
 }
@@ -36,33 +36,33 @@ pub(crate) struct World {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
     pub(crate) standing: CommandState,
-    /// Names the request that made it: the command's id.
+    /// The id of the command, from the request that made it.
     pub(crate) id: Token,
-    /// Names the last write, as long as somebody may ask.
+    /// The token of the last write, as long as a writer may ask for it.
     pub(crate) writer: Option<Token>,
     pub(crate) ended: Option<(ResultCode, Effect)>,
     pub(crate) witnessed: Witnessed,
 }
 
-/// What happened to the row, as promises need to know it. Nothing that is decided depends on this.
+/// The row's history, as promises need it. No decision depends on it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Witnessed {
-    /// The claim that was given last, unless its worker has ended it.
+    /// The lease granted last, unless its worker has ended it.
     pub(crate) claim: Option<Lease>,
     /// Since when a message of this stage is due.
     pub(crate) queued: Timestamp,
-    /// Whether that was claimed.
+    /// Whether that message was claimed.
     pub(crate) claimed: bool,
-    /// How often it was sent again.
+    /// How often it was resent.
     pub(crate) resent: u8,
-    /// When anything last got on.
+    /// The last moment of progress.
     pub(crate) progressed: Timestamp,
-    /// Whether the queue has told the sender that it has the message of the admission that stands.
+    /// Whether the queue has confirmed the message of the current admission.
     pub(crate) sent: bool,
 }
 
 impl Witnessed {
-    /// Of a message that is due at this moment.
+    /// The history of a message that is due now.
     pub(crate) const fn queued(at: Timestamp) -> Self {
         Self {
             claim: None,
@@ -83,7 +83,7 @@ pub(crate) struct Letter {
     pub(crate) receives: u8,
 }
 
-/// Where the alert stands, and who brought it there.
+/// The state of the alert, and who caused it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Alert {
     Open,
@@ -100,7 +100,7 @@ impl Alert {
     }
 }
 
-/// A write whose answer was lost, and which the client library will repeat.
+/// A write whose response was lost, and which the SDK will retry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Try {
     pub(crate) made: Move,
@@ -111,7 +111,7 @@ pub(crate) struct Try {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Api {
     Idle,
-    /// The answer to the row's first write was lost.
+    /// The response to the row's first write was lost.
     Admits {
         id: Token,
     },
@@ -143,39 +143,39 @@ pub(crate) struct Delivery {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Worker {
     Idle,
-    /// The answer to its claim was lost.
+    /// The response to its claim was lost.
     Claims {
         delivery: Delivery,
         again: Try,
     },
-    /// It holds the command, or believes so.
+    /// It holds the lease, or believes so.
     Works {
         delivery: Delivery,
         lease: Lease,
-        /// When the last request that it has sent can reach GitHub.
+        /// When its last request can reach GitHub.
         reaches: Timestamp,
         doing: Doing,
-        /// Whether it may still report: it does so before the effect.
+        /// Whether it may still report progress, which it does before the effect.
         reports: bool,
         again: Option<Try>,
     },
 }
 
-/// What a worker does next.
+/// A worker's next step.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Doing {
-    /// Look at the alert before anything else: an earlier delivery may have asked.
+    /// Read the alert first: an earlier delivery may have requested the dismissal.
     LookFirst,
-    /// Ask GitHub.
+    /// Request the dismissal.
     Ask { earlier: Asked },
-    /// Look at the alert after that.
+    /// Read the alert after the request.
     Look { asked: Asked, earlier: Asked },
     /// Settle.
     End(ResultCode, Effect),
-    /// End the command if no delivery is left, otherwise give it back.
-    GiveUp,
-    /// Give it back, because the ledger failed.
-    GiveBack,
+    /// End the command if no delivery is left; otherwise release it.
+    RetryOrExhaust,
+    /// Release the command, because the ledger failed.
+    Release,
     /// Continue in a later message.
     HandOn,
     /// Send that message.
@@ -185,7 +185,7 @@ pub(crate) enum Doing {
 /// One reconciler.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Reconciler {
-    /// Whether it has looked in this minute: it does so once.
+    /// Whether it has run in this minute: it runs once.
     pub(crate) looked: bool,
     pub(crate) doing: Reconciling,
 }
@@ -198,7 +198,7 @@ pub(crate) enum Reconciling {
         seen: IndexSnapshot,
         again: Option<Try>,
     },
-    /// It has counted a re-send.
+    /// It has counted a resend.
     Sends(Stage),
 }
 
@@ -206,7 +206,7 @@ pub(crate) enum Reconciling {
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum DeadLetters {
     Idle,
-    /// The answer to its write was lost.
+    /// The response to its write was lost.
     Exhausts {
         letter: u8,
         again: Try,
@@ -214,7 +214,7 @@ pub(crate) enum DeadLetters {
 }
 
 impl World {
-    /// Before the first request.
+    /// The state before the first request.
     pub(crate) fn new(scene: &Scene, alert: Alert) -> Self {
         let reconciler = || Reconciler {
             looked: false,
@@ -230,7 +230,7 @@ impl World {
             reconcilers: [reconciler(), reconciler()],
             dead_letters: DeadLetters::Idle,
             requests: scene.requests,
-            troubles: scene.troubles,
+            faults: scene.faults,
             broken: None,
         }
     }
@@ -240,7 +240,7 @@ impl World {
         self.row.as_ref().and_then(|row| row.ended)
     }
 
-    /// Puts a message into the queue.
+    /// Adds a message to the queue.
     pub(crate) fn send(&mut self, stage: Stage) {
         // No worker knows it yet.
         let taken = |id: &u8| {
@@ -255,19 +255,19 @@ impl World {
         });
     }
 
-    /// Removes a message, wherever it is by now.
+    /// Removes a message, wherever it is now.
     pub(crate) fn acknowledge(&mut self, id: u8) {
         self.letters.retain(|letter| letter.id != id);
     }
 
-    /// A token that nobody knows.
+    /// A fresh token.
     pub(crate) fn new_token(&self) -> Token {
         let known = self.tokens();
         let fresh = (1..).map(Token).find(|token| !known.contains(token));
         fresh.expect("few tokens")
     }
 
-    /// Every token that could be compared with another.
+    /// Every token that may be compared with another.
     fn tokens(&self) -> Vec<Token> {
         let mut known = self.tried().map(|again| again.writer).collect::<Vec<_>>();
         if let Some(row) = &self.row {
@@ -298,7 +298,7 @@ impl World {
         known
     }
 
-    /// The writes that will be repeated.
+    /// The writes to be retried.
     pub(crate) fn tried(&self) -> impl Iterator<Item = &Try> {
         let apis = self.apis.iter().filter_map(|api| match api {
             Api::Readmits { tried, lost } => lost.then_some(tried),
@@ -323,7 +323,7 @@ impl World {
 }
 
 impl Worker {
-    /// What it has received.
+    /// The delivery that it has received.
     pub(crate) const fn delivery(&self) -> Option<&Delivery> {
         match self {
             Self::Idle => None,

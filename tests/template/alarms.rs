@@ -1,7 +1,7 @@
-//! What is alarmed and shown, and what is written about it.
+//! Alarms, dashboard, and their documentation.
 //!
-//! What an alarm or a widget enumerates is compared with the real list, so that a new command type, function or queue that
-//! is left out fails a test that names it.
+//! What an alarm or a widget enumerates is compared with the real list, so that a forgotten command type, function or
+//! queue fails a test that names it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -14,12 +14,12 @@ use crate::{
     resources, text,
 };
 
-/// Each of these is invoked by an operator, who reads its answer.
+/// Operators invoke these by hand and read the answer.
 const BY_HAND: [&str; 1] = ["ConnectFunction"];
-/// What CloudWatch lets one alarm add up.
+/// CloudWatch's limit on the metrics of one alarm.
 const MOST_METRICS: usize = 10;
 
-/// The alarms by logical id, their properties as they are written.
+/// The alarms' properties by logical id, unresolved.
 fn alarms() -> BTreeMap<&'static str, &'static Value> {
     let alarms = resources("AWS::CloudWatch::Alarm").into_iter();
     alarms
@@ -27,7 +27,7 @@ fn alarms() -> BTreeMap<&'static str, &'static Value> {
         .collect()
 }
 
-/// The entries of `Metrics` that are metrics, and not the expression over them.
+/// The entries of `Metrics` that are metrics, without the expression over them.
 fn terms(alarm: &'static Value) -> Vec<&'static Value> {
     let entries = alarm["Metrics"].as_array().into_iter().flatten();
     entries
@@ -35,7 +35,7 @@ fn terms(alarm: &'static Value) -> Vec<&'static Value> {
         .collect()
 }
 
-/// The metrics that an alarm watches: its own, or those that it adds up.
+/// The metrics that an alarm watches: its own, or those that it sums.
 fn metrics(alarm: &'static Value) -> Vec<&'static Value> {
     let added = terms(alarm)
         .into_iter()
@@ -44,7 +44,7 @@ fn metrics(alarm: &'static Value) -> Vec<&'static Value> {
     own.into_iter().chain(added).collect()
 }
 
-/// The value of a metric's dimension, if it has that.
+/// The value of a metric's dimension, if present.
 fn dimension(metric: &'static Value, name: &str) -> Option<&'static Value> {
     let dimensions = metric["Dimensions"].as_array()?.iter();
     dimensions
@@ -53,7 +53,7 @@ fn dimension(metric: &'static Value, name: &str) -> Option<&'static Value> {
         .next()
 }
 
-/// What is in `expected` and not in `found`, or the other way round, is an error that names it.
+/// Fails with the names that are in only one of `found` and `expected`.
 #[track_caller]
 fn assert_same<T: Ord + std::fmt::Debug>(whose: &str, found: &BTreeSet<T>, expected: &BTreeSet<T>) {
     let missing: Vec<_> = expected.difference(found).collect();
@@ -67,7 +67,7 @@ fn command_types() -> BTreeSet<&'static str> {
 }
 
 #[test]
-fn an_alarm_on_one_command_type_is_on_all_of_them() {
+fn an_alarm_by_command_type_covers_every_type() {
     let mut by_type = 0;
     for (id, alarm) in alarms() {
         let of_types = metrics(alarm)
@@ -83,7 +83,7 @@ fn an_alarm_on_one_command_type_is_on_all_of_them() {
 }
 
 #[test]
-fn an_alarm_on_a_result_code_is_on_one_that_exists() {
+fn an_alarm_by_result_code_names_an_existing_code() {
     for (id, alarm) in alarms() {
         for metric in metrics(alarm) {
             if let Some(code) = dimension(metric, "Code") {
@@ -95,7 +95,7 @@ fn an_alarm_on_a_result_code_is_on_one_that_exists() {
 }
 
 #[test]
-fn an_alarm_on_several_metrics_adds_up_all_of_them() {
+fn an_alarm_on_several_metrics_sums_all_of_them() {
     for (id, alarm) in alarms() {
         let terms = terms(alarm);
         if terms.is_empty() {
@@ -115,7 +115,7 @@ fn an_alarm_on_several_metrics_adds_up_all_of_them() {
 }
 
 #[test]
-fn every_function_that_runs_unattended_is_alarmed_when_it_fails() {
+fn every_unattended_function_has_an_alarm_on_its_failures() {
     let alarmed: BTreeSet<&str> = metrics(alarms()["FunctionErrorsAlarm"])
         .into_iter()
         .map(|metric| named(dimension(metric, "FunctionName").expect("it is by function")))
@@ -128,7 +128,7 @@ fn every_function_that_runs_unattended_is_alarmed_when_it_fails() {
 }
 
 #[test]
-fn a_queue_without_commands_is_alarmed_when_its_messages_wait() {
+fn a_queue_without_commands_has_an_alarm_on_message_age() {
     let alarmed: BTreeSet<&str> = alarms()
         .into_values()
         .filter(|alarm| alarm["MetricName"] == "ApproximateAgeOfOldestMessage")
@@ -138,7 +138,7 @@ fn a_queue_without_commands_is_alarmed_when_its_messages_wait() {
             name[0].as_str().expect("a logical id")
         })
         .collect();
-    // Commands that wait are alarmed by their own age.
+    // Commands that wait have an alarm on their own age.
     let others = work_queues()
         .into_iter()
         .filter(|queue| !carries_commands(queue))
@@ -147,7 +147,7 @@ fn a_queue_without_commands_is_alarmed_when_its_messages_wait() {
 }
 
 #[test]
-fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
+fn the_dashboard_shows_every_queue_where_messages_may_wait() {
     let dashboard = &resources("AWS::CloudWatch::Dashboard")["Dashboard"];
     let body = dashboard["Properties"]["DashboardBody"]["Fn::Sub"].as_str();
     let body: Value = serde_json::from_str(body.expect("a text")).expect("it is JSON");
@@ -168,7 +168,7 @@ fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
             name.expect("it names a queue")
         })
         .collect();
-    // What comes into a dead-letter queue is settled at once.
+    // The dead-letter function settles dead letters at once.
     let waits = TOPOLOGY.queues.iter().filter(|queue| {
         let mut queues = TOPOLOGY.queues.iter();
         !queues.any(|other| other.dead_letter_queue.as_ref() == Some(&queue.name))
@@ -178,7 +178,7 @@ fn the_dashboard_shows_every_queue_in_which_messages_may_wait() {
 }
 
 #[test]
-fn every_command_type_can_be_paused_and_operators_are_told_of_it() {
+fn every_command_type_can_be_paused_as_documented() {
     let pausing = &TEMPLATE.document()["Parameters"]["PausedCommands"];
     let described = pausing["Description"].as_str().expect("a text");
     let documents = ["docs/operating/runbook.md", "docs/operating/tracing.md"];
@@ -195,7 +195,7 @@ fn every_command_type_can_be_paused_and_operators_are_told_of_it() {
 }
 
 #[test]
-fn the_runbook_tells_of_each_alarm_and_of_no_other() {
+fn the_runbook_describes_exactly_the_alarms() {
     let alarms: BTreeSet<_> = alarms()
         .into_keys()
         .map(|id| id.strip_suffix("Alarm").expect("it is named so").to_owned())
@@ -210,10 +210,10 @@ fn the_runbook_tells_of_each_alarm_and_of_no_other() {
 }
 
 #[test]
-fn the_runbook_counts_the_alarms_and_the_mappings_that_cost() {
+fn the_runbook_counts_the_billed_alarms_and_mappings() {
     let runbook = text("docs/operating/runbook.md").replace('\n', " ");
     let alarms = alarms();
-    // What is paid is each metric that an alarm looks at.
+    // CloudWatch bills each metric that an alarm watches.
     let watched: usize = alarms.values().map(|alarm| metrics(alarm).len()).sum();
     for counted in [
         format!("{} alarms on {watched} metrics", alarms.len()),

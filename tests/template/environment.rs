@@ -1,8 +1,8 @@
-//! Each function reads exactly the variables that the template sets: the real binaries say so, and nothing lists them
-//! twice.
+//! Each function reads exactly the variables that the template sets. The real binaries prove it, so no second list
+//! exists.
 //!
-//! All reading goes through `runtime::environment`, which demands every variable it reads. So a function that
-//! starts reads nothing else than what is set, and one that refuses to start without a variable reads that one.
+//! All reads go through `runtime::environment`, which requires every variable. A function that starts therefore reads
+//! nothing beyond what is set, and one that refuses to start without a variable reads it.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -25,7 +25,7 @@ use crate::TOPOLOGY;
 
 /// Where Lambda's operating system keeps certificates: the TLS library reads it, not the configuration.
 const OF_THE_PLATFORM: &str = "SSL_CERT_FILE";
-/// How long a function may take to ask for its first event.
+/// The time limit for a function's first request for an event.
 const START: Duration = Duration::from_secs(60);
 
 fn configuration(function: &Function) -> BTreeMap<String, String> {
@@ -61,7 +61,7 @@ async fn refused(function: &Function, environment: &BTreeMap<String, String>) ->
 }
 
 #[tokio::test]
-async fn every_function_refuses_to_start_without_any_one_of_its_variables() {
+async fn every_function_refuses_to_start_if_a_variable_is_missing() {
     for function in &TOPOLOGY.functions {
         let environment = configuration(function);
         for name in environment.keys() {
@@ -75,12 +75,12 @@ async fn every_function_refuses_to_start_without_any_one_of_its_variables() {
 }
 
 #[tokio::test]
-async fn every_function_starts_with_its_variables_alone() {
+async fn every_function_starts_with_exactly_its_variables() {
     join_all(TOPOLOGY.functions.iter().map(async |function| {
         let runtime = TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let address = runtime.local_addr().expect("it is bound").to_string();
         let mut command = command(function, &configuration(function)).await;
-        // What Lambda sets. Nothing answers for DynamoDB, which a start does without.
+        // The variables that Lambda sets. Nothing answers for DynamoDB; a start does not need it.
         command
             .env("AWS_LAMBDA_RUNTIME_API", &address)
             .env("AWS_LAMBDA_FUNCTION_NAME", &function.name)
@@ -112,18 +112,18 @@ async fn every_function_starts_with_its_variables_alone() {
     .await;
 }
 
-/// What the function asks its runtime for first.
+/// The function's first request to its runtime.
 async fn first_request(runtime: &TcpListener) -> String {
     let (mut stream, _) = runtime.accept().await.expect("it listens");
     let mut request = vec![0; 512];
     let read = stream.read(&mut request).await.expect("it is sent");
-    // It need not be answered: the function is killed next.
+    // The request needs no response: the function is killed next.
     let _ = stream.shutdown().await;
     String::from_utf8_lossy(&request[..read]).into_owned()
 }
 
 #[tokio::test]
-async fn a_function_with_an_impossible_variable_does_not_start() {
+async fn a_function_with_an_invalid_variable_does_not_start() {
     let impossible = [
         ("RETENTION_DAYS", "0"),
         ("ACCEPTED_TIMEOUT_SECONDS", "abc"),
@@ -150,14 +150,14 @@ async fn a_function_with_an_impossible_variable_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_function_warns_of_a_timeout_that_no_deployment_takes() {
+async fn a_function_warns_of_a_timeout_below_the_template_minimum() {
     let name = "ACCEPTED_TIMEOUT_SECONDS";
     let functions = TOPOLOGY.functions.iter();
     let told = functions.filter(|function| function.environment.contains_key(name));
     for function in told {
         let mut environment = configuration(function);
         environment.insert(name.to_owned(), "5".to_owned());
-        // So that it says what it has to say, and ends.
+        // Omitted, so that it logs its warnings and exits.
         environment.remove("RUNNING_TIMEOUT_SECONDS");
         let said = refused(function, &environment).await;
         let warning = format!("{name} is 5, less than {}", LEAST_ACCEPTED.as_secs());

@@ -1,5 +1,4 @@
-//! What `template.yaml` must say, whatever else it says: read from the file itself, so nothing needs to run but each
-//! function's start.
+//! What `template.yaml` must always say. The tests read the file and start each function, and need nothing else.
 
 mod alarms;
 mod environment;
@@ -19,7 +18,7 @@ use serde_json::Value;
 static TEMPLATE: LazyLock<Template> =
     LazyLock::new(|| Template::parse(&text("template.yaml")).expect("it is a template"));
 
-/// What the local stack would run.
+/// The topology that the local stack runs.
 static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| {
     let parameters = TEMPLATE.parameters(&BTreeMap::new());
     let parameters = parameters.expect("every parameter has a value");
@@ -27,13 +26,13 @@ static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| {
     TEMPLATE.topology(&parameters, &place).expect("it is whole")
 });
 
-/// A file of the workspace.
+/// Reads a file of the workspace.
 fn text(path: &str) -> String {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(path);
     std::fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()))
 }
 
-/// The resources of a type, by logical id, as they are written.
+/// The resources of a type by logical id, unresolved.
 fn resources(of: &str) -> BTreeMap<&'static str, &'static Value> {
     let resources = TEMPLATE.document()["Resources"].as_object();
     let found: BTreeMap<_, _> = resources
@@ -46,7 +45,7 @@ fn resources(of: &str) -> BTreeMap<&'static str, &'static Value> {
     found
 }
 
-/// The functions by logical id, their properties as they are written.
+/// The functions' properties by logical id, unresolved.
 fn functions() -> BTreeMap<&'static str, &'static Value> {
     let functions = resources("AWS::Serverless::Function").into_iter();
     functions
@@ -54,7 +53,7 @@ fn functions() -> BTreeMap<&'static str, &'static Value> {
         .collect()
 }
 
-/// The logical id in `!Ref Id`, or in `!GetAtt Id.Arn`.
+/// The logical id in `!Ref Id` or `!GetAtt Id.Arn`.
 fn named(reference: &Value) -> &str {
     let id = match reference.get("Fn::GetAtt") {
         Some(path) if path[1] == "Arn" => &path[0],

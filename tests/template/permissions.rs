@@ -1,4 +1,4 @@
-//! `docs/operating/permissions.md` lists what the template grants, and the code that needs it.
+//! `docs/operating/permissions.md` lists the template's grants, and the code that needs each.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -11,7 +11,7 @@ const DOCUMENT: &str = "docs/operating/permissions.md";
 /// Role, action and resource.
 type Grant = (String, String, String);
 
-/// A row of the document: what it lists, and where that is needed, as files with the items in them.
+/// A row of the document: its grants, and the files with the items that need them.
 struct Row {
     grants: Vec<Grant>,
     needed_by: Vec<(String, Vec<String>)>,
@@ -23,7 +23,7 @@ fn quoted(text: &str) -> Vec<String> {
     odd.map(str::to_owned).collect()
 }
 
-/// Rows stand under a heading that names their role.
+/// The rows of each table, under a heading that names their role.
 fn rows() -> Vec<Row> {
     let mut role = None;
     let mut rows = Vec::new();
@@ -45,7 +45,7 @@ fn rows() -> Vec<Row> {
             needed_by: files(&quoted(needed_by)),
         });
     }
-    // The line under a table's head lists nothing, and neither does the head.
+    // The table's head and the line below it list nothing.
     rows.retain(|row| !row.grants.is_empty());
     rows
 }
@@ -64,7 +64,7 @@ fn files(quoted: &[String]) -> Vec<(String, Vec<String>)> {
     files
 }
 
-/// A resource as the document names it: by its logical id, an index of a table after it.
+/// A resource as the document names it: its logical id, and an index after its table.
 fn short(arn: &str) -> String {
     if let Some(parameter) = TOPOLOGY.secrets.get(arn) {
         return parameter.clone();
@@ -76,7 +76,7 @@ fn short(arn: &str) -> String {
     kind.unwrap_or(name).to_owned()
 }
 
-/// Whether the file has the item. Of Rust a function, with the type it belongs to; of others the text itself.
+/// Returns whether the file has the item: in Rust a function, with its type; elsewhere the text itself.
 fn has(file: &str, item: &str) -> bool {
     let source = text(file);
     if !file.ends_with(".rs") {
@@ -119,7 +119,7 @@ fn the_document_lists_exactly_what_the_template_grants() {
 }
 
 #[test]
-fn whatever_is_said_to_need_a_permission_is_there() {
+fn the_code_that_needs_each_permission_exists() {
     let mut looked_up: BTreeMap<(String, String), bool> = BTreeMap::new();
     for row in rows() {
         let items: Vec<_> = row

@@ -1,4 +1,4 @@
-//! The queues: their numbers, who reads them, who may reach them.
+//! The queues: their settings, their consumers, and their access.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -9,7 +9,7 @@ use tests::Consumer;
 
 use crate::{TOPOLOGY, functions, named, resources};
 
-/// For how long what somebody must look at is kept: as long as SQS can.
+/// The retention of messages that a person must look at: SQS's maximum.
 const FOURTEEN_DAYS: &str = "1209600";
 
 fn queue(name: &str) -> &'static Queue {
@@ -23,7 +23,7 @@ pub(crate) fn carries_commands(queue: &str) -> bool {
     types.any(|command| Consumer::of(*command).queue == queue)
 }
 
-/// What operators read, and no function: where messages are put that nobody can read, and runs that did not happen.
+/// Queues that only operators read: quarantined messages, and scheduled runs that failed.
 fn for_operators() -> BTreeSet<&'static str> {
     let malformed = TOPOLOGY.functions.iter().filter_map(|function| {
         let url = function.environment.get("MALFORMED_QUEUE_URL")?;
@@ -40,7 +40,7 @@ fn for_operators() -> BTreeSet<&'static str> {
     malformed.chain(missed).collect()
 }
 
-/// The queues to which others send their dead letters.
+/// The queues that receive other queues' dead letters.
 fn dead_letter_queues() -> BTreeSet<&'static str> {
     let queues = TOPOLOGY.queues.iter();
     queues
@@ -48,7 +48,7 @@ fn dead_letter_queues() -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// The queues that bring work: neither dead letters nor what operators read.
+/// The work queues: neither dead-letter queues nor those for operators.
 pub(crate) fn work_queues() -> BTreeSet<&'static str> {
     let (dead, kept) = (dead_letter_queues(), for_operators());
     let queues = TOPOLOGY.queues.iter().map(|queue| queue.name.as_str());
@@ -57,7 +57,7 @@ pub(crate) fn work_queues() -> BTreeSet<&'static str> {
         .collect()
 }
 
-/// Whoever reads the queue.
+/// The consumers of the queue.
 fn consumers(queue: &Queue) -> Vec<&'static Mapping> {
     let mappings = TOPOLOGY.mappings.iter();
     mappings
@@ -74,7 +74,7 @@ fn seconds(number: &str) -> Duration {
     Duration::from_secs(number.parse().expect("a whole number"))
 }
 
-/// How often a message is received before it is a dead letter. `None`: it never is one.
+/// The maximum receive count of a message. `None` without a dead-letter queue.
 fn most_receives(queue: &Queue) -> Option<u32> {
     let policy = queue.attributes.get("RedrivePolicy")?;
     let policy: Value = serde_json::from_str(policy).expect("it is JSON");
@@ -82,7 +82,7 @@ fn most_receives(queue: &Queue) -> Option<u32> {
     Some(receives.trim_matches('"').parse().expect("a count"))
 }
 
-/// How long all deliveries of one message take at most, in whichever queue.
+/// The longest time that all deliveries of one message take, in any queue.
 pub(crate) fn longest_redelivery() -> Duration {
     let queues = TOPOLOGY.queues.iter();
     let all = queues.filter_map(|queue| {
@@ -93,7 +93,7 @@ pub(crate) fn longest_redelivery() -> Duration {
 }
 
 #[test]
-fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
+fn no_command_stalls_while_a_delivery_is_outstanding() {
     let works_on_commands: BTreeSet<&str> = TOPOLOGY
         .mappings
         .iter()
@@ -112,7 +112,7 @@ fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
         redriven.insert(mapping.queue.as_str());
         let running = seconds(&function.environment["RUNNING_TIMEOUT_SECONDS"]);
         assert!(visibility * receives < running, "{}", mapping.queue);
-        // A worker settles a command on its last delivery: it must know which that is.
+        // A worker settles a command on its last delivery, so it must know which that is.
         let told = function.environment.get("MAX_RECEIVES");
         let receives = receives.to_string();
         let expected = works_on_commands.contains(mapping.function.as_str());
@@ -122,7 +122,7 @@ fn no_command_is_failed_as_stalled_while_a_delivery_is_still_to_come() {
 }
 
 #[test]
-fn every_queue_is_read_once_but_those_for_operators() {
+fn every_queue_has_one_consumer_except_operator_queues() {
     let mappings = TOPOLOGY.mappings.iter();
     let mut read: Vec<&str> = mappings.map(|mapping| mapping.queue.as_str()).collect();
     read.sort_unstable();
@@ -132,7 +132,7 @@ fn every_queue_is_read_once_but_those_for_operators() {
 }
 
 #[test]
-fn every_command_type_has_a_queue_that_brings_work() {
+fn every_command_type_has_a_work_queue() {
     for command in CommandType::ALL {
         let queue = Consumer::of(*command).queue;
         assert!(work_queues().contains(queue), "{command}: {queue}");
@@ -140,7 +140,7 @@ fn every_command_type_has_a_queue_that_brings_work() {
 }
 
 #[test]
-fn one_bad_message_costs_only_itself_and_no_backlog_takes_all_the_account() {
+fn mappings_report_item_failures_and_limit_concurrency() {
     for mapping in &TOPOLOGY.mappings {
         let Mapping {
             queue,
@@ -154,7 +154,7 @@ fn one_bad_message_costs_only_itself_and_no_backlog_takes_all_the_account() {
 }
 
 #[test]
-fn what_no_delivery_could_deal_with_is_dealt_with_by_somebody_else() {
+fn undeliverable_messages_reach_another_consumer() {
     let (for_operators, dead_letter_queues) = (for_operators(), dead_letter_queues());
     for queue in &TOPOLOGY.queues {
         let readers: BTreeSet<&str> = consumers(queue)
@@ -181,7 +181,7 @@ fn what_no_delivery_could_deal_with_is_dealt_with_by_somebody_else() {
 }
 
 #[test]
-fn every_queue_is_encrypted_and_reached_by_tls_only() {
+fn every_queue_is_encrypted_and_requires_tls() {
     let queues = resources("AWS::SQS::Queue");
     for (id, queue) in &queues {
         assert_eq!(queue["Properties"]["SqsManagedSseEnabled"], true, "{id}");

@@ -1,4 +1,4 @@
-//! Each function by itself: its own role, its own log.
+//! Each function's own role and its own log.
 
 use std::collections::BTreeSet;
 
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::{TEMPLATE, functions, named, resources};
 
 #[test]
-fn every_function_has_a_role_of_its_own_for_lambda_alone_and_no_managed_policy() {
+fn every_function_has_its_own_role_and_no_managed_policy() {
     let roles = resources("AWS::IAM::Role");
     let mut taken = BTreeSet::new();
     for (id, function) in functions() {
@@ -36,7 +36,7 @@ fn every_function_has_a_role_of_its_own_for_lambda_alone_and_no_managed_policy()
 }
 
 #[test]
-fn every_function_logs_to_a_group_of_its_own_and_no_log_is_kept_for_ever() {
+fn every_function_has_its_own_log_group_with_retention() {
     let groups = resources("AWS::Logs::LogGroup");
     for (id, group) in &groups {
         let retention = named(&group["Properties"]["RetentionInDays"]);
@@ -51,7 +51,7 @@ fn every_function_logs_to_a_group_of_its_own_and_no_log_is_kept_for_ever() {
 }
 
 #[test]
-fn nothing_is_allowed_by_wildcard() {
+fn no_statement_allows_a_wildcard() {
     fn statements<'a>(value: &'a Value, found: &mut Vec<&'a Value>) {
         match value {
             Value::Object(members) => {
@@ -69,7 +69,7 @@ fn nothing_is_allowed_by_wildcard() {
     }
     let mut allowed = Vec::new();
     statements(TEMPLATE.document(), &mut allowed);
-    // Each role says who may have it and what that one may do then.
+    // Each role has a trust statement and at least one grant.
     assert!(allowed.len() > 2 * functions().len(), "{}", allowed.len());
     for statement in allowed {
         let text = statement.to_string();

@@ -1,4 +1,4 @@
-//! What invokes functions from outside: requests, and the clock.
+//! What invokes functions from outside: requests and schedules.
 
 use std::collections::BTreeMap;
 
@@ -8,13 +8,13 @@ use serde_json::Value;
 
 use crate::{TOPOLOGY, functions, named, resources, text};
 
-/// Who checks a call of these is not the gateway: the function itself, or nobody.
+/// The gateway does not authorize these: the function itself does, or nobody.
 const OPEN: [(&str, &str); 3] = [
     ("GET", "/v1/health"),
     ("GET", "/v1/openapi.json"),
     ("POST", "/v1/callbacks/analysis"),
 ];
-/// A page that may be served beside the API; what it shows it asks the API for, with a token.
+/// A page beside the API. It fetches its data from the API, with a token.
 const DASHBOARD: [&str; 3] = ["/", "/assets/{version}/{file+}", "/dashboard.json"];
 
 fn key(route: &Route) -> (String, String) {
@@ -34,7 +34,7 @@ fn fitting(method: &str, path: &str) -> Access {
 }
 
 #[test]
-fn the_gateway_routes_what_the_document_describes_to_whom_it_is_for_and_nothing_else() {
+fn the_gateway_routes_exactly_the_documented_operations() {
     let document: Value = serde_json::from_str(&text("docs/openapi.json")).expect("it is JSON");
     let methods = ["get", "put", "post", "delete", "patch", "head", "options"];
     let paths = document["paths"].as_object().expect("paths");
@@ -67,7 +67,7 @@ fn the_gateway_routes_what_the_document_describes_to_whom_it_is_for_and_nothing_
 }
 
 #[test]
-fn a_run_by_the_clock_that_fails_is_tried_again_and_then_kept() {
+fn a_failed_scheduled_run_is_retried_and_then_kept() {
     let queues = resources("AWS::SQS::Queue");
     let mut schedules = 0;
     for (id, function) in functions() {
@@ -85,7 +85,7 @@ fn a_run_by_the_clock_that_fails_is_tried_again_and_then_kept() {
             }
             let missed = named(&properties["DeadLetterConfig"]["Arn"]);
             assert!(queues.contains_key(missed), "{id}.{event}: {missed}");
-            // The scheduler's part ends when Lambda has taken the run; what becomes of that is another thing.
+            // The scheduler's retries end once Lambda has accepted the run; a failed run has its own destination.
             let failed = &function["EventInvokeConfig"]["DestinationConfig"]["OnFailure"];
             assert_eq!(named(&failed["Destination"]), missed, "{id}");
         }

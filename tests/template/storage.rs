@@ -1,4 +1,4 @@
-//! What is kept, and what must not be written into the template.
+//! What is stored, and what the template must not contain.
 
 use serde_json::{Value, json};
 
@@ -30,7 +30,7 @@ fn the_table_is_encrypted_recoverable_and_outlives_its_stack() {
 }
 
 #[test]
-fn secrets_are_parameters_that_name_them_and_no_default_could_be_one() {
+fn secrets_are_named_by_parameters_and_never_defaults() {
     let parameters = TEMPLATE.document()["Parameters"].as_object();
     let mut secrets = 0;
     for (name, parameter) in parameters.expect("a map") {
@@ -42,7 +42,7 @@ fn secrets_are_parameters_that_name_them_and_no_default_could_be_one() {
             assert_eq!(default, None, "{name}");
         }
         let default = default.and_then(Value::as_str).unwrap_or_default();
-        // Keys and tokens are long runs of such characters; names, addresses and dates are not.
+        // Keys and tokens contain long runs of such characters; names, addresses and dates do not.
         let runs = default.split(|c: char| !(c.is_ascii_alphanumeric() || "+/_=".contains(c)));
         let longest = runs.map(str::len).max().unwrap_or_default();
         assert!(longest < 20, "{name} has a default like a key");

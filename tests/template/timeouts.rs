@@ -1,4 +1,4 @@
-//! How long a command may take, by whom the numbers are decided and where they are written.
+//! How long a command may take, what determines the numbers, and where they are documented.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use crate::{TEMPLATE, TOPOLOGY, queues::longest_redelivery, text};
 
 const DEPLOYING: &str = "docs/operating/deploy.md";
 
-/// The least value that a deployment takes, and what is said of the parameter.
+/// The minimum value that a deployment accepts, and the parameter's description.
 fn declared(parameter: &str) -> (Duration, &'static str) {
     let declared = &TEMPLATE.document()["Parameters"][parameter];
     let least = declared["MinValue"].as_u64().expect("a whole number");
@@ -42,7 +42,7 @@ fn a_deployment_leaves_time_for_every_delivery_of_a_message() {
 }
 
 #[test]
-fn who_deploys_is_told_what_is_refused() {
+fn the_deployment_guide_states_the_refused_timeouts() {
     let (accepted, _) = declared("AcceptedTimeoutSeconds");
     let (running, _) = declared("RunningTimeoutSeconds");
     let said = format!(

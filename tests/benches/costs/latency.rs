@@ -1,4 +1,4 @@
-//! Time and memory where every call takes as long as it does in a region: 2 ms to DynamoDB and SQS, 40 ms to GitHub.
+//! Time and memory with a region's latencies: 2 ms to DynamoDB and SQS, 40 ms to GitHub.
 
 use std::{path::Path, time::Instant};
 
@@ -12,15 +12,15 @@ use crate::{
     table::{self, quantile},
 };
 
-/// Warm rounds, each with an owner of its own.
+/// Warm rounds, each with its own owner.
 const ROUNDS: usize = 7;
 const ADMISSIONS: usize = 200;
 
-/// What one sync cost.
+/// The cost of one sync.
 struct Sync {
-    /// From the request to its outcome being seen.
+    /// From the request until the client sees the outcome.
     seen_ms: f64,
-    /// From acceptance to completion, as the command says.
+    /// From `acceptedAt` to `completedAt`.
     completed_ms: f64,
     requests: f64,
     read_units: f64,
@@ -84,14 +84,14 @@ async fn sync(
     })
 }
 
-/// Milliseconds of the day that a time of the API shows.
+/// Milliseconds of the day in a time of the API.
 fn millis(time: &Value) -> Result<f64> {
     let text = time.as_str().unwrap_or_default();
     let of_day = text
         .get(11..23)
         .map(|clock| clock.split(':').map(str::parse));
-    let mut parts = of_day.ok_or_else(|| format!("{time} is no time"))?;
-    let mut next = || -> Result<f64> { Ok(parts.next().ok_or("a time is cut short")??) };
+    let mut parts = of_day.ok_or_else(|| format!("{time} is not a time"))?;
+    let mut next = || -> Result<f64> { Ok(parts.next().ok_or("a time is incomplete")??) };
     Ok(((next()? * 60.0 + next()?) * 60.0 + next()?) * 1e3)
 }
 
@@ -100,7 +100,7 @@ fn rows(syncs: &[Sync], known: [&str; 7], aims: [&str; 7]) -> Vec<[String; 6]> {
     let figures: [Figure; 7] = [
         ("request to outcome seen, ms", 0, |sync| sync.seen_ms),
         ("acceptedAt to completedAt, ms", 0, |sync| sync.completed_ms),
-        ("requests of the worker, GitHub's too", 0, |sync| {
+        ("requests of the worker, GitHub's included", 0, |sync| {
             sync.requests
         }),
         ("read units", 1, |sync| sync.read_units),
@@ -122,7 +122,7 @@ fn rows(syncs: &[Sync], known: [&str; 7], aims: [&str; 7]) -> Vec<[String; 6]> {
     .collect()
 }
 
-/// Admissions one after the other over one connection, with workers held off the processors.
+/// Sequential admissions over one connection, with sync workers delayed.
 async fn admissions(stack: &Stack) -> Result<()> {
     let owner = Owner::connected(stack, "admissions").await?;
     stack.clear_faults().await?;
@@ -141,9 +141,9 @@ async fn admissions(stack: &Stack) -> Result<()> {
     taken.sort_by(f64::total_cmp);
     let peak = peak_mib(&stack.processes("api").await?)?;
     table::print(
-        &format!("{ADMISSIONS} admissions, one after the other over one connection"),
+        &format!("{ADMISSIONS} sequential admissions over one connection"),
         [
-            "least, ms",
+            "minimum, ms",
             "median",
             "p99",
             "most",
@@ -162,7 +162,7 @@ async fn admissions(stack: &Stack) -> Result<()> {
     stack.idle().await
 }
 
-/// Numbers as text: the median, and from the least to the most.
+/// Formats the median, and the range from minimum to maximum.
 fn spread(numbers: &[f64], digits: usize) -> (String, String) {
     let mut sorted = numbers.to_vec();
     sorted.sort_by(f64::total_cmp);

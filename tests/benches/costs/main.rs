@@ -1,8 +1,8 @@
-//! What the system costs: requests, capacity, time and memory, measured over HTTP against the local stack.
+//! The system's costs: requests, capacity, time and memory, measured over HTTP against the local stack.
 //!
-//! `cargo bench --bench costs` prints the tables of docs/costs.md. It builds the functions in its own profile, runs the
-//! real `local` binary beside them, and judges nothing but that the work was done: a command that fails, or findings
-//! that are missing, end it with a message; a slow machine does not.
+//! `cargo bench --bench costs` prints the tables of docs/costs.md. It builds the functions in its own profile and runs
+//! the real `local` binary beside them. It fails if a command fails or findings are missing, never because a machine is
+//! slow.
 
 #![expect(clippy::print_stdout, reason = "the tables are its output")]
 
@@ -20,7 +20,7 @@ type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
 #[tokio::main(flavor = "current_thread")]
 async fn main() -> Result<()> {
-    // `cargo test --all-targets` runs it too, for nothing: it takes a minute.
+    // `cargo test --all-targets` runs it too; skip it there, because it takes a minute.
     if !env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }

@@ -11,7 +11,7 @@ use crate::{
     stack::{Stack, answer},
 };
 
-/// The repositories that GitHub answers for, and how many alerts they have together.
+/// The repositories that GitHub lists without error, and the number of their alerts.
 pub(crate) const REPOSITORIES: [u64; 5] = [
     700_000_001,
     700_000_002,
@@ -20,9 +20,9 @@ pub(crate) const REPOSITORIES: [u64; 5] = [
     700_000_005,
 ];
 pub(crate) const ALERTS: u64 = 486;
-/// How long a command may take.
-const PATIENCE: Duration = Duration::from_secs(60);
-/// How often a command is looked at.
+/// The time limit for a command.
+const TIMEOUT: Duration = Duration::from_secs(60);
+/// The poll interval.
 const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Owner<'a> {
@@ -31,7 +31,7 @@ pub(crate) struct Owner<'a> {
 }
 
 impl<'a> Owner<'a> {
-    /// Somebody new, connected to the simulator's installation; nothing is configured.
+    /// A new owner, connected to the simulator's installation but not configured.
     pub(crate) async fn connected(stack: &'a Stack, name: &str) -> Result<Self> {
         let issued = stack.post("/local/tokens", &json!({"sub": name})).await?;
         let token = issued["token"].as_str().ok_or("no token was issued")?;
@@ -55,7 +55,7 @@ impl<'a> Owner<'a> {
         answer(request.json(change)).await
     }
 
-    /// Looks at the five repositories from now on; the answer holds the first sync.
+    /// Selects the five repositories and enables the owner; returns the first sync.
     pub(crate) async fn enable(&self) -> Result<Value> {
         let chosen = json!({"enabled": true, "repositorySelection": "selected",
             "selectedRepositoryIds": REPOSITORIES});
@@ -66,13 +66,13 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Has everything deleted.
+    /// Requests the erasure of all data.
     pub(crate) async fn erase(&self) -> Result<Value> {
         let request = self.stack.request(Method::DELETE, "/v1/owners/me");
         answer(request.bearer_auth(&self.token)).await
     }
 
-    /// Asks for a command.
+    /// Requests a command.
     pub(crate) async fn ask(&self, body: &Value, key: Option<&str>) -> Result<Value> {
         let mut request = self.request(Method::POST, "commands").json(body);
         if let Some(key) = key {
@@ -81,9 +81,9 @@ impl<'a> Owner<'a> {
         answer(request).await
     }
 
-    /// Waits until a command has ended, which must be well.
+    /// Waits until a command has succeeded.
     pub(crate) async fn completed(&self, command: &Value) -> Result<Value> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         let path = format!("commands/{}", id(command));
         loop {
             let command = self.get(&path).await?;
@@ -95,7 +95,7 @@ impl<'a> Owner<'a> {
         }
     }
 
-    /// Makes sure that every alert is there.
+    /// Checks that every finding is stored.
     pub(crate) async fn has_every_finding(&self) -> Result<()> {
         let summary = self.get("summary").await?;
         let found = ["open", "fixed", "ignored"]

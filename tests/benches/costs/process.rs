@@ -1,4 +1,4 @@
-//! Processes as the kernel accounts for them.
+//! Processes, as the kernel accounts for them.
 
 use std::{fs, path::Path};
 
@@ -9,7 +9,7 @@ pub(crate) fn cpu_ms(pids: &[u64]) -> Result<f64> {
     let mut nanoseconds = 0;
     for pid in pids {
         for thread in fs::read_dir(format!("/proc/{pid}/task"))? {
-            // The tick of /proc/<pid>/stat is as long as a whole invocation; this counts nanoseconds.
+            // /proc/<pid>/stat counts in ticks as long as a whole invocation; this counts nanoseconds.
             let text = fs::read_to_string(thread?.path().join("schedstat"))?;
             let on_cpu = text.split(' ').next().unwrap_or_default();
             nanoseconds += on_cpu.parse::<u64>()?;
@@ -18,14 +18,14 @@ pub(crate) fn cpu_ms(pids: &[u64]) -> Result<f64> {
     Ok(nanoseconds as f64 / 1e6)
 }
 
-/// The most memory that one of these processes ever held, in MiB.
+/// The peak memory of the largest of these processes, in MiB.
 pub(crate) fn peak_mib(pids: &[u64]) -> Result<f64> {
     let mut peak: f64 = 0.0;
     for pid in pids {
         let status = fs::read_to_string(Path::new("/proc").join(pid.to_string()).join("status"))?;
         let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));
         let kib = line.and_then(|line| line.trim().strip_suffix(" kB"));
-        let kib = kib.ok_or("the kernel does not tell the peak of memory")?;
+        let kib = kib.ok_or("the kernel does not report peak memory")?;
         peak = peak.max(kib.parse::<f64>()? / 1024.0);
     }
     Ok(peak)

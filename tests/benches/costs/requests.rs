@@ -1,4 +1,4 @@
-//! Requests and capacity of each thing that callers, messages and the clock make the functions do.
+//! Requests and capacity of each request, message and scheduled run.
 
 use std::{path::Path, time::Duration};
 
@@ -31,7 +31,7 @@ pub(crate) async fn measure(binaries: &Path) -> Result<()> {
     Ok(())
 }
 
-/// Commands of an owner for whom nothing is enabled: no worker goes far with them.
+/// Commands of an owner who has enabled nothing: workers end them early.
 async fn commands(stack: &Stack, steps: &mut Steps) -> Result<()> {
     let owner = Owner::connected(stack, "commands").await?;
     let body = json!({"type": "sync"});
@@ -43,9 +43,11 @@ async fn commands(stack: &Stack, steps: &mut Steps) -> Result<()> {
         .of(stack, "admission with a key", "api", admit)
         .await?;
     let admit = owner.ask(&body, Some("a-key"));
-    let replayed = steps.of(stack, "its replay", "api", admit).await?;
+    let replayed = steps
+        .of(stack, "replay of that admission", "api", admit)
+        .await?;
     if id(&second) != id(&replayed) {
-        return Err(format!("{replayed} is no replay of {second}").into());
+        return Err(format!("{replayed} is not a replay of {second}").into());
     }
     let mut ids = vec![id(&first).to_owned(), id(&second).to_owned()];
     let path = format!("commands/{}", ids[0]);
@@ -67,7 +69,7 @@ async fn commands(stack: &Stack, steps: &mut Steps) -> Result<()> {
     stack.idle().await?;
     let list = owner.get("commands?state=active");
     let active = steps
-        .of(stack, "the same when all have ended", "api", list)
+        .of(stack, "list when all have ended", "api", list)
         .await?;
     expect_many(&active, 0)?;
     let history = steps
@@ -83,7 +85,7 @@ fn expect_many(list: &Value, many: usize) -> Result<()> {
     }
 }
 
-/// Configuration, syncs, and what they leave to read.
+/// Configuration, syncs, and reads of their results.
 async fn findings(stack: &Stack, steps: &mut Steps) -> Result<()> {
     let owner = Owner::connected(stack, "findings").await?;
     let change = json!({"slaDays": {"critical": 7}});
@@ -96,7 +98,7 @@ async fn findings(stack: &Stack, steps: &mut Steps) -> Result<()> {
     owner.completed(&enabled).await?;
     stack.idle().await?;
 
-    // Another owner's, so that the first call to GitHub with its sign-in is not part of it.
+    // Another owner, so that the first call to GitHub with its sign-in is not counted.
     let owner = Owner::connected(stack, "findings-2").await?;
     let first = async { owner.completed(&owner.enable().await?).await };
     steps
@@ -142,14 +144,14 @@ async fn findings(stack: &Stack, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
-/// A dismissal and an analysis of findings that are there.
+/// A dismissal and an analysis of stored findings.
 async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<()> {
     let open = owner.get("findings?status=open&limit=5").await?;
     let finding = |place: usize| open["findings"][place]["id"].clone();
     let dismissal = |place| json!({"type": "dismiss_finding", "findingId": finding(place), "reason": "not_used"});
     let launch = |place| json!({"type": "start_analysis", "findingId": finding(place)});
 
-    // The first of each signs in to GitHub, or to the agent, and is not counted.
+    // The first of each signs in to GitHub or to the agent, and is not counted.
     for command in [dismissal(0), launch(1)] {
         owner.completed(&owner.ask(&command, None).await?).await?;
     }
@@ -183,10 +185,15 @@ async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<(
         stack.idle().await?;
         Ok(Value::Null)
     };
-    steps.of(stack, "call back", "api", callback).await?;
+    steps.of(stack, "callback", "api", callback).await?;
     let nothing = async { Ok(Value::Null) };
     steps
-        .counted(stack, "its recording", "record-analysis", nothing)
+        .counted(
+            stack,
+            "recording of the callback",
+            "record-analysis",
+            nothing,
+        )
         .await?;
     stack.idle().await?;
     let events = owner.get("audit-events");
@@ -212,7 +219,7 @@ async fn reconciling(binaries: &Path, steps: &mut Steps) -> Result<()> {
     if report["stalled"] == MANY {
         Ok(())
     } else {
-        Err(format!("not {MANY} commands were stalled: {report}").into())
+        Err(format!("the reconciler did not end {MANY} stalled commands: {report}").into())
     }
 }
 
@@ -221,7 +228,7 @@ async fn reconciling(binaries: &Path, steps: &mut Steps) -> Result<()> {
 struct Steps(Vec<[String; 7]>);
 
 impl Steps {
-    /// Does a step and adds what it cost one function.
+    /// Takes a step and adds its cost for one function.
     async fn of(
         &mut self,
         stack: &Stack,
@@ -233,7 +240,7 @@ impl Steps {
         self.counted(stack, step, function, work).await
     }
 
-    /// Likewise, of what has been counted already.
+    /// Takes a step and adds the cost counted so far.
     async fn counted(
         &mut self,
         stack: &Stack,

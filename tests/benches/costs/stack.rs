@@ -13,8 +13,8 @@ use tokio::time::{Instant, sleep};
 
 use crate::{Result, usage::Usage};
 
-/// How long the stack may take to stop, and its queues to run empty.
-const PATIENCE: Duration = Duration::from_secs(60);
+/// The time limit for the stack to stop, and for its queues to drain.
+const TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running stack, stopped when it is dropped.
 pub(crate) struct Stack {
@@ -36,7 +36,7 @@ impl Stack {
         if let Some(output) = child.stdout.take() {
             BufReader::new(output).read_line(&mut ready)?;
         }
-        // From here on dropping it stops the child.
+        // Dropping it stops the child from here on.
         let mut stack = Self {
             child,
             http: Client::builder().no_proxy().build()?,
@@ -66,24 +66,24 @@ impl Stack {
         Ok(())
     }
 
-    /// Starts counting anew.
+    /// Resets the counters.
     pub(crate) async fn count_anew(&self) -> Result<()> {
         self.delete("/local/aws/requests").await
     }
 
-    /// What a function has asked of AWS since then.
+    /// Returns a function's AWS requests since the reset.
     pub(crate) async fn usage(&self, function: &str) -> Result<Usage> {
         let all = self.get("/local/aws/requests").await?;
         Ok(Usage::read(&all["functions"][function]))
     }
 
-    /// How many calls GitHub has received so far.
+    /// Counts the calls that GitHub has received.
     pub(crate) async fn github_calls(&self) -> Result<usize> {
         let calls = self.get("/local/github/requests").await?;
         Ok(calls.as_array().map_or(0, Vec::len))
     }
 
-    /// The processes of a function.
+    /// Returns the processes of a function.
     pub(crate) async fn processes(&self, function: &str) -> Result<Vec<u64>> {
         let functions = self.get("/local/functions").await?;
         let found = functions
@@ -94,7 +94,7 @@ impl Stack {
         Ok(pids.iter().filter_map(Value::as_u64).collect())
     }
 
-    /// Keeps sync workers from claiming for a while: what is admitted stays as it is.
+    /// Delays the claims of sync workers, so that admitted commands stay as they are.
     pub(crate) async fn hold_workers(&self) -> Result<()> {
         let held = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync",
             "effect": "delay", "delayMs": 5_000});
@@ -102,7 +102,7 @@ impl Stack {
         Ok(())
     }
 
-    /// Every call to DynamoDB and SQS takes 2 ms longer, every call to GitHub 40 ms.
+    /// Delays every call to DynamoDB and SQS by 2 ms, and every call to GitHub by 40 ms.
     pub(crate) async fn slow_down(&self) -> Result<()> {
         for service in ["dynamodb", "sqs"] {
             let delay =
@@ -114,20 +114,20 @@ impl Stack {
         Ok(())
     }
 
-    /// Lets everything go at its own speed again.
+    /// Removes all delays and faults.
     pub(crate) async fn clear_faults(&self) -> Result<()> {
         self.delete("/local/aws/faults").await?;
         self.delete("/local/github/faults").await
     }
 
-    /// Lets the agent call back again.
+    /// Releases the agent's held callbacks.
     pub(crate) async fn clear_agent_faults(&self) -> Result<()> {
         self.delete("/local/agent/faults").await
     }
 
-    /// Waits until the agent owes no call back.
+    /// Waits until the agent has made every callback.
     pub(crate) async fn analyses_settled(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let sessions = self.get("/local/agent/sessions").await?;
             let owed = sessions.as_array().into_iter().flatten();
@@ -135,15 +135,15 @@ impl Stack {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("the agent never calls back: {sessions}").into());
+                return Err(format!("the agent does not call back: {sessions}").into());
             }
             sleep(Duration::from_millis(20)).await;
         }
     }
 
-    /// Waits until no queue that a function reads holds a message.
+    /// Waits until every queue with a consumer is empty.
     pub(crate) async fn idle(&self) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let queues = self.get("/local/queues").await?;
             let left = ["visible", "inFlight", "delayed"]
@@ -155,7 +155,7 @@ impl Stack {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("{left} messages are never consumed: {queues}").into());
+                return Err(format!("{left} messages are not consumed: {queues}").into());
             }
             sleep(Duration::from_millis(20)).await;
         }
@@ -164,7 +164,7 @@ impl Stack {
 
 impl Drop for Stack {
     fn drop(&mut self) {
-        // Asked to stop it clears up behind itself; killed, at least its functions end with it.
+        // On a signal it cleans up; if it is killed, at least its functions end too.
         let asked = Command::new("kill")
             .arg(self.child.id().to_string())
             .status();
@@ -175,7 +175,7 @@ impl Drop for Stack {
     }
 }
 
-/// Makes a request that must succeed.
+/// Sends a request that must succeed.
 pub(crate) async fn answer(request: RequestBuilder) -> Result<Value> {
     let answer = request.send().await?;
     let (status, url) = (answer.status(), answer.url().clone());

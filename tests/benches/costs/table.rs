@@ -1,6 +1,6 @@
-//! Tables that people and Markdown can read.
+//! Tables that are readable for people and valid Markdown.
 
-/// Prints a heading and a table under it, its columns aligned.
+/// Prints a heading and an aligned table.
 pub(crate) fn print<const N: usize>(heading: &str, columns: [&str; N], rows: &[[String; N]]) {
     let width = |column: usize| {
         let cells = rows.iter().map(|row| row[column].chars().count());
@@ -20,7 +20,7 @@ pub(crate) fn print<const N: usize>(heading: &str, columns: [&str; N], rows: &[[
     rows.iter().for_each(line);
 }
 
-/// The number that this share of the sorted ones does not exceed.
+/// Returns the given quantile of sorted numbers.
 pub(crate) fn quantile(sorted: &[f64], share: f64) -> f64 {
     let rank = (sorted.len() as f64 * share).ceil() as usize;
     sorted[rank.clamp(1, sorted.len()) - 1]

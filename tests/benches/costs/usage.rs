@@ -4,10 +4,10 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-/// What a function asked of AWS.
+/// The AWS requests of a function.
 #[derive(Default)]
 pub(crate) struct Usage {
-    /// Requests by operation, DynamoDB's and SQS's.
+    /// Requests by operation, for DynamoDB and SQS.
     pub(crate) dynamodb: BTreeMap<String, u64>,
     pub(crate) sqs: BTreeMap<String, u64>,
     pub(crate) read_units: f64,
@@ -15,7 +15,7 @@ pub(crate) struct Usage {
 }
 
 impl Usage {
-    /// Reads what the stack says of one function.
+    /// Reads the stack's counters of one function.
     pub(crate) fn read(counted: &Value) -> Self {
         let sum = |name: &str| -> f64 {
             let operations = counted["dynamodb"].as_object();
@@ -45,7 +45,7 @@ fn requests(operations: &Value) -> BTreeMap<String, u64> {
         .collect()
 }
 
-/// Operations with their numbers of requests, as a cell of a table.
+/// Formats operations and their counts as a table cell.
 pub(crate) fn listed(operations: &BTreeMap<String, u64>) -> String {
     if operations.is_empty() {
         return "–".to_owned();

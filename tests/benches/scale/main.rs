@@ -1,9 +1,9 @@
-//! What the reconciler's work follows: what is due, and not how much there is.
+//! The reconciler's work depends on what is due, not on how much is stored.
 //!
-//! `cargo bench --bench scale` prints the tables of docs/scale.md: first what many owners need, computed (all that
-//! `-- --plan` prints), then what the reconciler took, measured. The reconciler runs in this process against an embedded
-//! DynamoDB and SQS, with the stack's own proxy between them that counts requests and capacity. Rows are written as they
-//! stand when they are due; nothing else is simulated. It ends with a message if anything that was due is not done.
+//! `cargo bench --bench scale` prints the tables of docs/scale.md: first the computed needs of many owners (all that
+//! `-- --plan` prints), then the measured work of the reconciler. The reconciler runs in this process against an
+//! embedded DynamoDB and SQS behind the local stack's proxy, which counts requests and capacity. Only the due rows are
+//! made up. The benchmark fails if due work is left.
 
 #![expect(clippy::print_stdout, reason = "the table is its output")]
 
@@ -21,12 +21,12 @@ use scene::{Scene, Spent};
 
 type Result<T> = std::result::Result<T, Box<dyn Error>>;
 
-/// How many commands, or owners, are there at most.
+/// The maximum number of commands, or owners.
 const MANY: usize = 100_000;
 
 #[tokio::main]
 async fn main() -> Result<()> {
-    // `cargo test --all-targets` runs it too, for nothing: it takes minutes.
+    // `cargo test --all-targets` runs it too; skip it there, because it takes minutes.
     if !std::env::args().any(|argument| argument == "--bench") {
         return Ok(());
     }

@@ -1,14 +1,14 @@
-//! What a million owners and ten million commands a day need: arithmetic over measured costs, published limits and list
-//! prices. docs/scale.md gives the sources and says what follows.
+//! The needs of a million owners and ten million commands a day, from measured costs, published limits and list prices.
+//! docs/scale.md names the sources and draws the conclusions.
 
 use crate::table;
 
 const DAY: f64 = 86_400.0;
 const MONTH: f64 = 30.0;
-/// How much busier the busiest minute is than the average one.
+/// The load of the busiest minute relative to the average.
 const PEAK: f64 = 5.0;
 
-/// Something that happens so often a day, and what one time costs.
+/// A daily event, with its frequency and the cost of one.
 struct Step {
     what: &'static str,
     millions: f64,
@@ -16,21 +16,21 @@ struct Step {
     http: f64,
     read_units: f64,
     write_units: f64,
-    /// Messages sent; each is also received and deleted, and hidden anew by its worker if that claims.
+    /// Messages sent. Each is also received, deleted and, if its worker claims, hidden again.
     messages: f64,
     visibility: f64,
     github: f64,
     work: Option<Work>,
 }
 
-/// An invocation's part that one such thing takes.
+/// The share of an invocation that one event takes.
 struct Work {
     function: &'static str,
     gib: f64,
     seconds: f64,
-    /// Records that one invocation works on at once.
+    /// Records that one invocation processes at once.
     batch: f64,
-    /// `MaximumConcurrency` of its event source in template.yaml; none for what HTTP calls.
+    /// `MaximumConcurrency` of its event source in template.yaml; none for HTTP.
     concurrency: Option<f64>,
 }
 
@@ -64,8 +64,8 @@ const fn step(what: &'static str, millions: f64) -> Step {
     }
 }
 
-/// Units and calls are those of docs/costs.md. Times are its processor times, and 200 ms for each answer of GitHub or the
-/// agent that is waited for.
+/// Units and calls are from docs/costs.md. Times are its CPU times, plus 200 ms for each sequential response of GitHub
+/// or the agent.
 fn steps() -> Vec<Step> {
     let api = || work("api", 0.5, 0.010, 1.0, None);
     vec![
@@ -104,7 +104,7 @@ fn steps() -> Vec<Step> {
             messages: 1.0,
             github: 6.0,
             work: work("sync, scheduled", 0.5, 0.45, 5.0, Some(5.0)),
-            ..step("scheduled sync, likewise", 4.0)
+            ..step("scheduled sync, unchanged", 4.0)
         },
         Step {
             write_units: 8.0,
@@ -131,13 +131,13 @@ fn steps() -> Vec<Step> {
             write_units: 4.0,
             messages: 1.0,
             work: api(),
-            ..step("call back", 2.0)
+            ..step("callback", 2.0)
         },
         Step {
             read_units: 3.0,
             write_units: 14.0,
             work: work("record-analysis", 0.25, 0.030, 5.0, Some(5.0)),
-            ..step("its recording", 2.0)
+            ..step("recording of a callback", 2.0)
         },
         Step {
             http: 1.0,
@@ -162,7 +162,7 @@ impl Step {
         self.millions * 1e6 / DAY
     }
 
-    /// Requests that SQS bills: of each message one to send, one to receive and one to delete, unbatched.
+    /// Requests that SQS bills: one each to send, receive and delete a message, unbatched.
     fn sqs(&self) -> f64 {
         3.0 * self.messages + self.visibility
     }
@@ -197,7 +197,7 @@ fn volumes(steps: &[Step]) {
         .collect();
     let total = |of: &dyn Fn(&Step) -> f64| format!("{:.0}", sum(steps, of) * 1e6 / DAY);
     lines.push([
-        "all of it".to_owned(),
+        "total".to_owned(),
         String::new(),
         String::new(),
         String::new(),
@@ -212,7 +212,7 @@ fn volumes(steps: &[Step]) {
     );
 }
 
-/// Writes of a command to its entry in the `due` index: admission, claim (its moment moves: two writes), end.
+/// Writes of a command to its entry in the `due` index: admission, claim (two, because the key moves), end.
 const INDEX_WRITES: f64 = 4.0;
 
 fn limits(steps: &[Step]) {
@@ -222,7 +222,8 @@ fn limits(steps: &[Step]) {
     let shards = store::table::DueKind::Command.shards();
     let turns = store::table::DueKind::Schedule.shards();
     let analyses = store::table::DueKind::Analysis.shards();
-    // Taken slot, session kept, call back, recorded: four moves of a moment, each but the first and last two writes.
+    // An analysis has four due times: slot taken, session stored, callback, recorded. Each takes two writes but the
+    // first and last.
     let launches = 2e6 / DAY * PEAK * 6.0;
     let line = |what: &str, need: f64, limit: f64| {
         [
@@ -287,8 +288,8 @@ fn concurrency(steps: &[Step]) {
     );
 }
 
-/// Rows that stay, with their index entries: commands for 30 days, findings as long as their owner. Rounded up from their
-/// write units.
+/// Stored rows with their index entries, commands for 30 days and findings as long as their owner; rounded up from
+/// their write units.
 const COMMAND_KIB: f64 = 1.0;
 const FINDING_KIB: f64 = 3.0;
 const FINDINGS_PER_OWNER: f64 = 100.0;
@@ -323,7 +324,7 @@ fn dollars(steps: &[Step]) {
             month(&gib_seconds),
             13.3334,
         ),
-        // One KB an invocation.
+        // One KB per invocation.
         ("Logs, GB", month(&invocations), 0.50),
     ];
     let mut total = 0.0;
@@ -340,13 +341,13 @@ fn dollars(steps: &[Step]) {
         })
         .collect();
     lines.push([
-        "all of it".to_owned(),
+        "total".to_owned(),
         String::new(),
         String::new(),
         format!("{total:.0}"),
     ]);
     lines.push([
-        "for a thousand commands".to_owned(),
+        "per thousand commands".to_owned(),
         String::new(),
         String::new(),
         format!("{:.4}", total / (10e6 * MONTH) * 1000.0),

@@ -1,4 +1,4 @@
-//! Rows that wait for the reconciler, and rows that do not.
+//! Rows that are due for the reconciler, and rows that are not.
 
 use aws_sdk_dynamodb::types::AttributeValue::{N, S};
 use domain::{
@@ -14,14 +14,14 @@ use tests::{NOON, TIMEOUTS, TestTable, command, noon, owner, row};
 
 use crate::Result;
 
-/// What is due.
+/// A kind of due work.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Due {
-    /// Commands whose deadline has passed.
+    /// Commands past their deadline.
     Stalled,
-    /// Commands whose message nobody has claimed.
+    /// Commands whose message no worker has claimed.
     Unclaimed,
-    /// Owners whose scheduled sync has its turn.
+    /// Owners whose scheduled sync is due.
     Scheduled,
 }
 
@@ -34,7 +34,7 @@ impl Due {
         }
     }
 
-    /// So many rows that are due at noon.
+    /// This many rows that are due at noon.
     pub(crate) async fn rows(self, count: usize) -> Result<Vec<Item>> {
         match self {
             Self::Stalled => Ok(commands(count, &accepted(noon(-600)))),
@@ -44,7 +44,7 @@ impl Due {
     }
 }
 
-/// So many rows that are not: commands that have ended, and as many that were just admitted.
+/// This many rows that are not due: ended commands, and as many that were just admitted.
 pub(crate) fn others(count: usize) -> Vec<Item> {
     let ended = CommandState {
         status: Status::Succeeded,
@@ -66,7 +66,7 @@ fn commands(count: usize, standing: &CommandState) -> Vec<Item> {
     std::iter::repeat_with(row).take(count).collect()
 }
 
-/// The settings of so many owners whose turn has come, spread over the shards: copies of one that was saved.
+/// The settings of this many owners whose scheduled sync is due, spread over the shards: copies of saved ones.
 async fn turns(count: usize) -> Result<Vec<Item>> {
     let enabled = Settings {
         enabled: true,

@@ -1,4 +1,4 @@
-//! A table with rows in it, the reconciler, and the proxy that counts.
+//! A table with rows, the reconciler, and the counting proxy.
 
 use std::{
     collections::BTreeMap,
@@ -21,10 +21,10 @@ use crate::{Result, rows::Due};
 /// The function's timeout in template.yaml.
 const RUN: Duration = Duration::from_secs(50);
 
-/// More runs than any of this may take.
+/// More runs than any case needs.
 const RUNS: u32 = 50;
 
-/// The reconciler before a table that fills.
+/// The reconciler over a table that fills.
 pub(crate) struct Scene {
     table: TestTable,
     rows: usize,
@@ -32,7 +32,7 @@ pub(crate) struct Scene {
     function: Reconciler,
 }
 
-/// What it took until nothing was due.
+/// The cost until nothing was due.
 #[derive(Debug)]
 pub(crate) struct Spent {
     pub(crate) runs: u32,
@@ -45,7 +45,7 @@ pub(crate) struct Spent {
 }
 
 impl Scene {
-    /// One with no rows.
+    /// A scene without rows.
     pub(crate) async fn set() -> Result<Self> {
         let (table, queues) = (TestTable::create().await, TestQueues::create().await);
         let (sync, scheduled) = (queues.queue("sync").await, queues.queue("scheduled").await);
@@ -54,7 +54,7 @@ impl Scene {
         let (dynamodb, sqs) = (table.endpoint(), queues.endpoint());
         let secrets = Secrets::new(BTreeMap::new());
         let (dynamodb, sqs) = (dynamodb.to_owned(), sqs.to_owned());
-        // The reconciler here is no function of a stack, so it has no role.
+        // The reconciler here is not part of a stack, so it has no role.
         let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets, None));
         tokio::spawn(Arc::clone(&proxy).serve(listener));
         let function = Reconciler {
@@ -69,18 +69,18 @@ impl Scene {
         })
     }
 
-    /// How many rows there are.
+    /// Counts the rows.
     pub(crate) const fn rows(&self) -> usize {
         self.rows
     }
 
-    /// Adds rows, which count nothing.
+    /// Adds rows without counting their cost.
     pub(crate) async fn add(&mut self, rows: &[Item]) {
         self.table.put_all(rows).await;
         self.rows += rows.len();
     }
 
-    /// Runs until a run has finished in its time: each has as long as the deployed function.
+    /// Runs until a run finishes in time; each has the deployed function's timeout.
     pub(crate) async fn reconcile(&self, what: Due, due: usize) -> Result<Spent> {
         self.proxy.reset_usage();
         let began = Instant::now();
@@ -98,12 +98,12 @@ impl Scene {
             })?;
             if !report.out_of_time {
                 if done != due {
-                    return Err(format!("{done} of {due} were done: {report:?}").into());
+                    return Err(format!("the reconciler did {done} of {due}: {report:?}").into());
                 }
                 return Ok(self.spent(runs, began.elapsed().as_secs_f64()));
             }
         }
-        Err(format!("{done} of {due} were done in {RUNS} runs").into())
+        Err(format!("the reconciler did {done} of {due} in {RUNS} runs").into())
     }
 
     fn spent(&self, runs: u32, seconds: f64) -> Spent {

@@ -1,7 +1,7 @@
-//! The alerts that can be dismissed, and their opening again at GitHub so that dismissals never run out of work.
+//! The alerts that can be dismissed, and reopens them at GitHub so that dismissals never run out of work.
 //!
-//! An alert is opened again only when no dismissal of it is under way that a client knows of: then a change that GitHub
-//! made twice for one command is one too many, whatever happened in between.
+//! An alert is reopened only when no client knows of a dismissal in progress. A second change by GitHub for one command
+//! is then always one too many.
 
 use std::{
     collections::BTreeSet,
@@ -16,7 +16,7 @@ use crate::{
     github::{Github, REPOSITORIES},
 };
 
-/// How the comments of all dismissals begin that clients ask for.
+/// The prefix of the comment of every client's dismissal.
 pub(crate) const COMMENT: &str = "soak ";
 
 #[derive(Debug)]
@@ -26,13 +26,13 @@ pub(crate) struct Alerts(Mutex<Vec<Alert>>);
 struct Alert {
     repository: (u64, &'static str),
     number: u64,
-    /// Dismissals under way; one whose end nobody learns stays so for good.
+    /// Dismissals in progress. One whose end no client learns stays counted for good.
     under_way: usize,
-    /// It is being opened again: nobody begins now.
+    /// The alert is being reopened: no dismissal may begin.
     opening: bool,
 }
 
-/// An alert that somebody wants to be dismissed.
+/// An alert to dismiss.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Target {
     index: usize,
@@ -41,19 +41,19 @@ pub(crate) struct Target {
 }
 
 impl Target {
-    /// The finding that every owner has of it.
+    /// The id of its finding, the same for every owner.
     pub(crate) fn finding(self) -> String {
         format!("dependabot-{}-{}", self.repository.0, self.number)
     }
 
-    /// Where GitHub has it.
+    /// Its path at GitHub.
     pub(crate) fn path(self) -> String {
         alert_path(self.repository.1, self.number)
     }
 }
 
 impl Alerts {
-    /// Those that are open now.
+    /// The alerts that are open now.
     pub(crate) async fn read(github: &Github) -> Result<Self> {
         let mut open = Vec::new();
         for repository in REPOSITORIES {
@@ -73,14 +73,14 @@ impl Alerts {
         Ok(Self(Mutex::new(open)))
     }
 
-    /// Any of them.
+    /// Picks one at random.
     pub(crate) fn any(&self, rng: &mut Rng) -> Target {
         let alerts = self.lock();
         let index = rng.usize(..alerts.len());
         target(index, &alerts[index])
     }
 
-    /// Any of them, whose dismissal begins now.
+    /// Picks one at random and begins its dismissal.
     pub(crate) fn begin(&self, rng: &mut Rng) -> Target {
         let mut alerts = self.lock();
         loop {
@@ -93,7 +93,7 @@ impl Alerts {
         }
     }
 
-    /// A dismissal has ended. Opens the alert again if a client had it dismissed and no other dismissal is under way.
+    /// Ends a dismissal. Reopens the alert if a client dismissed it and no other dismissal is in progress.
     pub(crate) async fn end(&self, github: &Github, target: Target) -> Result<()> {
         {
             let alert = &mut self.lock()[target.index];
@@ -108,7 +108,7 @@ impl Alerts {
         opened
     }
 
-    /// Where GitHub has them: any may have been opened again.
+    /// The paths of all alerts: any may have been reopened.
     pub(crate) fn paths(&self) -> BTreeSet<String> {
         let alerts = self.lock();
         let paths = alerts
@@ -122,7 +122,7 @@ impl Alerts {
     }
 }
 
-/// Opens the alert again, unless others than clients had it dismissed.
+/// Reopens the alert, unless somebody other than a client dismissed it.
 async fn reopen(
     github: &Github,
     Target {

@@ -1,4 +1,4 @@
-//! What the soak is told.
+//! The options of the soak.
 
 use std::{fmt, fs, path::PathBuf};
 
@@ -6,34 +6,34 @@ use clap::Parser;
 
 use crate::Result;
 
-/// Lets many owners use a local stack in which everything goes wrong, and then checks every promise.
+/// Runs many owners on a local stack under faults, and then checks every promise
 #[derive(Debug, Parser)]
 pub(crate) struct Arguments {
-    /// For how long commands are asked for
+    /// Minutes during which clients request commands
     #[arg(long, default_value_t = 3.0)]
     pub(crate) minutes: f64,
 
-    /// What everything random comes from; a random one unless given
+    /// The seed of everything random; random by default
     #[arg(long)]
     pub(crate) seed: Option<u64>,
 
-    /// Commands a second, at most
+    /// The maximum number of commands a second
     #[arg(long, default_value_t = 14.0)]
     pub(crate) rate: f64,
 
-    /// Owners, every fourth of them an organisation
+    /// The number of owners, every fourth of them an organisation
     #[arg(long, default_value_t = 40)]
     pub(crate) owners: usize,
 
-    /// An empty directory for the data; a temporary one unless given
+    /// An empty directory for the data; temporary by default
     #[arg(long)]
     pub(crate) data: Option<PathBuf>,
 
-    /// Lets nothing go wrong
+    /// Injects no faults
     #[arg(long)]
     pub(crate) calm: bool,
 
-    /// What cargo tells every benchmark
+    /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,
 }
@@ -41,20 +41,20 @@ pub(crate) struct Arguments {
 /// The timeouts of the deployment: shorter than the template's, so that a stall can happen and end within the run.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Timeouts {
-    /// Leaves time for both re-sends, after 75 s and 180 s.
+    /// Leaves time for both resends, after 75 s and 180 s.
     pub(crate) accepted_seconds: u64,
-    /// Just above five receives of a queue that hides messages for 180 s: the template's inequality.
+    /// Just above five receives from a queue with a visibility timeout of 180 s: the template's inequality.
     pub(crate) running_seconds: u64,
 }
 
-/// Those of every soak.
+/// The timeouts of every soak.
 pub(crate) const TIMEOUTS: Timeouts = Timeouts {
     accepted_seconds: 240,
     running_seconds: 960,
 };
 
 impl Arguments {
-    /// Where the stack's files go.
+    /// The directory of the stack's files.
     pub(crate) fn data_directory(&self, seed: u64) -> Result<PathBuf> {
         let given = self.data.clone();
         let data = given.unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! Lets things go wrong, one after the other, until the run ends.
+//! Injects faults one after the other until the run ends.
 
 use std::time::Duration;
 
@@ -16,30 +16,30 @@ use crate::{
     sampler::Sampler,
 };
 
-/// From one thing that goes wrong to the next.
+/// From one fault to the next.
 const PAUSE_MS: std::ops::Range<u64> = 200..1_500;
 /// From one clearing of all faults to the next.
 const CLEARED_EVERY: Duration = Duration::from_secs(12);
 /// From one kill of the whole stack to the next.
 const KILLED_EVERY_S: std::ops::Range<u64> = 60..240;
-/// A frozen process longer than this has lost its claims.
+/// A process frozen for this long has lost its leases.
 const LONG_FREEZE_MS: std::ops::Range<u64> = 36_000..45_000;
-/// Only a run this long has troubles that last until commands end by them.
+/// The minimum length of a run with faults that last until commands end by them.
 const LASTING_FROM: Duration = Duration::from_secs(8 * 60);
 
-/// What the chaos has going.
-struct Reign<'a> {
+/// The state of the fault injection.
+struct Chaos<'a> {
     soak: &'a Soak,
     host: &'a mut Host,
     sampler: &'a Sampler,
-    /// Processes that are frozen, and are to go on at their time.
+    /// Frozen processes, and when each resumes.
     frozen: JoinSet<()>,
-    /// Troubles that outlive clearings and restarts, and until when.
+    /// Faults that outlive clearings and restarts, and until when.
     lasting: Vec<(Instant, Fault)>,
 }
 
-/// Lets things go wrong until the run ends. Nothing stays frozen.
-pub(crate) async fn reign(
+/// Injects faults until the run ends. Leaves nothing frozen.
+pub(crate) async fn run(
     soak: &Soak,
     host: &mut Host,
     sampler: &Sampler,
@@ -47,7 +47,7 @@ pub(crate) async fn reign(
     length: Duration,
 ) -> Result<()> {
     let began = Instant::now();
-    let mut reign = Reign {
+    let mut chaos = Chaos {
         soak,
         host,
         sampler,
@@ -55,36 +55,36 @@ pub(crate) async fn reign(
         lasting: Vec::new(),
     };
     let mut next_clearing = began + CLEARED_EVERY;
-    // Also a short run has one.
+    // A short run has one too.
     let first = Duration::from_secs(rng.u64(KILLED_EVERY_S)).min(length / 2);
     let mut next_kill = began + first;
-    let mut troubles = faults::lasting().into_iter().peekable();
+    let mut pending = faults::lasting().into_iter().peekable();
     while Instant::now() < soak.ends {
         let now = Instant::now();
         if length >= LASTING_FROM
-            && let Some(trouble) =
-                troubles.next_if(|trouble| began + length.mul_f64(trouble.begins) <= now)
+            && let Some(lasting) =
+                pending.next_if(|lasting| began + length.mul_f64(lasting.begins) <= now)
         {
-            reign.begin(trouble, now).await;
+            chaos.begin(lasting, now).await;
         }
         if now >= next_kill {
-            reign.kill_everything().await?;
+            chaos.kill_everything().await?;
             next_kill = Instant::now() + Duration::from_secs(rng.u64(KILLED_EVERY_S));
         }
         if now >= next_clearing {
-            reign.host.stack().heal().await;
-            reign.lasting.retain(|(until, _)| now < *until);
-            reign.go_on().await;
+            chaos.host.stack().heal().await;
+            chaos.lasting.retain(|(until, _)| now < *until);
+            chaos.go_on().await;
             next_clearing = now + CLEARED_EVERY;
         }
-        reign.do_something(rng).await;
+        chaos.do_something(rng).await;
         sleep(Duration::from_millis(rng.u64(PAUSE_MS))).await;
     }
-    reign.frozen.join_all().await;
+    chaos.frozen.join_all().await;
     Ok(())
 }
 
-impl Reign<'_> {
+impl Chaos<'_> {
     async fn do_something(&mut self, rng: &mut Rng) {
         let fault = match rng.u32(..100) {
             0..=49 => faults::aws(rng),
@@ -114,16 +114,16 @@ impl Reign<'_> {
         }
     }
 
-    async fn begin(&mut self, trouble: Lasting, now: Instant) {
-        self.soak.tally.fault(trouble.kind);
-        for fault in &trouble.at_once {
+    async fn begin(&mut self, lasting: Lasting, now: Instant) {
+        self.soak.tally.fault(lasting.kind);
+        for fault in &lasting.at_once {
             self.set(fault).await;
         }
-        self.lasting.push((now + trouble.lasts, trouble.fault));
+        self.lasting.push((now + lasting.lasts, lasting.fault));
         self.go_on().await;
     }
 
-    /// Sets what lasts once more, because all faults have been cleared.
+    /// Sets the lasting faults again after all faults were cleared.
     async fn go_on(&self) {
         for (_, fault) in &self.lasting {
             self.set(fault).await;
@@ -140,7 +140,7 @@ impl Reign<'_> {
         }
     }
 
-    /// A process stands still for some seconds, or for longer than its claims last.
+    /// Freezes a process for some seconds, or for longer than its leases last.
     fn freeze_one(&mut self, rng: &mut Rng) {
         let Some((_, pid)) = rng.choice(self.sampler.processes()) else {
             return;
@@ -148,23 +148,23 @@ impl Reign<'_> {
         let long = rng.u32(..4) == 0;
         let still = Duration::from_millis(rng.u64(if long { LONG_FREEZE_MS } else { 500..8_000 }));
         if Stack::signal(pid, "STOP") {
-            let kind = format!("SIGSTOP of a function's process {}", told(long));
+            let kind = format!("SIGSTOP of a function's process {}", duration(long));
             self.soak.tally.fault(kind);
             self.frozen.spawn(async move {
                 sleep(still).await;
-                // It may have been killed meanwhile.
+                // It may have been killed in the meantime.
                 let _ = Stack::signal(pid, "CONT");
             });
         }
     }
 
-    /// The stack stands still, and the functions wait for it: gateway, queues, tables and clocks at once.
+    /// Freezes the stack, and the functions with it: gateway, queues, tables and clocks at once.
     async fn freeze_everything(&self, rng: &mut Rng) {
         let long = rng.u32(..8) == 0;
         let still = Duration::from_millis(rng.u64(if long { LONG_FREEZE_MS } else { 500..5_000 }));
         let pid = self.host.pid();
         if Stack::signal(pid, "STOP") {
-            let kind = format!("SIGSTOP of the stack {}", told(long));
+            let kind = format!("SIGSTOP of the stack {}", duration(long));
             self.soak.tally.fault(kind);
             sleep(still).await;
             let _ = Stack::signal(pid, "CONT");
@@ -181,7 +181,7 @@ impl Reign<'_> {
         Ok(())
     }
 
-    /// Somebody's scheduled sync is due.
+    /// Makes an owner's scheduled sync due.
     async fn schedule(&self, rng: &mut Rng) {
         let party = &self.soak.parties[rng.usize(..self.soak.parties.len())];
         self.host
@@ -192,7 +192,7 @@ impl Reign<'_> {
         self.soak.tally.client("scheduled syncs made due");
     }
 
-    /// A message that nobody can read.
+    /// Sends a message that no function can parse.
     async fn garbage(&self, rng: &mut Rng) {
         let queues = [
             "SyncQueue",
@@ -205,16 +205,16 @@ impl Reign<'_> {
         self.host
             .stack()
             .backstage
-            .send(queue, "nobody can read this")
+            .send(queue, "not a message")
             .await;
-        self.soak.tally.fault("a message that nobody can read");
+        self.soak.tally.fault("an unreadable message");
     }
 }
 
-/// For how long something stands still, in words.
-const fn told(long: bool) -> &'static str {
+/// The length of a freeze, in words.
+const fn duration(long: bool) -> &'static str {
     if long {
-        "for longer than a claim"
+        "for longer than a lease"
     } else {
         "for some seconds"
     }

@@ -1,5 +1,5 @@
-//! One command as a client sees it: asked for, repeated with its key when the answer is lost, polled to its end, and
-//! held to everything that was said of it.
+//! One command as a client sees it: requested, retried with its key when the response is lost, polled to its end, and
+//! checked against everything reported before.
 
 use std::time::Duration;
 
@@ -12,36 +12,36 @@ use tokio::time::{Instant, sleep};
 
 use crate::Soak;
 
-/// How long a client waits for an answer.
-const PATIENCE: Duration = Duration::from_secs(20);
-/// How often it repeats a request that may be repeated.
+/// The timeout of a client's request.
+const TIMEOUT: Duration = Duration::from_secs(20);
+/// Attempts at a request that may be retried.
 const TRIES: usize = 8;
-/// How long it looks after a command at most: longer than any may take.
+/// How long a client polls a command at most: longer than any may take.
 const LOOKS_FOR: Duration = Duration::from_secs(25 * 60);
 
-/// What a client knows after it has asked.
+/// What a client knows after its request.
 #[derive(Clone, Debug)]
 pub(crate) enum Asked {
-    /// The command.
+    /// The admitted command.
     Admitted(CommandId),
-    /// It was told why not.
+    /// The request was refused.
     Refused,
-    /// No answer, and no key to ask again with: there may be a command.
+    /// No response, and no key to retry with: there may be a command.
     Lost,
 }
 
-/// What became of a command, as far as its client saw.
+/// What happened to a command, as far as its client saw.
 #[derive(Clone, Debug)]
 pub(crate) enum Seen {
-    /// It has ended.
+    /// The command has ended.
     Ended,
-    /// It went with its owner.
+    /// The command was erased with its owner.
     Erased,
-    /// The client does not look any more.
+    /// The client has stopped polling.
     Unknown,
 }
 
-/// Asks for a command, again and again if its key allows that.
+/// Requests a command, and retries if there is a key.
 pub(crate) async fn ask(
     soak: &Soak,
     caller: &Caller,
@@ -51,9 +51,9 @@ pub(crate) async fn ask(
 ) -> Asked {
     for _ in 0..TRIES {
         soak.tally.client("requests for commands");
-        let answer = caller.post_within(PATIENCE, body, key).await;
+        let answer = caller.post_within(TIMEOUT, body, key).await;
         let (status, shown) = match &answer {
-            Ok(answer) => (answer.status, told(answer)),
+            Ok(answer) => (answer.status, command_in(answer)),
             Err(_) => (StatusCode::BAD_GATEWAY, None),
         };
         if let Some(view) = shown {
@@ -71,17 +71,17 @@ pub(crate) async fn ask(
             soak.tally.client(refusal(status));
             return Asked::Refused;
         } else if key.is_none() {
-            soak.tally.client("answers lost for good");
+            soak.tally.client("responses lost for good");
             return Asked::Lost;
         }
-        soak.tally.client("requests repeated with their key");
+        soak.tally.client("requests retried with their key");
         sleep(Duration::from_millis(rng.u64(300..2_000))).await;
     }
     Asked::Lost
 }
 
-/// The command in an answer: of an admission, or of a refusal to queue it.
-fn told(answer: &Answer) -> Option<&Value> {
+/// Returns the command in a response, an admission or a refusal to queue it.
+fn command_in(answer: &Answer) -> Option<&Value> {
     match answer.status {
         StatusCode::ACCEPTED => Some(&answer.body),
         StatusCode::SERVICE_UNAVAILABLE => answer
@@ -101,7 +101,7 @@ const fn refusal(status: StatusCode) -> &'static str {
     }
 }
 
-/// Looks at a command, as often as it is told to, until it has ended.
+/// Polls a command as often as `Retry-After` says, until it has ended.
 pub(crate) async fn follow(soak: &Soak, caller: &Caller, id: CommandId, key: Option<&str>) -> Seen {
     let path = format!("commands/{id}");
     let deadline = Instant::now() + LOOKS_FOR;
@@ -111,7 +111,7 @@ pub(crate) async fn follow(soak: &Soak, caller: &Caller, id: CommandId, key: Opt
         sleep(pause).await;
         let seen = tag.as_deref().map(|tag| ("if-none-match", tag));
         let headers: Vec<(&str, &str)> = seen.into_iter().collect();
-        soak.tally.client("looks at a command");
+        soak.tally.client("polls of a command");
         let Ok(answer) = caller.try_get(&path, &headers).await else {
             pause = Duration::from_secs(2);
             continue;
@@ -125,7 +125,7 @@ pub(crate) async fn follow(soak: &Soak, caller: &Caller, id: CommandId, key: Opt
         let wait = text("retry-after").and_then(|seconds| seconds.parse().ok());
         pause = Duration::from_secs(wait.unwrap_or(2));
         match answer.status {
-            StatusCode::NOT_MODIFIED => soak.tally.client("looks that showed nothing new"),
+            StatusCode::NOT_MODIFIED => soak.tally.client("polls that returned 304"),
             StatusCode::OK => {
                 let view = answer.body.clone();
                 note(soak, caller, &view, key);
@@ -141,7 +141,7 @@ pub(crate) async fn follow(soak: &Soak, caller: &Caller, id: CommandId, key: Opt
             StatusCode::NOT_FOUND => return Seen::Erased,
             status => {
                 let passing = status.is_server_error();
-                let what = "1: a look at a command is answered";
+                let what = "1: a poll of a command is answered";
                 soak.tally
                     .hold(what, passing, || format!("{status} {}", answer.body));
             }
@@ -150,18 +150,18 @@ pub(crate) async fn follow(soak: &Soak, caller: &Caller, id: CommandId, key: Opt
     Seen::Unknown
 }
 
-/// Remembers what was told. A command that could not be queued may yet be admitted by the same key.
+/// Records the reported state. The same key may yet admit a command that could not be queued.
 fn note(soak: &Soak, caller: &Caller, view: &Value, key: Option<&str>) {
     let may_come_back = key.is_some() && view["resultCode"] == "QUEUE_ADMISSION_FAILED";
     if !may_come_back {
         let noted = caller.note(view);
-        let what = "2: what was told first stays, while it runs";
+        let what = "2: a reported outcome stays, while it runs";
         soak.tally
             .hold(what, noted.is_ok(), || noted.err().unwrap_or_default());
     }
 }
 
-/// A command never goes back, but for one that could not be queued.
+/// Checks that a command never goes back, except one that could not be queued.
 fn goes_forward(soak: &Soak, before: &Value, after: &Value, key: Option<&str>) {
     let rank = |view: &Value| match view["status"].as_str() {
         Some("accepted") => 0,

@@ -1,11 +1,11 @@
-//! What can go wrong between the functions and the services they call, as the local endpoints take it.
+//! Faults between the functions and the services they call, as the local endpoints accept them.
 
 use std::time::Duration;
 
 use fastrand::Rng;
 use serde_json::{Value, json};
 
-/// What each function asks of DynamoDB (`d`) and SQS (`s`).
+/// The DynamoDB and SQS operations of each function.
 const CALLS: [(&str, &[(&str, &str)]); 8] = [
     (
         "api",
@@ -71,7 +71,7 @@ const CALLS: [(&str, &[(&str, &str)]); 8] = [
         ],
     ),
 ];
-/// How often functions are chosen: those that do more meet more.
+/// How often each function is chosen: those with more calls more often.
 const WEIGHTS: [u32; 8] = [20, 25, 25, 15, 5, 4, 2, 4];
 
 /// Where a fault is set.
@@ -82,7 +82,7 @@ pub(crate) enum Place {
     Agent,
 }
 
-/// A fault, where it is set, and how it is counted.
+/// A fault, where it is set, and its name in the report.
 #[derive(Debug)]
 pub(crate) struct Fault {
     pub(crate) at: Place,
@@ -90,21 +90,21 @@ pub(crate) struct Fault {
     pub(crate) kind: String,
 }
 
-/// Trouble that lasts until commands end by it.
+/// A fault that lasts until commands end by it.
 #[derive(Debug)]
 pub(crate) struct Lasting {
-    /// The part of the run that is over when it begins.
+    /// The elapsed share of the run at which it begins.
     pub(crate) begins: f64,
     pub(crate) lasts: Duration,
-    /// What goes on.
+    /// The lasting fault.
     pub(crate) fault: Fault,
-    /// What happens once, when it begins.
+    /// Faults set once, at its beginning.
     pub(crate) at_once: Vec<Fault>,
     pub(crate) kind: &'static str,
 }
 
-/// One of each, in their order: messages are lost, the reconciler's too, until commands stall; GitHub is down for one
-/// repository until dismissals have used up their deliveries; one repository's findings kill the worker that reads them
+/// One of each, in order. Messages are lost and not resent, until commands stall. GitHub rejects changes of one
+/// repository, until dismissals exhaust their deliveries. One repository's findings kill the worker that reads them,
 /// until their messages are dead letters.
 pub(crate) fn lasting() -> [Lasting; 3] {
     let fault = |at, body: Value| Fault {
@@ -112,7 +112,7 @@ pub(crate) fn lasting() -> [Lasting; 3] {
         body,
         kind: String::new(),
     };
-    let trouble = |begins, seconds, fault, kind| Lasting {
+    let lasting = |begins, seconds, fault, kind| Lasting {
         begins,
         lasts: Duration::from_secs(seconds),
         fault,
@@ -130,28 +130,28 @@ pub(crate) fn lasting() -> [Lasting; 3] {
     let lost = fault(Place::Aws, lost);
     let dies = json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "kill_before", "times": 5});
     let dies = fault(Place::Aws, dies);
-    let silence = "minutes in which admissions die before they send, and the reconciler cannot";
+    let silence = "minutes of admissions that die before the send, without resends";
     [
         Lasting {
             at_once: vec![dies],
-            ..trouble(0.05, 320, lost, silence)
+            ..lasting(0.05, 320, lost, silence)
         },
-        trouble(
+        lasting(
             0.25,
             220,
             down,
-            "minutes in which GitHub refuses all changes of one repository",
+            "minutes of refused changes of one repository at GitHub",
         ),
-        trouble(
+        lasting(
             0.45,
             270,
             poison,
-            "minutes in which one repository's findings kill every dismisser",
+            "minutes of findings that kill every dismiss worker",
         ),
     ]
 }
 
-/// A fault of some calls of a function to DynamoDB or SQS.
+/// A fault in some calls of a function to DynamoDB or SQS.
 pub(crate) fn aws(rng: &mut Rng) -> Fault {
     let (function, calls) = CALLS[weighted(rng)];
     let (service, operation) = calls[rng.usize(..calls.len())];
@@ -173,7 +173,7 @@ pub(crate) fn aws(rng: &mut Rng) -> Fault {
             };
             body["code"] = json!(code.0);
             body["status"] = json!(code.1);
-            // The SDK tries three times: some are more than that.
+            // The SDK makes three attempts: some faults outlast them.
             body["times"] = json!(rng.u32(1..8));
             with_effect(&mut body, "error")
         }
@@ -202,7 +202,7 @@ pub(crate) fn aws(rng: &mut Rng) -> Fault {
     }
 }
 
-/// A data service that refuses everything of one function, until all faults are cleared.
+/// An outage of DynamoDB or SQS for one function, until all faults are cleared.
 pub(crate) fn outage(rng: &mut Rng) -> Fault {
     let (function, _) = CALLS[weighted(rng)];
     let service = ["dynamodb", "sqs"][rng.usize(..2)];
@@ -229,7 +229,7 @@ fn weighted(rng: &mut Rng) -> usize {
     0
 }
 
-/// A fault of some calls of GitHub. One that would close an integration or a finding for good is not among them.
+/// A fault in some calls to GitHub. Faults that would close an integration or a finding for good are left out.
 pub(crate) fn github(rng: &mut Rng) -> Fault {
     let operations = [
         "list_alerts",
@@ -250,11 +250,11 @@ pub(crate) fn github(rng: &mut Rng) -> Fault {
         30..=49 if operation == "update_alert" => {
             body["status"] = json!(502);
             body["apply"] = json!(true);
-            "502, performed all the same"
+            "502, performed anyway"
         }
         30..=64 => {
             body["effect"] = json!("drop_response");
-            "performed, answer lost"
+            "performed, response lost"
         }
         65..=79 => {
             body["delayMs"] = json!(rng.u32(200..6_000));
@@ -279,7 +279,7 @@ pub(crate) fn github(rng: &mut Rng) -> Fault {
         _ => {
             body["status"] = json!(200);
             body["body"] = json!("<html>GitHub is down for maintenance</html>");
-            "200 with something else"
+            "200 with another body"
         }
     };
     Fault {
@@ -289,7 +289,7 @@ pub(crate) fn github(rng: &mut Rng) -> Fault {
     }
 }
 
-/// A fault of some calls of the agent, or of those that it makes.
+/// A fault in some calls to the agent, or in its callbacks.
 pub(crate) fn agent(rng: &mut Rng) -> Fault {
     let mut body = json!({"times": rng.u32(1..4), "after": rng.u32(..3)});
     let kind = match rng.u32(..100) {
@@ -302,12 +302,12 @@ pub(crate) fn agent(rng: &mut Rng) -> Fault {
             body["operation"] = json!("create_session");
             body["status"] = json!(502);
             body["apply"] = json!(true);
-            "launch 502, performed all the same"
+            "launch 502, performed anyway"
         }
         35..=49 => {
             body["operation"] = json!("create_session");
             body["effect"] = json!("drop_response");
-            "launch performed, answer lost"
+            "launch performed, response lost"
         }
         50..=54 => {
             body["operation"] = json!("create_session");
@@ -322,17 +322,17 @@ pub(crate) fn agent(rng: &mut Rng) -> Fault {
         65..=74 => {
             body["operation"] = json!("callback");
             body["status"] = json!(503);
-            "call back not made"
+            "callback not made"
         }
         75..=84 => {
             body["operation"] = json!("callback");
             body["effect"] = json!("drop_response");
-            "call back made, answer lost"
+            "callback made, response lost"
         }
         85..=94 => {
             body["operation"] = json!("callback");
             body["effect"] = json!("duplicate");
-            "call back made twice"
+            "callback made twice"
         }
         _ => {
             body["operation"] = json!("interrupt_session");

@@ -1,4 +1,4 @@
-//! The end: everything heals, comes to its end, and is judged.
+//! The end: faults are cleared, work completes, and the oracle judges.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -22,23 +22,23 @@ use crate::{
     sampler::Sampler,
 };
 
-/// How long after the last fault everything has ended: point 1, and some minutes for what is queued behind it.
+/// The time limit for all work after the last fault: point 1, and some minutes for the queue behind it.
 const ALL_ENDED: Duration =
     Duration::from_secs(TIMEOUTS.accepted_seconds + TIMEOUTS.running_seconds + 180);
 /// Owners whose last sync runs at once.
 const AT_ONCE: usize = 4;
 
-/// What the run has led to.
+/// The result of the run.
 #[derive(Debug)]
 pub(crate) struct Judged {
     pub(crate) judgement: Judgement,
-    /// All commands of all owners that are still there, as they are shown.
+    /// All remaining commands of all owners, as the API shows them.
     pub(crate) views: Vec<Value>,
-    /// Commands that a worker took over from another that had died or given up.
+    /// Commands that a worker took over from another that had died or released them.
     pub(crate) taken_over: usize,
-    /// From the last fault until nothing was under way.
+    /// From the last fault until no work was left.
     pub(crate) drained_in: Duration,
-    /// How long the oracle took.
+    /// The duration of the oracle.
     pub(crate) judged_in: Duration,
 }
 
@@ -48,7 +48,7 @@ impl Judged {
     }
 }
 
-/// Heals everything, waits until nothing is under way, has every owner sync once more and asks the oracle.
+/// Clears all faults, waits until no work is left, has every owner sync once more, and asks the oracle.
 pub(crate) async fn judge(
     soak: &Soak,
     host: &mut Host,
@@ -68,13 +68,13 @@ pub(crate) async fn judge(
     for tasks in [clients, guests] {
         let ended = timeout_at(deadline + Duration::from_secs(60), tasks).await;
         judgement.hold(
-            "1: every client sees the end",
+            "1: every client sees its command end",
             matches!(ended, Ok(Ok(()))),
             || format!("{ended:?}"),
         );
     }
     let drained_in = began.elapsed();
-    // The last clients may have saved what is usual for their owners.
+    // The last clients may have restored their owners' settings.
     settle(soak).await;
 
     soak.tally.counts().killed += sampler.last_look().await;
@@ -86,7 +86,7 @@ pub(crate) async fn judge(
         .buffer_unordered(AT_ONCE);
     for refused in last.collect::<Vec<_>>().await {
         judgement.hold(
-            "4: once all is healed, a sync completes",
+            "4: a sync completes after recovery",
             refused.is_none(),
             || refused.unwrap_or_default(),
         );
@@ -107,7 +107,7 @@ pub(crate) async fn judge(
     let (views, taken_over) = all_commands(host, &callers).await;
     let known: BTreeSet<CommandId> = views.iter().map(tests::command_id).collect();
     for id in callers.iter().flat_map(|caller| caller.told_ended()) {
-        let what = "1: what was told is in the history";
+        let what = "1: every reported command is in the history";
         judgement.hold(what, known.contains(&id), || id.to_string());
     }
     Ok(Judged {
@@ -119,10 +119,10 @@ pub(crate) async fn judge(
     })
 }
 
-/// Has every owner look at the good repositories, and nothing start by itself.
+/// Selects the good repositories for every owner, and disables automation.
 async fn settle(soak: &Soak) {
     for party in &soak.parties {
-        // An answer may be lost with a process that was killed just now; another does.
+        // The response may be lost with a process just killed; a retry succeeds.
         while !party
             .caller
             .try_configure(&settled())
@@ -134,7 +134,7 @@ async fn settle(soak: &Soak) {
     }
 }
 
-/// Waits until nothing is under way; what is, if it still is at the deadline.
+/// Waits until no work is left. Returns what is left at the deadline.
 async fn drain(soak: &Soak, host: &Host, deadline: Instant) -> Option<String> {
     loop {
         let left = under_way(soak, host).await?;
@@ -145,7 +145,7 @@ async fn drain(soak: &Soak, host: &Host, deadline: Instant) -> Option<String> {
     }
 }
 
-/// What is still under way.
+/// Returns unfinished work.
 async fn under_way(soak: &Soak, host: &Host) -> Option<String> {
     let queues = host.stack().get("/local/queues").await;
     for queue in queues.as_array().into_iter().flatten() {
@@ -182,8 +182,8 @@ async fn under_way(soak: &Soak, host: &Host) -> Option<String> {
     None
 }
 
-/// One more sync, after which findings must be GitHub's alerts; what is wrong with it. GitHub may have refused the
-/// owner's credentials twice in a row: then it is not asked for an hour, and the owner is told.
+/// Syncs once more, after which findings must match GitHub's alerts; returns what is wrong. If GitHub has refused the
+/// owner's credentials twice in a row, it is not called for an hour, and the sync reports that.
 async fn last_sync(party: &Party) -> Option<String> {
     let id = party.caller.sync().await;
     let call_timeouts = Duration::from_secs(180);
@@ -214,7 +214,7 @@ fn circumstances(soak: &Soak, sampler: &Sampler) -> Circumstances {
     }
 }
 
-/// 34: of an erased owner the tombstone is left, and nothing that came late.
+/// 34: only the tombstone of an erased owner is left.
 async fn nothing_is_left_of_the_erased(soak: &Soak, host: &Host, judgement: &mut Judgement) {
     let gone = soak.tally.counts().gone.clone();
     for owner in &gone {
@@ -227,7 +227,7 @@ async fn nothing_is_left_of_the_erased(soak: &Soak, host: &Host, judgement: &mut
                 .await;
             rows.extend(keys.into_iter().map(|key| format!("{kind} {key}")));
         }
-        let what = "7: of an erased owner nothing is left";
+        let what = "7: only the tombstone of an erased owner is left";
         judgement.hold(what, rows == ["owner erasure"], || {
             format!("{owner}: {rows:?}")
         });

@@ -1,4 +1,4 @@
-//! GitHub, in this process: it is nobody's to kill with the stack, so its records are whole.
+//! GitHub, in this process: kills of the stack do not reach it, so its records are complete.
 
 use std::path::{Path, PathBuf};
 
@@ -9,7 +9,7 @@ use tokio::net::TcpListener;
 
 use crate::Result;
 
-/// The good repositories: those that GitHub answers for.
+/// The good repositories: those that GitHub lists without error.
 pub(crate) const REPOSITORIES: [(u64, &str); 5] = [
     (700_000_001, "acme-appsec/zeppelin"),
     (700_000_002, "acme-appsec/nodegoat"),
@@ -17,15 +17,15 @@ pub(crate) const REPOSITORIES: [(u64, &str); 5] = [
     (700_000_004, "acme-appsec/pygoat"),
     (700_000_005, "acme-appsec/docs-site"),
 ];
-/// All owners share one installation; its limit is set as a fault, not met by chance.
+/// All owners share one installation. Its rate limit is set as a fault, never met by chance.
 const REQUESTS_PER_HOUR: u32 = 10_000_000;
 
-/// The simulator, served.
+/// The simulator, behind a server.
 #[derive(Debug)]
 pub(crate) struct Github {
     simulator: Simulator,
     http: Client,
-    /// Where it is: its API, and its local endpoints.
+    /// The address of its API and of its local endpoints.
     pub(crate) url: String,
     /// The App's private key.
     pub(crate) key_file: PathBuf,
@@ -61,12 +61,12 @@ impl Github {
         self.simulator.installation_id()
     }
 
-    /// Makes every token given out so far invalid.
+    /// Invalidates every token issued so far.
     pub(crate) fn revoke_tokens(&self) {
         self.simulator.revoke_tokens();
     }
 
-    /// The alerts of a repository.
+    /// Returns the alerts of a repository.
     pub(crate) async fn alerts(&self, repository: &str) -> Result<Vec<Value>> {
         let alerts = self
             .local(Method::GET, &format!("alerts/{repository}"), None)
@@ -74,13 +74,13 @@ impl Github {
         Ok(alerts.as_array().cloned().unwrap_or_default())
     }
 
-    /// One alert.
+    /// Returns one alert.
     pub(crate) async fn alert(&self, repository: &str, number: u64) -> Result<Value> {
         let path = format!("alerts/{repository}/{number}");
         self.local(Method::GET, &path, None).await
     }
 
-    /// Opens a dismissed alert again, as somebody at GitHub would.
+    /// Reopens a dismissed alert, as a person at GitHub would.
     pub(crate) async fn reopen(&self, repository: &str, number: u64) -> Result<()> {
         let open = json!({"state": "open", "dismissed_at": null, "dismissed_by": null,
             "dismissed_reason": null, "dismissed_comment": null});

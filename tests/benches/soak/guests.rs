@@ -1,4 +1,4 @@
-//! Owners who come, use the system for a while and have themselves erased while work for them is under way.
+//! Owners who come, use the system for a while, and request their erasure while their work is in progress.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,16 +20,15 @@ use crate::{
 
 /// From one guest to the next.
 const PAUSE_MS: std::ops::Range<u64> = 15_000..45_000;
-/// Within this an erasure is done whatever happens: it looks once more after twenty seconds, and comes again when its
-/// worker dies.
+/// The time limit for an erasure: it sweeps again after twenty seconds, and is redelivered when its worker dies.
 const ERASED_WITHIN: Duration = Duration::from_secs(15 * 60);
 
-/// Has one guest after the other, and returns when the last is erased.
+/// Runs one guest after the other, and returns when the last is erased.
 pub(crate) async fn come_and_go(soak: Arc<Soak>, desk: TokenDesk, mut rng: Rng) {
     let (mut guests, mut number) = (JoinSet::new(), 0);
     loop {
         sleep(Duration::from_millis(rng.u64(PAUSE_MS))).await;
-        // The last one still has time to ask for something.
+        // The last guest still has time for a request.
         if Instant::now() + Duration::from_secs(20) > soak.ends {
             break;
         }
@@ -44,7 +43,7 @@ pub(crate) async fn come_and_go(soak: Arc<Soak>, desk: TokenDesk, mut rng: Rng) 
 
 async fn visit(soak: &Soak, desk: &TokenDesk, number: u64, mut rng: Rng) {
     let subject = format!("auth0|soak-guest-{number}-{:08x}", rng.u32(..));
-    // The stack may be down just now: then there is one guest less.
+    // If the stack is down now, this guest is skipped.
     let Ok(guest) = desk.caller(json!({"sub": subject})).await else {
         return;
     };
@@ -72,7 +71,7 @@ async fn visit(soak: &Soak, desk: &TokenDesk, number: u64, mut rng: Rng) {
     leave(soak, &guest).await;
 }
 
-/// Is erased, while what was asked for is under way.
+/// Requests erasure while the guest's work is in progress.
 async fn leave(soak: &Soak, guest: &Caller) {
     let deadline = Instant::now() + ERASED_WITHIN;
     while Instant::now() < deadline {

@@ -1,4 +1,4 @@
-//! The stack as something that is killed and started again, on its data and at its address.
+//! The stack as a process that is killed and restarted on its data and its address.
 
 use std::{net::TcpListener, path::Path};
 
@@ -8,9 +8,9 @@ use tests::{Caller, Launch, Stack};
 
 use crate::{Result, arguments::TIMEOUTS, github::Github};
 
-/// Ports that no outgoing connection is ever given.
+/// Ports outside the range of outgoing connections.
 const PORTS: std::ops::Range<u16> = 20_000..30_000;
-/// How often a start is tried.
+/// Attempts to start.
 const STARTS: usize = 3;
 
 #[derive(Debug)]
@@ -18,11 +18,11 @@ pub(crate) struct Host {
     launch: Launch,
     stack: Stack,
     installation: u64,
-    /// How often the whole stack was killed.
+    /// Kills of the whole stack.
     pub(crate) kills: usize,
 }
 
-/// Where people get their tokens from.
+/// Where people get their tokens.
 #[derive(Clone, Debug)]
 pub(crate) struct TokenDesk {
     http: Client,
@@ -77,7 +77,7 @@ impl Host {
         self.stack.pid()
     }
 
-    /// Kills everything without a warning and starts it again on what is left.
+    /// Kills everything without warning and restarts it on the remaining data.
     pub(crate) async fn kill_and_restart(&mut self) -> Result<()> {
         self.stack.kill();
         self.kills += 1;
@@ -92,7 +92,7 @@ impl Host {
         Ok(())
     }
 
-    /// From the next start on, schedules run only when they are told to.
+    /// From the next start on, schedules run only on request.
     pub(crate) fn stop_the_clock(&mut self) {
         self.launch.options.push("--no-schedules".to_owned());
     }
@@ -107,7 +107,7 @@ impl Host {
 }
 
 impl TokenDesk {
-    /// Somebody with a token, whose owners are connected to GitHub's installation.
+    /// Returns a caller with a token, whose owners are connected to GitHub's installation.
     pub(crate) async fn caller(&self, mut claims: Value) -> Result<Caller> {
         claims["installation"] = json!(self.installation);
         let request = self.http.post(format!("{}/local/tokens", self.url));

@@ -1,9 +1,8 @@
 //! The soak: many owners, mixed commands, random faults and kills, and then the oracle over everything.
 //!
-//! `cargo bench --bench soak -- --minutes 30 --seed 7` runs the real `local` binary by its own clock on a data
-//! directory, has clients use it as real ones would, lets everything go wrong that may, heals it, and asks the same
-//! oracle as the fault tests whether every promise was kept. What it prints is Markdown. It fails if a promise is
-//! broken, and keeps the data then.
+//! `cargo bench --bench soak -- --minutes 30 --seed 7` runs the real `local` binary in real time on a data directory,
+//! with realistic clients and every kind of fault. It then clears the faults and asks the oracle of the fault tests
+//! whether every promise was kept. It prints Markdown. If a promise is broken, it fails and keeps the data.
 
 #![expect(clippy::print_stdout, reason = "the summary is its output")]
 
@@ -34,20 +33,20 @@ use arguments::Arguments;
 
 type Result<T> = std::result::Result<T, Box<dyn Error + Send + Sync>>;
 
-/// What everybody in the run shares.
+/// What all parts of the run share.
 #[derive(Debug)]
 struct Soak {
     github: github::Github,
     parties: Vec<parties::Party>,
     alerts: alerts::Alerts,
     tally: tally::Tally,
-    /// From here on nothing new is asked for.
+    /// From here on clients request nothing new.
     ends: Instant,
 }
 
 #[tokio::main]
 async fn main() -> Result<ExitCode> {
-    // `cargo test --all-targets` runs it too, for nothing: it takes minutes.
+    // `cargo test --all-targets` runs it too; skip it there, because it takes minutes.
     if !env::args().any(|argument| argument == "--bench") {
         return Ok(ExitCode::SUCCESS);
     }
@@ -90,7 +89,7 @@ async fn main() -> Result<ExitCode> {
     if arguments.calm {
         tokio::time::sleep_until(soak.ends).await;
     } else {
-        chaos::reign(&soak, &mut host, &sampler, &mut rng, length).await?;
+        chaos::run(&soak, &mut host, &sampler, &mut rng, length).await?;
     }
     let ended = report::now();
     let judged = finish::judge(&soak, &mut host, &sampler, clients, guests).await?;
@@ -101,7 +100,7 @@ async fn main() -> Result<ExitCode> {
         return Ok(ExitCode::SUCCESS);
     }
     println!(
-        "\nThe data stays in {}; `--seed {seed}` tries the same again.",
+        "\nThe data stays in {}; `--seed {seed}` repeats its requests and faults.",
         data.display()
     );
     Ok(ExitCode::FAILURE)

@@ -1,4 +1,4 @@
-//! What clients ask for, and how often.
+//! What clients request, and how often.
 
 use std::{sync::Arc, time::Duration};
 
@@ -20,9 +20,9 @@ use crate::{
     parties::Party,
 };
 
-/// Commands that clients look after at once, at most.
+/// The maximum number of commands that clients follow at once.
 const AT_ONCE: usize = 300;
-/// Repositories that GitHub answers for with errors.
+/// Repositories for which GitHub answers with errors.
 const REFUSED: [&str; 3] = [
     "acme-appsec/legacy-portal",
     "acme-appsec/gone-since-listing",
@@ -36,14 +36,14 @@ const REASONS: [&str; 5] = [
     "tolerable_risk",
 ];
 
-/// A command to ask for.
+/// A command to request.
 struct Wish {
     body: Value,
-    /// The alert, if it is to be dismissed.
+    /// The alert, for a dismissal.
     dismisses: Option<Target>,
 }
 
-/// Asks for so many commands a second until the run ends, and returns when the last client has seen its command end.
+/// Requests this many commands a second until the run ends, and returns when the last client has seen its command end.
 pub(crate) async fn keep_asking(soak: Arc<Soak>, mut rng: Rng, rate: f64) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
     let pause = Duration::from_secs_f64(1.0 / rate);
@@ -53,7 +53,7 @@ pub(crate) async fn keep_asking(soak: Arc<Soak>, mut rng: Rng, rate: f64) {
             .acquire_owned()
             .await
             .expect("it is never closed");
-        // What was missed while everything was down is not made up for in a flood.
+        // Requests missed while everything was down are not made up for.
         next = (next + pause).max(Instant::now() - Duration::from_secs(1));
         sleep_until(next).await;
         number += 1;
@@ -108,7 +108,7 @@ const fn other(body: Value) -> Wish {
     }
 }
 
-/// A dismissal whose comment is its own, so that GitHub's record says whose it is.
+/// A dismissal with a unique comment, so that GitHub's record tells whose it is.
 pub(crate) fn dismissal(target: Target, who: &str, number: u64, rng: &mut Rng) -> Value {
     json!({"type": "dismiss_finding", "findingId": target.finding(), "reason": REASONS[rng.usize(..5)],
         "comment": format!("{COMMENT}{who} {number}")})
@@ -120,13 +120,13 @@ async fn command(soak: &Soak, party: &Party, wish: Wish, number: u64, rng: &mut 
     let key = key.as_deref();
     let mut second = rng.fork();
     let asked = if key.is_some() && rng.u32(..8) == 0 {
-        // The same request twice at once, as from a client that lost its patience.
+        // The same request twice at once, as from an impatient client.
         soak.tally.client("requests made twice at once");
         let first = ask(soak, caller, &wish.body, key, rng);
         let again = ask(soak, caller, &wish.body, key, &mut second);
         let (first, again) = futures::future::join(first, again).await;
         if let (Asked::Admitted(one), Asked::Admitted(other)) = (&first, &again) {
-            let what = "3: a key is one command";
+            let what = "3: a key names one command";
             soak.tally.hold(what, one == other, || {
                 format!("{one} and {other} of {}", wish.body)
             });
@@ -140,7 +140,7 @@ async fn command(soak: &Soak, party: &Party, wish: Wish, number: u64, rng: &mut 
         Asked::Refused => Seen::Ended,
         Asked::Lost => Seen::Unknown,
     };
-    let what = "1: what was admitted does not vanish";
+    let what = "1: an admitted command does not vanish";
     let stays = !matches!(seen, Seen::Erased);
     soak.tally
         .hold(what, stays, || format!("{asked:?} of {}", wish.body));
@@ -149,16 +149,16 @@ async fn command(soak: &Soak, party: &Party, wish: Wish, number: u64, rng: &mut 
     {
         repeat(soak, party, &wish.body, key, &id.to_string()).await;
     }
-    // An alert whose dismissal nobody saw end is left as it is from now on.
+    // An alert whose dismissal nobody saw end is left alone from now on.
     if let (Some(target), Seen::Ended) = (wish.dismisses, seen)
         && let Err(error) = soak.alerts.end(&soak.github, target).await
     {
         soak.tally
-            .hold("GitHub opens alerts again", false, || error.to_string());
+            .hold("GitHub reopens alerts", false, || error.to_string());
     }
 }
 
-/// A key stays its command's, and nobody else's.
+/// Checks that a key keeps its command, and belongs to its owner alone.
 async fn repeat(soak: &Soak, party: &Party, body: &Value, key: &str, id: &str) {
     let other = json!({"type": "sync", "repository": "acme-appsec/another"});
     for (body, expected) in [
@@ -177,14 +177,14 @@ async fn repeat(soak: &Soak, party: &Party, body: &Value, key: &str, id: &str) {
         }
         let is_it = answer.status == expected
             && (expected != StatusCode::ACCEPTED || answer.body["id"] == id);
-        let what = "3: a key stays its command's";
+        let what = "3: a key keeps its command";
         soak.tally.hold(what, is_it, || {
             format!("{} {} instead of {id}", answer.status, answer.body)
         });
     }
 }
 
-/// Saves another configuration, and after a while the usual one.
+/// Saves another configuration, and later the usual one.
 async fn configure(soak: &Soak, party: &Party, rng: &mut Rng) {
     let severity = ["critical", "high"][rng.usize(..2)];
     let mode = ["auto", "shallow", "deep"][rng.usize(..3)];
@@ -240,7 +240,7 @@ async fn read(soak: &Soak, party: &Party, rng: &mut Rng) {
     {
         let hidden = answer.status == StatusCode::NOT_FOUND || answer.status.is_server_error();
         soak.tally.hold(
-            "5: another's command looks absent, while it runs",
+            "5: another owner's command looks absent, while it runs",
             hidden,
             || answer.body.to_string(),
         );

@@ -15,16 +15,16 @@ const AT_ONCE: usize = 4;
 #[derive(Debug)]
 pub(crate) struct Party {
     pub(crate) caller: Caller,
-    /// What must appear in no log.
+    /// Texts that no log may contain.
     pub(crate) subject: String,
-    /// Looks at all repositories of the installation, also at those that GitHub refuses.
+    /// Selects all repositories of the installation, those that GitHub refuses included.
     pub(crate) looks_at_all: bool,
-    /// Lets analyses and dismissals start by themselves now and then.
+    /// Lets analyses and dismissals start automatically now and then.
     pub(crate) automates: bool,
 }
 
 impl Party {
-    /// What the owner has chosen when nothing unusual is the matter.
+    /// The owner's usual settings.
     pub(crate) fn settings(&self) -> Value {
         let mut settings = settled();
         if self.looks_at_all {
@@ -34,7 +34,7 @@ impl Party {
     }
 }
 
-/// The good repositories only, and nothing by itself.
+/// The good repositories only, without automation.
 pub(crate) fn settled() -> Value {
     json!({
         "enabled": true,

@@ -14,7 +14,7 @@ use crate::{
     table::{self, quantile},
 };
 
-/// Breaches that are printed at most; the others are like them.
+/// The maximum number of breaches printed; the others are similar.
 const SHOWN: usize = 40;
 
 /// The time by the machine's clock.
@@ -78,7 +78,7 @@ fn outcomes(judged: &Judged) {
     );
 }
 
-/// From admission to the end, as the commands themselves say; in seconds.
+/// From admission to the end in seconds, by the commands' own times.
 fn times(judged: &Judged) {
     let mut times: BTreeMap<(&str, &str), Vec<f64>> = BTreeMap::new();
     for view in &judged.views {
@@ -115,8 +115,8 @@ fn times(judged: &Judged) {
     let columns = ["type", "commands", "number", "p50, s", "p99, s", "most, s"];
     table::print("## Time from admission to the end", columns, &rows);
     println!(
-        "\nWhich commands a fault befell cannot be told of each: a command that was claimed once may have met delays and \
-         errors that were tried again within its delivery."
+        "\nFaults cannot be attributed to commands: one that was claimed once may have met delays, \
+         or errors retried within its delivery."
     );
 }
 
@@ -135,9 +135,7 @@ fn faults(soak: &Soak) {
         ["what", "times"],
         &rows.collect::<Vec<_>>(),
     );
-    println!(
-        "\nA fault of calls befalls one to nine of them, as far as they come before it is cleared."
-    );
+    println!("\nA fault in calls affects one to nine of them, fewer if it is cleared first.");
 }
 
 fn consequences(soak: &Soak, host: &Host, sampler: &Sampler, judged: &Judged) {
@@ -156,11 +154,11 @@ fn consequences(soak: &Soak, host: &Host, sampler: &Sampler, judged: &Judged) {
     let logged = Logged::read(stack);
     let rows = [
         (
-            "starts of the whole stack on its data, after a kill",
+            "restarts of the whole stack after a kill",
             host.kills.to_string(),
         ),
         (
-            "invocations that failed with their process or in an error",
+            "invocations that failed with an error or a killed process",
             killed.to_string(),
         ),
         (
@@ -168,15 +166,15 @@ fn consequences(soak: &Soak, host: &Host, sampler: &Sampler, judged: &Judged) {
             timeouts.to_string(),
         ),
         (
-            "commands claimed again after a worker died or gave up",
+            "commands claimed again after a worker died or released them",
             judged.taken_over.to_string(),
         ),
         (
-            "workers that noticed that their claim was lost",
+            "workers that noticed a lost lease",
             logged.of("fenced").to_string(),
         ),
         (
-            "messages sent again by the reconciler",
+            "messages resent by the reconciler",
             logged.of("resent").to_string(),
         ),
         (
@@ -189,15 +187,15 @@ fn consequences(soak: &Soak, host: &Host, sampler: &Sampler, judged: &Judged) {
         ),
         ("commands that stalled", with("COMMAND_STALLED").to_string()),
         ("scheduled syncs", logged.of("scheduled").to_string()),
-        ("call backs recorded", logged.of("recorded").to_string()),
+        ("callbacks recorded", logged.of("recorded").to_string()),
         ("owners erased", counts.gone.len().to_string()),
     ];
     let rows = rows.map(|(what, times)| [what.to_owned(), times]);
     table::print("## What followed", ["what", "times"], &rows);
-    println!("\nWhat is counted from the logs lacks the lines that killed processes never wrote.");
+    println!("\nCounts from the logs lack the lines that killed processes did not write.");
 }
 
-/// What the functions' logs add up to.
+/// Totals from the functions' logs.
 struct Logged(BTreeMap<&'static str, u64>);
 
 impl Logged {

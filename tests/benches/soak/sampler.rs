@@ -1,4 +1,4 @@
-//! What the stack's processes take, looked at every second; and how many of their invocations failed.
+//! Memory, processes and failed invocations of the stack, sampled every second.
 
 use std::{
     collections::BTreeMap,
@@ -11,12 +11,12 @@ use reqwest::Client;
 use serde_json::Value;
 use tokio::{task::JoinHandle, time::sleep};
 
-/// From one look to the next.
+/// From one sample to the next.
 const PAUSE: Duration = Duration::from_secs(1);
-/// The name under which the stack itself is kept.
+/// The name of the stack's own entry.
 const STACK: &str = "the stack itself";
 
-/// A task that looks, until it is dropped.
+/// A task that samples until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Sampler {
     shared: Arc<Shared>,
@@ -33,17 +33,17 @@ struct Shared {
 /// What was seen of one function, or of the stack.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Usage {
-    /// The most memory that one process ever held, in KiB.
+    /// The peak memory of one process, in KiB.
     pub(crate) peak_kib: u64,
-    /// The most processes at once.
+    /// The maximum number of processes at once.
     pub(crate) processes: usize,
-    /// Of all runs of the stack.
+    /// Invocations over all runs of the stack.
     pub(crate) invocations: u64,
-    /// Those that failed: the process was killed, or took too long.
+    /// Failed invocations: the process was killed, or timed out.
     pub(crate) errors: u64,
-    /// Those that took too long.
+    /// Invocations that timed out.
     pub(crate) timeouts: u64,
-    /// What this run of the stack has counted so far.
+    /// The counts of the current run of the stack.
     latest: [u64; 3],
 }
 
@@ -81,23 +81,23 @@ impl Sampler {
         Self { shared, task }
     }
 
-    /// Looks once more, because the stack is about to be killed: how many processes its functions have.
+    /// Samples once more before the stack is killed. Returns the number of its functions' processes.
     pub(crate) async fn last_look(&self) -> usize {
         self.shared.look().await;
         let mut seen = self.shared.seen();
         for usage in seen.by_name.values_mut() {
-            // Another run counts anew.
+            // The next run counts from zero.
             usage.latest = [0; 3];
         }
         seen.functions.iter().flat_map(pids).count()
     }
 
-    /// The stack has been started again.
+    /// Notes the restarted stack's process.
     pub(crate) fn watch(&self, stack: u64) {
         self.shared.seen().stack = stack;
     }
 
-    /// The processes of the functions by name, as they were at the last look.
+    /// The functions' processes by name, at the last sample.
     pub(crate) fn processes(&self) -> Vec<(String, u64)> {
         let seen = self.shared.seen();
         let of = |function: &Value| {
@@ -166,7 +166,7 @@ fn pids(function: &Value) -> impl Iterator<Item = u64> {
     pids.filter_map(Value::as_u64)
 }
 
-/// The most memory that a process ever held; 0 if it is gone.
+/// The peak memory of a process, or 0 if it is gone.
 fn peak_kib(pid: u64) -> u64 {
     let status = fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"));

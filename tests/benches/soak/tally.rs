@@ -1,4 +1,4 @@
-//! What is counted along the way, and what was seen to be wrong before the end.
+//! Counts of the run, and promises seen broken before its end.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -17,15 +17,15 @@ pub(crate) struct Counts {
     pub(crate) clients: BTreeMap<&'static str, u64>,
     /// Faults and kills, by kind.
     pub(crate) faults: BTreeMap<String, u64>,
-    /// What clients hold the system to while it runs.
+    /// The promises that clients check while the run goes on.
     pub(crate) judgement: Judgement,
-    /// Commands of owners who were erased.
+    /// Commands of erased owners.
     pub(crate) erased: BTreeSet<CommandId>,
-    /// Paths of alerts whose dismissal such an owner had asked for.
+    /// Paths of alerts whose dismissal such an owner had requested.
     pub(crate) untold: BTreeSet<String>,
-    /// Owners who were erased.
+    /// Erased owners.
     pub(crate) gone: Vec<String>,
-    /// Processes of functions that were killed with the whole stack.
+    /// Function processes killed with the whole stack.
     pub(crate) killed: usize,
 }
 

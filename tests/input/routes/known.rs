@@ -1,8 +1,8 @@
-//! Requests that have done harm once, and what they are answered now.
+//! Requests that once did harm, and their answers now.
 
 use super::request::{Asked, Request};
 
-/// Each with what is wrong with it.
+/// Each with its defect.
 pub(crate) fn requests() -> Vec<(&'static str, Asked, u64)> {
     let read = |name: &str| Request::of(&format!("GET /v1/owners/{{owner}}/{name}"), "me");
     let with = |name: &str, value: &str| {

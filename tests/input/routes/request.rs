@@ -1,4 +1,4 @@
-//! Requests as API Gateway hands them over, generated for an operation of the served document.
+//! Requests as API Gateway passes them on, generated for an operation of the served document.
 
 use std::fmt;
 
@@ -20,11 +20,11 @@ pub(crate) struct Operation {
     pub(crate) id: String,
     pub(crate) method: String,
     pub(crate) path: String,
-    /// Its parameters' names by where they stand.
+    /// Its parameters' names by location.
     query: Vec<String>,
     headers: Vec<String>,
     takes_body: bool,
-    /// Whether it has the authorizer that others have.
+    /// Whether it has the common authorizer.
     has_caller: bool,
 }
 
@@ -59,22 +59,22 @@ impl Operation {
         }
     }
 
-    /// Whether there is anything about a request for it that could be refused.
+    /// Returns whether any request for it could be refused.
     pub(crate) fn can_refuse(&self) -> bool {
         self.has_caller || self.takes_body
     }
 }
 
-/// What there is to ask about: tokens and cursors that only the service can make.
+/// Tokens and cursors that only the service can make.
 #[derive(Clone, Debug)]
 pub(crate) struct Known {
-    /// Rights to call back, one good and others stale, expired, or of nothing.
+    /// Callback capabilities: one valid, the others stale, expired, or for nothing.
     pub(crate) callback_tokens: Vec<String>,
     /// Cursors of the caller's and of the stranger's lists.
     pub(crate) cursors: Vec<String>,
 }
 
-/// A request as API Gateway hands it over. Printed so that it can be kept.
+/// A request as API Gateway passes it on, printed so that it can be kept.
 #[derive(Clone)]
 pub(crate) struct Asked(pub(crate) Value);
 
@@ -84,7 +84,7 @@ impl fmt::Debug for Asked {
     }
 }
 
-/// A request under construction: what the event says of it.
+/// A request under construction: the contents of the event.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Request {
     pub(crate) route: String,
@@ -93,7 +93,7 @@ pub(crate) struct Request {
     pub(crate) headers: Vec<(String, String)>,
     pub(crate) claims: Option<Value>,
     pub(crate) body: Option<Vec<u8>>,
-    /// Whether the body is sent as base64, whatever it is.
+    /// Whether the body is sent as base64.
     pub(crate) encoded: bool,
 }
 
@@ -109,7 +109,7 @@ impl Request {
         }
     }
 
-    /// As API Gateway hands it over.
+    /// The event that API Gateway passes on.
     pub(crate) fn event(&self) -> Value {
         let event = include_str!("../../../functions/api/fixtures/http-api-event.json");
         let mut event: Value = serde_json::from_str(event).expect("a fixture");
@@ -140,7 +140,7 @@ fn claims_of(sub: &str) -> Value {
     json!({"sub": sub, "email": "caller@example.org", "orgs": format!("[{ORGANISATION}]")})
 }
 
-/// Requests for an operation. In most of them little is wrong, so that they come far.
+/// Requests for an operation, most with few defects so that they get far.
 pub(crate) fn requests(operation: &Operation, known: &Known) -> BoxedStrategy<Asked> {
     let parameters = (owners(), ids(&operation.path));
     let sent = (
@@ -150,7 +150,7 @@ pub(crate) fn requests(operation: &Operation, known: &Known) -> BoxedStrategy<As
     );
     let route = format!("{} {}", operation.method, operation.path);
     let (has_id, has_caller) = (operation.path.contains("{id}"), operation.has_caller);
-    // Only somebody who is being erased has an erasure to look at.
+    // Only an owner who is being erased has an erasure to read.
     let gone = if operation.path.ends_with("/erasure") {
         16
     } else {
@@ -186,7 +186,7 @@ pub(crate) fn requests(operation: &Operation, known: &Known) -> BoxedStrategy<As
         .boxed()
 }
 
-/// Requests for what is not there: other paths, and other methods.
+/// Requests for unknown paths and methods.
 pub(crate) fn strays() -> impl Strategy<Value = Asked> {
     let methods = select(vec![
         "GET", "PUT", "POST", "DELETE", "PATCH", "HEAD", "OPTIONS",
@@ -220,7 +220,7 @@ pub(crate) fn strays() -> impl Strategy<Value = Asked> {
         })
 }
 
-/// A text for the request's first line or its headers, of which API Gateway takes 10,240 bytes in all.
+/// A text for the request line or the headers, for which API Gateway accepts 10,240 bytes in all.
 fn line(words: &[&str]) -> impl Strategy<Value = String> + Clone + use<> {
     text(words).prop_map(|text| text.chars().take(2_000).collect())
 }
@@ -286,7 +286,7 @@ fn queries(operation: &Operation, known: &Known) -> BoxedStrategy<String> {
     let words = [&valid::WORDS[..], &cursors].concat();
     let odd = (line(&words), prop::bool::weighted(0.9)).prop_map(|(text, encoded)| match encoded {
         true => percent(&text),
-        // As some clients send it: API Gateway passes the query on as it is.
+        // Some clients send it so; API Gateway passes the query on unchanged.
         false => text,
     });
     if names.is_empty() {
@@ -316,7 +316,7 @@ fn queries(operation: &Operation, known: &Known) -> BoxedStrategy<String> {
 }
 
 fn headers(operation: &Operation, known: &Known) -> BoxedStrategy<Vec<(String, String)>> {
-    // What a client may send of these reaches the function as it is: visible, or not even ASCII, but no control.
+    // The values that a client may send: visible or non-ASCII characters, but no controls.
     let odd = |words: &[&str]| {
         line(words).prop_map(|text| text.chars().filter(|char| !char.is_control()).collect())
     };
@@ -391,7 +391,7 @@ enum Flag {
     Right,
     /// The body is base64 although it need not be.
     Set,
-    /// It says the contrary.
+    /// The flag contradicts the body.
     Wrong,
 }
 

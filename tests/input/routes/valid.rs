@@ -1,10 +1,10 @@
-//! What is valid: ids, parameters, headers and bodies that go through, and words that the service knows.
+//! Valid ids, parameters, headers and bodies, and words that the service knows.
 
 use serde_json::{Value, json};
 
 use crate::scene::{FIXED, OPEN, PENDING, RUNNING, SESSION, STRANGERS, command_id, finding_id};
 
-/// Words that mean something somewhere.
+/// Words with a meaning somewhere.
 pub(crate) const WORDS: [&str; 24] = [
     "me",
     "user:auth0|5f7c",
@@ -32,7 +32,7 @@ pub(crate) const WORDS: [&str; 24] = [
     "active",
 ];
 
-/// Ids that may be meant on this path.
+/// Ids that fit this path.
 pub(crate) fn ids(path: &str) -> Vec<String> {
     let commands = [0, 2, 4, 9, 10, 50, 99].map(|place| command_id(place).to_string());
     let findings = [OPEN, RUNNING, PENDING, FIXED, STRANGERS, 77];
@@ -44,7 +44,7 @@ pub(crate) fn ids(path: &str) -> Vec<String> {
     }
 }
 
-/// Values of a query's parameter that go through.
+/// Accepted values of a query parameter.
 pub(crate) fn query(name: &str) -> Vec<String> {
     let command = |place| command_id(place).to_string();
     let ids = [command(0), format!("{},{}", command(1), command(50))];
@@ -61,7 +61,7 @@ pub(crate) fn query(name: &str) -> Vec<String> {
     }
 }
 
-/// Values of a header that go through.
+/// Accepted values of a header.
 pub(crate) fn header(name: &str) -> Vec<String> {
     let texts = |texts: &[&str]| texts.iter().map(|text| (*text).to_owned()).collect();
     match name.to_ascii_lowercase().as_str() {
@@ -72,7 +72,7 @@ pub(crate) fn header(name: &str) -> Vec<String> {
     }
 }
 
-/// Bodies of an operation that go through.
+/// Accepted bodies of an operation.
 pub(crate) fn bodies(operation: &str) -> Vec<Value> {
     let (open, running) = (finding_id(OPEN), finding_id(RUNNING));
     match operation {

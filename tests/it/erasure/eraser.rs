@@ -1,5 +1,5 @@
-//! The erase function: it sweeps for the erasure that stands and for no other, and is done only once everything that
-//! was under way when it began has ended.
+//! The erase function: it sweeps only for the current erasure, which completes only after all work begun before it has
+//! ended.
 
 use erase::Eraser;
 use runtime::{
@@ -22,23 +22,23 @@ struct Scene {
     erasures: Erasures,
 }
 
-/// When every admission that was under way at noon has ended.
+/// When every admission begun by noon has ended.
 fn settled() -> Timestamp {
     noon(20)
 }
 
-/// That of a minute which has just begun.
+/// An invocation that has just begun, with a minute.
 fn a_minute() -> Invocation {
     Invocation::until(noon(60), NOON)
 }
 
-/// That of one which is almost over.
+/// An invocation that is almost over.
 fn no_time() -> Invocation {
     Invocation::until(NOON, NOON)
 }
 
 impl Scene {
-    /// An owner with rows, whose erasure was asked for at noon.
+    /// Sets up an owner with rows, whose erasure was requested at noon.
     async fn set() -> Self {
         let table = TestTable::create().await;
         let (proxy, through) = table.through(&[]).await;
@@ -67,7 +67,7 @@ impl Scene {
         }
     }
 
-    /// The message about the erasure of this owner that was asked for then.
+    /// The message about this owner's erasure requested at that time.
     fn message(&self, requested_at: Timestamp) -> Message {
         Message::Erase {
             owner: self.owner.clone(),
@@ -75,7 +75,7 @@ impl Scene {
         }
     }
 
-    /// Delivers the body for the first time, and nothing else that is queued.
+    /// Makes the first delivery of this body.
     async fn deliver(
         &self,
         clock: fn() -> Timestamp,
@@ -92,10 +92,10 @@ impl Scene {
         self.function(clock).deliver(&delivery, invocation).await
     }
 
-    /// What the function has sent on, and after how many seconds that comes.
+    /// Returns the messages that the function has sent, with their delays in seconds.
     fn sent_on(&self) -> Vec<(String, i64)> {
         let requests = self.queues.proxy.requests("SendMessage").into_iter();
-        // Only the function's own messages stand in line.
+        // Only the function's own messages have a group.
         let own = requests.filter(|request| request["MessageGroupId"].is_string());
         own.map(|request| {
             let body = request["MessageBody"].as_str().expect("it has a body");
@@ -113,7 +113,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_ended() {
+async fn an_erasure_deletes_at_once_and_completes_after_admissions_end() {
     let scene = Scene::set().await;
     let message = scene.message(NOON);
     let early: fn() -> Timestamp = || noon(2);
@@ -152,7 +152,7 @@ async fn an_erasure_deletes_at_once_and_is_done_when_whatever_was_under_way_has_
 }
 
 #[tokio::test]
-async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
+async fn a_message_for_a_completed_or_other_erasure_deletes_nothing() {
     let scene = Scene::set().await;
     let rows = scene.table.items().await;
     let another = scene.message(noon(-60)).body();
@@ -161,21 +161,21 @@ async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
     assert_eq!(
         scene.table.items().await,
         rows,
-        "the one that stands is later"
+        "the current erasure is a later one"
     );
 
     let message = scene.message(NOON).body();
     let verdict = scene.deliver(settled, &message, a_minute()).await;
     assert_eq!(verdict, Disposition::Ack);
     assert!(scene.is_done().await);
-    // The same person comes anew, and the message again.
+    // The owner returns, and the message is redelivered.
     scene.table.connect(&scene.owner).await;
     let rows = scene.table.items().await;
     let verdict = scene.deliver(settled, &message, a_minute()).await;
     assert_eq!(verdict, Disposition::Ack);
     assert_eq!(scene.table.items().await, rows);
 
-    // Whoever never asked for an erasure.
+    // An owner without an erasure.
     let stranger = Message::Erase {
         owner: owner(),
         requested_at: NOON,
@@ -187,7 +187,7 @@ async fn a_message_of_an_erasure_that_is_done_or_of_another_deletes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() {
+async fn an_eraser_out_of_time_sends_a_continuation_at_once() {
     let scene = Scene::set().await;
     let message = scene.message(NOON).body();
     let rows = scene.table.count().await;
@@ -197,7 +197,7 @@ async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() 
     assert!(!scene.is_done().await);
     assert_eq!(scene.sent_on(), [(message.clone(), 0)]);
 
-    // What cannot be sent on comes again itself.
+    // If the continuation cannot be sent, the message itself is redelivered.
     for _ in 0..3 {
         scene
             .queues
@@ -209,9 +209,9 @@ async fn what_is_left_when_the_time_is_up_goes_on_in_a_later_delivery_at_once() 
 }
 
 #[tokio::test]
-async fn an_erasure_that_the_table_interrupts_comes_again_after_a_while() {
+async fn an_erasure_that_the_table_interrupts_is_retried_with_backoff() {
     let scene = Scene::set().await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         scene.proxy.plan("BatchWriteItem", Fault::Fail);
     }
@@ -228,7 +228,7 @@ async fn an_erasure_that_the_table_interrupts_comes_again_after_a_while() {
 }
 
 #[tokio::test]
-async fn a_message_that_is_none_of_its_own_is_kept_or_comes_again() {
+async fn a_foreign_message_is_quarantined_or_redelivered() {
     let scene = Scene::set().await;
     let rows = scene.table.count().await;
     let body = "{\"v\":1,\"type\":\"erase\"}";

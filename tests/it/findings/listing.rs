@@ -1,4 +1,4 @@
-//! Lists and counts of findings: what matches, all of it, once, in order, and nothing else is read for it.
+//! Lists and counts of findings: every match once, in order, with no needless reads.
 
 use domain::installation::InstallationRepository;
 use domain::{
@@ -27,7 +27,8 @@ struct Listed {
     analysis: AnalysisFilter,
 }
 
-/// An owner with three findings of every severity and status, in two repositories. Four of the worst were analysed.
+/// Sets up an owner with three findings of every severity and status in two repositories; four of the most severe are
+/// analysed.
 async fn stored(table: &TestTable) -> (Owner, Vec<Listed>) {
     let owner = owner();
     table.connect(&owner).await;
@@ -46,7 +47,7 @@ async fn stored(table: &TestTable) -> (Owner, Vec<Listed>) {
     };
     let recorded = table.repositories().record(&owner, &[listing], NOON).await;
     recorded.expect("the table answers");
-    // In an order that is none of those in which they are listed.
+    // Stored in an order that no list uses.
     let mut number = 0;
     for repository in [repository(), other] {
         let mut page = Vec::new();
@@ -92,7 +93,7 @@ async fn stored(table: &TestTable) -> (Owner, Vec<Listed>) {
     (owner, all)
 }
 
-/// Every finding, from its row, in the order in which they are to be listed.
+/// Returns every finding, read from its row, in list order.
 async fn everything(table: &TestTable, owner: &Owner) -> Vec<Listed> {
     let mut all = Vec::new();
     for item in table.items().await {
@@ -125,7 +126,7 @@ async fn everything(table: &TestTable, owner: &Owner) -> Vec<Listed> {
     all
 }
 
-/// What a list shows, page by page.
+/// Returns what a list shows, page by page.
 async fn pages(
     findings: &Findings,
     owner: &Owner,
@@ -141,7 +142,7 @@ async fn pages(
         let Some(next) = page.next else {
             return pages;
         };
-        // It travels as text.
+        // Clients receive the position as text.
         after = FindingPosition::parse(next.as_str());
         assert_eq!(after, Some(next));
     }
@@ -194,7 +195,7 @@ fn matches(filter: &FindingFilter, listed: &Listed) -> bool {
 }
 
 #[tokio::test]
-async fn every_list_shows_what_matches_once_and_in_order_whatever_the_pages_size() {
+async fn every_list_shows_each_match_once_and_in_order() {
     let table = TestTable::create().await;
     let (owner, all) = stored(&table).await;
     let findings = table.findings();
@@ -217,7 +218,7 @@ async fn every_list_shows_what_matches_once_and_in_order_whatever_the_pages_size
 }
 
 #[tokio::test]
-async fn a_page_reads_one_more_than_it_shows_and_stops_there() {
+async fn a_page_reads_one_item_more_than_it_shows() {
     let table = TestTable::create().await;
     let (owner, _) = stored(&table).await;
     let (proxy, through) = table.through(&[]).await;
@@ -241,7 +242,7 @@ async fn a_page_reads_one_more_than_it_shows_and_stops_there() {
 }
 
 #[tokio::test]
-async fn a_finding_is_past_its_sla_at_the_moment_it_is_due_and_due_soon_for_a_week_before() {
+async fn a_finding_is_due_soon_for_a_week_and_then_overdue() {
     let table = TestTable::create().await;
     let owner = owner();
     table.connect(&owner).await;
@@ -258,7 +259,7 @@ async fn a_finding_is_past_its_sla_at_the_moment_it_is_due_and_due_soon_for_a_we
         (Severity::High, 30),
         (Severity::Low, 90),
     ] {
-        // Due now, if it was first detected then.
+        // Due now, if first detected then.
         let due = NOON - day * days;
         for (status, first_detected_at) in [
             (FindingStatus::Open, due - day * 9),

@@ -1,4 +1,4 @@
-//! What a page of alerts changes, and what it leaves as it is.
+//! Which findings a page of alerts changes, and which it leaves alone.
 
 use domain::{analysis::BegunBy, command::CommandId, finding::FindingId};
 use store::findings::FindingRecord;
@@ -10,7 +10,7 @@ fn shown(status: FindingStatus, severity: Severity, at: i64) -> Finding {
     finding(&repository(), 1, severity, status, noon(at))
 }
 
-/// The findings of this severity that wait for automation.
+/// Returns the findings of this severity that wait for automation.
 async fn waiting(table: &TestTable, owner: &Owner, severity: Severity) -> Vec<FindingId> {
     let (findings, ever) = (table.findings(), domain::Timestamp::from_millis(0));
     let page = findings.unanalysed(owner, severity, ever, 100, None).await;
@@ -25,7 +25,7 @@ async fn connected(table: &TestTable) -> Owner {
 }
 
 #[tokio::test]
-async fn of_two_versions_in_one_page_the_later_counts_and_of_two_of_one_moment_the_first() {
+async fn the_later_of_two_versions_in_one_page_wins() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let of = |status, at| shown(status, Severity::Low, at);
@@ -50,13 +50,13 @@ async fn of_two_versions_in_one_page_the_later_counts_and_of_two_of_one_moment_t
 }
 
 #[tokio::test]
-async fn what_differs_is_written_unless_it_is_older() {
+async fn a_differing_finding_is_written_unless_it_is_older() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = connected(&table).await;
     let first = shown(FindingStatus::Open, Severity::Low, 10);
     let mut retitled = first.clone();
-    retitled.title = "Another title, of the same moment".to_owned();
+    retitled.title = "Another title, with an equal timestamp".to_owned();
     let mut older = first.clone();
     older.source_updated_at = noon(9);
     let stored = |written, unchanged, stale| Stored {
@@ -76,7 +76,7 @@ async fn what_differs_is_written_unless_it_is_older() {
     }
 }
 
-/// A finding whose row holds so many bytes of it.
+/// A finding whose row takes this many bytes.
 fn large(number: u32, bytes: usize) -> Finding {
     let mut large = finding(
         &repository(),
@@ -93,7 +93,7 @@ fn large(number: u32, bytes: usize) -> Finding {
 }
 
 #[tokio::test]
-async fn what_is_too_large_for_a_row_is_counted_and_keeps_nothing_else_out() {
+async fn a_finding_too_large_for_a_row_is_counted_and_skipped() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let owner = connected(&table).await;
@@ -114,7 +114,7 @@ async fn what_is_too_large_for_a_row_is_counted_and_keeps_nothing_else_out() {
 }
 
 #[tokio::test]
-async fn a_finding_is_there_for_its_owner_and_nobody_else() {
+async fn only_its_owner_can_read_a_finding() {
     let table = TestTable::create().await;
     let findings = table.findings();
     let (owner, ids) = owner_with(&table, 1).await;
@@ -145,7 +145,7 @@ async fn a_finding_is_there_for_its_owner_and_nobody_else() {
 }
 
 #[tokio::test]
-async fn an_open_finding_waits_for_automation_by_its_severity_until_it_is_analysed() {
+async fn an_open_finding_is_indexed_by_severity_until_analysed() {
     use FindingStatus::{Fixed, Ignored, Open};
     use Severity::{High, Low};
     let table = TestTable::create().await;
@@ -178,9 +178,9 @@ async fn an_open_finding_waits_for_automation_by_its_severity_until_it_is_analys
     }
 }
 
-/// Whoever stores has looked before the analysis began, and sees nothing newer.
+/// The page was compared before the analysis started, and shows nothing newer.
 #[tokio::test]
-async fn a_page_compared_before_an_analysis_began_does_not_have_the_finding_begun_again() {
+async fn a_stale_page_does_not_return_a_finding_to_automation() {
     let table = TestTable::create().await;
     let (proxy, through) = table.through(&[]).await;
     let (owner, ids) = owner_with(&table, 1).await;
@@ -200,7 +200,7 @@ async fn a_page_compared_before_an_analysis_began_does_not_have_the_finding_begu
     );
     assert_eq!(table.items().await, before);
     let stored = store(&table.findings(), &owner, vec![worse]).await;
-    assert_eq!(stored.written, 1, "a second look sees it");
+    assert_eq!(stored.written, 1, "a second read sees it");
     assert_eq!(waiting(&table, &owner, Severity::Critical).await, []);
 }
 
@@ -219,7 +219,7 @@ async fn dismissed(table: &TestTable) -> (Owner, FindingRecord, CommandId) {
 }
 
 #[tokio::test]
-async fn a_dismissal_is_named_for_as_long_as_the_finding_is_ignored() {
+async fn the_dismissing_command_is_named_while_the_finding_is_ignored() {
     use FindingStatus::{Closed, Fixed, Ignored, Open};
     let table = TestTable::create().await;
     for status in [Open, Fixed, Ignored, Closed] {
@@ -236,20 +236,20 @@ async fn a_dismissal_is_named_for_as_long_as_the_finding_is_ignored() {
     }
 }
 
-/// The agent does not take the analysis that automation began.
+/// Defers an analysis that automation started, as after a refusal by the agent.
 async fn defer(table: &TestTable, owner: &Owner, id: FindingId) {
     let record = read(table, owner, id).await;
     let seen = record.analysis.clone().expect("it was begun");
     let analyses = table.analyses();
     let writes = analyses.defer(owner, &record, &seen, &failed(), NOON);
-    let written = analyses.write(id, "a putting off", writes).await;
+    let written = analyses.write(id, "a deferral", writes).await;
     assert!(written.expect("the table answers"));
 }
 
-/// Of a finding that automation has begun: a sync that has compared it, and a dismissal that has seen it, write when it
-/// waits again.
+/// For a deferred finding: a sync that compared it, and a dismissal that read it, while the analysis was in flight,
+/// write afterwards.
 #[tokio::test]
-async fn a_finding_that_is_put_off_waits_by_the_severity_that_it_has_whoever_changes_it() {
+async fn a_deferred_finding_is_indexed_by_its_current_severity() {
     let table = TestTable::create().await;
     let (proxy, through) = table.through(&[]).await;
     let (owner, ids) = owner_with(&table, 1).await;
@@ -275,7 +275,7 @@ async fn a_finding_that_is_put_off_waits_by_the_severity_that_it_has_whoever_cha
         let written = table.analyses().write(id, "a change", writes).await;
         written.expect("the table answers")
     };
-    assert!(!change(&seen).await, "it was not seen waiting");
+    assert!(!change(&seen).await, "it was read before it waited");
     assert_eq!(waiting(&table, &owner, Severity::High).await, ids);
 
     assert!(change(&read(&table, &owner, id).await).await);

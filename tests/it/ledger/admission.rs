@@ -1,4 +1,4 @@
-//! Admission: with and without an idempotency key, repeated, raced, taken back and after its record has expired.
+//! Admission with and without an idempotency key: repeated, raced, revoked, and after the record has expired.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{
@@ -18,7 +18,7 @@ fn keyed(owner: &Owner) -> NewCommand {
     }
 }
 
-/// Admits and expects to be told to send.
+/// Admits a command and expects to have to send its message.
 async fn admit(ledger: &Ledger, new: NewCommand, now: Timestamp) -> (Command, Token) {
     match ledger.admit(new, now).await.expect("the table answers") {
         Admission::Admitted(command, admission) => (command, admission),
@@ -26,7 +26,7 @@ async fn admit(ledger: &Ledger, new: NewCommand, now: Timestamp) -> (Command, To
     }
 }
 
-/// Admits and expects the first command back.
+/// Admits a command and expects the first one back.
 async fn replayed(ledger: &Ledger, new: NewCommand, now: Timestamp) -> Command {
     match ledger.admit(new, now).await.expect("the table answers") {
         Admission::Replayed(command) => command,
@@ -40,7 +40,7 @@ async fn stored(ledger: &Ledger, row: &Command) -> Command {
 }
 
 #[tokio::test]
-async fn what_is_admitted_can_be_read_at_once() {
+async fn an_admitted_command_is_readable_at_once() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let new = NewCommand {
@@ -57,12 +57,12 @@ async fn what_is_admitted_can_be_read_at_once() {
     let (second, _) = admit(&ledger, new, NOON).await;
     assert_ne!(
         second.key, command.key,
-        "without a key each request is another"
+        "without a key each request makes a command"
     );
 }
 
 #[tokio::test]
-async fn an_admission_whose_answer_was_lost_is_known_again() {
+async fn an_admission_with_a_lost_response_counts_once() {
     for (new, operation, rows) in [
         (sync_of(&owner()), "PutItem", 1),
         (keyed(&owner()), "TransactWriteItems", 2),
@@ -77,7 +77,7 @@ async fn an_admission_whose_answer_was_lost_is_known_again() {
 }
 
 #[tokio::test]
-async fn one_key_is_one_command() {
+async fn an_idempotency_key_names_one_command() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();
@@ -92,12 +92,12 @@ async fn one_key_is_one_command() {
     let (foreign, _) = admit(&ledger, keyed(&tests::owner()), NOON).await;
     assert_ne!(
         foreign.key.id, first.key.id,
-        "another owner's key is another key"
+        "keys are scoped to their owner"
     );
 }
 
 #[tokio::test]
-async fn a_key_from_before_a_deployment_names_the_same_request() {
+async fn an_idempotency_key_survives_a_deployment() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();
@@ -119,7 +119,7 @@ async fn a_key_from_before_a_deployment_names_the_same_request() {
     assert!(matches!(answer, Ok(Admission::KeyReused)), "{answer:?}");
 }
 
-/// The ids of those told to send, and of all.
+/// Returns how many were told to send, and all commands.
 async fn raced(ledger: &Ledger, owner: &Owner) -> (usize, Vec<Command>) {
     let tasks = (0..20).map(|_| {
         let (ledger, new) = (ledger.clone(), keyed(owner));
@@ -144,7 +144,7 @@ async fn raced(ledger: &Ledger, owner: &Owner) -> (usize, Vec<Command>) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn of_twenty_requests_with_one_key_one_is_told_to_send() {
+async fn of_concurrent_requests_with_one_key_one_sends() {
     let table = TestTable::create().await;
     let owner = owner();
     let (sent, commands) = raced(&table.ledger(), &owner).await;
@@ -179,12 +179,12 @@ async fn a_command_that_was_never_queued_is_readmitted_once() {
     let late = ledger.fail_admission(&first.key, admission, noon(1)).await;
     assert!(
         matches!(late, Ok(Outcome::Refused(_))),
-        "the first sending says nothing: {late:?}"
+        "the first send's failure changes nothing: {late:?}"
     );
 }
 
 #[tokio::test]
-async fn a_readmission_whose_answer_was_lost_is_known_again() {
+async fn a_readmission_with_a_lost_response_counts_once() {
     let table = TestTable::create().await;
     let owner = owner();
     let (first, admission) = admit(&table.ledger(), keyed(&owner), NOON).await;
@@ -199,7 +199,7 @@ async fn a_readmission_whose_answer_was_lost_is_known_again() {
 }
 
 #[tokio::test]
-async fn a_key_whose_record_has_expired_is_free() {
+async fn a_key_with_an_expired_record_can_be_reused() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();
@@ -211,7 +211,7 @@ async fn a_key_whose_record_has_expired_is_free() {
 }
 
 #[tokio::test]
-async fn a_key_whose_command_has_expired_is_free() {
+async fn a_key_with_an_expired_command_can_be_reused() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();

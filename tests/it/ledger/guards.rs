@@ -1,5 +1,5 @@
-//! The lifecycle says what may happen; the database must decide the same. Random rows, random moves: the expression
-//! lets through exactly what the guard does, and leaves exactly the row that the changes make.
+//! DynamoDB must decide as the lifecycle does: over random rows and moves, the condition expression permits exactly
+//! what the guard does, and leaves exactly the row that the changes make.
 
 use std::cell::Cell;
 
@@ -27,8 +27,7 @@ const CASES: u32 = 1_500;
 const OTHERS: Token = Token(0xa07e4);
 const PROGRESS: Progress = Progress { done: 1, total: 2 };
 
-/// A call of the ledger. The claim that it may need is always the same one; whether the row shows it is the row's
-/// affair.
+/// A call of the ledger. All calls use the same claim; the row may or may not show it.
 #[derive(Clone, Copy, Debug)]
 enum Call {
     FailAdmission(Token),
@@ -49,7 +48,7 @@ enum Call {
     Stall,
 }
 
-/// Few moments, so that they often meet.
+/// Few distinct moments, so that they often coincide.
 fn a_time() -> impl Strategy<Value = Timestamp> {
     select(vec![-200, -75, -1, 0, 1, 200]).prop_map(noon)
 }
@@ -62,7 +61,7 @@ fn a_standing(mine: Token) -> impl Strategy<Value = CommandState> {
     let lease =
         (select(vec![mine, OTHERS]), a_time()).prop_map(|(token, until)| Lease { token, until });
     (
-        // Most moves begin from the first two.
+        // Most moves start from the first two.
         select([&Status::ALL[..], &Status::ALL[..2], &Status::ALL[1..2]].concat()),
         any::<bool>(),
         select(vec![Token(1), Token(2)]),
@@ -125,7 +124,7 @@ fn a_call() -> impl Strategy<Value = Call> {
 }
 
 impl Call {
-    /// The move that the ledger must make of it. A claim's token is the ledger's to choose.
+    /// The move that the ledger must make. It chooses the token of a claim itself.
     fn as_move(self, mine: Lease, claimed: Token, now: Timestamp) -> Move {
         let holder = mine.token;
         match self {
@@ -229,7 +228,7 @@ impl Call {
 }
 
 #[test]
-fn the_database_decides_as_the_lifecycle_does() {
+fn dynamodb_decides_each_move_as_the_lifecycle_does() {
     let runtime = tokio::runtime::Runtime::new().expect("a runtime starts");
     let (table, claim, first) = runtime.block_on(async {
         let table = TestTable::create().await;

@@ -1,4 +1,4 @@
-//! What a worker says on its way stays on the row until a later word takes its place.
+//! Progress and error that a worker records stay on the row until it records newer ones.
 
 use domain::{
     command::{Command, LastError, Progress},
@@ -13,7 +13,7 @@ use super::{claimed, ending};
 const HALF: Progress = Progress { done: 2, total: 4 };
 const MORE: Progress = Progress { done: 3, total: 4 };
 
-/// What the row says: progress and error.
+/// Returns the row's progress and error.
 async fn said(table: &TestTable, row: &Command) -> (Option<Progress>, Option<String>) {
     let stored = table.ledger().read(&row.key, NOON).await;
     let stored = stored.expect("the table answers").expect("it is there");
@@ -21,11 +21,11 @@ async fn said(table: &TestTable, row: &Command) -> (Option<Progress>, Option<Str
 }
 
 fn is_made(outcome: Outcome) {
-    assert!(outcome.made().is_some(), "the claim is live");
+    assert!(outcome.made().is_some(), "the lease is live");
 }
 
 #[tokio::test]
-async fn a_report_a_hand_over_and_a_release_say_how_far_it_came_and_what_went_wrong() {
+async fn progress_and_error_stay_on_the_row() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let (claim, row) = claimed(&table).await;
@@ -58,7 +58,7 @@ async fn a_report_a_hand_over_and_a_release_say_how_far_it_came_and_what_went_wr
 }
 
 #[tokio::test]
-async fn a_worker_that_ends_the_command_has_the_last_word_on_what_went_wrong() {
+async fn the_worker_that_ends_a_command_sets_its_last_error() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let failed = Ending {

@@ -1,4 +1,4 @@
-//! Many tasks make the same move at once: exactly one makes it, and what it wrote stays.
+//! Many tasks make the same move at once: exactly one succeeds, and its write stays.
 
 use std::sync::Arc;
 
@@ -16,7 +16,7 @@ use super::{candidate, claimed, ending};
 const TASKS: usize = 16;
 const ROUNDS: usize = 5;
 
-/// Runs the move in as many tasks; gives the rows of those that made it.
+/// Makes the move in every task and returns the rows of those that succeeded.
 async fn made<F>(make: impl Fn(usize) -> F) -> Vec<Command>
 where
     F: Future<Output = Outcome> + Send + 'static,
@@ -34,7 +34,7 @@ async fn stored(ledger: &Ledger, row: &Command) -> Command {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_worker_gets_the_claim() {
+async fn of_concurrent_claims_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for name in ["accepted", "lapsed"].repeat(ROUNDS) {
@@ -57,14 +57,13 @@ async fn one_worker_gets_the_claim() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_ending_stands_whoever_ends_it() {
+async fn of_concurrent_endings_one_stands() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {
         let (claim, row) = claimed(&table).await;
         let claim = Arc::new(claim);
-        // Past the claim and past the deadline everybody may end it: the worker that woke up late, the reconciler, and
-        // a dead letter.
+        // After lease and deadline, three may end it: the late worker, the reconciler, and the dead-letter consumer.
         let late = row.standing.deadline;
         let made = made(|place| {
             let (ledger, key, claim) = (ledger.clone(), row.key.clone(), claim.clone());
@@ -89,7 +88,7 @@ async fn one_ending_stands_whoever_ends_it() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_reconciler_sends_again() {
+async fn of_concurrent_resends_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {
@@ -106,7 +105,7 @@ async fn one_reconciler_sends_again() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_worker_hands_on_one_message() {
+async fn of_concurrent_continuations_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {

@@ -1,4 +1,4 @@
-//! Reading: rows as they are stored, expired ones as absent, the active list, the history, and what is due.
+//! Reading: rows as stored, expired ones as absent, the active list, the history, and due rows.
 
 use domain::{
     Timestamp,
@@ -17,7 +17,7 @@ use tests::{
 
 use super::ending;
 
-/// One command of one owner in every standing, oldest first.
+/// Stores one command in every state for one owner, oldest first.
 async fn one_of_each(table: &TestTable) -> Vec<Command> {
     let owner = owner();
     let mut all = Vec::new();
@@ -110,7 +110,7 @@ async fn a_row_that_has_expired_is_absent_everywhere() {
 }
 
 #[tokio::test]
-async fn nobody_reads_what_is_anothers() {
+async fn an_owner_cannot_read_another_owners_commands() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let all = one_of_each(&table).await;
@@ -130,7 +130,7 @@ async fn nobody_reads_what_is_anothers() {
 }
 
 #[tokio::test]
-async fn of_very_many_active_commands_the_newest_thousand_are_listed() {
+async fn the_active_list_is_limited_to_the_newest_thousand() {
     let table = TestTable::create().await;
     let owner = owner();
     let (_, accepted) = standings(Holder::Another).swap_remove(0);
@@ -186,7 +186,7 @@ async fn the_active_list_shows_every_write_at_once() {
 }
 
 #[tokio::test]
-async fn the_history_is_paged_newest_first_and_expired_rows_leave_no_gap() {
+async fn history_pages_are_newest_first_without_expired_rows() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let mut all = one_of_each(&table).await;
@@ -213,7 +213,7 @@ async fn the_history_is_paged_newest_first_and_expired_rows_leave_no_gap() {
 }
 
 #[tokio::test]
-async fn keys_that_were_left_unprocessed_are_asked_for_again() {
+async fn unprocessed_keys_are_requested_again() {
     let table = TestTable::create().await;
     let all = one_of_each(&table).await;
     let faults = [
@@ -236,7 +236,7 @@ async fn keys_that_were_left_unprocessed_are_asked_for_again() {
     );
 }
 
-/// The ids due in one shard, page by page, and how many rows could not be read.
+/// Returns the ids due in one shard, page by page, and the number of unreadable rows.
 async fn due(ledger: &Ledger, shard: u8, limit: u32, now: Timestamp) -> (Vec<CommandId>, usize) {
     let (mut due, mut damaged, mut after) = (Vec::new(), 0, None);
     loop {
@@ -259,7 +259,7 @@ async fn due(ledger: &Ledger, shard: u8, limit: u32, now: Timestamp) -> (Vec<Com
 }
 
 #[tokio::test]
-async fn what_is_due_comes_oldest_first_in_pages_and_damage_hides_nothing() {
+async fn due_rows_are_paged_oldest_first_and_damage_hides_none() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let owner = owner();

@@ -1,4 +1,4 @@
-//! The answer to a write is lost, and the client library repeats the write: it meets its own work and knows it.
+//! A write's response is lost and the SDK repeats the write: the ledger recognises its own work.
 
 use domain::{
     command::{LastError, Progress},
@@ -30,12 +30,12 @@ impl Lossy {
         }
     }
 
-    /// From now on the next write's answer is lost.
+    /// Loses the response of the next write.
     fn lose_next(&self) {
         self.proxy.plan("UpdateItem", Fault::LoseAnswer);
     }
 
-    /// The move was written once and asked for twice; gives the row.
+    /// Checks that the move was written once and requested twice, and returns the row's state.
     async fn already_applied(&self, outcome: Outcome) -> CommandState {
         let Outcome::AlreadyApplied(found) = outcome else {
             panic!("{outcome:?}");
@@ -54,7 +54,7 @@ fn standing(name: &str) -> CommandState {
 }
 
 #[tokio::test]
-async fn a_claim() {
+async fn a_claim_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let row = lossy.table.seed(standing("lapsed")).await;
     lossy.lose_next();
@@ -74,12 +74,12 @@ async fn a_claim() {
         .await;
     assert!(
         matches!(settled, Ok(Outcome::Applied(_))),
-        "the claim is good: {settled:?}"
+        "the claim is valid: {settled:?}"
     );
 }
 
 #[tokio::test]
-async fn a_settlement() {
+async fn a_settlement_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let (claim, _) = claimed(&lossy.table).await;
     lossy.lose_next();
@@ -94,7 +94,7 @@ async fn a_settlement() {
 }
 
 #[tokio::test]
-async fn a_hand_over_counts_once() {
+async fn a_continuation_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let (claim, row) = claimed(&lossy.table).await;
     lossy.lose_next();
@@ -116,7 +116,7 @@ async fn a_hand_over_counts_once() {
 }
 
 #[tokio::test]
-async fn a_resend_counts_once() {
+async fn a_resend_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
     let row = lossy.table.seed(standing("accepted")).await;
     lossy.lose_next();
@@ -128,7 +128,7 @@ async fn a_resend_counts_once() {
 }
 
 #[tokio::test]
-async fn the_other_endings() {
+async fn every_other_ending_with_a_lost_response_counts_once() {
     for move_ in ["fail admission", "exhaust", "stall"] {
         let lossy = Lossy::create().await;
         let row = lossy
@@ -156,9 +156,9 @@ async fn the_other_endings() {
     }
 }
 
-/// These change nothing when they are made again, and their guard lets them: no token is needed.
+/// A repetition of these moves changes nothing and passes their guards, so they need no token.
 #[tokio::test]
-async fn a_report_and_a_release_are_simply_made_again() {
+async fn a_heartbeat_and_a_release_are_idempotent() {
     let lossy = Lossy::create().await;
     let (claim, _) = claimed(&lossy.table).await;
     lossy.lose_next();
@@ -179,9 +179,9 @@ async fn a_report_and_a_release_are_simply_made_again() {
     assert_eq!(lossy.proxy.count("UpdateItem"), 4);
 }
 
-/// The first write never arrived: the repetition is the first, and a foreign write in between is not taken for ours.
+/// The first write never arrived, so the retry is the first to reach the row. A foreign write in between is not ours.
 #[tokio::test]
-async fn what_somebody_else_wrote_is_not_taken_for_ones_own() {
+async fn a_foreign_write_is_not_mistaken_for_our_own() {
     let lossy = Lossy::create().await;
     let (claim, row) = claimed(&lossy.table).await;
     let settled = lossy

@@ -1,5 +1,5 @@
-//! DynamoDB throttles, or reports that a transaction is at work on the row: a few tries, then an error, and nothing
-//! half-done.
+//! DynamoDB throttles, or reports a transaction on the row: the ledger retries a few times, then returns an error, and
+//! leaves nothing half-done.
 
 use domain::{command::IdempotencyKey, lifecycle::Stage};
 use store::{
@@ -10,11 +10,11 @@ use tests::{
     Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, standings, sync_of,
 };
 
-/// More than are tried.
+/// More faults than the ledger retries.
 const TOO_OFTEN: usize = 12;
 
 #[tokio::test]
-async fn a_claim_is_tried_again_a_few_times() {
+async fn a_throttled_claim_is_retried() {
     for fault in [Fault::Throttle, Fault::Conflict] {
         let table = TestTable::create().await;
         let (proxy, through) = table.through(&[("UpdateItem", fault); 2]).await;
@@ -32,7 +32,7 @@ async fn a_claim_is_tried_again_a_few_times() {
 }
 
 #[tokio::test]
-async fn a_claim_is_not_tried_for_ever() {
+async fn claim_retries_are_limited() {
     for fault in [Fault::Throttle, Fault::Conflict] {
         let table = TestTable::create().await;
         let (_, through) = table.through(&[("UpdateItem", fault); TOO_OFTEN]).await;
@@ -51,7 +51,7 @@ async fn a_claim_is_not_tried_for_ever() {
 }
 
 #[tokio::test]
-async fn an_admission_with_a_key_is_tried_again_and_is_whole_or_absent() {
+async fn a_throttled_keyed_admission_is_atomic() {
     for (times, admitted) in [(2, true), (TOO_OFTEN, false)] {
         for fault in [Fault::Throttle, Fault::Conflict] {
             let table = TestTable::create().await;
@@ -74,7 +74,7 @@ async fn an_admission_with_a_key_is_tried_again_and_is_whole_or_absent() {
 }
 
 #[tokio::test]
-async fn findings_are_stored_after_a_conflict() {
+async fn storing_findings_is_retried_after_a_conflict() {
     use domain::finding::{FindingStatus, Severity};
 
     let table = TestTable::create().await;

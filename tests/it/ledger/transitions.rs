@@ -1,4 +1,4 @@
-//! Each move from each standing: made where the specification says so, and refused, with the row untouched, elsewhere.
+//! Each move from each state: made where the specification says so, and refused elsewhere without a change to the row.
 
 use std::time::Duration;
 
@@ -15,12 +15,12 @@ use super::{candidate, claimed, ending, holder};
 const PROGRESS: Progress = Progress { done: 1, total: 2 };
 const LATER: Stage = Stage(9);
 
-/// Where the row's claim is the worker's own.
+/// The row's lease is the worker's own.
 const MINE: bool = true;
-/// Where it is another's.
+/// The row's lease is another worker's.
 const ANOTHERS: bool = false;
 
-/// The standings from which the move is made. From all others the row must come back, and stay, as it was.
+/// Returns the states from which the move is made. From all others the row must come back unchanged.
 async fn made_from(
     mine: bool,
     make: impl AsyncFn(&Ledger, &Claim, &Command) -> Result<Outcome, LedgerError>,
@@ -65,7 +65,7 @@ const LAPSED: [&str; 2] = ["lapsed", "lapsed, past its deadline"];
 const HANDED_ON: [&str; 2] = ["handed on", "waiting"];
 
 #[tokio::test]
-async fn only_the_admission_that_stands_can_fail_and_only_while_accepted() {
+async fn only_the_current_admission_can_fail_and_only_while_accepted() {
     let own = made_from(MINE, async |ledger, _, row| {
         ledger
             .fail_admission(&row.key, row.standing.admission, NOON)
@@ -79,7 +79,7 @@ async fn only_the_admission_that_stands_can_fail_and_only_while_accepted() {
 }
 
 #[tokio::test]
-async fn a_claim_is_given_where_nobody_holds_the_command() {
+async fn a_command_without_a_live_lease_can_be_claimed() {
     let taken = async |stage: Option<Stage>| {
         made_from(ANOTHERS, async |ledger, _, row| {
             let stage = stage.unwrap_or(row.standing.stage);
@@ -118,7 +118,7 @@ async fn a_claim_is_given_where_nobody_holds_the_command() {
 }
 
 #[tokio::test]
-async fn only_the_holder_reports_releases_and_settles_and_only_while_running() {
+async fn only_the_lease_holder_renews_releases_and_settles() {
     let report = async |ledger: &Ledger, claim: &Claim, _: &Command| {
         ledger.heartbeat(claim, PROGRESS, NOON).await
     };
@@ -140,7 +140,7 @@ async fn only_the_holder_reports_releases_and_settles_and_only_while_running() {
 }
 
 #[tokio::test]
-async fn the_holder_hands_on_once() {
+async fn the_lease_holder_continues_once() {
     let hand_on = async |ledger: &Ledger, claim: &Claim, _: &Command| {
         let at = noon(20);
         let waits = Waits::UntilThen;
@@ -153,7 +153,7 @@ async fn the_holder_hands_on_once() {
 }
 
 #[tokio::test]
-async fn deliveries_run_out_unless_another_worker_is_at_it() {
+async fn a_command_is_exhausted_unless_another_worker_has_its_lease() {
     let spare = TestTable::create().await.table();
     let exhaust = async |mine: bool, with_claim: bool, stage: Option<Stage>| {
         made_from(mine, async |ledger, claim, row| {
@@ -174,7 +174,7 @@ async fn deliveries_run_out_unless_another_worker_is_at_it() {
     assert_eq!(
         exhaust(ANOTHERS, true, None).await,
         unheld,
-        "a worker that lost its claim"
+        "a worker that lost its lease"
     );
     assert_eq!(
         exhaust(MINE, true, None).await,
@@ -189,7 +189,7 @@ async fn deliveries_run_out_unless_another_worker_is_at_it() {
 }
 
 #[tokio::test]
-async fn a_command_stalls_past_its_deadline_unless_a_worker_is_at_it() {
+async fn a_command_stalls_past_its_deadline_unless_its_lease_is_live() {
     let spare = TestTable::create().await.table();
     let stalled = made_from(ANOTHERS, async |ledger, _, row| {
         cleaned_up(&spare, ledger.stall(&row.key, NOON).await).await
@@ -198,7 +198,7 @@ async fn a_command_stalls_past_its_deadline_unless_a_worker_is_at_it() {
 }
 
 #[tokio::test]
-async fn a_message_is_sent_again_when_it_is_due_unclaimed_and_was_not_sent_again_since() {
+async fn an_unclaimed_due_message_is_resent_once() {
     let resent = async |already: u32, earlier: Duration| {
         made_from(ANOTHERS, async |ledger, _, row| {
             let mut candidate = candidate(row);
@@ -214,14 +214,14 @@ async fn a_message_is_sent_again_when_it_is_due_unclaimed_and_was_not_sent_again
     assert_eq!(
         resent(1, now).await,
         [""; 0],
-        "another reconciler was quicker"
+        "another reconciler was faster"
     );
     let earlier = Duration::from_secs(75);
     assert_eq!(resent(0, earlier).await, [""; 0], "another message is due");
 }
 
 #[tokio::test]
-async fn an_ending_says_what_is_known_of_the_effect() {
+async fn an_ending_reports_what_is_known_of_the_effect() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for (name, standing) in standings(Holder::Another) {
@@ -252,7 +252,7 @@ async fn an_ending_says_what_is_known_of_the_effect() {
         let written = settled
             .expect("the table answers")
             .made()
-            .expect("it is held");
+            .expect("the lease is live");
         assert_eq!(written.status(), code.terminal().into());
         assert_eq!(written.ended.map(|ended| ended.code), Some(code));
         let active = ledger.active(&row.key.owner, NOON).await;
@@ -261,7 +261,7 @@ async fn an_ending_says_what_is_known_of_the_effect() {
 }
 
 #[tokio::test]
-async fn where_there_is_no_row_no_move_makes_one() {
+async fn no_move_creates_a_row() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let (claim, row) = claimed(&table).await;
@@ -286,7 +286,7 @@ async fn where_there_is_no_row_no_move_makes_one() {
 }
 
 #[tokio::test]
-async fn a_worker_whose_command_was_erased_or_has_expired_is_told_so() {
+async fn a_move_on_an_erased_or_expired_command_reports_it_missing() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for mut row in standings(Holder::Another)

@@ -1,4 +1,4 @@
-//! The time of the model: it stands still unless a step advances it.
+//! The model's time, which only steps advance.
 
 use std::{
     sync::atomic::{AtomicI64, Ordering},

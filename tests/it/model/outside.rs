@@ -1,5 +1,5 @@
-//! Everything outside the table, on one port: the queues, the secrets, GitHub and the agent. They live by the test's clock,
-//! which the simulators do not, and go wrong where a step says so.
+//! Everything outside the table, on one port: queues, secrets, GitHub and the agent. Unlike the simulators they follow
+//! the test's clock and fail where a step says so.
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -28,32 +28,32 @@ use tokio::net::TcpListener;
 
 use super::clock::now;
 
-/// For how long a queue hides what it has delivered, unless it is told otherwise.
+/// The default visibility timeout.
 const VISIBILITY: Duration = Duration::from_secs(240);
 
-/// What goes wrong with GitHub's next answer to a dismissal.
+/// The fault in GitHub's next response to a dismissal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum GithubFault {
-    /// The alert is dismissed, and the answer lost.
+    /// The alert is dismissed; the response is lost.
     LoseAnswer,
     /// Nothing happens.
     Fail,
-    /// It is refused.
+    /// The dismissal is refused.
     Refuse,
-    /// It is accepted, and somebody is to review it.
+    /// The dismissal is accepted for review.
     Review,
-    /// There were too many.
+    /// Rate limited.
     Limit,
 }
 
-/// What goes wrong with the agent's next answer to a launch.
+/// The fault in the agent's next response to a launch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum AgentFault {
-    /// It begins, and does not say so.
+    /// The session starts; the response is lost.
     LoseAnswer,
-    /// It does not begin.
+    /// The session does not start.
     Busy,
-    /// There is nothing to pay with.
+    /// Credits are insufficient.
     NoCredits,
 }
 
@@ -72,12 +72,12 @@ pub(crate) struct Queued {
 pub(crate) struct Upstream {
     pub(crate) state: &'static str,
     updated_at: Timestamp,
-    /// Reason, comment and who, of one that is dismissed.
+    /// Reason, comment and author of a dismissal.
     dismissal: Option<(Value, Value, &'static str)>,
 }
 
 impl Upstream {
-    /// What was said to its dismissal.
+    /// The comment of its dismissal.
     pub(crate) fn comment(&self) -> Option<&str> {
         let (_, comment, _) = self.dismissal.as_ref()?;
         comment.as_str()
@@ -99,7 +99,7 @@ pub(crate) struct Begun {
     pub(crate) session: String,
 }
 
-/// What is known outside.
+/// The state outside the table.
 #[derive(Debug, Default)]
 pub(crate) struct Known {
     pub(crate) messages: Vec<Queued>,
@@ -111,7 +111,7 @@ pub(crate) struct Known {
     sent: usize,
 }
 
-/// A server of all that. Clones share it.
+/// A server of that state. Clones share it.
 #[derive(Clone, Debug)]
 pub(crate) struct Outside {
     pub(crate) url: String,
@@ -149,7 +149,7 @@ impl Outside {
         self.known().become_at(number, state, dismissal);
     }
 
-    /// The alert as a sync would keep it.
+    /// The alert as a sync stores it.
     pub(crate) fn shown(&self, number: u32) -> Finding {
         let alert = self.known().alert(number);
         let raw = serde_json::value::to_raw_value(&alert).expect("JSON");
@@ -170,7 +170,7 @@ impl Known {
         });
     }
 
-    /// Takes a visible message out for a delivery.
+    /// Receives a visible message.
     pub(crate) fn receive(&mut self, which: usize) -> Option<Queued> {
         let now = now();
         let visible = self
@@ -196,7 +196,7 @@ impl Known {
         dismissal: Option<(Value, Value, &'static str)>,
     ) {
         let alert = self.alerts.get_mut(&number).expect("it is one of them");
-        // In whole seconds, and never twice in one: what came later is seen to be later.
+        // In whole seconds, each later than the last, so that the order of changes shows.
         let later = Timestamp::from_seconds(alert.updated_at.as_seconds() + 1);
         alert.updated_at = later.max(Timestamp::from_seconds(now().as_seconds()));
         (alert.state, alert.dismissal) = (state, dismissal);
@@ -252,7 +252,7 @@ impl Known {
                 let name = text("SecretId");
                 json!({"ARN": "arn", "Name": name, "SecretString": secret(&name)})
             }
-            other => panic!("nobody asks for {other}"),
+            other => panic!("unexpected call of {other}"),
         };
         json_answer(StatusCode::OK, &answer)
     }
@@ -317,7 +317,7 @@ impl Known {
         json_answer(StatusCode::CREATED, &session)
     }
 
-    /// The messages that nobody has dealt with, read.
+    /// Returns the messages that are still queued, parsed.
     pub(crate) fn outstanding(&self) -> Vec<Message> {
         let bodies = self.messages.iter().map(|message| &message.body);
         bodies
@@ -363,11 +363,11 @@ async fn answer(
         (&Method::PATCH, number) => {
             known.dismiss(number.parse().expect("an alert's number"), &body)
         }
-        _ => panic!("nobody asks for {method} {path}"),
+        _ => panic!("unexpected call of {method} {path}"),
     }
 }
 
-/// The App's key is made once, since that takes a moment.
+/// The App's key is generated once, because that is slow.
 fn secret(name: &str) -> String {
     static KEY: OnceLock<AppKey> = OnceLock::new();
     match name {

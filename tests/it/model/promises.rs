@@ -1,4 +1,4 @@
-//! What holds after every step, and when everything has come to rest.
+//! Promises that hold after every step, and promises that hold once nothing is left to do.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,18 +23,18 @@ use super::{
 };
 use crate::analyses::recounted;
 
-/// What was seen of the commands, and of what happened beside them.
+/// What was observed of the commands and around them.
 #[derive(Debug, Default)]
 pub(crate) struct Ledgered {
-    /// How each ended when that was first seen.
+    /// How each ended when first observed.
     ended: BTreeMap<CommandId, (Status, Ended)>,
     named: u32,
-    /// Findings whose alert was changed by somebody and not synced since.
+    /// Findings whose alert somebody changed since the last sync.
     unsynced: BTreeSet<u32>,
 }
 
 impl Ledgered {
-    /// A number that no other command has.
+    /// Returns a number that no other command has.
     pub(crate) fn named(&mut self) -> u32 {
         self.named += 1;
         self.named
@@ -50,7 +50,7 @@ impl Ledgered {
 }
 
 impl World {
-    /// Every command that has a row.
+    /// Returns every command that has a row.
     pub(crate) async fn commands(&self) -> Vec<Command> {
         let prefix = format!("command#{}", self.owner);
         let mut commands = Vec::new();
@@ -84,7 +84,7 @@ impl World {
         page.events
     }
 
-    /// What holds at any time.
+    /// Checks what holds at any time.
     pub(crate) async fn check(&mut self) {
         let commands = self.commands().await;
         self.effects_are_as_told(&commands);
@@ -102,7 +102,7 @@ impl World {
             let (id, status) = (command.key.id, command.status());
             let known = self.ledgered.ended.get(&id);
             let Some(ended) = command.ended else {
-                assert_eq!(known, None, "{id} has come back to life");
+                assert_eq!(known, None, "{id} has revived");
                 assert!(!status.is_terminal(), "{id} says how it ended");
                 continue;
             };
@@ -114,11 +114,11 @@ impl World {
         if self.erased_at.is_none() {
             let rows: BTreeSet<CommandId> = commands.iter().map(|row| row.key.id).collect();
             let lost = self.ledgered.ended.keys().find(|id| !rows.contains(id));
-            assert_eq!(lost, None, "a command is gone");
+            assert_eq!(lost, None, "a command has vanished");
         }
     }
 
-    /// What a command says of its effect is what GitHub and the agent have seen of it.
+    /// The effect that a command reports is what GitHub and the agent have recorded.
     fn effects_are_as_told(&self, commands: &[Command]) {
         let known = self.outside.known();
         let mut dismissed = BTreeMap::<u32, usize>::new();
@@ -139,9 +139,9 @@ impl World {
                     assert_eq!(ended.effect == Effect::Applied, applied, "{command:?}");
                     if applied {
                         *dismissed.entry(number).or_default() += 1;
-                        assert!(own > 0, "nobody has dismissed that: {command:?}");
+                        assert!(own > 0, "its dismissal is not recorded: {command:?}");
                     }
-                    // Only a comment of its own tells whose a dismissal was.
+                    // Only a unique comment tells whose dismissal it was.
                     let named = |comment: &String| comment.starts_with("c-");
                     let told = comment.as_ref().is_some_and(named);
                     if told && ended.effect == Effect::None {
@@ -150,7 +150,11 @@ impl World {
                     let is_news = !self.ledgered.ended.contains_key(&command.key.id);
                     if is_news && told && code == ResultCode::AlreadyIgnored {
                         let shown = known.alerts[&number].comment();
-                        assert_ne!(shown, comment.as_deref(), "it did that itself: {command:?}");
+                        assert_ne!(
+                            shown,
+                            comment.as_deref(),
+                            "it was its own dismissal: {command:?}"
+                        );
                     }
                 }
                 Action::StartAnalysis(_) => {
@@ -162,7 +166,7 @@ impl World {
                     let none = ended.effect == Effect::None;
                     assert!(!(begun && none), "it had an effect: {command:?}");
                 }
-                Action::Sync(_) | Action::ReopenFinding(_) => panic!("nobody has asked for one"),
+                Action::Sync(_) | Action::ReopenFinding(_) => panic!("nobody requested one"),
             }
         }
         for (number, succeeded) in dismissed {
@@ -224,7 +228,7 @@ impl World {
         assert_eq!(repositories.expect("the table answers")[0].counts, counts);
     }
 
-    /// Whether there is nothing left to do.
+    /// Returns whether nothing is left to do.
     pub(crate) async fn at_rest(&self) -> bool {
         let commands = self.commands().await;
         let findings = self.findings().await;
@@ -250,7 +254,7 @@ impl World {
         erasure.expect("the table answers")?.completed_at
     }
 
-    /// What holds once there is nothing left to do.
+    /// Checks what holds once nothing is left to do.
     pub(crate) async fn check_at_rest(&mut self) {
         self.check().await;
         if self.erased_at.is_some() {

@@ -1,4 +1,4 @@
-//! The functions over a table and a world outside, and what one step does to them.
+//! The functions over a table and simulated surroundings, and what one step does to them.
 
 use std::time::Duration;
 
@@ -44,16 +44,16 @@ use tests::{
 };
 
 use super::{
-    Step, Trouble,
+    Step, WorkerFault,
     clock::{advance, now},
     outside::{Outside, Queued},
     promises::Ledgered,
 };
 use crate::analyses::{callback, completed, failed};
 
-/// How often a message is delivered at most.
+/// The maximum receive count of a message.
 const RECEIVES: u32 = 4;
-/// Alerts at GitHub, and findings of the owner.
+/// The number of alerts at GitHub, and of the owner's findings.
 pub(crate) const FINDINGS: u32 = 3;
 
 /// One owner's world.
@@ -61,11 +61,11 @@ pub(crate) struct World {
     pub(crate) table: TestTable,
     pub(crate) outside: Outside,
     pub(crate) owner: Owner,
-    /// What was seen of the commands so far.
+    /// What was observed of the commands so far.
     pub(crate) ledgered: Ledgered,
-    /// When the erasure was asked for.
+    /// When the erasure was requested.
     pub(crate) erased_at: Option<Timestamp>,
-    /// Between the functions and the table.
+    /// The proxy between the functions and the table.
     proxy: Proxy,
     dismiss: Dismiss,
     analyse: Analyse,
@@ -83,7 +83,7 @@ pub(crate) fn id(number: u32) -> FindingId {
     }
 }
 
-/// What an invocation has, in the machine's time.
+/// An invocation's time, by the machine's clock.
 fn invocation() -> Invocation {
     Invocation::until(NOON + Duration::from_secs(30), NOON)
 }
@@ -115,7 +115,7 @@ impl Clients {
 }
 
 impl World {
-    /// At noon, with an owner whose findings are all open, and with automation if it is chosen.
+    /// Sets the time to noon, with an owner whose findings are all open, and with automation if requested.
     pub(crate) async fn set(automatic: bool) -> Self {
         let table = TestTable::create().await;
         let owner: Owner = format!("user:{}", uuid::Uuid::new_v4())
@@ -198,16 +198,16 @@ impl World {
             Step::Deliver {
                 which,
                 twice,
-                trouble,
-            } => self.deliver(which, twice, trouble).await,
+                fault,
+            } => self.deliver(which, twice, fault).await,
             Step::Callback {
                 which,
                 recommends,
                 sent,
             } => self.callback(which, recommends, sent).await,
-            Step::Reconcile(trouble) => {
+            Step::Reconcile(fault) => {
                 let run = self.reconciler.reconcile(invocation());
-                self.troubled(trouble, run).await;
+                self.under_fault(fault, run).await;
             }
             Step::Advance(seconds) => advance(Duration::from_secs(seconds)),
             Step::AtGithub {
@@ -227,13 +227,14 @@ impl World {
         }
     }
 
-    /// What a sync does with an alert.
+    /// Stores an alert as a sync does.
     pub(crate) async fn sync(&mut self, finding: u32) {
         sync(&self.table, &self.outside, &self.owner, finding).await;
         self.ledgered.synced(finding);
     }
 
-    /// Admits as the API does: of a finding that is there, and with a message, unless the process dies before that.
+    /// Admits a command as the API does: only for an existing finding, and with a message unless the process dies
+    /// first.
     async fn admit(&mut self, action: Action, queue: &str, sent: bool) {
         let finding = action.finding().expect("it is about one");
         let findings = self.table.findings();
@@ -258,7 +259,7 @@ impl World {
         }
     }
 
-    async fn deliver(&mut self, which: usize, twice: bool, trouble: Trouble) {
+    async fn deliver(&mut self, which: usize, twice: bool, fault: WorkerFault) {
         let received = self.outside.known().receive(which);
         let Some(message) = received else {
             return;
@@ -276,18 +277,18 @@ impl World {
                 self.handle(&message).await == Disposition::Ack
             }
         };
-        if self.troubled(trouble, work).await == Some(true) {
+        if self.under_fault(fault, work).await == Some(true) {
             self.outside.known().delete(message.id);
         }
     }
 
-    /// What becomes of work that meets trouble; `None` if the worker died over it.
-    async fn troubled<T>(&self, trouble: Trouble, work: impl Future<Output = T>) -> Option<T> {
-        let (calls, how) = match trouble {
-            Trouble::None => return Some(work.await),
-            Trouble::DiesBefore(calls) => (calls, Break::DieBefore),
-            Trouble::DiesAfter(calls) => (calls, Break::DieAfter),
-            Trouble::LosesAnswer(calls) => (calls, Break::LoseAnswer),
+    /// Does work under a fault; `None` if the worker died.
+    async fn under_fault<T>(&self, fault: WorkerFault, work: impl Future<Output = T>) -> Option<T> {
+        let (calls, how) = match fault {
+            WorkerFault::None => return Some(work.await),
+            WorkerFault::DiesBefore(calls) => (calls, Break::DieBefore),
+            WorkerFault::DiesAfter(calls) => (calls, Break::DieAfter),
+            WorkerFault::LosesAnswer(calls) => (calls, Break::LoseAnswer),
         };
         self.proxy.break_at(calls, how);
         let done = tokio::select! {
@@ -335,7 +336,8 @@ impl World {
         }
     }
 
-    /// The agent calls back for one of its sessions; the API keeps that, and sends a message unless it dies before.
+    /// The agent calls back for one of its sessions. The API stores the callback and sends a message, unless it dies
+    /// first.
     pub(crate) async fn callback(&self, which: usize, recommends: Option<bool>, sent: bool) {
         let begun = {
             let known = self.outside.known();
@@ -377,7 +379,7 @@ impl World {
         known.send("erase", message.body(), Duration::ZERO);
     }
 
-    /// The sessions of the agent that have not been heard of, by their place.
+    /// The agent's sessions without a callback, by their place.
     pub(crate) fn places(&self) -> Vec<(usize, CommandId)> {
         let known = self.outside.known();
         let sessions = known.sessions.iter().enumerate();
@@ -406,7 +408,7 @@ fn recommending(dismissal: bool) -> AnalysisOutcome {
     outcome
 }
 
-/// What the functions are made of.
+/// The functions' dependencies.
 struct Functions {
     table: Table,
     url: String,

@@ -1,4 +1,4 @@
-//! Analyses that are due: what was called back is sent on, what was lost has failed. And owners for whom automation looks.
+//! Due analyses: a callback is resent, a silent analysis fails. And owners for whom automation is due.
 
 use domain::{
     analysis::{Analysis, AnalysisStatus, BegunBy, FailureCode, PENDING_FOR, RUNNING_FOR},
@@ -11,12 +11,12 @@ use store::{analyses::Received, owners::Saved, table::Writes};
 use super::*;
 use crate::analyses::{callback, end, failed, launch, owner_with, read, take, waiting};
 
-/// When an analysis that was begun at noon has been pending for too long.
+/// When an analysis begun at noon has been pending too long.
 fn pending_too_long() -> Timestamp {
     NOON + PENDING_FOR
 }
 
-/// When one that has run since noon has run for too long.
+/// When an analysis running since noon has run too long.
 fn running_too_long() -> Timestamp {
     NOON + RUNNING_FOR
 }
@@ -26,7 +26,7 @@ async fn analysis(scene: &Scene, owner: &Owner, finding: FindingId) -> Analysis 
     record.analysis.expect("it was begun")
 }
 
-/// How many slots of an owner are taken.
+/// Counts an owner's taken slots.
 async fn slots(scene: &Scene, owner: &Owner) -> usize {
     let record = scene.table.owners().read(owner).await;
     record.expect("the table answers").analyses.in_flight.len()
@@ -46,7 +46,7 @@ async fn called_back(scene: &Scene, owner: &Owner, finding: FindingId) -> Messag
     }
 }
 
-/// What a run counted of analyses. Whoever frees a slot has automation look, which may be in the same run or the next.
+/// What a run counted of analyses. Freeing a slot makes automation due, in the same run or the next.
 fn counted(report: &Report) -> [u32; 5] {
     let Report {
         lost,
@@ -60,7 +60,7 @@ fn counted(report: &Report) -> [u32; 5] {
 }
 
 #[tokio::test]
-async fn what_nothing_was_heard_of_has_failed_and_what_was_heard_of_is_sent_on_once() {
+async fn a_silent_analysis_fails_and_a_callback_is_resent_once() {
     let scene = Scene::set(pending_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 3).await;
     let [asked, automatic, heard_of] = ids[..] else {
@@ -77,7 +77,7 @@ async fn what_nothing_was_heard_of_has_failed_and_what_was_heard_of_is_sent_on_o
         let code = Some(FailureCode::run_lost());
         assert_eq!((lost.status, lost.failure), (AnalysisStatus::Failed, code));
     }
-    // It never began: automation tries it again.
+    // It never started, so automation retries it.
     assert_eq!(waiting(&scene.table, &owner).await, [automatic]);
     assert_eq!(slots(&scene, &owner).await, 1);
     let kept = analysis(&scene, &owner, heard_of).await;
@@ -88,14 +88,14 @@ async fn what_nothing_was_heard_of_has_failed_and_what_was_heard_of_is_sent_on_o
     );
     assert_eq!(scene.queues.bodies(&scene.sync).await, [message.body()]);
 
-    // The index goes on showing all three as they were.
+    // The index keeps showing all three as they were.
     let rows = scene.table.items().await;
     assert_eq!(counted(&scene.run().await), [0, 0, 0, 3, 0]);
     assert_eq!(scene.table.items().await, rows);
 }
 
 #[tokio::test]
-async fn an_analysis_that_ran_for_too_long_has_failed_for_good() {
+async fn an_analysis_that_ran_too_long_fails_for_good() {
     let scene = Scene::set(running_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 2).await;
     for (finding, begun_by) in ids.iter().zip([BegunBy::Request, BegunBy::Automation]) {
@@ -103,13 +103,13 @@ async fn an_analysis_that_ran_for_too_long_has_failed_for_good() {
         assert!(launch(&scene.table, &owner, *finding, "ses-1").await);
     }
     assert_eq!(counted(&scene.run().await), [2, 0, 0, 0, 0]);
-    assert_eq!(waiting(&scene.table, &owner).await, [], "it has been tried");
+    assert_eq!(waiting(&scene.table, &owner).await, [], "it is not retried");
     assert_eq!(slots(&scene, &owner).await, 0);
 }
 
-/// A run that reads every row as it was before another run: the guards of its writes decide.
+/// A run with rows read before another run: the guards of its writes decide.
 #[tokio::test]
-async fn a_run_that_comes_too_late_loses_and_sends_nothing() {
+async fn a_run_with_stale_rows_changes_and_sends_nothing() {
     let scene = Scene::set(pending_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 2).await;
     for finding in &ids {
@@ -126,7 +126,7 @@ async fn a_run_that_comes_too_late_loses_and_sends_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_back_that_cannot_be_sent_on_comes_again_and_what_fails_is_counted() {
+async fn a_callback_that_cannot_be_resent_is_retried_and_counted() {
     let scene = Scene::set(pending_too_long).await;
     let (owner, ids) = owner_with(&scene.table, 3).await;
     for finding in &ids {
@@ -136,7 +136,7 @@ async fn a_call_back_that_cannot_be_sent_on_comes_again_and_what_fails_is_counte
         panic!("three findings");
     };
     called_back(&scene, &owner, unsent).await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         let proxy = &scene.proxy;
         proxy.plan_about("GetItem", &in_key(unread), Fault::Fail);
@@ -150,13 +150,13 @@ async fn a_call_back_that_cannot_be_sent_on_comes_again_and_what_fails_is_counte
     assert_eq!(counted(&scene.run().await), [2, 0, 0, 0, 0]);
 }
 
-/// Ends the sort key of a finding's row.
+/// The end of the sort key of a finding's row.
 fn in_key(finding: FindingId) -> String {
     format!("#{:010}", finding.number.get())
 }
 
 #[tokio::test]
-async fn automation_looks_where_a_slot_was_freed() {
+async fn automation_runs_after_a_slot_is_freed() {
     let scene = Scene::set(|| NOON).await;
     let (owner, ids) = owner_with(&scene.table, 4).await;
     let owners = scene.table.owners();

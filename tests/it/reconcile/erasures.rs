@@ -1,4 +1,4 @@
-//! Erasures that should have been done by now.
+//! Erasures that are overdue.
 
 use store::erasure::{Erasures, RESUMED_AFTER};
 
@@ -16,7 +16,7 @@ async fn begin(scene: &Scene) -> (Erasures, Owner) {
 }
 
 #[tokio::test]
-async fn an_erasure_that_is_not_done_is_sent_again_once_every_minute_and_a_half() {
+async fn an_unfinished_erasure_is_resent_every_90_seconds() {
     let scene = Scene::set(too_long).await;
     let (_, owner) = begin(&scene).await;
     let expected = Report {
@@ -44,7 +44,7 @@ async fn an_erasure_that_is_not_done_is_sent_again_once_every_minute_and_a_half(
 }
 
 #[tokio::test]
-async fn an_erasure_that_is_done_or_looked_at_already_is_left_alone() {
+async fn a_completed_or_postponed_erasure_is_left_alone() {
     let scene = Scene::set(too_long).await;
     let (erasures, owner) = begin(&scene).await;
     scene.proxy.freeze("Query");
@@ -62,10 +62,10 @@ async fn an_erasure_that_is_done_or_looked_at_already_is_left_alone() {
 }
 
 #[tokio::test]
-async fn what_cannot_be_sent_or_looked_at_is_counted_and_comes_again() {
+async fn a_failed_erasure_resend_is_counted_and_retried() {
     let scene = Scene::set(too_long).await;
     begin(&scene).await;
-    // Every try that the library makes.
+    // The SDK makes three attempts.
     for _ in 0..3 {
         scene.proxy.plan("TransactWriteItems", Fault::Fail);
     }

@@ -1,4 +1,4 @@
-//! Owners whose scheduled sync is due: each turn is queued once a cycle, whatever goes wrong on the way.
+//! Owners whose scheduled sync is due: each turn is queued once a cycle, whatever fails on the way.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use store::{
@@ -27,9 +27,9 @@ async fn a_turn_moves_on_by_one_cycle() {
     assert_eq!(scene.run().await, Report::default());
 }
 
-/// SQS takes part of a batch and answers 200: the rest, and only the rest, is sent again in the same run.
+/// SQS accepts part of a batch and answers 200: only the rest is resent, in the same run.
 #[tokio::test]
-async fn a_batch_taken_in_part_is_completed() {
+async fn a_partially_accepted_batch_is_completed() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(40).await;
     scene
@@ -45,9 +45,9 @@ async fn a_batch_taken_in_part_is_completed() {
     assert_eq!(scene.dispatched().await, enabled, "each once");
 }
 
-/// Nothing is taken, however often it is tried: the turns stay leased for a few minutes, and then come again.
+/// SQS rejects every attempt: the turns stay leased for a few minutes and are then due again.
 #[tokio::test]
-async fn what_the_queue_does_not_take_comes_again_when_its_lease_ends() {
+async fn a_turn_that_sqs_rejects_is_due_again_after_its_lease() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(1).await;
     for _ in 0..4 {
@@ -72,9 +72,9 @@ async fn what_the_queue_does_not_take_comes_again_when_its_lease_ends() {
     assert_eq!(scene.dispatched().await, enabled);
 }
 
-/// The run dies after the queue took the batch and before the turns moved on: minutes later they are due again.
+/// The run dies after SQS accepted the batch and before the turns moved on: they are due again minutes later.
 #[tokio::test]
-async fn a_crash_in_mid_dispatch_costs_minutes() {
+async fn a_crash_during_dispatch_delays_a_turn_by_minutes() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(1).await;
     let turn = due(&scene.table.owners()).await.remove(0);
@@ -93,9 +93,9 @@ async fn a_crash_in_mid_dispatch_costs_minutes() {
     assert_eq!(later.reconcile(a_minute()).await.dispatched, 1);
 }
 
-/// The index goes on showing the turns as they were.
+/// The index keeps showing the turns as they were.
 #[tokio::test]
-async fn a_turn_that_was_taken_is_not_taken_again() {
+async fn a_leased_turn_is_not_dispatched_twice() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(2).await;
     scene.proxy.freeze("Query");
@@ -110,7 +110,7 @@ async fn a_turn_that_was_taken_is_not_taken_again() {
 }
 
 #[tokio::test]
-async fn a_turn_that_cannot_be_read_or_moved_is_counted_and_stops_no_other() {
+async fn a_damaged_turn_is_counted_and_stops_no_other() {
     let scene = Scene::set(after_a_cycle).await;
     let enabled = scene.enable(2).await;
     let mut damaged = Item::new();
@@ -120,12 +120,12 @@ async fn a_turn_that_cannot_be_read_or_moved_is_counted_and_stops_no_other() {
     damaged.insert("due_at".to_owned(), AttributeValue::N("1".to_owned()));
     scene.table.put(damaged).await;
     let fail = |text: &str| {
-        // Every try that the library makes.
+        // The SDK makes three attempts.
         for _ in 0..3 {
             scene.proxy.plan_about("UpdateItem", text, Fault::Fail);
         }
     };
-    // Of one the turn cannot be leased.
+    // One turn cannot be leased.
     fail(&enabled[0].to_string());
     let expected = Report {
         nominated: 3,
@@ -136,7 +136,7 @@ async fn a_turn_that_cannot_be_read_or_moved_is_counted_and_stops_no_other() {
     assert_eq!(scene.run().await, expected);
     assert_eq!(scene.dispatched().await, enabled[1..]);
 
-    // Then it can be queued, but not moved on: it stays leased.
+    // The turn can be queued but not moved on, so it stays leased.
     scene.table.take_away("nobody", "x").await;
     let next = next_sync(&enabled[0], after_a_cycle());
     fail(&next.as_millis().to_string());

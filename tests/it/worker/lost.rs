@@ -1,11 +1,11 @@
-//! A worker whose command is no longer its own: taken over, ended, or gone.
+//! A worker that has lost its command: taken over, ended, or gone.
 
 use domain::lifecycle::{Lease, Token};
 
 use super::*;
 
 impl Scene {
-    /// Somebody takes the command over.
+    /// Another worker takes the command over.
     async fn take_over(&self, row: &Command) -> Command {
         let lease = Lease {
             token: Token(0xa07e4),
@@ -31,9 +31,9 @@ impl Scene {
     }
 }
 
-/// Whatever a worker says that has lost its claim.
+/// Every conclusion of a worker that has lost its lease.
 #[tokio::test]
-async fn a_worker_whose_command_was_taken_over_changes_nothing_and_leaves_the_message() {
+async fn a_fenced_worker_changes_nothing_and_keeps_the_message() {
     let scene = Scene::set().await;
     type Say = fn() -> Effected;
     let says: [(u32, Say); 5] = [
@@ -58,7 +58,7 @@ async fn a_worker_whose_command_was_taken_over_changes_nothing_and_leaves_the_me
 }
 
 #[tokio::test]
-async fn a_worker_whose_command_has_ended_or_is_gone_acknowledges_and_changes_nothing() {
+async fn a_worker_whose_command_ended_acknowledges_without_a_write() {
     let scene = Scene::set().await;
     for receives in [1, RECEIVES] {
         for gone in [true, false] {
