@@ -137,7 +137,7 @@ async fn an_owner_enables_five_repositories_and_then_all_of_them() {
 }
 
 #[tokio::test]
-async fn a_page_that_fails_once_is_asked_for_again_within_the_delivery() {
+async fn a_page_that_fails_once_is_retried_within_the_delivery() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let fault = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "status": 503, "after": 2, "times": 1});
     scene.stack.github_fault(&fault).await;
@@ -172,7 +172,7 @@ fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn an_unchanged_repository_costs_one_request_and_no_finding_is_written() {
+async fn an_unchanged_repository_costs_one_request_and_no_finding_write() {
     let scene = Scene::set().await;
     let first = scene.ada.sync().await;
     scene.ada.ends_as(first, "SYNC_COMPLETED").await;
@@ -207,7 +207,7 @@ async fn an_unchanged_repository_costs_one_request_and_no_finding_is_written() {
 }
 
 #[tokio::test]
-async fn a_command_costs_one_write_to_admit_one_read_to_see_and_two_writes_to_do() {
+async fn a_command_costs_one_write_to_admit_and_one_read_to_poll() {
     let scene = Scene::set().await;
     let sync = json!({"type": "sync"});
     for (key, write) in [(None, "PutItem"), (Some("once"), "TransactWriteItems")] {

@@ -13,7 +13,7 @@ fn sync() -> Value {
 }
 
 #[tokio::test]
-async fn fault_01_a_request_repeated_with_its_key_is_the_same_command() {
+async fn fault_01_a_request_repeated_with_its_key_returns_the_same_command() {
     let scene = Scene::set().await;
     let fault = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
         "effect": "delay", "delayMs": 800, "times": 1});
@@ -37,7 +37,7 @@ async fn fault_01_a_request_repeated_with_its_key_is_the_same_command() {
 }
 
 #[tokio::test]
-async fn fault_05_a_command_that_can_neither_be_sent_nor_failed_is_sent_again() {
+async fn fault_05_a_command_that_can_be_neither_sent_nor_failed_is_resent() {
     let scene = Scene::set().await;
     for (service, operation) in [("sqs", "SendMessage"), ("dynamodb", "UpdateItem")] {
         let fault = json!({"service": service, "operation": operation, "function": "api", "effect": "error"});

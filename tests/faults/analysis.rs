@@ -29,7 +29,7 @@ fn launch(status: u16) -> Value {
 }
 
 #[tokio::test]
-async fn fault_10_a_launcher_killed_with_its_slot_is_followed_by_one_that_asks_the_agent_once() {
+async fn fault_10_a_launch_killed_with_its_slot_resumes_and_asks_the_agent_once() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let dies = transaction("analyse", SLOT, "kill_after");
@@ -54,7 +54,7 @@ async fn fault_10_a_launcher_killed_with_its_slot_is_followed_by_one_that_asks_t
 }
 
 #[tokio::test]
-async fn fault_11_a_session_that_calls_back_while_nobody_follows_its_dead_launcher_is_not_lost() {
+async fn fault_11_a_callback_between_two_launch_attempts_is_not_lost() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let dies = transaction("analyse", SETTLEMENT, "kill_before");
@@ -111,7 +111,7 @@ async fn fault_11_a_recorder_killed_before_or_after_its_write_records_once() {
 }
 
 #[tokio::test]
-async fn fault_28_a_launch_whose_answer_is_lost_is_one_session() {
+async fn fault_28_a_launch_whose_answer_is_lost_creates_one_session() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     let lost = json!({"operation": "create_session", "effect": "drop_response", "times": 1});
@@ -133,7 +133,7 @@ async fn fault_28_a_launch_whose_answer_is_lost_is_one_session() {
 }
 
 #[tokio::test]
-async fn a_call_back_that_is_quicker_than_the_launchers_own_write_is_recorded_with_both_sessions() {
+async fn a_callback_before_the_launch_is_recorded_keeps_both_session_ids() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let mut slow = transaction("analyse", SETTLEMENT, "delay");
@@ -157,7 +157,7 @@ async fn a_call_back_that_is_quicker_than_the_launchers_own_write_is_recorded_wi
 }
 
 #[tokio::test]
-async fn twenty_launches_at_once_begin_three_analyses() {
+async fn twenty_concurrent_launches_start_three_analyses() {
     let scene = Scene::synced(&[NODEGOAT.0]).await;
     let findings = scene.open_findings().await;
     let (twenty, more) = findings.split_at(20);
@@ -197,7 +197,7 @@ async fn twenty_launches_at_once_begin_three_analyses() {
 }
 
 #[tokio::test]
-async fn a_restart_takes_the_place_of_an_analysis_whose_call_back_then_changes_nothing() {
+async fn a_restart_replaces_an_analysis_and_ignores_its_late_callback() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene.stack.agent_fault(&held()).await;
@@ -253,8 +253,7 @@ async fn a_restart_takes_the_place_of_an_analysis_whose_call_back_then_changes_n
 }
 
 #[tokio::test]
-async fn fault_11_a_launch_that_was_replaced_while_its_worker_was_dead_does_not_claim_to_have_done_nothing()
- {
+async fn fault_11_a_replaced_launch_of_a_dead_worker_has_an_unknown_effect() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene.stack.agent_fault(&held()).await;
@@ -291,7 +290,7 @@ fn forged(scene: &Scene, finding: &str, attempt: CommandId) -> String {
 }
 
 #[tokio::test]
-async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_nothing() {
+async fn fault_35_replayed_late_outdated_or_forged_callbacks_change_nothing() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene
@@ -390,7 +389,7 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
 }
 
 #[tokio::test]
-async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_can() {
+async fn a_callback_that_cannot_be_queued_is_refused_then_recorded_once() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     // Through admission and the launch first: from then on the api only takes the call back.
@@ -449,7 +448,7 @@ async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_
 }
 
 #[tokio::test]
-async fn an_analysis_that_the_agent_gives_up_has_failed_and_says_why() {
+async fn a_failed_or_interrupted_session_fails_the_analysis_with_its_code() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     scene.stack.agent_fault(&held()).await;
@@ -474,7 +473,7 @@ async fn an_analysis_that_the_agent_gives_up_has_failed_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_analysis_that_nothing_is_heard_of_in_time_is_lost_once_and_frees_its_slot() {
+async fn an_analysis_without_a_callback_is_lost_once_and_frees_its_slot() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     // Nothing will ever be heard of this one: its call back counts as taken.
@@ -543,7 +542,7 @@ async fn ended_so(scene: &Scene, finding: &str, code: ResultCode, effect: &str) 
 }
 
 #[tokio::test]
-async fn a_launch_that_is_refused_says_so_and_keeps_no_slot() {
+async fn a_refused_launch_reports_why_and_frees_its_slot() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     let failed_with = async |finding: &str, code: ResultCode| {
@@ -594,7 +593,7 @@ async fn a_launch_that_is_refused_says_so_and_keeps_no_slot() {
 }
 
 #[tokio::test]
-async fn a_launch_whose_credentials_github_refuses_says_so_and_leaves_github_alone() {
+async fn a_launch_with_refused_credentials_fails_and_stops_asking_github() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     let refused = json!({"repository": "*", "operation": "installation_token", "status": 401});

@@ -82,7 +82,7 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn automation_keeps_to_two_of_three_slots_and_analyses_every_eligible_finding_once() {
+async fn automation_uses_two_of_three_slots_and_analyses_each_finding_once() {
     let scene = Scene::set().await;
     scene.stack.agent_fault(&held()).await;
     scene.configure(&automatic(true)).await;
@@ -128,7 +128,7 @@ async fn automation_keeps_to_two_of_three_slots_and_analyses_every_eligible_find
 }
 
 #[tokio::test]
-async fn automation_for_new_findings_leaves_alone_what_was_there_before() {
+async fn automation_for_new_findings_ignores_existing_findings() {
     let scene = Scene::set().await;
     scene.configure(&automatic(false)).await;
     scene.syncs().await;
@@ -153,7 +153,7 @@ async fn automation_for_new_findings_leaves_alone_what_was_there_before() {
 }
 
 #[tokio::test]
-async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_refuses() {
+async fn automation_recovers_from_lost_messages_failed_scans_and_refusals() {
     let scene = Scene::set().await;
     scene.configure(&automatic(true)).await;
     // The agent has no credits: both findings wait, and automation rests.
@@ -216,7 +216,7 @@ async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_ref
 }
 
 #[tokio::test]
-async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismissed_once() {
+async fn a_confident_recommendation_dismisses_the_finding_once() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     scene
         .configure(&json!({"autoDismiss": {"enabled": true, "minConfidence": "medium"}}))

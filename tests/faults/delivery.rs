@@ -55,7 +55,7 @@ async fn fault_10_a_killed_workers_message_is_redelivered_within_90_seconds() {
 }
 
 #[tokio::test]
-async fn fault_13_a_function_that_runs_out_of_time_keeps_what_its_batch_has_settled() {
+async fn fault_13_a_timed_out_function_keeps_what_its_batch_has_settled() {
     let scene = Scene::set().await;
     let bob = scene.another("bob").await;
     scene
@@ -97,7 +97,7 @@ async fn fault_13_a_function_that_runs_out_of_time_keeps_what_its_batch_has_sett
 }
 
 #[tokio::test]
-async fn fault_16_a_worker_that_learns_that_its_claim_is_lost_asks_for_nothing_more() {
+async fn fault_16_a_worker_that_loses_its_lease_sends_no_more_requests() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
     let slow =
@@ -122,7 +122,7 @@ async fn fault_16_a_worker_that_learns_that_its_claim_is_lost_asks_for_nothing_m
 }
 
 #[tokio::test]
-async fn a_sync_under_way_shows_how_far_it_is() {
+async fn a_running_sync_shows_its_progress() {
     let scene = Scene::with(&[], &[PYGOAT.0, NODEGOAT.0]).await;
     scene.stack.github_fault(&slow_github(5_000)).await;
     let id = scene.ada.sync().await;

@@ -119,7 +119,7 @@ async fn is_found_done(scene: &Scene, key: &CommandKey) {
 }
 
 #[tokio::test]
-async fn fault_11_a_dismissal_is_found_done_where_github_would_refuse_it_a_second_time() {
+async fn fault_11_a_retry_finds_its_own_dismissal_and_does_not_repeat_it() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let refuses = change(&json!({"status": 422, "after": 1}));
     scene.stack.github_fault(&refuses).await;
@@ -129,7 +129,7 @@ async fn fault_11_a_dismissal_is_found_done_where_github_would_refuse_it_a_secon
 }
 
 #[tokio::test]
-async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_meanwhile() {
+async fn fault_11_a_retry_finds_its_own_dismissal_after_the_owner_is_disabled() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let key = dismissed_and_not_settled(&scene).await;
     let saved = save(&scene.ada, &json!({"enabled": false})).await;
@@ -151,7 +151,7 @@ async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_mean
 }
 
 #[tokio::test]
-async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() {
+async fn fault_11_a_dismissal_seen_first_by_a_sync_still_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let key = dismissed_and_not_settled(&scene).await;
     let sync = scene.ada.sync().await;
@@ -162,7 +162,7 @@ async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() 
 }
 
 #[tokio::test]
-async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_trials_of_50() {
+async fn fault_15_concurrent_deliveries_of_a_dismissal_make_one_change() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let sync = scene.ada.sync().await;
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
@@ -219,7 +219,7 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
 }
 
 #[tokio::test]
-async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_and_one_success() {
+async fn fault_16_a_dismissal_taken_over_midway_is_one_change_and_one_success() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     // The first request is under way when the second worker looks, and is carried out before the second request.
     for delay in [4_000, 6_000] {
@@ -259,7 +259,7 @@ async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_an
 }
 
 #[tokio::test]
-async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_same_delivery() {
+async fn fault_28_a_dismissal_with_a_lost_answer_is_found_in_the_same_delivery() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     for (number, lost, answers) in [
         (14, json!({"status": 502, "apply": true, "times": 1}), [502]),
@@ -284,7 +284,7 @@ async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_sa
 }
 
 #[tokio::test]
-async fn fault_28_a_change_that_github_failed_to_make_is_asked_for_again_in_later_deliveries() {
+async fn fault_28_a_dismissal_github_failed_to_make_is_retried_on_redelivery() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let fails = change(&json!({"status": 502, "times": 2}));
     scene.stack.github_fault(&fails).await;
@@ -308,7 +308,7 @@ async fn fault_28_a_change_that_github_failed_to_make_is_asked_for_again_in_late
 }
 
 #[tokio::test]
-async fn fault_28_a_change_that_github_makes_late_is_the_commands_own() {
+async fn fault_28_a_dismissal_that_github_makes_late_still_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     // The first is given up after ten seconds and made after twelve; the second comes to GitHub after it.
     for delay in [12_500, 5_000] {
@@ -338,8 +338,7 @@ fn secondary_limit(seconds: u64) -> Value {
 }
 
 #[tokio::test]
-async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_without_burning_deliveries()
- {
+async fn fault_29_a_rate_limited_dismissal_waits_visibly_without_redeliveries() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     scene.stack.github_fault(&secondary_limit(90)).await;
     let key = scene.dismiss(14).await;
@@ -389,7 +388,7 @@ async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_with
 }
 
 #[tokio::test]
-async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_change() {
+async fn fault_29_a_rate_limited_check_causes_no_second_dismissal_request() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let limit = |seconds: u64| {
         json!({"repository": PYGOAT.1, "operation": "get_alert", "status": 429,
@@ -417,7 +416,7 @@ async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_chan
 }
 
 #[tokio::test]
-async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_believed() {
+async fn fault_30_a_dismissal_renews_refused_credentials_once_then_fails() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
     let before = tokens().await;
@@ -456,7 +455,7 @@ async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_b
 }
 
 #[tokio::test]
-async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came_too_late() {
+async fn of_two_concurrent_dismissals_of_a_finding_one_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     for (number, answer) in [
         (14, json!({"delayMs": 800, "times": 2})),
@@ -485,7 +484,7 @@ async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came
 }
 
 #[tokio::test]
-async fn a_listing_from_before_a_dismissal_never_undoes_it() {
+async fn a_stale_listing_never_undoes_a_dismissal() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let path = format!("/local/github/alerts/{}", PYGOAT.1);
     let before = scene.stack.get(&path).await;
@@ -533,7 +532,7 @@ async fn a_listing_from_before_a_dismissal_never_undoes_it() {
 }
 
 #[tokio::test]
-async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
+async fn a_reopened_alert_can_be_dismissed_again() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     for times in 1..=2 {
         let key = scene.dismiss(14).await;
@@ -550,7 +549,7 @@ async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
 }
 
 #[tokio::test]
-async fn a_dismissal_whose_comment_github_tidies_up_is_the_commands_own() {
+async fn a_dismissal_whose_comment_github_normalises_still_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let alert = format!("/local/github/alerts/{}/14", PYGOAT.1);
     let mut tidied = scene.stack.get(&alert).await;

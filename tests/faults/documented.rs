@@ -38,7 +38,7 @@ fn functions(sources: &[String], beginning: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_document_names_every_fault_and_no_test_that_is_gone() {
+fn faults_md_names_every_fault_and_only_existing_tests() {
     let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("faults"));
     let read = |path: &PathBuf| fs::read_to_string(path).expect("it can be read");
     let sources: Vec<String> = files.iter().map(read).collect();

@@ -84,7 +84,7 @@ fn now() -> Timestamp {
 }
 
 #[tokio::test]
-async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_back() {
+async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let ada = &scene.ada;
     let findings = scene.open_findings().await;
@@ -233,7 +233,7 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
 }
 
 #[tokio::test]
-async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resumed() {
+async fn fault_34_an_erasure_resumes_after_a_lost_message_or_a_dead_worker() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let bob = scene.another("bob").await;
     let id = bob.sync().await;
@@ -288,7 +288,7 @@ async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resum
 }
 
 #[tokio::test]
-async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_asked() {
+async fn an_owner_being_erased_gets_a_local_token_without_github() {
     // Nobody listens there, and the key is none: whoever is to be connected fails.
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned();
     let launch = Launch {
@@ -331,7 +331,7 @@ async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_as
 }
 
 #[tokio::test]
-async fn an_organisation_cannot_be_erased_and_nobody_erases_somebody_else() {
+async fn an_organisation_or_another_person_cannot_be_erased() {
     let stack = Stack::start(&[]).await;
     let org = "org:7f1a3c52-9d0e-4b7a-8a3e-0d8c1f2b4a60";
     let member = json!({"sub": "member", "orgs": [org]});

@@ -18,7 +18,7 @@ fn begun(commands: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_backlog_of_one_owner_does_not_hold_up_another() {
+async fn an_owners_backlog_does_not_delay_another_owner() {
     let scene = Scene::set().await;
     let bob = scene.another("bob").await;
     let slow = json!({"repository": "*", "operation": "list_alerts", "delayMs": 4_000});

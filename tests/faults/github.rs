@@ -36,7 +36,7 @@ fn seconds_until(moment: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burning_deliveries() {
+async fn fault_29_a_rate_limited_sync_waits_visibly_without_redeliveries() {
     let scene = Scene::set().await;
     scene.stack.github_fault(&secondary_limit(90)).await;
     let key = scene.ada.key(scene.ada.sync().await);
@@ -88,7 +88,7 @@ async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burn
 }
 
 #[tokio::test]
-async fn fault_29_a_listing_that_a_limit_stops_goes_on_at_the_page_where_it_was() {
+async fn fault_29_a_rate_limited_listing_resumes_at_the_same_page() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let limit = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 2, "status": 429,
         "headers": {"retry-after": "1"}, "times": 1});
@@ -103,8 +103,7 @@ async fn fault_29_a_listing_that_a_limit_stops_goes_on_at_the_page_where_it_was(
 }
 
 #[tokio::test]
-async fn fault_29_a_repository_that_a_limit_kept_from_being_refreshed_says_so_whatever_befell_others()
- {
+async fn fault_29_a_rate_limited_repository_says_so_beside_other_failures() {
     let scene = Scene::with(&[], &[PYGOAT.0, NODEGOAT.0]).await;
     scene.stack.github_fault(&secondary_limit(7_200)).await;
     let gone = json!({"repository": NODEGOAT.1, "operation": "list_alerts", "status": 404});
@@ -124,8 +123,7 @@ async fn fault_29_a_repository_that_a_limit_kept_from_being_refreshed_says_so_wh
 }
 
 #[tokio::test]
-async fn fault_29_a_limit_that_ends_a_sync_in_mid_listing_does_not_claim_that_nothing_was_changed()
-{
+async fn fault_29_a_rate_limit_after_stored_pages_reports_an_applied_effect() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let limit = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 2, "status": 429,
         "headers": {"retry-after": "7200"}});
@@ -138,7 +136,7 @@ async fn fault_29_a_limit_that_ends_a_sync_in_mid_listing_does_not_claim_that_no
 }
 
 #[tokio::test]
-async fn fault_30_refused_credentials_are_renewed_once_and_then_believed() {
+async fn fault_30_a_sync_renews_refused_credentials_once_then_fails() {
     let scene = Scene::set().await;
     let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
     scene
@@ -176,7 +174,7 @@ async fn fault_30_refused_credentials_are_renewed_once_and_then_believed() {
 }
 
 #[tokio::test]
-async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere() {
+async fn fault_31_a_listing_with_a_bad_link_ends_and_sends_no_token_elsewhere() {
     let scene = Scene::set().await;
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let foreign = format!("http://{}", elsewhere.local_addr().expect("it is bound"));
@@ -210,7 +208,7 @@ async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere(
 }
 
 #[tokio::test]
-async fn fault_31_an_alert_that_appears_while_a_listing_is_read_is_neither_lost_nor_doubled() {
+async fn fault_31_an_alert_added_while_paging_is_neither_lost_nor_duplicated() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let alerts = format!("alerts/{}", ZEPPELIN.1);
     let known = scene.stack.get(&format!("/local/github/{alerts}/1")).await;
@@ -251,8 +249,7 @@ async fn fault_31_an_alert_that_appears_while_a_listing_is_read_is_neither_lost_
 }
 
 #[tokio::test]
-async fn fault_32_a_continuation_that_is_lost_is_sent_again_and_one_that_comes_twice_goes_on_once()
-{
+async fn fault_32_a_lost_continuation_is_resent_and_a_duplicate_runs_once() {
     let scene = Scene::set().await;
     let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "sync", "effect": "error"});
     scene.stack.fault(&lost).await;

@@ -113,7 +113,7 @@ async fn a_takeover_and_the_worker_it_fences_are_measured() {
 }
 
 #[tokio::test]
-async fn what_a_command_given_back_does_next_is_no_takeover() {
+async fn a_retry_after_a_release_is_not_counted_as_a_takeover() {
     let scene = Scene::set().await;
     let fails = json!({"repository": "*", "operation": "*", "status": 503});
     scene.stack.github_fault(&fails).await;
@@ -142,7 +142,7 @@ async fn what_a_command_given_back_does_next_is_no_takeover() {
 }
 
 #[tokio::test]
-async fn messages_that_nobody_can_read_or_deliver_are_measured() {
+async fn unreadable_and_undeliverable_messages_are_measured() {
     let scene = Scene::set().await;
     let stage = &scene.stack.backstage;
     let (malformed, exhausted) = (

@@ -22,7 +22,7 @@ pub(crate) fn with(message: &str, fields: &Value) -> String {
 }
 
 #[tokio::test]
-async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
+async fn fault_21_unreadable_messages_are_quarantined_and_the_batch_continues() {
     let scene = Scene::set().await;
     let stage = &scene.stack.backstage;
     let owner = scene.ada.owner();
@@ -83,7 +83,7 @@ async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
 }
 
 #[tokio::test]
-async fn fault_21_whichever_worker_gets_it_keeps_what_cannot_be_read() {
+async fn fault_21_every_worker_quarantines_unreadable_messages() {
     let scene = Scene::set().await;
     let queues = [
         "ScheduledSyncQueue",
@@ -107,7 +107,7 @@ async fn fault_21_whichever_worker_gets_it_keeps_what_cannot_be_read() {
 }
 
 #[test]
-fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
+fn this_version_writes_and_reads_its_message_fixtures() {
     for fixture in [COMMAND, SCHEDULED_SYNC, CALL_BACK, ERASE] {
         let message = Message::parse(fixture).expect("it can be read");
         assert_eq!(message.body(), fixture.trim_end());
@@ -122,7 +122,7 @@ fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
 }
 
 #[tokio::test]
-async fn fault_33_messages_in_flight_across_a_deployment_and_its_rollback_are_understood() {
+async fn fault_33_messages_survive_a_deployment_and_its_rollback() {
     let scene = Scene::set().await;
     let owner = scene.ada.owner().to_string();
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;

@@ -39,7 +39,7 @@ async fn a_paused_command_type_is_not_admitted_and_the_others_are() {
 }
 
 #[tokio::test]
-async fn a_command_that_was_admitted_before_its_type_was_paused_is_still_done() {
+async fn a_command_admitted_before_its_type_is_paused_still_runs() {
     let scene = Scene::with(
         &["--parameter", "PausedCommands=sync,start_analysis"],
         &[PYGOAT.0],
@@ -54,7 +54,7 @@ async fn a_command_that_was_admitted_before_its_type_was_paused_is_still_done() 
 }
 
 #[tokio::test]
-async fn a_token_that_may_only_read_changes_nothing() {
+async fn a_read_only_token_changes_nothing() {
     let scene = Scene::set().await;
     let reader = json!({"sub": oracle::SUBJECT, "scope": "openid security-agent:read"});
     let reader = scene.stack.caller(&reader).await;
@@ -87,7 +87,7 @@ async fn a_token_that_may_only_read_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_operator_connects_an_owner_and_learns_what_the_app_may_do_there() {
+async fn connecting_an_owner_reports_what_the_app_may_do() {
     let scene = Scene::set().await;
     let claims = json!({"sub": "new", "connect": false});
     let new = scene.stack.caller(&claims).await;

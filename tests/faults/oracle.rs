@@ -43,7 +43,7 @@ fn circumstances(untold: &[String]) -> Circumstances {
 }
 
 #[tokio::test]
-async fn the_oracle_notices_what_is_not_so() {
+async fn the_oracle_detects_violations() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let (stack, ada) = (&scene.stack, &scene.ada);
     let finding = scene.open_findings().await.swap_remove(0);

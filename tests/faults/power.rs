@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn fault_37_a_stack_that_lost_its_power_goes_on_from_its_data() {
+async fn fault_37_a_stack_resumes_from_its_data_after_a_power_loss() {
     let data = std::env::temp_dir().join(format!("faults-{}", uuid::Uuid::new_v4()));
     let mut stack = Stack::start_on(&data, &[]).await;
     let ada = ada(&stack).await;

@@ -23,7 +23,7 @@ fn slow_reconciler(milliseconds: u64) -> Value {
 }
 
 #[tokio::test]
-async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_last_word() {
+async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_wins() {
     let scene = Scene::set().await;
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
     scene.stack.backstage.claim_and_die(&key).await;
@@ -52,7 +52,7 @@ async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_las
 }
 
 #[tokio::test]
-async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
+async fn fault_19_two_overlapping_reconcilers_do_the_work_of_one() {
     let scene = Scene::set().await;
     let unsent = scene.stack.backstage.admit(scene.ada.owner()).await;
     let stalled = scene.stack.backstage.admit(scene.ada.owner()).await;

@@ -240,7 +240,7 @@ async fn by_what_is_stored(ends: &mut Ends<'_>) {
 }
 
 #[tokio::test]
-async fn every_code_that_a_dismissal_can_end_with_is_told_with_its_status_effect_and_sentence() {
+async fn every_dismissal_code_has_its_status_effect_and_sentence() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let mut ends = Ends {
         scene: &scene,

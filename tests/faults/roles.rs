@@ -47,7 +47,7 @@ fn now() -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
+async fn a_dead_letter_waits_for_the_worker_that_holds_the_lease() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let slow = json!({"repository": "*", "operation": "*", "delayMs": 6_000});
     scene.stack.github_fault(&slow).await;
@@ -85,7 +85,7 @@ async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
 }
 
 #[tokio::test]
-async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
+async fn a_rate_limited_launch_continues_in_a_delayed_message() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let limited = json!({"repository": "*", "operation": "installation_token", "status": 429,
@@ -101,7 +101,7 @@ async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
 }
 
 #[tokio::test]
-async fn a_scheduled_sync_waits_for_a_rate_limit_and_for_a_github_that_fails() {
+async fn a_scheduled_sync_waits_out_rate_limits_and_github_failures() {
     let scene = Scene::set().await;
     let ended = async |count: usize| {
         eventually("the scheduled sync ends", async || {
@@ -132,7 +132,7 @@ async fn a_scheduled_sync_waits_for_a_rate_limit_and_for_a_github_that_fails() {
 }
 
 #[tokio::test]
-async fn what_could_not_be_recorded_or_erased_comes_again_long_before_its_queue_would_bring_it() {
+async fn failed_recordings_and_erasures_retry_before_the_visibility_timeout() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene

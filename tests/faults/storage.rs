@@ -40,7 +40,7 @@ async fn of_one_shard(scene: &Scene, count: usize) -> Vec<Caller> {
 }
 
 #[tokio::test]
-async fn fault_06_of_a_batch_partly_refused_only_the_refused_messages_are_sent_again() {
+async fn fault_06_only_the_refused_messages_of_a_batch_are_sent_again() {
     let queues = TestQueues::create().await;
     let scene = Scene::with(&["--sqs", queues.proxy.url()], &[PYGOAT.0]).await;
     let callers = of_one_shard(&scene, 3).await;
@@ -71,7 +71,7 @@ async fn fault_06_of_a_batch_partly_refused_only_the_refused_messages_are_sent_a
 }
 
 #[tokio::test]
-async fn fault_25_unprocessed_keys_are_asked_for_again_and_never_reported_as_absent() {
+async fn fault_25_unprocessed_keys_are_requested_again_not_reported_absent() {
     let proxy = Proxy::to(&embedded().await).await;
     let scene = Scene::with(&["--dynamodb", proxy.url()], &[PYGOAT.0]).await;
     for taken in [0, 3, 1] {
@@ -103,7 +103,7 @@ async fn fault_25_unprocessed_keys_are_asked_for_again_and_never_reported_as_abs
 }
 
 #[tokio::test]
-async fn fault_26_an_expired_command_is_absent_and_its_key_free() {
+async fn fault_26_an_expired_command_is_absent_and_its_key_is_free() {
     let scene = Scene::set().await;
     let sync = json!({"type": "sync"});
     let first = scene.ada.post(&sync, Some("again")).await;

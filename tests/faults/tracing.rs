@@ -73,7 +73,7 @@ async fn at_github(scene: &Scene, trace: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_callers_trace_goes_through_queues_workers_github_the_agent_and_its_call_back() {
+async fn a_callers_trace_spans_queues_workers_github_agent_and_callback() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let start = json!({"type": "start_analysis", "findingId": finding});
@@ -110,7 +110,7 @@ async fn a_callers_trace_goes_through_queues_workers_github_the_agent_and_its_ca
 }
 
 #[tokio::test]
-async fn without_a_callers_trace_the_commands_id_is_the_trace_of_all_that_it_leads_to() {
+async fn without_a_callers_trace_the_command_id_is_the_trace_id() {
     let scene = Scene::set().await;
     let ids = [
         scene.ada.sync().await,
@@ -147,7 +147,7 @@ async fn without_a_callers_trace_the_commands_id_is_the_trace_of_all_that_it_lea
 }
 
 #[tokio::test]
-async fn what_the_reconciler_and_the_dead_letter_function_do_is_in_the_commands_own_trace() {
+async fn the_reconciler_and_dead_letter_function_log_in_the_commands_trace() {
     let scene = Scene::set().await;
     let stage = &scene.stack.backstage;
     let resent = stage.admit(scene.ada.owner()).await;
@@ -174,7 +174,7 @@ async fn what_the_reconciler_and_the_dead_letter_function_do_is_in_the_commands_
 }
 
 #[tokio::test]
-async fn a_command_that_continues_stays_in_its_trace() {
+async fn a_continued_command_stays_in_its_trace() {
     let scene = Scene::set().await;
     // It waits for GitHub, and goes on in another message.
     let limit = json!({"repository": PYGOAT.1, "operation": "list_alerts", "status": 429,
@@ -247,7 +247,7 @@ fn asked_for() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
 }
 
 #[tokio::test]
-async fn the_document_names_fields_and_messages_that_the_lines_have() {
+async fn tracing_md_names_only_fields_and_messages_that_logs_have() {
     let scene = Scene::set().await;
     scene
         .ada

@@ -101,7 +101,7 @@ impl<F: AsyncFn(&Command) -> Effected> Work for Doing<F> {
 }
 
 #[tokio::test]
-async fn fault_14_a_panic_costs_only_its_own_message() {
+async fn fault_14_a_panic_fails_only_its_own_message() {
     let scene = Scene::set().await;
     let worker = scene.worker(scene.table.table(), Clock::new(|| NOON));
     let mut keys = Vec::new();
@@ -153,7 +153,7 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
 }
 
 #[tokio::test]
-async fn fault_20_where_the_index_lags_the_row_decides() {
+async fn fault_20_a_lagging_index_never_overrides_the_row() {
     let scene = Scene::set().await;
     let (proxy, through) = scene.table.through(&[]).await;
     let mut due = Vec::new();
@@ -213,7 +213,7 @@ fn slow() -> Timestamp {
 }
 
 #[tokio::test]
-async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outcome() {
+async fn fault_27_two_minutes_of_clock_skew_change_no_outcome() {
     for (mine, theirs) in [
         (slow as fn() -> Timestamp, fast as fn() -> Timestamp),
         (fast, slow),

@@ -3,8 +3,7 @@
 use super::*;
 
 #[tokio::test]
-async fn fault_11_a_dismissal_that_was_undone_before_it_was_recorded_does_not_claim_to_have_done_nothing()
- {
+async fn fault_11_a_dismissal_undone_before_recording_has_an_unknown_effect() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let key = dismissed_and_not_settled(&scene).await;
     scene.opened_again(14).await;
