@@ -1,4 +1,4 @@
-//! Faults between a client, the API, the table and the queue, beside those in `conformance`.
+//! Faults between client, API, table and queue that `conformance` does not cover.
 
 use std::time::Duration;
 
@@ -18,11 +18,8 @@ async fn fault_01_a_request_repeated_with_its_key_returns_the_same_command() {
     let fault = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
         "effect": "delay", "delayMs": 800, "times": 1});
     scene.stack.fault(&fault).await;
-    let call_timeouts = Duration::from_millis(400);
-    let first = scene
-        .ada
-        .post_within(call_timeouts, &sync(), Some("once"))
-        .await;
+    let timeout = Duration::from_millis(400);
+    let first = scene.ada.post_within(timeout, &sync(), Some("once")).await;
     assert!(first.expect_err("the client gives up").is_timeout());
 
     let second = scene.ada.post(&sync(), Some("once")).await;

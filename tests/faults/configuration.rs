@@ -1,4 +1,4 @@
-//! A configuration that cannot work is refused before anything starts.
+//! The local stack refuses invalid parameters before it starts anything.
 
 use tests::Stack;
 

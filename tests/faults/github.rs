@@ -1,4 +1,4 @@
-//! What GitHub may answer in mid-run, and continuations that are lost or come twice.
+//! GitHub's errors, limits and bad links during a sync, and continuations that are lost or delivered twice.
 
 use domain::Timestamp;
 use futures::future::join;
@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, time::Instant};
 
 use crate::scene::{NODEGOAT, PYGOAT, Scene, ZEPPELIN};
 
-/// How a listing of Pygoat's alerts is answered.
+/// Makes GitHub answer listings of Pygoat's alerts like this.
 fn listing(answer: &Value) -> Value {
     let mut fault = json!({"repository": PYGOAT.1, "operation": "list_alerts"});
     for (name, value) in answer.as_object().expect("fields") {
@@ -47,11 +47,15 @@ async fn fault_29_a_rate_limited_sync_waits_visibly_without_redeliveries() {
     assert_eq!(waiting["status"], "running");
     let wait = seconds_until(&waiting["waitingUntil"]);
     assert!((85..=92).contains(&wait), "{wait} s");
-    let error = waiting["lastError"].as_str().expect("it says why");
+    let error = waiting["lastError"].as_str().expect("an error");
     assert!(error.contains("rate limit"), "{error}");
-    // A delivery that comes too early moves nothing.
+    // An early delivery changes nothing.
     let early = batch("SyncQueue", &[message(&key, 1)]);
-    let answer = scene.stack.invoke("sync", &early).await.expect("it ends");
+    let answer = scene
+        .stack
+        .invoke("sync", &early)
+        .await
+        .expect("the invocation succeeds");
     assert_eq!((failures(&answer), scene.listings().await), (vec!["m0"], 1));
     scene
         .stack
@@ -67,7 +71,7 @@ async fn fault_29_a_rate_limited_sync_waits_visibly_without_redeliveries() {
     assert_eq!((&ended["attempts"], scene.listings().await), (&json!(2), 2));
     assert_eq!(ended["waitingUntil"], Value::Null);
 
-    // A primary one, in real time: the message of the next stage is delayed, not received again and again.
+    // A primary limit, in real time: the continuation is a delayed message, not one that is received again and again.
     let reset = now().as_seconds() + 4;
     let headers = json!({"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset.to_string()});
     let primary = listing(&json!({"status": 403, "headers": headers, "times": 1}));
@@ -75,14 +79,14 @@ async fn fault_29_a_rate_limited_sync_waits_visibly_without_redeliveries() {
     let began = Instant::now();
     let id = scene.ada.sync().await;
     let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
-    assert_eq!(ended["attempts"], 2, "one before, one after it");
+    assert_eq!(ended["attempts"], 2, "one before the limit, one after it");
     assert!(began.elapsed().as_secs() >= 3, "it waited");
 
-    // Longer than the command may take.
+    // The limit outlasts the command's deadline.
     scene.stack.github_fault(&secondary_limit(7_200)).await;
     let id = scene.ada.sync().await;
     let failed = scene.ada.ends_as(id, "GITHUB_RATE_LIMITED").await;
-    let error = failed["lastError"].as_str().expect("it says until when");
+    let error = failed["lastError"].as_str().expect("an error");
     assert!(error.contains("until 20"), "{error}");
     scene.holds().await;
 }
@@ -168,7 +172,7 @@ async fn fault_30_a_sync_renews_refused_credentials_once_then_fails() {
     assert_eq!(
         scene.stack.github_calls("").await.len(),
         asked,
-        "GitHub is left alone"
+        "no further requests to GitHub"
     );
     scene.holds().await;
 }
@@ -193,7 +197,7 @@ async fn fault_31_a_listing_with_a_bad_link_ends_and_sends_no_token_elsewhere() 
         let answer = json!({"status": 200, "body": [], "headers": link, "times": pages});
         scene.stack.github_fault(&listing(&answer)).await;
         let id = scene.ada.sync().await;
-        // No repository succeeded: the delivery is tried again, and then GitHub answers as it should.
+        // No repository succeeded, so the command is redelivered. By then the fault is used up.
         let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
         assert_eq!(ended["attempts"], 2, "{next}");
         assert_eq!(scene.listings().await - before, pages + 1, "{next}");
@@ -202,8 +206,8 @@ async fn fault_31_a_listing_with_a_bad_link_ends_and_sends_no_token_elsewhere() 
         .stack
         .logged("a listing's next page is not to be followed");
     assert_eq!(refused.len(), 3);
-    let nobody = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
-    assert!(nobody.is_err(), "somebody asked elsewhere");
+    let connected = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
+    assert!(connected.is_err(), "a request to the other host");
     scene.holds().await;
 }
 
@@ -215,7 +219,7 @@ async fn fault_31_an_alert_added_while_paging_is_neither_lost_nor_duplicated() {
     let slow = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 1, "times": 1, "delayMs": 2_000});
     scene.stack.github_fault(&slow).await;
     let id = scene.ada.sync().await;
-    eventually("the second page is asked for", async || {
+    eventually("the second page is requested", async || {
         scene.stack.github_calls("/dependabot/alerts").await.len() == 2
     })
     .await;
@@ -240,7 +244,7 @@ async fn fault_31_an_alert_added_while_paging_is_neither_lost_nor_duplicated() {
         .collect();
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen.len(), 317, "what was there before is there once");
+    assert_eq!(seen.len(), 317, "each earlier alert is there once");
 
     let id = scene.ada.sync().await;
     scene.ada.ends_as(id, "SYNC_COMPLETED").await;
@@ -293,10 +297,13 @@ async fn fault_32_a_lost_continuation_is_resent_and_a_duplicate_runs_once() {
         scene.stack.invoke("sync", &delivery),
     )
     .await;
-    let (one, other) = (one.expect("it ends"), other.expect("it ends"));
-    let mut handed_back = [failures(&one), failures(&other)].concat();
-    handed_back.sort_unstable();
-    assert_eq!(handed_back, ["m0"]);
+    let (one, other) = (
+        one.expect("the invocation succeeds"),
+        other.expect("the invocation succeeds"),
+    );
+    let mut released = [failures(&one), failures(&other)].concat();
+    released.sort_unstable();
+    assert_eq!(released, ["m0"]);
     let ended = scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
     assert_eq!(
         (&ended["attempts"], scene.listings().await - before),

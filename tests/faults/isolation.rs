@@ -1,4 +1,4 @@
-//! One owner's commands and findings, asked for by another.
+//! One owner requests another owner's commands and findings.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;

@@ -1,4 +1,4 @@
-//! What operators do: pausing commands, giving tokens scopes, connecting owners.
+//! Operators' tasks: pausing command types, limiting tokens' scopes, connecting owners, scripting a client.
 
 use std::{process::Stdio, time::Duration};
 
@@ -69,9 +69,9 @@ async fn a_read_only_token_changes_nothing() {
 
     let refused = |caller: Caller, method, path: &'static str| async move {
         let body = json!({"type": "sync"});
-        let call_timeouts = Duration::from_secs(5);
+        let timeout = Duration::from_secs(5);
         let headers = [("if-match", "*")];
-        let answer = caller.request(method, path, &headers, Some(&body), call_timeouts);
+        let answer = caller.request(method, path, &headers, Some(&body), timeout);
         answer.await.expect("the API answers").status
     };
     for (method, path) in [
@@ -113,7 +113,7 @@ async fn connecting_an_owner_reports_what_the_app_may_do() {
     let enabled = new.try_configure(&enable).await.expect("the API answers");
     let id = command_id(&enabled.body["initialSync"]["command"]);
     let again = scene.stack.invoke("connect", &request).await;
-    assert_eq!(again, Ok(connected), "again is safe");
+    assert_eq!(again, Ok(connected), "connecting again is safe");
     new.ended(id).await;
 
     for (request, said) in [

@@ -1,4 +1,4 @@
-//! The machine that everything runs on fails.
+//! The machine loses power.
 
 use std::time::Duration;
 
@@ -37,7 +37,7 @@ async fn fault_37_a_stack_resumes_from_its_data_after_a_power_loss() {
     assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
     assert_eq!(ended["attempts"], 2);
     oracle::check(&stack, &[&ada]).await;
-    // Every message that was ever queued is, or was, in this file.
+    // This file holds, or held, every message that was ever queued.
     let queued = std::fs::read(data.join("sqs.db")).expect("the queues are kept there");
     let queued = String::from_utf8_lossy(&queued);
     for secret in oracle::SECRETS {
