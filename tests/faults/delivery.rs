@@ -46,7 +46,7 @@ async fn fault_10_a_killed_workers_message_is_redelivered_within_90_seconds() {
     assert_eq!(scene.listings().await, 0);
     for (id, died, attempts) in killed {
         let left = TAKEOVER.saturating_sub(died.elapsed());
-        let ended = scene.ada.until_within(left, id, "over", is_over).await;
+        let ended = scene.ada.until_within(left, id, "ended", is_over).await;
         assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
         assert_eq!(ended["attempts"], attempts, "{ended}");
     }

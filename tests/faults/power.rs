@@ -33,7 +33,7 @@ async fn fault_37_a_stack_resumes_from_its_data_after_a_power_loss() {
     let stack = Stack::start_on(&data, &[]).await;
     let ada = ada.at(stack.url());
     let takeover = Duration::from_secs(90);
-    let ended = ada.until_within(takeover, id, "over", is_over).await;
+    let ended = ada.until_within(takeover, id, "ended", is_over).await;
     assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
     assert_eq!(ended["attempts"], 2);
     oracle::check(&stack, &[&ada]).await;

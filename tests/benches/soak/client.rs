@@ -155,7 +155,7 @@ fn note(soak: &Soak, caller: &Caller, view: &Value, key: Option<&str>) {
     let may_come_back = key.is_some() && view["resultCode"] == "QUEUE_ADMISSION_FAILED";
     if !may_come_back {
         let noted = caller.note(view);
-        let what = "2: what was told first stays, while it runs";
+        let what = "2: an ended command does not change, while it runs";
         soak.tally
             .hold(what, noted.is_ok(), || noted.err().unwrap_or_default());
     }
