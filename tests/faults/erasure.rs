@@ -216,14 +216,14 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     nothing_is_shown(ada).await;
 
     // The same person starts afresh.
-    let anew = crate::scene::ada(&scene.stack).await;
+    let returning = crate::scene::ada(&scene.stack).await;
     let change = json!({"enabled": true, "repositorySelection": "selected", "selectedRepositoryIds": [PYGOAT.0]});
-    let saved = anew.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
+    let saved = returning.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
     let saved = saved.await.expect("the API answers").body;
     assert_eq!(saved["config"]["version"], 1, "{saved}");
     let id = command_id(&saved["initialSync"]["command"]);
-    anew.ends_as(id, "SYNC_COMPLETED").await;
-    assert_eq!(anew.all("findings").await.len(), 14);
+    returning.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(returning.all("findings").await.len(), 14);
     // Messages and callbacks from before the erasure still change nothing.
     let late = batch("AnalyseQueue", &[of(launching)]);
     let answer = scene.stack.invoke("analyse", &late).await;
@@ -232,7 +232,7 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     assert_eq!(scene.analysis(&findings[0]).await, Value::Null);
     let number = findings[2].rsplit('-').next().expect("a number");
     let untold = tests::oracle::alert_path(PYGOAT.1, number);
-    crate::oracle::check_after_erasure(&scene.stack, &[&anew], &[untold]).await;
+    crate::oracle::check_after_erasure(&scene.stack, &[&returning], &[untold]).await;
 }
 
 #[tokio::test]

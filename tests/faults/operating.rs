@@ -58,14 +58,14 @@ async fn a_read_only_token_changes_nothing() {
     let scene = Scene::set().await;
     let reader = json!({"sub": oracle::SUBJECT, "scope": "openid security-agent:read"});
     let reader = scene.stack.caller(&reader).await;
-    let nobody = json!({"sub": oracle::SUBJECT, "scope": "openid"});
-    let nobody = scene.stack.caller(&nobody).await;
+    let unscoped = json!({"sub": oracle::SUBJECT, "scope": "openid"});
+    let unscoped = scene.stack.caller(&unscoped).await;
     let seen = reader.get("commands").await;
     assert_eq!(
         (seen.status, &seen.body["commands"]),
         (StatusCode::OK, &json!([]))
     );
-    assert_eq!(nobody.get("commands").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(unscoped.get("commands").await.status, StatusCode::FORBIDDEN);
 
     let refused = |caller: Caller, method, path: &'static str| async move {
         let body = json!({"type": "sync"});

@@ -46,7 +46,7 @@ impl Scene {
         caller
     }
 
-    /// How often GitHub was asked for Pygoat's alerts.
+    /// The number of requests to GitHub for Pygoat's alerts.
     pub(crate) async fn listings(&self) -> usize {
         let path = format!("/repos/{}/dependabot/alerts", PYGOAT.1);
         self.stack.github_calls(&path).await.len()

@@ -32,8 +32,8 @@ pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumsta
     for caller in callers {
         let events = caller.audit_events().await;
         launches_are_sessions(caller, &events, &mut sessions, &mut judgement).await;
-        ends_are_told_once(&events, &mut judgement);
-        let agree = slots_are_of_analyses_in_flight(stack, caller).await;
+        ends_are_audited_once(&events, &mut judgement);
+        let agree = slots_match_analyses_in_flight(stack, caller).await;
         judgement.hold(
             "3: slots and counts match the findings",
             agree.is_ok(),
@@ -94,7 +94,7 @@ async fn launches_are_sessions(
 }
 
 /// Checks that an attempt ends at most once.
-fn ends_are_told_once(events: &[Value], judgement: &mut Judgement) {
+fn ends_are_audited_once(events: &[Value], judgement: &mut Judgement) {
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for event in events {
         if event["action"] == "analysis_completed" || event["action"] == "analysis_failed" {
@@ -109,7 +109,7 @@ fn ends_are_told_once(events: &[Value], judgement: &mut Judgement) {
 }
 
 /// Checks that the slots are those of the analyses in flight, automation's among them, and that the counts are true.
-async fn slots_are_of_analyses_in_flight(stack: &Stack, caller: &Caller) -> Result<(), String> {
+async fn slots_match_analyses_in_flight(stack: &Stack, caller: &Caller) -> Result<(), String> {
     let mut seen = agree(stack, caller).await;
     for _ in 1..LOOKS {
         if seen.is_ok() {

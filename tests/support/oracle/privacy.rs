@@ -10,11 +10,11 @@ use crate::{Answer, Caller, PATIENCE};
 const ONE_BY_ONE: usize = 500;
 
 pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
-    nothing_is_shared(evidence, judgement).await;
-    nothing_is_told(evidence, judgement).await;
+    owners_are_separate(evidence, judgement).await;
+    nothing_private_leaks(evidence, judgement).await;
 }
 
-async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+async fn owners_are_separate(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     let stranger = evidence.stack.caller(&json!({"sub": "stranger"})).await;
     let absent = stranger
         .get("commands/01932b3a-5c00-7000-8000-000000000001")
@@ -58,7 +58,7 @@ async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
                 seen.body.to_string()
             });
         }
-        are_ones_own(owner.caller, &owner.audit, judgement);
+        audit_is_own(owner.caller, &owner.audit, judgement);
     }
     let findings = stranger.all("findings").await;
     judgement.hold("5: nobody else has findings", findings.is_empty(), || {
@@ -67,7 +67,7 @@ async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
 }
 
 /// Checks that the audit log names only commands of its owner.
-fn are_ones_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
+fn audit_is_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
     let owner = caller.owner().to_string();
     let foreign = audit.iter().find(|event| {
         event["resourceType"] == "owner" && event["resourceId"] != Value::String(owner.clone())
@@ -77,7 +77,7 @@ fn are_ones_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
     });
 }
 
-async fn nothing_is_told(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+async fn nothing_private_leaks(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     let told = &evidence.logs.told;
     judgement.hold("6: nothing private in a log", told.is_empty(), || {
         format!("{told:?}")
