@@ -3,7 +3,7 @@ import { defineConfig } from "@playwright/test";
 export default defineConfig({
   testDir: "specs",
   outputDir: "results",
-  // One local stack for all, whose faults are everybody's.
+  // All tests share one local stack, and its faults.
   workers: 1,
   timeout: 90_000,
   expect: { timeout: 30_000 },

@@ -1,4 +1,4 @@
-//! What must work when little or nothing goes wrong, and what it costs.
+//! The main flows with few or no faults, and the calls they cost.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use tests::{Answer, Caller, PATIENCE, command_id};
 
 use crate::scene::{PYGOAT, Scene, ZEPPELIN, ada};
 
-/// The five repositories with alerts, or none, that GitHub answers for.
+/// The five repositories of the dataset whose alerts GitHub lists without an error.
 const FIVE: [u64; 5] = [
     700_000_001,
     700_000_002,
@@ -17,7 +17,7 @@ const FIVE: [u64; 5] = [
     700_000_005,
 ];
 
-/// Saves a configuration that was read before.
+/// Reads the configuration and saves it with this change, under its version.
 pub(crate) async fn save(caller: &Caller, change: &Value) -> Answer {
     let read = caller.get("config").await.body;
     let version = read["version"].to_string();
@@ -33,7 +33,7 @@ pub(crate) async fn save(caller: &Caller, change: &Value) -> Answer {
     saved.expect("the API answers")
 }
 
-/// How many findings have which value of a field.
+/// The number of findings for each value of a field.
 fn counted(findings: &[&Value], field: &str) -> BTreeMap<String, u64> {
     let mut counts = BTreeMap::new();
     for finding in findings {
@@ -43,7 +43,7 @@ fn counted(findings: &[&Value], field: &str) -> BTreeMap<String, u64> {
     counts
 }
 
-/// The same counts of the dataset, in the words of findings.
+/// The dataset's counts, with GitHub's states mapped to the statuses of findings.
 fn expected(counts: &Value) -> BTreeMap<String, u64> {
     let mut expected = BTreeMap::new();
     for (name, count) in counts.as_object().expect("counts") {
@@ -131,13 +131,13 @@ async fn an_owner_enables_five_repositories_and_then_all_of_them() {
     assert_eq!(
         ada.get("summary").await.body["lastSyncedAt"],
         synced,
-        "not all succeeded"
+        "some repositories failed"
     );
     crate::oracle::check(&stack, &[&ada]).await;
 }
 
 #[tokio::test]
-async fn a_page_that_fails_once_is_asked_for_again_within_the_delivery() {
+async fn a_page_that_fails_once_is_retried_within_the_delivery() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let fault = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "status": 503, "after": 2, "times": 1});
     scene.stack.github_fault(&fault).await;
@@ -150,7 +150,7 @@ async fn a_page_that_fails_once_is_asked_for_again_within_the_delivery() {
     scene.holds().await;
 }
 
-/// How often each operation was called since counting began, by these functions.
+/// How often this function called each operation since counting began.
 async fn calls(scene: &Scene, function: &str) -> BTreeMap<String, u64> {
     let calls = scene.stack.calls().await["functions"][function].clone();
     let mut counts = BTreeMap::new();
@@ -172,7 +172,7 @@ fn counts<const N: usize>(expected: [(&str, u64); N]) -> BTreeMap<String, u64> {
 }
 
 #[tokio::test]
-async fn an_unchanged_repository_costs_one_request_and_no_finding_is_written() {
+async fn an_unchanged_repository_costs_one_request_and_no_finding_write() {
     let scene = Scene::set().await;
     let first = scene.ada.sync().await;
     scene.ada.ends_as(first, "SYNC_COMPLETED").await;
@@ -207,7 +207,7 @@ async fn an_unchanged_repository_costs_one_request_and_no_finding_is_written() {
 }
 
 #[tokio::test]
-async fn a_command_costs_one_write_to_admit_one_read_to_see_and_two_writes_to_do() {
+async fn a_command_costs_one_write_to_admit_and_one_read_to_poll() {
     let scene = Scene::set().await;
     let sync = json!({"type": "sync"});
     for (key, write) in [(None, "PutItem"), (Some("once"), "TransactWriteItems")] {

@@ -1,4 +1,4 @@
-//! Faults between a client, the API, the table and the queue, beside those in `conformance`.
+//! Faults between client, API, table and queue that `conformance` does not cover.
 
 use std::time::Duration;
 
@@ -13,16 +13,13 @@ fn sync() -> Value {
 }
 
 #[tokio::test]
-async fn fault_01_a_request_repeated_with_its_key_is_the_same_command() {
+async fn fault_01_a_request_repeated_with_its_key_returns_the_same_command() {
     let scene = Scene::set().await;
     let fault = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
         "effect": "delay", "delayMs": 800, "times": 1});
     scene.stack.fault(&fault).await;
-    let call_timeouts = Duration::from_millis(400);
-    let first = scene
-        .ada
-        .post_within(call_timeouts, &sync(), Some("once"))
-        .await;
+    let timeout = Duration::from_millis(400);
+    let first = scene.ada.post_within(timeout, &sync(), Some("once")).await;
     assert!(first.expect_err("the client gives up").is_timeout());
 
     let second = scene.ada.post(&sync(), Some("once")).await;
@@ -37,7 +34,7 @@ async fn fault_01_a_request_repeated_with_its_key_is_the_same_command() {
 }
 
 #[tokio::test]
-async fn fault_05_a_command_that_can_neither_be_sent_nor_failed_is_sent_again() {
+async fn fault_05_a_command_that_can_be_neither_sent_nor_failed_is_resent() {
     let scene = Scene::set().await;
     for (service, operation) in [("sqs", "SendMessage"), ("dynamodb", "UpdateItem")] {
         let fault = json!({"service": service, "operation": operation, "function": "api", "effect": "error"});

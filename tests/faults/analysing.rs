@@ -1,4 +1,4 @@
-//! What the tests of analyses do again and again.
+//! Helpers for the tests of analyses.
 
 use domain::command::{CommandId, CommandKey};
 use reqwest::StatusCode;
@@ -8,12 +8,12 @@ use tests::{Caller, eventually};
 
 use crate::{oracle, scene::Scene};
 
-/// The agent's call backs are held back until everything heals.
+/// Makes the agent hold its callbacks until the faults are cleared.
 pub(crate) fn held() -> Value {
     json!({"operation": "callback", "effect": "hold"})
 }
 
-/// What befalls the n-th transaction of a function from now on, counted from 0.
+/// A fault of a function's n-th transaction from now on, counted from 0.
 pub(crate) fn transaction(function: &str, n: u64, effect: &str) -> Value {
     json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": function, "after": n,
         "effect": effect, "times": 1})
@@ -29,17 +29,17 @@ impl Scene {
             .collect()
     }
 
-    /// Has an analysis of a finding admitted.
+    /// Requests an analysis of a finding.
     pub(crate) async fn analyse(&self, finding: &str) -> CommandId {
         start(&self.ada, finding, false).await
     }
 
-    /// Likewise for one that takes the place of what is under way.
+    /// Requests an analysis that replaces the running one.
     pub(crate) async fn restart(&self, finding: &str) -> CommandId {
         start(&self.ada, finding, true).await
     }
 
-    /// The analysis of a finding as it is shown.
+    /// A finding's analysis, as the API shows it.
     pub(crate) async fn analysis(&self, finding: &str) -> Value {
         let path = format!("findings/{finding}");
         self.ada.get(&path).await.body["analysis"].clone()
@@ -54,24 +54,24 @@ impl Scene {
         self.analysis(finding).await
     }
 
-    /// The agent's session that this command launched. There must be no other.
+    /// The agent's session for this command. Panics if there is none or more than one.
     pub(crate) async fn session(&self, id: CommandId) -> Value {
         let sessions = self.stack.agent_sessions().await;
         let mut own = sessions
             .into_iter()
             .filter(|session| session["idempotencyKey"] == id.to_string());
         let session = own.next().expect("it has a session");
-        assert_eq!(own.next(), None, "two sessions of one command");
+        assert_eq!(own.next(), None, "two sessions for one command");
         session
     }
 
-    /// How many of the owner's slots are taken.
+    /// The number of slots that the owner's analyses take.
     pub(crate) async fn slots_taken(&self) -> usize {
         let (in_flight, _) = oracle::slots(&self.stack, &self.ada).await;
         in_flight.len()
     }
 
-    /// The actions that a command left in the audit log, oldest first.
+    /// The actions of a command's audit events, oldest first.
     pub(crate) async fn audited(&self, id: CommandId) -> Vec<String> {
         let events = self.ada.audit_events().await;
         let own = events
@@ -82,9 +82,9 @@ impl Scene {
             .collect()
     }
 
-    /// Waits until a process of a function has died, for the n-th time.
+    /// Waits until processes of a function have died this many times.
     pub(crate) async fn dies(&self, function: &str, times: u64) {
-        eventually("a worker dies", async || {
+        eventually("the function's process dies", async || {
             let functions = self.stack.functions().await;
             functions
                 .iter()
@@ -93,7 +93,7 @@ impl Scene {
         .await;
     }
 
-    /// Lets the claim of a dead worker lapse, and its message come again.
+    /// Expires a dead worker's lease and redelivers its message.
     pub(crate) async fn taken_over(&self, key: &CommandKey) {
         let backstage = &self.stack.backstage;
         backstage.let_pass(key, &["claim_until"]).await;
@@ -102,8 +102,8 @@ impl Scene {
             .await;
     }
 
-    /// The message that says that a command's session has called back.
-    pub(crate) fn called_back(&self, finding: &str, attempt: CommandId) -> String {
+    /// The message `api` sends after an attempt's callback.
+    pub(crate) fn callback_message(&self, finding: &str, attempt: CommandId) -> String {
         let message = Message::Callback {
             owner: self.ada.owner().clone(),
             finding: finding.parse().expect("an id"),
@@ -112,13 +112,13 @@ impl Scene {
         message.body()
     }
 
-    /// Lets the reconciler's next look at a finding's analysis be due.
+    /// Makes the reconciler's check of a finding's analysis due now.
     pub(crate) async fn analysis_is_due(&self, finding: &str) {
         let (pk, sk) = (format!("finding#{}", self.ada.owner()), row_of(finding));
         self.stack.backstage.let_be_due(&pk, &sk).await;
     }
 
-    /// Saves a change of the configuration.
+    /// Saves a change of the configuration, whatever its version.
     pub(crate) async fn configure(&self, change: &Value) -> Value {
         let headers = [("if-match", "*")];
         let saved = self.ada.request(
@@ -133,7 +133,7 @@ impl Scene {
         saved.body
     }
 
-    /// Checks what always holds, and what always holds of analyses.
+    /// Checks what always holds, and what always holds for analyses.
     pub(crate) async fn analyses_hold(&self) {
         oracle::check_analyses(&self.stack, &self.ada).await;
         self.holds().await;
@@ -152,13 +152,13 @@ async fn start(caller: &Caller, finding: &str, restart: bool) -> CommandId {
 fn row_of(finding: &str) -> String {
     let parts: Vec<&str> = finding.split('-').collect();
     let [_, repository, number] = parts.as_slice() else {
-        panic!("{finding} is no finding's id");
+        panic!("{finding} is not a finding's id");
     };
     format!("dependabot#{repository:0>20}#{number:0>10}")
 }
 
-/// What the agent calls back with, by hand.
-pub(crate) fn word(session: &Value, status: &str) -> Value {
+/// The body of a callback, as the agent would send it.
+pub(crate) fn callback_body(session: &Value, status: &str) -> Value {
     let result = json!({
         "exploitability": "not_exploitable", "reasoning": "By hand.", "usageLocations": [],
         "suggestedFix": null, "suggestedAction": "dismiss", "confidence": "high", "summary": "By hand.",

@@ -1,4 +1,4 @@
-//! Faults between a launch, the agent and its call back.
+//! Faults between a launch, the agent and its callback.
 
 use domain::{command::CommandId, result_code::ResultCode};
 use futures::future::{join, join_all};
@@ -8,28 +8,28 @@ use serde_json::{Value, json};
 use tests::{batch, eventually, failures};
 
 use crate::{
-    analysing::{held, transaction, word},
+    analysing::{callback_body, held, transaction},
     scene::{NODEGOAT, PYGOAT, Scene},
 };
 
 const LAUNCHED: &str = "ANALYSIS_LAUNCH_STARTED";
 
-/// The first transaction of a launch takes the slot, the second settles.
+/// A launch has two transactions: the first takes the slot, the second settles.
 const SLOT: u64 = 0;
 const SETTLEMENT: u64 = 1;
 
-/// A call back's message cannot be queued.
+/// Makes every send of `api` fail, so that no callback is queued.
 fn unqueued() -> Value {
     json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "error"})
 }
 
-/// How the agent answers a launch.
+/// Makes the agent answer launches with this status.
 fn launch(status: u16) -> Value {
     json!({"operation": "create_session", "status": status})
 }
 
 #[tokio::test]
-async fn fault_10_a_launcher_killed_with_its_slot_is_followed_by_one_that_asks_the_agent_once() {
+async fn fault_10_a_launch_killed_with_its_slot_resumes_and_asks_the_agent_once() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let dies = transaction("analyse", SLOT, "kill_after");
@@ -54,7 +54,7 @@ async fn fault_10_a_launcher_killed_with_its_slot_is_followed_by_one_that_asks_t
 }
 
 #[tokio::test]
-async fn fault_11_a_session_that_calls_back_while_nobody_follows_its_dead_launcher_is_not_lost() {
+async fn fault_11_a_callback_between_two_launch_attempts_is_not_lost() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let dies = transaction("analyse", SETTLEMENT, "kill_before");
@@ -94,11 +94,11 @@ async fn fault_11_a_recorder_killed_before_or_after_its_write_records_once() {
         scene.dies("record-analysis", times).await;
         let recorded = effect == "kill_after";
         assert_eq!(scene.slots_taken().await, usize::from(!recorded));
-        let delivery = scene.called_back(finding, id);
+        let delivery = scene.callback_message(finding, id);
         let again = batch("CallbackQueue", &[delivery]);
         for _ in 0..2 {
             let answer = scene.stack.invoke("record-analysis", &again).await;
-            assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+            assert_eq!(failures(&answer.expect("the invocation succeeds")), [""; 0]);
         }
         let analysis = scene.analysis(finding).await;
         assert_eq!(analysis["status"], "completed", "{effect}");
@@ -111,13 +111,13 @@ async fn fault_11_a_recorder_killed_before_or_after_its_write_records_once() {
 }
 
 #[tokio::test]
-async fn fault_28_a_launch_whose_answer_is_lost_is_one_session() {
+async fn fault_28_a_launch_whose_answer_is_lost_creates_one_session() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     let lost = json!({"operation": "create_session", "effect": "drop_response", "times": 1});
     let unavailable =
         json!({"operation": "create_session", "status": 503, "apply": true, "times": 1});
-    // The last is lost as often as one delivery tries.
+    // Loses the answer to every try of one delivery.
     let often = json!({"operation": "create_session", "effect": "drop_response", "times": 3});
     for (finding, fault) in findings.iter().zip([lost, unavailable, often]) {
         scene.stack.agent_fault(&fault).await;
@@ -133,7 +133,7 @@ async fn fault_28_a_launch_whose_answer_is_lost_is_one_session() {
 }
 
 #[tokio::test]
-async fn a_call_back_that_is_quicker_than_the_launchers_own_write_is_recorded_with_both_sessions() {
+async fn a_callback_before_the_launch_is_recorded_keeps_both_session_ids() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let mut slow = transaction("analyse", SETTLEMENT, "delay");
@@ -157,7 +157,7 @@ async fn a_call_back_that_is_quicker_than_the_launchers_own_write_is_recorded_wi
 }
 
 #[tokio::test]
-async fn twenty_launches_at_once_begin_three_analyses() {
+async fn twenty_concurrent_launches_start_three_analyses() {
     let scene = Scene::synced(&[NODEGOAT.0]).await;
     let findings = scene.open_findings().await;
     let (twenty, more) = findings.split_at(20);
@@ -197,7 +197,7 @@ async fn twenty_launches_at_once_begin_three_analyses() {
 }
 
 #[tokio::test]
-async fn a_restart_takes_the_place_of_an_analysis_whose_call_back_then_changes_nothing() {
+async fn a_restart_replaces_an_analysis_and_ignores_its_late_callback() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene.stack.agent_fault(&held()).await;
@@ -235,13 +235,13 @@ async fn a_restart_takes_the_place_of_an_analysis_whose_call_back_then_changes_n
     let session = old["cloudAgentSessionId"].as_str().expect("an id");
     let answer = scene
         .stack
-        .callback(session, &word(&old, "completed"))
+        .callback(session, &callback_body(&old, "completed"))
         .await;
     assert_eq!(answer, 202);
     assert_eq!(scene.analysis(&finding).await, running);
-    let late = batch("CallbackQueue", &[scene.called_back(&finding, first)]);
+    let late = batch("CallbackQueue", &[scene.callback_message(&finding, first)]);
     let answer = scene.stack.invoke("record-analysis", &late).await;
-    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+    assert_eq!(failures(&answer.expect("the invocation succeeds")), [""; 0]);
     assert_eq!(scene.analysis(&finding).await, running);
     assert_eq!(scene.slots_taken().await, 1);
 
@@ -253,8 +253,7 @@ async fn a_restart_takes_the_place_of_an_analysis_whose_call_back_then_changes_n
 }
 
 #[tokio::test]
-async fn fault_11_a_launch_that_was_replaced_while_its_worker_was_dead_does_not_claim_to_have_done_nothing()
- {
+async fn fault_11_a_replaced_launch_of_a_dead_worker_has_an_unknown_effect() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene.stack.agent_fault(&held()).await;
@@ -276,7 +275,7 @@ async fn fault_11_a_launch_that_was_replaced_while_its_worker_was_dead_does_not_
     scene.analyses_hold().await;
 }
 
-/// A token that says all that the agent's says, under the same key's name, but signed by somebody else.
+/// A token with the claims and the key id of the agent's, signed with another key.
 fn forged(scene: &Scene, finding: &str, attempt: CommandId) -> String {
     let header = Header {
         kid: Some("local".to_owned()),
@@ -286,12 +285,12 @@ fn forged(scene: &Scene, finding: &str, attempt: CommandId) -> String {
         "aud": "security-agent/analysis-callback", "sub": scene.ada.owner().to_string(),
         "finding": finding, "attempt": attempt.to_string(), "exp": 4_102_444_800_u64,
     });
-    let key = EncodingKey::from_secret(b"a key of at least thirty-two bytes, but another");
+    let key = EncodingKey::from_secret(b"another key of at least thirty-two bytes");
     encode(&header, &claims, &key).expect("signed")
 }
 
 #[tokio::test]
-async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_nothing() {
+async fn fault_35_replayed_late_outdated_or_forged_callbacks_change_nothing() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene
@@ -301,7 +300,7 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
     let first = scene.analyse(&finding).await;
     scene.ada.ends_as(first, LAUNCHED).await;
     let completed = scene.analysis_is(&finding, "completed").await;
-    eventually("both have been answered", async || {
+    eventually("both callbacks are answered", async || {
         scene.session(first).await["settled"] == true
     })
     .await;
@@ -315,30 +314,36 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
     assert_eq!(answers, [&json!(202), &json!(202)]);
     let id = session["cloudAgentSessionId"].as_str().expect("an id");
     for status in ["completed", "failed", "interrupted"] {
-        let answer = scene.stack.callback(id, &word(&session, status)).await;
+        let answer = scene
+            .stack
+            .callback(id, &callback_body(&session, status))
+            .await;
         assert_eq!(answer, 202, "late: {status}");
     }
     assert_eq!(scene.analysis(&finding).await, completed, "replayed, late");
 
-    // Of an attempt whose place another has taken, and of another session.
+    // Of a replaced attempt, and of another session.
     scene.stack.agent_fault(&held()).await;
     let second = scene.analyse(&finding).await;
     scene.ada.ends_as(second, LAUNCHED).await;
     let running = scene.analysis(&finding).await;
-    let outdated = scene.stack.callback(id, &word(&session, "completed")).await;
+    let outdated = scene
+        .stack
+        .callback(id, &callback_body(&session, "completed"))
+        .await;
     assert_eq!(outdated, 202);
     let current = scene.session(second).await;
     let id = current["cloudAgentSessionId"].as_str().expect("an id");
-    let mut elsewhere = word(&current, "unheard of");
+    let mut elsewhere = callback_body(&current, "unknown");
     elsewhere["status"] = json!("completed");
     elsewhere["cloudAgentSessionId"] = json!("ses-of-nobody");
-    elsewhere["result"] = word(&current, "completed")["result"].clone();
+    elsewhere["result"] = callback_body(&current, "completed")["result"].clone();
     elsewhere["error"] = Value::Null;
-    // The simulator takes a reported end for the session's own; its word then is about a session that is not.
+    // The simulator keeps an end reported here as the session's own, so this one must name an unknown session.
     assert_eq!(scene.analysis(&finding).await, running, "outdated");
 
     // Forged.
-    let good = word(&current, "completed");
+    let good = callback_body(&current, "completed");
     let http = reqwest::Client::new();
     let url = format!("{}/v1/callbacks/analysis", scene.stack.url());
     let post = async |authorization: Option<&str>, body: &Value| {
@@ -365,7 +370,7 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
     }
     assert_eq!(scene.analysis(&finding).await, running, "forged");
 
-    // What the agent may say, but not so. (None of these reports an end that the simulator would take note of.)
+    // Invalid bodies. None reports an end that the simulator would record for its session.
     let mut without_session = good.clone();
     without_session["cloudAgentSessionId"] = Value::Null;
     for body in [
@@ -390,10 +395,10 @@ async fn fault_35_a_call_back_that_is_replayed_late_outdated_or_forged_changes_n
 }
 
 #[tokio::test]
-async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_can() {
+async fn a_callback_that_cannot_be_queued_is_refused_then_recorded_once() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
-    // Through admission and the launch first: from then on the api only takes the call back.
+    // Admit and launch first, so that from here on the callback is the only message of `api`.
     scene.stack.agent_fault(&held()).await;
     let mut ids = Vec::new();
     for finding in &findings[..2] {
@@ -404,12 +409,12 @@ async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_
     scene.stack.fault(&unqueued()).await;
     let first = scene.session(ids[0]).await;
     let id = first["cloudAgentSessionId"].as_str().expect("an id");
-    let good = word(&first, "completed");
+    let good = callback_body(&first, "completed");
     assert_eq!(scene.stack.callback(id, &good).await, 503);
     assert_eq!(scene.analysis(&findings[0]).await["status"], "running");
     assert_eq!(scene.slots_taken().await, 2);
 
-    // For good: the row keeps it, and the reconciler sends it on.
+    // The queue fails for good: the row keeps the callback, and the reconciler sends the message.
     scene.analysis_is_due(&findings[0]).await;
     let report = scene.stack.reconcile().await;
     assert_eq!(
@@ -422,7 +427,7 @@ async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_
     let again = scene.stack.reconcile().await;
     assert_eq!(again["sent_on"], 0, "{again}");
 
-    // For a while: the agent calls back again. The held one is let go while the queue still fails.
+    // The queue fails for a while. Clearing the faults releases the held callback.
     let second = scene.session(ids[1]).await;
     assert_eq!(second["status"], "running");
     scene.stack.heal().await;
@@ -449,7 +454,7 @@ async fn a_call_back_that_cannot_be_queued_is_refused_and_recorded_once_when_it_
 }
 
 #[tokio::test]
-async fn an_analysis_that_the_agent_gives_up_has_failed_and_says_why() {
+async fn a_failed_or_interrupted_session_fails_the_analysis_with_its_code() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     scene.stack.agent_fault(&held()).await;
@@ -461,7 +466,13 @@ async fn an_analysis_that_the_agent_gives_up_has_failed_and_says_why() {
         scene.ada.ends_as(command, LAUNCHED).await;
         let session = scene.session(command).await;
         let id = session["cloudAgentSessionId"].as_str().expect("an id");
-        assert_eq!(scene.stack.callback(id, &word(&session, status)).await, 202);
+        assert_eq!(
+            scene
+                .stack
+                .callback(id, &callback_body(&session, status))
+                .await,
+            202
+        );
         let failed = scene.analysis_is(finding, "failed").await;
         assert_eq!(failed["failureCode"], code);
         assert_eq!(failed["result"], Value::Null);
@@ -474,15 +485,15 @@ async fn an_analysis_that_the_agent_gives_up_has_failed_and_says_why() {
 }
 
 #[tokio::test]
-async fn an_analysis_that_nothing_is_heard_of_in_time_is_lost_once_and_frees_its_slot() {
+async fn an_analysis_without_a_callback_is_lost_once_and_frees_its_slot() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
-    // Nothing will ever be heard of this one: its call back counts as taken.
+    // The agent takes this callback as delivered, so it never calls back again.
     let silent = json!({"operation": "callback", "status": 202});
     scene.stack.agent_fault(&silent).await;
     let running = scene.analyse(&findings[0]).await;
     scene.ada.ends_as(running, LAUNCHED).await;
-    eventually("its call back is over", async || {
+    eventually("its callback is settled", async || {
         scene.session(running).await["settled"] == true
     })
     .await;
@@ -491,7 +502,7 @@ async fn an_analysis_that_nothing_is_heard_of_in_time_is_lost_once_and_frees_its
     let pending = scene.ada.key(scene.analyse(&findings[1]).await);
     scene.dies("analyse", 1).await;
     let early = scene.stack.reconcile().await;
-    assert_eq!(early["lost"], 0, "not before their time: {early}");
+    assert_eq!(early["lost"], 0, "nothing is lost early: {early}");
     assert_eq!(scene.analysis(&findings[1]).await["status"], "pending");
 
     for finding in &findings[..2] {
@@ -515,19 +526,19 @@ async fn an_analysis_that_nothing_is_heard_of_in_time_is_lost_once_and_frees_its
     assert_eq!(scene.audited(running).await, told);
     assert_eq!(scene.audited(pending.id).await, ["analysis_failed"]);
 
-    // A launcher that comes after that asks nobody.
+    // A later delivery of the launch sends no request to the agent.
     scene.taken_over(&pending).await;
     let late = scene
         .ada
         .ends_as(pending.id, "ANALYSIS_LAUNCH_FAILED")
         .await;
-    assert_eq!(late["effect"], "unknown", "a worker died over it");
+    assert_eq!(late["effect"], "unknown", "its first worker died");
     assert_eq!(scene.stack.agent_sessions().await.len(), 1);
     scene.analyses_hold().await;
 }
 
-/// Checks how a launch ended, in every word.
-async fn ended_so(scene: &Scene, finding: &str, code: ResultCode, effect: &str) -> Value {
+/// Requests an analysis and checks every field of how its launch ends.
+async fn launch_ends_as(scene: &Scene, finding: &str, code: ResultCode, effect: &str) -> Value {
     let id = scene.analyse(finding).await;
     let view = scene.ada.ends_as(id, code.as_str()).await;
     let status = if code == ResultCode::ConfigDisabled {
@@ -543,7 +554,7 @@ async fn ended_so(scene: &Scene, finding: &str, code: ResultCode, effect: &str) 
 }
 
 #[tokio::test]
-async fn a_launch_that_is_refused_says_so_and_keeps_no_slot() {
+async fn a_refused_launch_reports_why_and_frees_its_slot() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     let failed_with = async |finding: &str, code: ResultCode| {
@@ -560,21 +571,21 @@ async fn a_launch_that_is_refused_says_so_and_keeps_no_slot() {
         (&findings[1], 422, ResultCode::AnalysisLaunchFailed),
     ] {
         scene.stack.agent_fault(&launch(status)).await;
-        ended_so(&scene, finding, code, "none").await;
+        launch_ends_as(&scene, finding, code, "none").await;
         failed_with(finding, code).await;
         scene.stack.heal().await;
     }
-    // Tokens are kept for a while: a repository that none was asked for yet.
+    // Minted tokens are cached, so this finding's repository must have none yet.
     let token = |status: u16| json!({"repository": "*", "operation": "installation_token", "status": status});
     for status in [403, 422] {
         scene.stack.github_fault(&token(status)).await;
         let code = ResultCode::GithubTokenUnavailable;
-        ended_so(&scene, &findings[2], code, "none").await;
+        launch_ends_as(&scene, &findings[2], code, "none").await;
         failed_with(&findings[2], code).await;
         scene.stack.heal().await;
     }
 
-    // Fixed meanwhile.
+    // The finding is fixed after it was listed.
     let fixed = findings[5].rsplit('-').next().expect("a number");
     let path = format!("alerts/{}/{fixed}", PYGOAT.1);
     let change = json!({"state": "fixed", "fixed_at": "2026-01-01T00:00:00Z"});
@@ -584,23 +595,23 @@ async fn a_launch_that_is_refused_says_so_and_keeps_no_slot() {
         .await;
     let id = scene.ada.sync().await;
     scene.ada.ends_as(id, "SYNC_COMPLETED").await;
-    ended_so(&scene, &findings[5], ResultCode::FindingUnavailable, "none").await;
+    launch_ends_as(&scene, &findings[5], ResultCode::FindingUnavailable, "none").await;
     assert_eq!(scene.analysis(&findings[5]).await, Value::Null);
 
     scene.configure(&json!({"enabled": false})).await;
-    ended_so(&scene, &findings[6], ResultCode::ConfigDisabled, "none").await;
+    launch_ends_as(&scene, &findings[6], ResultCode::ConfigDisabled, "none").await;
     assert_eq!(scene.analysis(&findings[6]).await, Value::Null);
     scene.analyses_hold().await;
 }
 
 #[tokio::test]
-async fn a_launch_whose_credentials_github_refuses_says_so_and_leaves_github_alone() {
+async fn a_launch_with_refused_credentials_fails_and_stops_asking_github() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
     let refused = json!({"repository": "*", "operation": "installation_token", "status": 401});
     scene.stack.github_fault(&refused).await;
     let code = ResultCode::GithubAuthInvalid;
-    ended_so(&scene, &findings[0], code, "none").await;
+    launch_ends_as(&scene, &findings[0], code, "none").await;
     let analysis = scene.analysis(&findings[0]).await;
     assert_eq!(
         (&analysis["status"], analysis["failureCode"].as_str()),
@@ -609,7 +620,7 @@ async fn a_launch_whose_credentials_github_refuses_says_so_and_leaves_github_alo
     let integration = scene.ada.get("integration").await.body;
     assert!(!integration["authInvalidAt"].is_null(), "{integration}");
     let asked = scene.stack.github_calls("").await.len();
-    ended_so(&scene, &findings[1], code, "none").await;
+    launch_ends_as(&scene, &findings[1], code, "none").await;
     assert_eq!(scene.stack.github_calls("").await.len(), asked);
     assert_eq!(scene.analysis(&findings[1]).await, Value::Null);
     assert_eq!(scene.stack.agent_sessions().await, [Value::Null; 0]);

@@ -1,4 +1,4 @@
-//! What starts by itself: within its share of the slots, once for each finding, and also if a message is lost.
+//! Automatic analyses and dismissals: within their share of the slots, once per finding, despite lost messages.
 
 use std::collections::BTreeSet;
 
@@ -9,15 +9,15 @@ use tests::{PATIENCE, command_id, eventually};
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    analysing::{held, word},
+    analysing::{callback_body, held},
     oracle::slots,
     scene::{PYGOAT, Scene},
 };
 
-/// Open findings of Pygoat with high severity; none is critical.
+/// The number of Pygoat's open findings of high severity. None is critical.
 const HIGH: usize = 5;
 
-/// Analyses of these start by themselves.
+/// A configuration that analyses findings of at least high severity automatically.
 fn automatic(include_existing: bool) -> Value {
     json!({"autoAnalysis": {"enabled": true, "minSeverity": "high", "includeExisting": include_existing}})
 }
@@ -35,7 +35,7 @@ impl Scene {
         own.collect()
     }
 
-    /// The findings that the agent has a session of, each as often as it has one.
+    /// The finding of each of the agent's sessions, sorted.
     async fn analysed(&self) -> Vec<String> {
         let sessions = self.stack.agent_sessions().await;
         let mut findings: Vec<String> = sessions
@@ -46,7 +46,7 @@ impl Scene {
         findings
     }
 
-    /// Waits until so many findings have a completed analysis; all the while nobody may have more than their share.
+    /// Waits for this many completed analyses. The limits on slots must hold in every reading until then.
     async fn complete_within_shares(&self, count: usize) {
         let deadline = Instant::now() + PATIENCE;
         loop {
@@ -57,12 +57,15 @@ impl Scene {
             if summary["analysis"]["completed"] == count {
                 return;
             }
-            assert!(Instant::now() < deadline, "never {count}: {summary}");
+            assert!(
+                Instant::now() < deadline,
+                "{count} analyses never completed: {summary}"
+            );
             sleep(std::time::Duration::from_millis(25)).await;
         }
     }
 
-    /// Has somebody raise an alert like the first one at GitHub, and gives its number.
+    /// Adds an alert on GitHub, a copy of an open one of high severity. Returns its number.
     async fn new_alert(&self) -> Value {
         let alerts = format!("alerts/{}", PYGOAT.1);
         let known = self.stack.get(&format!("/local/github/{alerts}")).await;
@@ -82,31 +85,31 @@ impl Scene {
 }
 
 #[tokio::test]
-async fn automation_keeps_to_two_of_three_slots_and_analyses_every_eligible_finding_once() {
+async fn automation_uses_two_of_three_slots_and_analyses_each_finding_once() {
     let scene = Scene::set().await;
     scene.stack.agent_fault(&held()).await;
     scene.configure(&automatic(true)).await;
     scene.syncs().await;
-    eventually("automation has begun two", async || {
+    eventually("automation has started two analyses", async || {
         scene.stack.agent_sessions().await.len() == 2
     })
     .await;
     scene.syncs().await;
     scene.stack.reconcile().await;
-    let (in_flight, by_itself) = slots(&scene.stack, &scene.ada).await;
-    assert_eq!((in_flight.len(), by_itself.len()), (2, 2));
+    let (in_flight, automatic) = slots(&scene.stack, &scene.ada).await;
+    assert_eq!((in_flight.len(), automatic.len()), (2, 2));
     let high: BTreeSet<String> = scene.open_findings().await.into_iter().take(HIGH).collect();
-    assert!(by_itself.is_subset(&high), "{by_itself:?}");
+    assert!(automatic.is_subset(&high), "{automatic:?}");
 
-    // The third slot is for people, and there is no fourth.
+    // The third slot is for users, and there is no fourth.
     let others = scene.open_findings().await.split_off(HIGH);
     let third = scene.analyse(&others[0]).await;
     scene.ada.ends_as(third, "ANALYSIS_LAUNCH_STARTED").await;
     let fourth = scene.analyse(&others[1]).await;
     scene.ada.ends_as(fourth, "OWNER_CAP_REACHED").await;
     scene.stack.reconcile().await;
-    let (in_flight, by_itself) = slots(&scene.stack, &scene.ada).await;
-    assert_eq!((in_flight.len(), by_itself.len()), (3, 2));
+    let (in_flight, automatic) = slots(&scene.stack, &scene.ada).await;
+    assert_eq!((in_flight.len(), automatic.len()), (3, 2));
 
     scene.stack.heal().await;
     scene.complete_within_shares(HIGH + 1).await;
@@ -123,12 +126,12 @@ async fn automation_keeps_to_two_of_three_slots_and_analyses_every_eligible_find
     }
     scene.stack.reconcile().await;
     scene.syncs().await;
-    assert_eq!(scene.analysed().await, expected, "nothing is begun again");
+    assert_eq!(scene.analysed().await, expected, "nothing starts again");
     scene.analyses_hold().await;
 }
 
 #[tokio::test]
-async fn automation_for_new_findings_leaves_alone_what_was_there_before() {
+async fn automation_for_new_findings_ignores_existing_findings() {
     let scene = Scene::set().await;
     scene.configure(&automatic(false)).await;
     scene.syncs().await;
@@ -153,10 +156,10 @@ async fn automation_for_new_findings_leaves_alone_what_was_there_before() {
 }
 
 #[tokio::test]
-async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_refuses() {
+async fn automation_recovers_from_lost_messages_failed_scans_and_refusals() {
     let scene = Scene::set().await;
     scene.configure(&automatic(true)).await;
-    // The agent has no credits: both findings wait, and automation rests.
+    // The agent has no credits: both findings wait, and automation cools down.
     let refused = json!({"operation": "create_session", "status": 402});
     scene.stack.agent_fault(&refused).await;
     scene.syncs().await;
@@ -168,11 +171,15 @@ async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_ref
     .await;
     scene.stack.heal().await;
     scene.syncs().await;
-    assert_eq!(scene.stack.reconcile().await["automated"], 0, "it rests");
+    assert_eq!(
+        scene.stack.reconcile().await["automated"],
+        0,
+        "it cools down"
+    );
     assert_eq!(scene.of_origin("auto_analysis").await.len(), 2);
     assert_eq!(scene.slots_taken().await, 0);
 
-    // Its rest is over, and the messages of what it begins are lost.
+    // The cooldown is over, and the messages of the new launches are lost.
     let row = format!("owner#{}", scene.ada.owner());
     let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "reconcile",
         "contains": "AnalyseQueue", "effect": "error"});
@@ -192,7 +199,7 @@ async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_ref
         let key = scene.ada.key(*id);
         scene.stack.backstage.let_pass(&key, &["due_at"]).await;
     }
-    // Whoever records the first results cannot begin more.
+    // Once the first results are recorded, starting more analyses fails.
     let fails = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "record-analysis",
         "contains": "auto_analysis", "effect": "error"});
     scene.stack.fault(&fails).await;
@@ -200,7 +207,7 @@ async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_ref
     for id in unsent {
         scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
     }
-    eventually("both are recorded, and nothing follows", async || {
+    eventually("both are recorded and no analysis starts", async || {
         let failed = "automation could not look for findings; the reconciler will";
         scene.stack.logged(failed).len() == 2 && scene.slots_taken().await == 0
     })
@@ -216,7 +223,7 @@ async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_ref
 }
 
 #[tokio::test]
-async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismissed_once() {
+async fn a_confident_recommendation_dismisses_the_finding_once() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     scene
         .configure(&json!({"autoDismiss": {"enabled": true, "minConfidence": "medium"}}))
@@ -227,7 +234,7 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
         let id = scene.analyse(finding).await;
         scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
         let session = scene.session(id).await;
-        let mut result = word(&session, "completed");
+        let mut result = callback_body(&session, "completed");
         result["result"]["confidence"] = json!(confidence);
         result["result"]["suggestedAction"] = json!(action);
         let session = session["cloudAgentSessionId"].as_str().expect("an id");
@@ -256,20 +263,23 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
         assert_eq!(commands[0]["findingId"].as_str(), Some(finding.as_str()));
         let id = command_id(&commands[0]);
         scene.ada.ends_as(id, "FINDING_DISMISSED").await;
-        let late = tests::batch("CallbackQueue", &[scene.called_back(finding, attempt)]);
+        let late = tests::batch("CallbackQueue", &[scene.callback_message(finding, attempt)]);
         let answer = scene.stack.invoke("record-analysis", &late).await;
-        assert_eq!(tests::failures(&answer.expect("it ends")), [""; 0]);
+        assert_eq!(
+            tests::failures(&answer.expect("the invocation succeeds")),
+            [""; 0]
+        );
         assert_eq!(scene.of_origin("auto_dismiss").await.len(), n + 1);
         let shown = scene.ada.get(&format!("findings/{finding}")).await.body;
         assert_eq!(shown["status"], "ignored", "{shown}");
         assert_eq!(patches().await, n + 1);
     }
 
-    // Its message is lost.
+    // The dismissal's message is lost.
     let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "record-analysis", "effect": "error"});
     scene.stack.fault(&lost).await;
     called_back(&findings[4], "high", "dismiss").await;
-    eventually("its message is lost", async || {
+    eventually("the dismissal's message is lost", async || {
         let unsent =
             "the message of an automatic command was not sent; the reconciler will send it";
         scene.stack.logged(unsent).len() == 1
@@ -284,7 +294,7 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
     scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(patches().await, 3);
 
-    // A result for a finding that is no longer open asks for nothing.
+    // A recommendation for a finding that is no longer open starts no dismissal.
     scene.stack.agent_fault(&held()).await;
     let id = scene.analyse(&findings[5]).await;
     scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
@@ -293,8 +303,8 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
     scene.ada.ends_as(dismissed, "FINDING_DISMISSED").await;
     let session = scene.session(id).await;
     let name = session["cloudAgentSessionId"].as_str().expect("an id");
-    let word = word(&session, "completed");
-    assert_eq!(scene.stack.callback(name, &word).await, 202);
+    let body = callback_body(&session, "completed");
+    assert_eq!(scene.stack.callback(name, &body).await, 202);
     scene.analysis_is(&findings[5], "completed").await;
     assert_eq!(scene.of_origin("auto_dismiss").await.len(), 3);
     scene.analyses_hold().await;

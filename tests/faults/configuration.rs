@@ -1,9 +1,9 @@
-//! A configuration that cannot work is refused before anything starts.
+//! The local stack refuses invalid parameters before it starts anything.
 
 use tests::Stack;
 
 #[tokio::test]
-async fn a_stack_with_an_impossible_parameter_does_not_start() {
+async fn a_stack_with_an_invalid_parameter_does_not_start() {
     for (parameter, name) in [
         ("RetentionDays=0", "RetentionDays"),
         ("AcceptedTimeoutSeconds=abc", "AcceptedTimeoutSeconds"),
@@ -17,7 +17,7 @@ async fn a_stack_with_an_impossible_parameter_does_not_start() {
 }
 
 #[tokio::test]
-async fn a_trial_may_be_shorter_than_any_deployment() {
+async fn local_timeouts_may_be_shorter_than_deployed_ones() {
     let short = [
         "--parameter=AcceptedTimeoutSeconds=5",
         "--parameter=RunningTimeoutSeconds=5",

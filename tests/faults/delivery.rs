@@ -1,4 +1,4 @@
-//! What only a sync shows of faults between a queue and a worker. What all types share is in `conformance`.
+//! Faults between a queue and a worker that only a sync can show. `conformance` has those that all types share.
 
 use std::time::Duration;
 
@@ -12,28 +12,28 @@ use crate::{
     scene::{NODEGOAT, PYGOAT, Scene, ZEPPELIN},
 };
 
-/// Within how long of a worker's death another must have taken over.
+/// The longest time from a worker's death to the takeover.
 const TAKEOVER: Duration = Duration::from_secs(90);
 
-/// Holds up GitHub's answer, so that a test has time to do something meanwhile.
+/// Delays GitHub's answer, to give a test time to act.
 fn slow_github(milliseconds: u64) -> Value {
     json!({"repository": PYGOAT.1, "operation": "list_alerts", "delayMs": milliseconds, "times": 1})
 }
 
-/// What befalls a sync's claim.
-fn befalls_the_claim(effect: &str) -> Value {
+/// A fault of a sync's claim.
+fn claim_fault(effect: &str) -> Value {
     json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync", "contains": "started_at",
         "effect": effect, "times": 1})
 }
 
-/// Nothing helps here: the queue itself delivers the messages again.
+/// The test does not redeliver: the queue has to.
 #[tokio::test]
 async fn fault_10_a_killed_workers_message_is_redelivered_within_90_seconds() {
     let scene = Scene::set().await;
     let mut killed = Vec::new();
     for (effect, status, attempts) in [("kill_before", "accepted", 0), ("kill_after", "running", 1)]
     {
-        scene.stack.fault(&befalls_the_claim(effect)).await;
+        scene.stack.fault(&claim_fault(effect)).await;
         let id = scene.ada.sync().await;
         scene.dies("sync", killed.len() as u64 + 1).await;
         let view = scene.ada.command(id).await;
@@ -46,7 +46,7 @@ async fn fault_10_a_killed_workers_message_is_redelivered_within_90_seconds() {
     assert_eq!(scene.listings().await, 0);
     for (id, died, attempts) in killed {
         let left = TAKEOVER.saturating_sub(died.elapsed());
-        let ended = scene.ada.until_within(left, id, "over", is_over).await;
+        let ended = scene.ada.until_within(left, id, "ended", is_over).await;
         assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
         assert_eq!(ended["attempts"], attempts, "{ended}");
     }
@@ -55,7 +55,7 @@ async fn fault_10_a_killed_workers_message_is_redelivered_within_90_seconds() {
 }
 
 #[tokio::test]
-async fn fault_13_a_function_that_runs_out_of_time_keeps_what_its_batch_has_settled() {
+async fn fault_13_a_timed_out_function_keeps_what_its_batch_has_settled() {
     let scene = Scene::set().await;
     let bob = scene.another("bob").await;
     scene
@@ -71,7 +71,7 @@ async fn fault_13_a_function_that_runs_out_of_time_keeps_what_its_batch_has_sett
     let both = batch("SyncQueue", &[message(&first, 0), message(&second, 0)]);
     let (killed, settled) = join(scene.stack.invoke("sync", &both), async {
         let settled = scene.ada.ends_as(first.id, "SYNC_COMPLETED").await;
-        // Bob's sync waits for GitHub. From here on the function does nothing more, until its timeout.
+        // Bob's sync waits for GitHub. The process is stopped here and runs into the function's timeout.
         scene.stack.freeze("sync").await;
         settled
     })
@@ -85,7 +85,11 @@ async fn fault_13_a_function_that_runs_out_of_time_keeps_what_its_batch_has_sett
         .backstage
         .let_pass(&second, &["claim_until"])
         .await;
-    let again = scene.stack.invoke("sync", &both).await.expect("it ends");
+    let again = scene
+        .stack
+        .invoke("sync", &both)
+        .await
+        .expect("the invocation succeeds");
     assert_eq!(failures(&again), [""; 0]);
     let taken_over = bob.ends_as(second.id, "SYNC_COMPLETED").await;
     assert_eq!(
@@ -97,7 +101,7 @@ async fn fault_13_a_function_that_runs_out_of_time_keeps_what_its_batch_has_sett
 }
 
 #[tokio::test]
-async fn fault_16_a_worker_that_learns_that_its_claim_is_lost_asks_for_nothing_more() {
+async fn fault_16_a_worker_that_loses_its_lease_sends_no_more_requests() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
     let slow =
@@ -106,7 +110,7 @@ async fn fault_16_a_worker_that_learns_that_its_claim_is_lost_asks_for_nothing_m
     let delivery = batch("SyncQueue", &[message(&key, 0)]);
     let zombie = scene.stack.invoke("sync", &delivery);
     let successor = async {
-        eventually("the first page is asked for", async || {
+        eventually("the first page is requested", async || {
             scene.stack.github_calls("/dependabot/alerts").await.len() == 1
         })
         .await;
@@ -114,15 +118,22 @@ async fn fault_16_a_worker_that_learns_that_its_claim_is_lost_asks_for_nothing_m
         scene.stack.invoke("sync", &delivery).await
     };
     let (zombie, successor) = join(zombie, successor).await;
-    zombie.expect("it notices, and ends");
-    assert_eq!(failures(&successor.expect("it ends")), [""; 0]);
+    zombie.expect("it notices the lost lease and ends");
+    assert_eq!(
+        failures(&successor.expect("the invocation succeeds")),
+        [""; 0]
+    );
     let pages = scene.stack.github_calls("/dependabot/alerts").await.len();
-    assert_eq!(pages, 1 + 4, "the zombie's one, and its successor's");
+    assert_eq!(
+        pages,
+        1 + 4,
+        "one page by the zombie, four by its successor"
+    );
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn a_sync_under_way_shows_how_far_it_is() {
+async fn a_running_sync_shows_its_progress() {
     let scene = Scene::with(&[], &[PYGOAT.0, NODEGOAT.0]).await;
     scene.stack.github_fault(&slow_github(5_000)).await;
     let id = scene.ada.sync().await;

@@ -1,5 +1,5 @@
-//! What only a dismissal shows of faults: between the worker, GitHub and the table. What all types share is in
-//! `conformance`.
+//! Faults between worker, GitHub and table that only a dismissal can show. `conformance` has those that all types
+//! share.
 
 mod undone;
 
@@ -14,7 +14,7 @@ use crate::{
     scene::{PYGOAT, Scene, ZEPPELIN},
 };
 
-/// How a change of one of Pygoat's alerts is answered.
+/// Makes GitHub answer changes of Pygoat's alerts like this.
 pub(crate) fn change(answer: &Value) -> Value {
     let mut fault = json!({"repository": PYGOAT.1, "operation": "update_alert"});
     for (name, value) in answer.as_object().expect("fields") {
@@ -23,46 +23,46 @@ pub(crate) fn change(answer: &Value) -> Value {
     fault
 }
 
-/// What asks for the dismissal of one of Pygoat's alerts. Nine of them are open: 1, 2, 3, 6, 7, 10, 11, 13 and 14.
+/// A request to dismiss one of Pygoat's alerts. Nine of them are open: 1, 2, 3, 6, 7, 10, 11, 13 and 14.
 pub(crate) fn dismissal(number: u32) -> Value {
     json!({"type": "dismiss_finding", "findingId": id(number), "reason": "not_used", "comment": "No path leads there."})
 }
 
-/// The id of the finding of one of Pygoat's alerts.
+/// The id of the finding for one of Pygoat's alerts.
 pub(crate) fn id(number: u32) -> String {
     format!("dependabot-{}-{number}", PYGOAT.0)
 }
 
 impl Scene {
-    /// Has the dismissal of one of Pygoat's alerts admitted.
+    /// Requests the dismissal of one of Pygoat's alerts.
     pub(crate) async fn dismiss(&self, number: u32) -> CommandKey {
         let answer = self.ada.post(&dismissal(number), None).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
         self.ada.key(command_id(&answer.body))
     }
 
-    /// GitHub's answers to changes of one of Pygoat's alerts.
+    /// The status of each of GitHub's answers to changes of one of Pygoat's alerts.
     pub(crate) async fn changes(&self, number: u32) -> Vec<u64> {
         changes(self, &format!("{}/dependabot/alerts/{number}", PYGOAT.1)).await
     }
 
-    /// The finding of one of Pygoat's alerts.
+    /// The finding for one of Pygoat's alerts.
     pub(crate) async fn finding(&self, number: u32) -> Value {
         let finding = self.ada.get(&format!("findings/{}", id(number))).await;
         assert_eq!(finding.status, StatusCode::OK, "{}", finding.body);
         finding.body
     }
 
-    /// Brings the message of a command once more, in place of waiting until its claim lapses and the queue does.
-    async fn deliver_again(&self, key: &CommandKey) {
+    /// Expires a command's lease and redelivers its message, instead of waiting until the queue does.
+    async fn redeliver(&self, key: &CommandKey) {
         self.stack.backstage.let_pass(key, &["claim_until"]).await;
         let stage = self.stack.backstage.command(key).await.standing.stage.0;
         let message = message(key, stage);
         self.stack.backstage.send("DismissQueue", &message).await;
     }
 
-    /// Somebody opens one of Pygoat's alerts again.
-    async fn opened_again(&self, number: u32) {
+    /// Reopens one of Pygoat's alerts on GitHub.
+    async fn reopen(&self, number: u32) {
         let opened = json!({"state": "open", "dismissed_at": null, "dismissed_by": null,
             "dismissed_reason": null, "dismissed_comment": null});
         let alert = format!("alerts/{}/{number}", PYGOAT.1);
@@ -70,7 +70,7 @@ impl Scene {
     }
 }
 
-/// GitHub's answers to changes of alerts whose path ends so.
+/// The status of each of GitHub's answers to changes of alerts whose path ends like this.
 async fn changes(scene: &Scene, path: &str) -> Vec<u64> {
     let calls = scene.stack.github_requests().await.into_iter();
     let of_it = |call: &Value| {
@@ -82,15 +82,15 @@ async fn changes(scene: &Scene, path: &str) -> Vec<u64> {
         .collect()
 }
 
-/// The lines with this message about a command.
+/// The number of log lines with this message about a command.
 fn lines_of(scene: &Scene, key: &CommandKey, message: &str) -> usize {
     let id = key.id.to_string();
     let lines = scene.stack.logged(message).into_iter();
     lines.filter(|line| line["command.id"] == id).count()
 }
 
-/// Dismisses alert 14 by a worker that dies between GitHub's answer and the settlement.
-async fn dismissed_and_not_settled(scene: &Scene) -> CommandKey {
+/// Dismisses alert 14 with a worker that dies between GitHub's answer and the settlement.
+async fn dismissed_but_not_settled(scene: &Scene) -> CommandKey {
     let dies = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "dismiss",
         "contains": "FINDING_DISMISSED", "effect": "kill_before", "times": 1});
     scene.stack.fault(&dies).await;
@@ -102,15 +102,15 @@ async fn dismissed_and_not_settled(scene: &Scene) -> CommandKey {
     key
 }
 
-/// Checks that the next delivery finds the dismissal done, as the command's own.
-async fn is_found_done(scene: &Scene, key: &CommandKey) {
-    scene.deliver_again(key).await;
+/// Checks that the next delivery finds the alert dismissed and recognises the dismissal as the command's own.
+async fn recognises_its_dismissal(scene: &Scene, key: &CommandKey) {
+    scene.redeliver(key).await;
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(
         (&ended["attempts"], &ended["effect"]),
         (&json!(2), &json!("applied"))
     );
-    assert_eq!(scene.changes(14).await, [200], "one change in all");
+    assert_eq!(scene.changes(14).await, [200], "one change in total");
     let finding = scene.finding(14).await;
     assert_eq!(
         (&finding["status"], &finding["ignoredReason"]),
@@ -119,28 +119,28 @@ async fn is_found_done(scene: &Scene, key: &CommandKey) {
 }
 
 #[tokio::test]
-async fn fault_11_a_dismissal_is_found_done_where_github_would_refuse_it_a_second_time() {
+async fn fault_11_a_retry_finds_its_own_dismissal_and_does_not_repeat_it() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let refuses = change(&json!({"status": 422, "after": 1}));
     scene.stack.github_fault(&refuses).await;
-    let key = dismissed_and_not_settled(&scene).await;
-    is_found_done(&scene, &key).await;
+    let key = dismissed_but_not_settled(&scene).await;
+    recognises_its_dismissal(&scene, &key).await;
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_meanwhile() {
+async fn fault_11_a_retry_finds_its_own_dismissal_after_the_owner_is_disabled() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
-    let key = dismissed_and_not_settled(&scene).await;
+    let key = dismissed_but_not_settled(&scene).await;
     let saved = save(&scene.ada, &json!({"enabled": false})).await;
     assert_eq!(saved.status, StatusCode::OK, "{}", saved.body);
-    is_found_done(&scene, &key).await;
+    recognises_its_dismissal(&scene, &key).await;
 
-    // What was not done before is not done now.
+    // A dismissal that GitHub never received is not made now.
     let (owner, finding) = (scene.ada.owner(), id(13));
     let late = scene.stack.backstage.admit_dismissal(owner, &finding).await;
     scene.stack.backstage.claim_and_die(&late).await;
-    scene.deliver_again(&late).await;
+    scene.redeliver(&late).await;
     let ended = scene.ada.ends_as(late.id, "CONFIG_DISABLED").await;
     assert_eq!(
         (&ended["attempts"], &ended["effect"]),
@@ -151,18 +151,18 @@ async fn fault_11_a_dismissal_is_found_done_although_the_owner_was_disabled_mean
 }
 
 #[tokio::test]
-async fn fault_11_a_dismissal_that_a_sync_saw_first_is_still_the_commands_own() {
+async fn fault_11_a_dismissal_seen_first_by_a_sync_still_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
-    let key = dismissed_and_not_settled(&scene).await;
+    let key = dismissed_but_not_settled(&scene).await;
     let sync = scene.ada.sync().await;
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
     assert_eq!(scene.finding(14).await["status"], "ignored");
-    is_found_done(&scene, &key).await;
+    recognises_its_dismissal(&scene, &key).await;
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_trials_of_50() {
+async fn fault_15_concurrent_deliveries_of_a_dismissal_make_one_change() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let sync = scene.ada.sync().await;
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
@@ -173,7 +173,7 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
         .take(50)
         .collect();
     assert_eq!(open.len(), 50);
-    // Who comes second comes while the first one waits for GitHub.
+    // Later deliveries arrive while the first one waits for GitHub.
     let slow = json!({"repository": ZEPPELIN.1, "operation": "update_alert", "delayMs": 300});
     scene.stack.github_fault(&slow).await;
     let ended: Vec<Value> = stream::iter(&open)
@@ -189,7 +189,7 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
             )
             .await;
             for answer in [one, other] {
-                answer.expect("it ends");
+                answer.expect("the invocation succeeds");
             }
             scene.ada.ended(key.id).await
         })
@@ -214,14 +214,17 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
     paths.dedup();
     assert_eq!((ended.len(), alerts.len(), paths.len()), (50, 50, 50));
     let held = "the command is held or waits; its message comes again";
-    assert!(scene.stack.logged(held).len() >= 25, "they met");
+    assert!(
+        scene.stack.logged(held).len() >= 25,
+        "the deliveries overlapped"
+    );
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_and_one_success() {
+async fn fault_16_a_dismissal_taken_over_midway_is_one_change_and_one_success() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
-    // The first request is under way when the second worker looks, and is carried out before the second request.
+    // The first request is in flight when the second worker reads the alert, and takes effect before the second one.
     for delay in [4_000, 6_000] {
         let slow = change(&json!({"delayMs": delay, "times": 1}));
         scene.stack.github_fault(&slow).await;
@@ -231,22 +234,25 @@ async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_an
     let delivery = batch("DismissQueue", &[message(&key, 0)]);
     let zombie = scene.stack.invoke("dismiss", &delivery);
     let others = async {
-        eventually("the change is asked for", async || {
+        eventually("the change is requested", async || {
             scene.changes(14).await.len() == 1
         })
         .await;
         let early = scene.stack.invoke("dismiss", &delivery).await;
         assert_eq!(
-            failures(&early.expect("it ends")),
+            failures(&early.expect("the invocation succeeds")),
             ["m0"],
-            "the claim lives"
+            "the lease lasts"
         );
         scene.stack.backstage.let_pass(&key, &["claim_until"]).await;
         let successor = scene.stack.invoke("dismiss", &delivery).await;
-        assert_eq!(failures(&successor.expect("it ends")), [""; 0]);
+        assert_eq!(
+            failures(&successor.expect("the invocation succeeds")),
+            [""; 0]
+        );
     };
     let (zombie, ()) = join(zombie, others).await;
-    zombie.expect("it notices, and ends");
+    zombie.expect("it notices the lost lease and ends");
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(
         (&ended["attempts"], &ended["effect"]),
@@ -259,7 +265,7 @@ async fn fault_16_a_dismissal_taken_over_while_it_is_being_made_is_one_change_an
 }
 
 #[tokio::test]
-async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_same_delivery() {
+async fn fault_28_a_dismissal_with_a_lost_answer_is_found_in_the_same_delivery() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     for (number, lost, answers) in [
         (14, json!({"status": 502, "apply": true, "times": 1}), [502]),
@@ -284,43 +290,47 @@ async fn fault_28_a_change_that_github_made_without_saying_so_is_found_in_the_sa
 }
 
 #[tokio::test]
-async fn fault_28_a_change_that_github_failed_to_make_is_asked_for_again_in_later_deliveries() {
+async fn fault_28_a_dismissal_github_failed_to_make_is_retried_on_redelivery() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let fails = change(&json!({"status": 502, "times": 2}));
     scene.stack.github_fault(&fails).await;
     let key = scene.dismiss(14).await;
-    let given_back = scene
+    let released = scene
         .ada
-        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .until(key.id, "released", |view| !view["lastError"].is_null())
         .await;
     assert_eq!(
-        (&given_back["status"], &given_back["attempts"]),
+        (&released["status"], &released["attempts"]),
         (&json!("running"), &json!(1))
     );
-    // One more delivery before the queue's own.
+    // Adds a delivery before the queue's own.
     let message = message(&key, 0);
     scene.stack.backstage.send("DismissQueue", &message).await;
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(ended["attempts"], 3, "{ended}");
-    assert_eq!(ended["lastError"], Value::Null, "what was overcome is over");
+    assert_eq!(
+        ended["lastError"],
+        Value::Null,
+        "a success clears the last error"
+    );
     assert_eq!(scene.changes(14).await, [502, 502, 200]);
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_28_a_change_that_github_makes_late_is_the_commands_own() {
+async fn fault_28_a_dismissal_that_github_makes_late_still_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
-    // The first is given up after ten seconds and made after twelve; the second comes to GitHub after it.
+    // The first request times out after 10 s and takes effect after 12.5 s; the second reaches GitHub after that.
     for delay in [12_500, 5_000] {
         let late = change(&json!({"delayMs": delay, "times": 1}));
         scene.stack.github_fault(&late).await;
     }
     let key = scene.dismiss(14).await;
-    let given_back = scene
+    let released = scene
         .ada
-        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .until(key.id, "released", |view| !view["lastError"].is_null())
         .await;
-    assert_eq!(given_back["status"], "running", "{given_back}");
+    assert_eq!(released["status"], "running", "{released}");
     let message = message(&key, 0);
     scene.stack.backstage.send("DismissQueue", &message).await;
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
@@ -332,14 +342,13 @@ async fn fault_28_a_change_that_github_makes_late_is_the_commands_own() {
     scene.holds().await;
 }
 
-/// GitHub wants to be left alone for so long.
+/// A secondary rate limit of this many seconds.
 fn secondary_limit(seconds: u64) -> Value {
     change(&json!({"status": 429, "headers": {"retry-after": seconds.to_string()}, "times": 1}))
 }
 
 #[tokio::test]
-async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_without_burning_deliveries()
- {
+async fn fault_29_a_rate_limited_dismissal_waits_visibly_without_redeliveries() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     scene.stack.github_fault(&secondary_limit(90)).await;
     let key = scene.dismiss(14).await;
@@ -348,19 +357,19 @@ async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_with
         .until(key.id, "waiting", |view| !view["waitingUntil"].is_null())
         .await;
     assert_eq!(waiting["status"], "running");
-    let error = waiting["lastError"].as_str().expect("it says why");
+    let error = waiting["lastError"].as_str().expect("an error");
     assert!(error.contains("rate limit"), "{error}");
-    // A delivery that comes too early moves nothing.
+    // An early delivery changes nothing.
     let early = batch("DismissQueue", &[message(&key, 1)]);
     let answer = scene.stack.invoke("dismiss", &early).await;
-    assert_eq!(failures(&answer.expect("it ends")), ["m0"]);
+    assert_eq!(failures(&answer.expect("the invocation succeeds")), ["m0"]);
     assert_eq!(scene.changes(14).await, [429]);
     scene
         .stack
         .backstage
         .let_pass(&key, &["waiting_until"])
         .await;
-    scene.deliver_again(&key).await;
+    scene.redeliver(&key).await;
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(
         (&ended["attempts"], &ended["waitingUntil"]),
@@ -368,28 +377,28 @@ async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_with
     );
     assert_eq!(scene.changes(14).await, [429, 200]);
 
-    // In real time: the message of the next stage is delayed, not received again and again.
+    // In real time: the continuation is a delayed message, not one that is received again and again.
     scene.stack.github_fault(&secondary_limit(3)).await;
     let key = scene.dismiss(13).await;
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
-    assert_eq!(ended["attempts"], 2, "one before, one after it");
+    assert_eq!(ended["attempts"], 2, "one before the limit, one after it");
     assert_eq!(scene.changes(13).await, [429, 200]);
-    let given_back = "the command is given back and comes again";
-    assert_eq!(scene.stack.logged(given_back).len(), 0);
+    let released = "the command is given back and comes again";
+    assert_eq!(scene.stack.logged(released).len(), 0);
 
-    // Longer than the command may take.
+    // The limit outlasts the command's deadline.
     scene.stack.github_fault(&secondary_limit(7_200)).await;
     let key = scene.dismiss(11).await;
     let failed = scene.ada.ends_as(key.id, "GITHUB_RATE_LIMITED").await;
     assert_eq!(failed["effect"], "none");
-    let error = failed["lastError"].as_str().expect("it says until when");
+    let error = failed["lastError"].as_str().expect("an error");
     assert!(error.contains("until 20"), "{error}");
     assert_eq!(scene.finding(11).await["status"], "open");
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_change() {
+async fn fault_29_a_rate_limited_check_causes_no_second_dismissal_request() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let limit = |seconds: u64| {
         json!({"repository": PYGOAT.1, "operation": "get_alert", "status": 429,
@@ -403,13 +412,13 @@ async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_chan
     assert_eq!(ended["attempts"], 2, "{ended}");
     assert_eq!(scene.changes(14).await, [502]);
 
-    // Longer than the command may take: nobody can say what GitHub did.
+    // The limit outlasts the deadline, so whether GitHub dismissed the alert stays unknown.
     scene.stack.github_fault(&limit(7_200)).await;
     let key = scene.dismiss(13).await;
     let failed = scene.ada.ends_as(key.id, "GITHUB_RATE_LIMITED").await;
     assert_eq!(failed["effect"], "unknown");
     assert_eq!(scene.changes(13).await, [502]);
-    // The next sync can.
+    // The next sync finds out.
     let sync = scene.ada.sync().await;
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
     assert_eq!(scene.finding(13).await["status"], "ignored");
@@ -417,7 +426,7 @@ async fn fault_29_a_rate_limit_in_the_way_of_finding_out_asks_for_no_second_chan
 }
 
 #[tokio::test]
-async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_believed() {
+async fn fault_30_a_dismissal_renews_refused_credentials_once_then_fails() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
     let before = tokens().await;
@@ -427,7 +436,7 @@ async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_b
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(ended["attempts"], 1);
     assert_eq!(scene.changes(14).await, [401, 200]);
-    assert_eq!(tokens().await - before, 2, "one, and one fresh one");
+    assert_eq!(tokens().await - before, 2, "one token and one fresh one");
 
     let always = change(&json!({"status": 401}));
     scene.stack.github_fault(&always).await;
@@ -443,7 +452,7 @@ async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_b
     let refused = scene.ada.ends_as(key.id, "GITHUB_AUTH_INVALID").await;
     assert_eq!(refused["effect"], "none");
     let calls = scene.stack.github_requests().await.len();
-    assert_eq!(calls, asked, "GitHub is left alone");
+    assert_eq!(calls, asked, "no further requests to GitHub");
 
     scene.stack.heal().await;
     let ada = scene.ada.owner();
@@ -451,16 +460,20 @@ async fn fault_30_refused_credentials_of_a_dismissal_are_renewed_once_and_then_b
     let key = scene.dismiss(10).await;
     scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     let integration = scene.ada.get("integration").await.body;
-    assert_eq!(integration["authInvalidAt"], Value::Null, "taken back");
+    assert_eq!(
+        integration["authInvalidAt"],
+        Value::Null,
+        "a success clears the mark"
+    );
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came_too_late() {
+async fn of_two_concurrent_dismissals_of_a_finding_one_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     for (number, answer) in [
         (14, json!({"delayMs": 800, "times": 2})),
-        // Neither is told: both find the alert dismissed as they wanted it.
+        // Both answers are lost: both commands find the alert dismissed with their reason and comment.
         (
             13,
             json!({"effect": "drop_response", "delayMs": 800, "times": 2}),
@@ -485,18 +498,18 @@ async fn two_dismissals_of_one_finding_at_once_are_one_success_and_one_that_came
 }
 
 #[tokio::test]
-async fn a_listing_from_before_a_dismissal_never_undoes_it() {
+async fn a_stale_listing_never_undoes_a_dismissal() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let path = format!("/local/github/alerts/{}", PYGOAT.1);
     let before = scene.stack.get(&path).await;
 
-    // The page comes late.
+    // GitHub's page arrives late.
     let late = json!({"repository": PYGOAT.1, "operation": "list_alerts", "status": 200, "body": before,
         "delayMs": 3_000, "times": 1});
     scene.stack.github_fault(&late).await;
     let listings = scene.listings().await;
     let sync = scene.ada.sync().await;
-    eventually("the page is asked for", async || {
+    eventually("the page is requested", async || {
         scene.listings().await > listings
     })
     .await;
@@ -506,7 +519,7 @@ async fn a_listing_from_before_a_dismissal_never_undoes_it() {
     scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
     assert_eq!(scene.finding(14).await["status"], "ignored");
 
-    // The page is there, with something new in it, and its write comes late.
+    // The page arrives in time with something new in it, and its write is late.
     let mut changed = scene.stack.get(&path).await;
     let alerts = changed.as_array_mut().expect("a list").iter_mut();
     for alert in alerts.filter(|alert| alert["number"] == 13) {
@@ -533,14 +546,14 @@ async fn a_listing_from_before_a_dismissal_never_undoes_it() {
 }
 
 #[tokio::test]
-async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
+async fn a_reopened_alert_can_be_dismissed_again() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     for times in 1..=2 {
         let key = scene.dismiss(14).await;
         scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
         assert_eq!(scene.changes(14).await, vec![200; times]);
         if times == 1 {
-            scene.opened_again(14).await;
+            scene.reopen(14).await;
             let sync = scene.ada.sync().await;
             scene.ada.ends_as(sync, "SYNC_COMPLETED").await;
             assert_eq!(scene.finding(14).await["status"], "open");
@@ -550,7 +563,7 @@ async fn an_alert_that_was_opened_again_can_be_dismissed_again() {
 }
 
 #[tokio::test]
-async fn a_dismissal_whose_comment_github_tidies_up_is_the_commands_own() {
+async fn a_dismissal_whose_comment_github_normalises_still_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let alert = format!("/local/github/alerts/{}/14", PYGOAT.1);
     let mut tidied = scene.stack.get(&alert).await;

@@ -1,4 +1,4 @@
-//! `docs/faults.md` names the tests that there are.
+//! `docs/faults.md` and the tests name the same faults.
 
 use std::{
     collections::BTreeSet,
@@ -8,7 +8,7 @@ use std::{
 
 const DOCS: &str = include_str!("../../docs/faults.md");
 
-/// The names in the last column of the document's tables.
+/// The test names in the last column of the document's tables.
 fn documented() -> BTreeSet<&'static str> {
     let rows = DOCS.lines().filter_map(|line| line.strip_suffix('|'));
     let cells = rows.filter_map(|row| row.rsplit('|').next());
@@ -16,11 +16,11 @@ fn documented() -> BTreeSet<&'static str> {
     words.filter(|word| word.contains('_')).collect()
 }
 
-/// The sources of the tests.
+/// The files below a directory.
 fn sources(directory: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
-    for entry in fs::read_dir(directory).expect("the sources are there") {
-        let path = entry.expect("it can be listed").path();
+    for entry in fs::read_dir(directory).expect("the sources exist") {
+        let path = entry.expect("a listable directory").path();
         if path.is_dir() {
             found.extend(sources(&path));
         } else {
@@ -30,7 +30,7 @@ fn sources(directory: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// The functions whose line begins so.
+/// The names of the functions whose line begins like this.
 fn functions(sources: &[String], beginning: &str) -> BTreeSet<String> {
     let lines = sources.iter().flat_map(|source| source.lines());
     let names = lines.filter_map(|line| line.strip_prefix(beginning)?.split(['(', '<']).next());
@@ -38,20 +38,23 @@ fn functions(sources: &[String], beginning: &str) -> BTreeSet<String> {
 }
 
 #[test]
-fn the_document_names_every_fault_and_no_test_that_is_gone() {
+fn faults_md_names_every_fault_and_only_existing_tests() {
     let files = sources(&Path::new(env!("CARGO_MANIFEST_DIR")).join("faults"));
-    let read = |path: &PathBuf| fs::read_to_string(path).expect("it can be read");
+    let read = |path: &PathBuf| fs::read_to_string(path).expect("a readable source");
     let sources: Vec<String> = files.iter().map(read).collect();
     let tests = functions(&sources, "async fn ");
     let every_type = functions(&sources, "pub(super) async fn ");
     for name in documented() {
         assert!(
             tests.contains(name) || every_type.contains(name),
-            "{name} is gone"
+            "docs/faults.md names {name}, which does not exist"
         );
     }
     let faults = tests.iter().filter(|name| name.starts_with("fault_"));
     for name in faults.chain(&every_type) {
-        assert!(documented().contains(name.as_str()), "{name} is missing");
+        assert!(
+            documented().contains(name.as_str()),
+            "docs/faults.md does not name {name}"
+        );
     }
 }

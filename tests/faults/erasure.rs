@@ -1,4 +1,4 @@
-//! An owner is erased while work for it is under way, queued and late: nothing stays, and nothing comes back.
+//! Erasing an owner while work for it is running, queued and late leaves nothing, and nothing returns.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
     scene::{PYGOAT, Scene, ada},
 };
 
-/// An erasure looks for the last time after twenty seconds.
+/// An erasure makes its last sweep after 20 s.
 const ERASED_WITHIN: Duration = Duration::from_secs(45);
 
 async fn erase(caller: &Caller) -> Answer {
@@ -33,12 +33,15 @@ async fn erased(caller: &Caller) -> Value {
         if erasure["status"] == "completed" {
             return erasure;
         }
-        assert!(Instant::now() < deadline, "never done: {erasure}");
+        assert!(
+            Instant::now() < deadline,
+            "the erasure never completed: {erasure}"
+        );
         sleep(Duration::from_millis(100)).await;
     }
 }
 
-/// The keys of everything that is stored of an owner.
+/// The kind and sort key of each of an owner's rows.
 async fn rows(stack: &Stack, owner: &Owner) -> Vec<String> {
     let mut rows = Vec::new();
     for kind in ["command", "key", "owner", "repository", "finding", "audit"] {
@@ -55,7 +58,7 @@ async fn rows(stack: &Stack, owner: &Owner) -> Vec<String> {
     rows
 }
 
-/// Nothing can be read of the owner.
+/// Checks that the API shows nothing of the owner.
 async fn nothing_is_shown(caller: &Caller) {
     for list in ["commands", "findings", "repositories"] {
         assert_eq!(caller.all(list).await, [Value::Null; 0], "{list}");
@@ -84,12 +87,12 @@ fn now() -> Timestamp {
 }
 
 #[tokio::test]
-async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_back() {
+async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let ada = &scene.ada;
     let findings = scene.open_findings().await;
 
-    // An analysis runs, a launch waits for its agent, a dismissal and a sync wait for GitHub.
+    // An analysis runs, a launch waits for the agent, a dismissal and a sync wait for GitHub.
     scene.stack.agent_fault(&held()).await;
     let analysed = scene.analyse(&findings[0]).await;
     ada.ends_as(analysed, "ANALYSIS_LAUNCH_STARTED").await;
@@ -123,7 +126,7 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
     assert_eq!(asked.headers["location"], "/v1/owners/me/erasure");
     let again = erase(ada).await;
     assert_eq!(again.body["requestedAt"], asked.body["requestedAt"]);
-    // Whatever is asked for while it lasts is refused, or goes with the rest.
+    // Requests during the erasure are refused, or their rows are erased with the rest.
     let headers = [("if-match", "*")];
     let change = json!({"slaDays": {"low": 80}});
     let saved = ada.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
@@ -141,16 +144,16 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
     let tombstone = ["owner erasure"];
     assert_eq!(rows(&scene.stack, ada.owner()).await, tombstone);
 
-    // Everything that may come late comes.
+    // Deliver everything that can be late.
     scene.stack.heal().await;
     eventually("every session has called back", async || {
         let sessions = scene.stack.agent_sessions().await;
         sessions.iter().all(|session| session["settled"] == true)
     })
     .await;
-    let word = crate::analysing::word(&session, "completed");
+    let body = crate::analysing::callback_body(&session, "completed");
     let name = session["cloudAgentSessionId"].as_str().expect("an id");
-    assert_eq!(scene.stack.callback(name, &word).await, 202);
+    assert_eq!(scene.stack.callback(name, &body).await, 202);
     let scheduled = Message::ScheduledSync(ScheduledSync {
         owner: ada.owner().clone(),
         pass: "01932b3a-5c00-7000-8000-000000000002"
@@ -168,7 +171,7 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
         requested_at: began,
     };
     let of = |id| message(&ada.key(id), 0);
-    let called_back = scene.called_back(&findings[0], analysed);
+    let called_back = scene.callback_message(&findings[0], analysed);
     let syncs = vec![of(syncing), of(meanwhile)];
     let launches = vec![of(analysed), of(launching)];
     for (function, queue, late) in [
@@ -192,7 +195,7 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
         ("dead-letter", "CallbackDeadLetterQueue", vec![called_back]),
     ] {
         let answer = scene.stack.invoke(function, &batch(queue, &late)).await;
-        let answer = answer.expect("late messages do no harm");
+        let answer = answer.expect("late messages are handled");
         assert_eq!(failures(&answer), [""; 0], "{function} of {queue}");
     }
     let report = scene.stack.reconcile().await;
@@ -212,28 +215,28 @@ async fn fault_34_an_owner_erased_with_work_under_way_is_gone_and_nothing_comes_
     assert_eq!(rows(&scene.stack, ada.owner()).await, tombstone);
     nothing_is_shown(ada).await;
 
-    // The same person comes anew.
-    let anew = crate::scene::ada(&scene.stack).await;
+    // The same person starts afresh.
+    let returning = crate::scene::ada(&scene.stack).await;
     let change = json!({"enabled": true, "repositorySelection": "selected", "selectedRepositoryIds": [PYGOAT.0]});
-    let saved = anew.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
+    let saved = returning.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
     let saved = saved.await.expect("the API answers").body;
     assert_eq!(saved["config"]["version"], 1, "{saved}");
     let id = command_id(&saved["initialSync"]["command"]);
-    anew.ends_as(id, "SYNC_COMPLETED").await;
-    assert_eq!(anew.all("findings").await.len(), 14);
-    // What was left from before is still nobody's.
+    returning.ends_as(id, "SYNC_COMPLETED").await;
+    assert_eq!(returning.all("findings").await.len(), 14);
+    // Messages and callbacks from before the erasure still change nothing.
     let late = batch("AnalyseQueue", &[of(launching)]);
     let answer = scene.stack.invoke("analyse", &late).await;
-    assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
-    assert_eq!(scene.stack.callback(name, &word).await, 202);
+    assert_eq!(failures(&answer.expect("the invocation succeeds")), [""; 0]);
+    assert_eq!(scene.stack.callback(name, &body).await, 202);
     assert_eq!(scene.analysis(&findings[0]).await, Value::Null);
     let number = findings[2].rsplit('-').next().expect("a number");
     let untold = tests::oracle::alert_path(PYGOAT.1, number);
-    crate::oracle::check_after_erasure(&scene.stack, &[&anew], &[untold]).await;
+    crate::oracle::check_after_erasure(&scene.stack, &[&returning], &[untold]).await;
 }
 
 #[tokio::test]
-async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resumed() {
+async fn fault_34_an_erasure_resumes_after_a_lost_message_or_a_dead_worker() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let bob = scene.another("bob").await;
     let id = bob.sync().await;
@@ -249,7 +252,7 @@ async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resum
     let early = scene.stack.reconcile().await;
     assert_eq!(early["resumed"], 0, "{early}");
     let row = format!("owner#{}", scene.ada.owner());
-    // The second deletion is the repositories': settings and integration are gone by then.
+    // The second deletion is the repositories', after settings and integration.
     let dies = json!({"service": "dynamodb", "operation": "BatchWriteItem", "function": "erase",
         "effect": "kill_before", "after": 1, "times": 1});
     scene.stack.fault(&dies).await;
@@ -277,7 +280,7 @@ async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resum
     assert_eq!(
         rows(&scene.stack, bob.owner()).await,
         kept,
-        "another's stay"
+        "another owner's rows stay"
     );
     let idle = scene.stack.reconcile().await;
     assert_eq!(
@@ -288,8 +291,8 @@ async fn fault_34_an_erasure_whose_message_is_lost_or_whose_worker_dies_is_resum
 }
 
 #[tokio::test]
-async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_asked() {
-    // Nobody listens there, and the key is none: whoever is to be connected fails.
+async fn an_owner_being_erased_gets_a_local_token_without_github() {
+    // Nothing listens at this address and the key file holds no key, so connecting an owner fails.
     let key = concat!(env!("CARGO_MANIFEST_DIR"), "/Cargo.toml").to_owned();
     let launch = Launch {
         binaries: binaries().await.to_owned(),
@@ -307,7 +310,7 @@ async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_as
     };
     let stack = launch.start().await.expect("the stack starts");
     let leaving = stack.caller(&json!({"sub": "leaving"})).await;
-    let to_be_connected = async || {
+    let connecting = async || {
         let claims = json!({"sub": "leaving", "installation": 7});
         let asked = reqwest::Client::new()
             .post(format!("{}/local/tokens", stack.url()))
@@ -318,11 +321,11 @@ async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_as
         let body: Value = answer.json().await.expect("it is JSON");
         (status.is_success(), body)
     };
-    let (given, refused) = to_be_connected().await;
+    let (given, refused) = connecting().await;
     assert!(!given && refused["code"] == "CONNECT_FAILED", "{refused}");
 
     assert_eq!(erase(&leaving).await.status, StatusCode::ACCEPTED);
-    let (given, answer) = to_be_connected().await;
+    let (given, answer) = connecting().await;
     assert!(given, "{answer}");
     let token = answer["token"].as_str().expect("a token");
     let leaving = Caller::new(stack.url(), token, "leaving");
@@ -331,7 +334,7 @@ async fn whoever_is_being_erased_gets_a_local_token_although_github_cannot_be_as
 }
 
 #[tokio::test]
-async fn an_organisation_cannot_be_erased_and_nobody_erases_somebody_else() {
+async fn an_organisation_or_another_person_cannot_be_erased() {
     let stack = Stack::start(&[]).await;
     let org = "org:7f1a3c52-9d0e-4b7a-8a3e-0d8c1f2b4a60";
     let member = json!({"sub": "member", "orgs": [org]});

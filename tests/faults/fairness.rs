@@ -1,13 +1,13 @@
-//! Owners beside each other: what one has queued must not hold up another.
+//! One owner's backlog must not delay another owner.
 
 use serde_json::{Value, json};
 use tests::eventually;
 
 use crate::scene::Scene;
 
-/// More than all of the function's processes take at once.
+/// More commands than all of the function's processes receive at once.
 const BACKLOG: usize = 40;
-/// The largest batch.
+/// The largest batch of the function's queue.
 const BATCH: usize = 5;
 
 fn begun(commands: &[Value]) -> Vec<&str> {
@@ -18,7 +18,7 @@ fn begun(commands: &[Value]) -> Vec<&str> {
 }
 
 #[tokio::test]
-async fn a_backlog_of_one_owner_does_not_hold_up_another() {
+async fn an_owners_backlog_does_not_delay_another_owner() {
     let scene = Scene::set().await;
     let bob = scene.another("bob").await;
     let slow = json!({"repository": "*", "operation": "list_alerts", "delayMs": 4_000});
@@ -31,7 +31,7 @@ async fn a_backlog_of_one_owner_does_not_hold_up_another() {
     let before = begun(&before).len();
     assert!(
         before + BATCH < BACKLOG,
-        "{before} of {BACKLOG} have begun already: nothing waits"
+        "{before} of {BACKLOG} have begun already: there is no backlog"
     );
     bob.until(id, "running", |view| !view["startedAt"].is_null())
         .await;
@@ -44,7 +44,7 @@ async fn a_backlog_of_one_owner_does_not_hold_up_another() {
     let started = command["startedAt"].as_str().expect("it has begun");
     let commands = scene.ada.all("commands").await;
     let earlier = begun(&commands).into_iter().filter(|time| *time < started);
-    // Only what was begun already, and what came in the same batch.
+    // Only commands that had begun before, and those in the same batch.
     let earlier = earlier.count();
     assert!(
         earlier <= before + BATCH,

@@ -1,4 +1,4 @@
-//! What GitHub may answer in mid-run, and continuations that are lost or come twice.
+//! GitHub's errors, limits and bad links during a sync, and continuations that are lost or delivered twice.
 
 use domain::Timestamp;
 use futures::future::join;
@@ -9,7 +9,7 @@ use tokio::{net::TcpListener, time::Instant};
 
 use crate::scene::{NODEGOAT, PYGOAT, Scene, ZEPPELIN};
 
-/// How a listing of Pygoat's alerts is answered.
+/// Makes GitHub answer listings of Pygoat's alerts like this.
 fn listing(answer: &Value) -> Value {
     let mut fault = json!({"repository": PYGOAT.1, "operation": "list_alerts"});
     for (name, value) in answer.as_object().expect("fields") {
@@ -36,7 +36,7 @@ fn seconds_until(moment: &Value) -> i64 {
 }
 
 #[tokio::test]
-async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burning_deliveries() {
+async fn fault_29_a_rate_limited_sync_waits_visibly_without_redeliveries() {
     let scene = Scene::set().await;
     scene.stack.github_fault(&secondary_limit(90)).await;
     let key = scene.ada.key(scene.ada.sync().await);
@@ -47,11 +47,15 @@ async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burn
     assert_eq!(waiting["status"], "running");
     let wait = seconds_until(&waiting["waitingUntil"]);
     assert!((85..=92).contains(&wait), "{wait} s");
-    let error = waiting["lastError"].as_str().expect("it says why");
+    let error = waiting["lastError"].as_str().expect("an error");
     assert!(error.contains("rate limit"), "{error}");
-    // A delivery that comes too early moves nothing.
+    // An early delivery changes nothing.
     let early = batch("SyncQueue", &[message(&key, 1)]);
-    let answer = scene.stack.invoke("sync", &early).await.expect("it ends");
+    let answer = scene
+        .stack
+        .invoke("sync", &early)
+        .await
+        .expect("the invocation succeeds");
     assert_eq!((failures(&answer), scene.listings().await), (vec!["m0"], 1));
     scene
         .stack
@@ -67,7 +71,7 @@ async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burn
     assert_eq!((&ended["attempts"], scene.listings().await), (&json!(2), 2));
     assert_eq!(ended["waitingUntil"], Value::Null);
 
-    // A primary one, in real time: the message of the next stage is delayed, not received again and again.
+    // A primary limit, in real time: the continuation is a delayed message, not one that is received again and again.
     let reset = now().as_seconds() + 4;
     let headers = json!({"x-ratelimit-remaining": "0", "x-ratelimit-reset": reset.to_string()});
     let primary = listing(&json!({"status": 403, "headers": headers, "times": 1}));
@@ -75,20 +79,20 @@ async fn fault_29_a_rate_limit_is_waited_for_in_sight_of_the_client_without_burn
     let began = Instant::now();
     let id = scene.ada.sync().await;
     let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
-    assert_eq!(ended["attempts"], 2, "one before, one after it");
+    assert_eq!(ended["attempts"], 2, "one before the limit, one after it");
     assert!(began.elapsed().as_secs() >= 3, "it waited");
 
-    // Longer than the command may take.
+    // The limit outlasts the command's deadline.
     scene.stack.github_fault(&secondary_limit(7_200)).await;
     let id = scene.ada.sync().await;
     let failed = scene.ada.ends_as(id, "GITHUB_RATE_LIMITED").await;
-    let error = failed["lastError"].as_str().expect("it says until when");
+    let error = failed["lastError"].as_str().expect("an error");
     assert!(error.contains("until 20"), "{error}");
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_29_a_listing_that_a_limit_stops_goes_on_at_the_page_where_it_was() {
+async fn fault_29_a_rate_limited_listing_resumes_at_the_same_page() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let limit = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 2, "status": 429,
         "headers": {"retry-after": "1"}, "times": 1});
@@ -103,8 +107,7 @@ async fn fault_29_a_listing_that_a_limit_stops_goes_on_at_the_page_where_it_was(
 }
 
 #[tokio::test]
-async fn fault_29_a_repository_that_a_limit_kept_from_being_refreshed_says_so_whatever_befell_others()
- {
+async fn fault_29_a_rate_limited_repository_says_so_beside_other_failures() {
     let scene = Scene::with(&[], &[PYGOAT.0, NODEGOAT.0]).await;
     scene.stack.github_fault(&secondary_limit(7_200)).await;
     let gone = json!({"repository": NODEGOAT.1, "operation": "list_alerts", "status": 404});
@@ -124,8 +127,7 @@ async fn fault_29_a_repository_that_a_limit_kept_from_being_refreshed_says_so_wh
 }
 
 #[tokio::test]
-async fn fault_29_a_limit_that_ends_a_sync_in_mid_listing_does_not_claim_that_nothing_was_changed()
-{
+async fn fault_29_a_rate_limit_after_stored_pages_reports_an_applied_effect() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let limit = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 2, "status": 429,
         "headers": {"retry-after": "7200"}});
@@ -138,7 +140,7 @@ async fn fault_29_a_limit_that_ends_a_sync_in_mid_listing_does_not_claim_that_no
 }
 
 #[tokio::test]
-async fn fault_30_refused_credentials_are_renewed_once_and_then_believed() {
+async fn fault_30_a_sync_renews_refused_credentials_once_then_fails() {
     let scene = Scene::set().await;
     let tokens = async || scene.stack.github_calls("/access_tokens").await.len();
     scene
@@ -170,13 +172,13 @@ async fn fault_30_refused_credentials_are_renewed_once_and_then_believed() {
     assert_eq!(
         scene.stack.github_calls("").await.len(),
         asked,
-        "GitHub is left alone"
+        "no further requests to GitHub"
     );
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere() {
+async fn fault_31_a_listing_with_a_bad_link_ends_and_sends_no_token_elsewhere() {
     let scene = Scene::set().await;
     let elsewhere = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let foreign = format!("http://{}", elsewhere.local_addr().expect("it is bound"));
@@ -195,7 +197,7 @@ async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere(
         let answer = json!({"status": 200, "body": [], "headers": link, "times": pages});
         scene.stack.github_fault(&listing(&answer)).await;
         let id = scene.ada.sync().await;
-        // No repository succeeded: the delivery is tried again, and then GitHub answers as it should.
+        // No repository succeeded, so the command is redelivered. By then the fault is used up.
         let ended = scene.ada.ends_as(id, "SYNC_COMPLETED").await;
         assert_eq!(ended["attempts"], 2, "{next}");
         assert_eq!(scene.listings().await - before, pages + 1, "{next}");
@@ -204,20 +206,20 @@ async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere(
         .stack
         .logged("a listing's next page is not to be followed");
     assert_eq!(refused.len(), 3);
-    let nobody = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
-    assert!(nobody.is_err(), "somebody asked elsewhere");
+    let connected = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
+    assert!(connected.is_err(), "a request to the other host");
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn fault_31_an_alert_that_appears_while_a_listing_is_read_is_neither_lost_nor_doubled() {
+async fn fault_31_an_alert_added_while_paging_is_neither_lost_nor_duplicated() {
     let scene = Scene::with(&[], &[ZEPPELIN.0]).await;
     let alerts = format!("alerts/{}", ZEPPELIN.1);
     let known = scene.stack.get(&format!("/local/github/{alerts}/1")).await;
     let slow = json!({"repository": ZEPPELIN.1, "operation": "list_alerts", "after": 1, "times": 1, "delayMs": 2_000});
     scene.stack.github_fault(&slow).await;
     let id = scene.ada.sync().await;
-    eventually("the second page is asked for", async || {
+    eventually("the second page is requested", async || {
         scene.stack.github_calls("/dependabot/alerts").await.len() == 2
     })
     .await;
@@ -242,7 +244,7 @@ async fn fault_31_an_alert_that_appears_while_a_listing_is_read_is_neither_lost_
         .collect();
     seen.sort_unstable();
     seen.dedup();
-    assert_eq!(seen.len(), 317, "what was there before is there once");
+    assert_eq!(seen.len(), 317, "each earlier alert is there once");
 
     let id = scene.ada.sync().await;
     scene.ada.ends_as(id, "SYNC_COMPLETED").await;
@@ -251,8 +253,7 @@ async fn fault_31_an_alert_that_appears_while_a_listing_is_read_is_neither_lost_
 }
 
 #[tokio::test]
-async fn fault_32_a_continuation_that_is_lost_is_sent_again_and_one_that_comes_twice_goes_on_once()
-{
+async fn fault_32_a_lost_continuation_is_resent_and_a_duplicate_runs_once() {
     let scene = Scene::set().await;
     let lost = json!({"service": "sqs", "operation": "SendMessage", "function": "sync", "effect": "error"});
     scene.stack.fault(&lost).await;
@@ -296,10 +297,13 @@ async fn fault_32_a_continuation_that_is_lost_is_sent_again_and_one_that_comes_t
         scene.stack.invoke("sync", &delivery),
     )
     .await;
-    let (one, other) = (one.expect("it ends"), other.expect("it ends"));
-    let mut handed_back = [failures(&one), failures(&other)].concat();
-    handed_back.sort_unstable();
-    assert_eq!(handed_back, ["m0"]);
+    let (one, other) = (
+        one.expect("the invocation succeeds"),
+        other.expect("the invocation succeeds"),
+    );
+    let mut released = [failures(&one), failures(&other)].concat();
+    released.sort_unstable();
+    assert_eq!(released, ["m0"]);
     let ended = scene.ada.ends_as(key.id, "SYNC_COMPLETED").await;
     assert_eq!(
         (&ended["attempts"], scene.listings().await - before),

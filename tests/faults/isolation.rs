@@ -1,4 +1,4 @@
-//! One owner's commands and findings, asked for by another.
+//! One owner requests another owner's commands and findings.
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
@@ -7,7 +7,7 @@ use tests::PATIENCE;
 use crate::{oracle, scene::Scene};
 
 #[tokio::test]
-async fn fault_36_what_belongs_to_another_owner_looks_like_what_does_not_exist() {
+async fn fault_36_another_owners_data_looks_like_data_that_does_not_exist() {
     let scene = Scene::set().await;
     let id = scene.ada.sync().await;
     scene.ada.ends_as(id, "SYNC_COMPLETED").await;

@@ -1,7 +1,7 @@
-//! The faults that must do no harm. Each test runs the real binaries in a local stack of its own, injects one fault and
-//! then checks, beside what that fault must lead to, the seven points that always hold: [`oracle::check`].
+//! Fault injection. Each test runs the real binaries in its own local stack, injects one fault, asserts its outcome,
+//! and then checks the seven points that always hold: [`oracle::check`].
 //!
-//! `docs/faults.md` lists them.
+//! `docs/faults.md` lists the faults and their tests.
 
 mod acceptance;
 mod admission;

@@ -1,5 +1,4 @@
-//! What is measured of what goes well and of what goes wrong: each metric with the number that a known course of events
-//! must give.
+//! Metrics: known events must produce these values.
 
 use futures::future::join;
 use reqwest::StatusCode;
@@ -43,7 +42,7 @@ async fn a_sync_is_measured_from_its_admission_to_its_end() {
         assert_eq!(stack.counted("GithubAnswers", &[("Answer", other)]), 0);
     }
     let left = stack.measured("GithubBudgetLeft", &[]);
-    // Tokens are minted by the App, whose requests are not the installation's.
+    // The App mints the tokens: those requests do not use the installation's budget.
     assert!(
         left.iter()
             .all(|left| (5_000 - calls..5_000).contains(left)),
@@ -101,19 +100,19 @@ async fn a_takeover_and_the_worker_it_fences_are_measured() {
         scene.stack.invoke("sync", &delivery).await
     };
     let (zombie, successor) = join(zombie, successor).await;
-    zombie.expect("it notices");
+    zombie.expect("it notices the lost lease and ends");
     successor.expect("it settles");
     assert_eq!(scene.stack.counted("Takeovers", &[]), 1);
     assert_eq!(scene.stack.counted("WorkersFenced", &[]), 1);
     assert_eq!(
         settled(&scene, "SYNC_COMPLETED"),
         1,
-        "the zombie's end counts for nothing"
+        "the zombie's settlement is not counted"
     );
 }
 
 #[tokio::test]
-async fn what_a_command_given_back_does_next_is_no_takeover() {
+async fn a_retry_after_a_release_is_not_counted_as_a_takeover() {
     let scene = Scene::set().await;
     let fails = json!({"repository": "*", "operation": "*", "status": 503});
     scene.stack.github_fault(&fails).await;
@@ -123,7 +122,7 @@ async fn what_a_command_given_back_does_next_is_no_takeover() {
         .stack
         .invoke("sync", &delivery)
         .await
-        .expect("it is given back");
+        .expect("the command is released");
     assert!(
         scene
             .stack
@@ -142,7 +141,7 @@ async fn what_a_command_given_back_does_next_is_no_takeover() {
 }
 
 #[tokio::test]
-async fn messages_that_nobody_can_read_or_deliver_are_measured() {
+async fn unreadable_and_undeliverable_messages_are_measured() {
     let scene = Scene::set().await;
     let stage = &scene.stack.backstage;
     let (malformed, exhausted) = (
@@ -187,7 +186,7 @@ async fn a_run_of_the_reconciler_is_measured() {
     stage.let_pass(&unsent, &["due_at"]).await;
     stage.claim_and_die(&stalled).await;
     stage.let_pass(&stalled, &["due_at", "deadline"]).await;
-    // The ages are told in whole seconds.
+    // Ages are reported in whole seconds.
     let whole = |id: domain::command::CommandId| id.admitted_at().as_millis();
     let oldest = whole(unsent.id).min(whole(stalled.id));
     eventually("they are a second old", async || now() - oldest > 1_100).await;

@@ -1,4 +1,4 @@
-//! Messages that cannot be read, that another version wrote, and what is understood across a deployment.
+//! Unreadable messages, messages of a newer version, and messages in flight during a deployment.
 
 use runtime::queue::{Message, Unusable, VERSION};
 use serde_json::{Value, json};
@@ -6,13 +6,13 @@ use tests::{batch, eventually, failures, message};
 
 use crate::scene::Scene;
 
-/// The messages as version 1 writes them. What is in flight during a deployment looks so.
+/// The messages as version 1 writes them, which can be in flight during a deployment.
 const COMMAND: &str = include_str!("../fixtures/messages/v1/command.json");
 const SCHEDULED_SYNC: &str = include_str!("../fixtures/messages/v1/scheduled-sync.json");
-const CALL_BACK: &str = include_str!("../fixtures/messages/v1/call-back.json");
+const CALLBACK: &str = include_str!("../fixtures/messages/v1/call-back.json");
 const ERASE: &str = include_str!("../fixtures/messages/v1/erase.json");
 
-/// The same message with other or further fields.
+/// The message with these fields changed or added.
 pub(crate) fn with(message: &str, fields: &Value) -> String {
     let mut message: Value = serde_json::from_str(message).expect("it is JSON");
     for (name, value) in fields.as_object().expect("fields") {
@@ -22,7 +22,7 @@ pub(crate) fn with(message: &str, fields: &Value) -> String {
 }
 
 #[tokio::test]
-async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
+async fn fault_21_unreadable_messages_are_quarantined_and_the_batch_continues() {
     let scene = Scene::set().await;
     let stage = &scene.stack.backstage;
     let owner = scene.ada.owner();
@@ -43,9 +43,9 @@ async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
         .invoke("sync", &batch("SyncQueue", &bodies))
         .await;
     assert_eq!(
-        failures(&answer.expect("it ends")),
+        failures(&answer.expect("the invocation succeeds")),
         ["m2"],
-        "only the newer one comes again"
+        "only the newer message is redelivered"
     );
     scene.ada.ends_as(good.id, "SYNC_COMPLETED").await;
     let failed = scene.ada.ends_as(malformed.id, "MALFORMED_MESSAGE").await;
@@ -69,12 +69,12 @@ async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
     expected.sort_unstable();
     assert_eq!(kept, expected);
 
-    // One more through the queue itself; and the newer one after its last delivery.
+    // An unreadable message through the queue, and the newer one as a dead letter.
     stage.send("SyncQueue", "[]").await;
     stage.send("SyncDeadLetterQueue", &bodies[2]).await;
     let exhausted = scene.ada.ends_as(newer.id, "QUEUE_RETRIES_EXHAUSTED").await;
     assert_eq!(exhausted["effect"], "none");
-    eventually("both are kept", async || {
+    eventually("both are quarantined", async || {
         scene.stack.depth("MalformedQueue").await == 5
             && scene.stack.depth("SyncDeadLetterQueue").await == 0
     })
@@ -83,7 +83,7 @@ async fn fault_21_what_cannot_be_read_is_kept_and_harms_no_neighbour() {
 }
 
 #[tokio::test]
-async fn fault_21_whichever_worker_gets_it_keeps_what_cannot_be_read() {
+async fn fault_21_every_worker_quarantines_unreadable_messages() {
     let scene = Scene::set().await;
     let queues = [
         "ScheduledSyncQueue",
@@ -95,7 +95,7 @@ async fn fault_21_whichever_worker_gets_it_keeps_what_cannot_be_read() {
     for queue in queues {
         scene.stack.backstage.send(queue, "[]").await;
     }
-    eventually("all are kept", async || {
+    eventually("all are quarantined", async || {
         scene.stack.depth("MalformedQueue").await == queues.len() as u64
     })
     .await;
@@ -107,8 +107,8 @@ async fn fault_21_whichever_worker_gets_it_keeps_what_cannot_be_read() {
 }
 
 #[test]
-fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
-    for fixture in [COMMAND, SCHEDULED_SYNC, CALL_BACK, ERASE] {
+fn this_version_writes_and_reads_its_message_fixtures() {
+    for fixture in [COMMAND, SCHEDULED_SYNC, CALLBACK, ERASE] {
         let message = Message::parse(fixture).expect("it can be read");
         assert_eq!(message.body(), fixture.trim_end());
         let extended = with(fixture, &json!({"priority": "high", "trace": {"id": 7}}));
@@ -122,7 +122,7 @@ fn this_version_writes_and_reads_the_messages_of_its_fixtures() {
 }
 
 #[tokio::test]
-async fn fault_33_messages_in_flight_across_a_deployment_and_its_rollback_are_understood() {
+async fn fault_33_messages_survive_a_deployment_and_its_rollback() {
     let scene = Scene::set().await;
     let owner = scene.ada.owner().to_string();
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
@@ -130,13 +130,13 @@ async fn fault_33_messages_in_flight_across_a_deployment_and_its_rollback_are_un
         COMMAND,
         &json!({"owner": owner, "commandId": key.id.to_string()}),
     );
-    // Rolled back: what the newer version sent waits for it.
+    // After a rollback, the newer version's messages wait for it.
     let newer = with(&old, &json!({"version": VERSION + 1, "shard": 7}));
     let answer = scene
         .stack
         .invoke("sync", &batch("SyncQueue", &[newer]))
         .await;
-    assert_eq!(failures(&answer.expect("it ends")), ["m0"]);
+    assert_eq!(failures(&answer.expect("the invocation succeeds")), ["m0"]);
     assert_eq!(scene.ada.command(key.id).await["status"], "accepted");
     assert_eq!(scene.stack.depth("MalformedQueue").await, 0);
 

@@ -1,4 +1,4 @@
-//! What operators do: pausing commands, giving tokens scopes, connecting owners.
+//! Operators' tasks: pausing command types, limiting tokens' scopes, connecting owners, scripting a client.
 
 use std::{process::Stdio, time::Duration};
 
@@ -39,7 +39,7 @@ async fn a_paused_command_type_is_not_admitted_and_the_others_are() {
 }
 
 #[tokio::test]
-async fn a_command_that_was_admitted_before_its_type_was_paused_is_still_done() {
+async fn a_command_admitted_before_its_type_is_paused_still_runs() {
     let scene = Scene::with(
         &["--parameter", "PausedCommands=sync,start_analysis"],
         &[PYGOAT.0],
@@ -54,24 +54,24 @@ async fn a_command_that_was_admitted_before_its_type_was_paused_is_still_done() 
 }
 
 #[tokio::test]
-async fn a_token_that_may_only_read_changes_nothing() {
+async fn a_read_only_token_changes_nothing() {
     let scene = Scene::set().await;
     let reader = json!({"sub": oracle::SUBJECT, "scope": "openid security-agent:read"});
     let reader = scene.stack.caller(&reader).await;
-    let nobody = json!({"sub": oracle::SUBJECT, "scope": "openid"});
-    let nobody = scene.stack.caller(&nobody).await;
+    let unscoped = json!({"sub": oracle::SUBJECT, "scope": "openid"});
+    let unscoped = scene.stack.caller(&unscoped).await;
     let seen = reader.get("commands").await;
     assert_eq!(
         (seen.status, &seen.body["commands"]),
         (StatusCode::OK, &json!([]))
     );
-    assert_eq!(nobody.get("commands").await.status, StatusCode::FORBIDDEN);
+    assert_eq!(unscoped.get("commands").await.status, StatusCode::FORBIDDEN);
 
     let refused = |caller: Caller, method, path: &'static str| async move {
         let body = json!({"type": "sync"});
-        let call_timeouts = Duration::from_secs(5);
+        let timeout = Duration::from_secs(5);
         let headers = [("if-match", "*")];
-        let answer = caller.request(method, path, &headers, Some(&body), call_timeouts);
+        let answer = caller.request(method, path, &headers, Some(&body), timeout);
         answer.await.expect("the API answers").status
     };
     for (method, path) in [
@@ -87,7 +87,7 @@ async fn a_token_that_may_only_read_changes_nothing() {
 }
 
 #[tokio::test]
-async fn an_operator_connects_an_owner_and_learns_what_the_app_may_do_there() {
+async fn connecting_an_owner_reports_what_the_app_may_do() {
     let scene = Scene::set().await;
     let claims = json!({"sub": "new", "connect": false});
     let new = scene.stack.caller(&claims).await;
@@ -113,7 +113,7 @@ async fn an_operator_connects_an_owner_and_learns_what_the_app_may_do_there() {
     let enabled = new.try_configure(&enable).await.expect("the API answers");
     let id = command_id(&enabled.body["initialSync"]["command"]);
     let again = scene.stack.invoke("connect", &request).await;
-    assert_eq!(again, Ok(connected), "again is safe");
+    assert_eq!(again, Ok(connected), "connecting again is safe");
     new.ended(id).await;
 
     for (request, said) in [

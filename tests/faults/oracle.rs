@@ -1,4 +1,4 @@
-//! What holds after every run, whatever was injected: the seven points, as `tests::oracle` checks them.
+//! The seven points that hold after every run, whatever was injected. `tests::oracle` checks them.
 
 use std::collections::BTreeSet;
 
@@ -14,21 +14,21 @@ use crate::scene::{PYGOAT, Scene};
 
 pub(crate) use tests::oracle::{SECRETS, slots};
 
-/// The owner's id, which messages and its own answers may name, but no log.
+/// The owner's id: it may be in messages and in the owner's own answers, but in no log.
 pub(crate) const SUBJECT: &str = "auth0|canary-ada";
 
-/// Checks all seven points for these callers.
+/// Checks the seven points for these callers.
 pub(crate) async fn check(stack: &Stack, callers: &[&Caller]) {
     check_after_erasure(stack, callers, &[]).await;
 }
 
-/// Like [`check`], where dismissals of these alerts were under way when their owner was erased.
+/// Like [`check`], but dismissals of these alerts were running when their owner was erased.
 pub(crate) async fn check_after_erasure(stack: &Stack, callers: &[&Caller], untold: &[String]) {
     let judgement = oracle::judge(stack, callers, &circumstances(untold)).await;
     judgement.assert();
 }
 
-/// What always holds of an owner's analyses.
+/// Checks what always holds for an owner's analyses.
 pub(crate) async fn check_analyses(stack: &Stack, caller: &Caller) {
     let judgement = oracle::judge_analyses(stack, &[caller], &circumstances(&[])).await;
     judgement.assert();
@@ -43,7 +43,7 @@ fn circumstances(untold: &[String]) -> Circumstances {
 }
 
 #[tokio::test]
-async fn the_oracle_notices_what_is_not_so() {
+async fn the_oracle_detects_violations() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let (stack, ada) = (&scene.stack, &scene.ada);
     let finding = scene.open_findings().await.swap_remove(0);
@@ -58,7 +58,7 @@ async fn the_oracle_notices_what_is_not_so() {
         BTreeSet::from_iter(broken)
     };
 
-    // Somebody opens the alert again, and nobody has looked since.
+    // Somebody reopens the alert, and no sync follows.
     let number = finding.rsplit('-').next().expect("a number");
     let alert = format!("alerts/{}/{number}", PYGOAT.1);
     let open = json!({"state": "open", "dismissed_reason": null});
@@ -73,7 +73,7 @@ async fn the_oracle_notices_what_is_not_so() {
     let three_and_four = BTreeSet::from(["3", "4"].map(str::to_owned));
     assert_eq!(noticed().await, three_and_four);
 
-    // A command vanishes whose change GitHub has made, and one is not as it was told.
+    // A command disappears whose change GitHub made, and another no longer looks as the API showed it.
     let commands = format!("command#{}", ada.owner());
     stack
         .backstage

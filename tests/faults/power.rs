@@ -1,4 +1,4 @@
-//! The machine that everything runs on fails.
+//! The machine loses power.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::{
 };
 
 #[tokio::test]
-async fn fault_37_a_stack_that_lost_its_power_goes_on_from_its_data() {
+async fn fault_37_a_stack_resumes_from_its_data_after_a_power_loss() {
     let data = std::env::temp_dir().join(format!("faults-{}", uuid::Uuid::new_v4()));
     let mut stack = Stack::start_on(&data, &[]).await;
     let ada = ada(&stack).await;
@@ -33,11 +33,11 @@ async fn fault_37_a_stack_that_lost_its_power_goes_on_from_its_data() {
     let stack = Stack::start_on(&data, &[]).await;
     let ada = ada.at(stack.url());
     let takeover = Duration::from_secs(90);
-    let ended = ada.until_within(takeover, id, "over", is_over).await;
+    let ended = ada.until_within(takeover, id, "ended", is_over).await;
     assert_eq!(ended["resultCode"], "SYNC_COMPLETED", "{ended}");
     assert_eq!(ended["attempts"], 2);
     oracle::check(&stack, &[&ada]).await;
-    // Every message that was ever queued is, or was, in this file.
+    // This file holds, or held, every message that was ever queued.
     let queued = std::fs::read(data.join("sqs.db")).expect("the queues are kept there");
     let queued = String::from_utf8_lossy(&queued);
     for secret in oracle::SECRETS {

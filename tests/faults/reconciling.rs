@@ -1,4 +1,4 @@
-//! Races with the reconciler and the dead-letter consumer, and what each does when it comes late or twice.
+//! Races with the reconciler and the dead-letter consumer, and each of them running late or twice.
 
 use std::time::Duration;
 
@@ -9,21 +9,21 @@ use tests::{batch, eventually, failures, message};
 
 use crate::{oracle, scene::Scene};
 
-/// The shards of everything that can be due.
+/// The number of shards of the `due` index, over all kinds.
 const EVERY_SHARD: u64 = DueKind::Command.shards() as u64
     + DueKind::Schedule.shards() as u64
     + DueKind::Analysis.shards() as u64
     + DueKind::Automation.shards() as u64
     + DueKind::Erasure.shards() as u64;
 
-/// Holds up the reconciler between what it read and what it writes.
+/// Delays the reconciler between its reads and its writes.
 fn slow_reconciler(milliseconds: u64) -> Value {
     json!({"service": "dynamodb", "operation": "UpdateItem", "function": "reconcile",
         "effect": "delay", "delayMs": milliseconds})
 }
 
 #[tokio::test]
-async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_last_word() {
+async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_wins() {
     let scene = Scene::set().await;
     let key = scene.stack.backstage.admit(scene.ada.owner()).await;
     scene.stack.backstage.claim_and_die(&key).await;
@@ -39,7 +39,7 @@ async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_las
         .await;
         let delivery = batch("SyncQueue", &[message(&key, 0)]);
         let answer = scene.stack.invoke("sync", &delivery).await;
-        assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+        assert_eq!(failures(&answer.expect("the invocation succeeds")), [""; 0]);
         scene.ada.ended(key.id).await
     };
     let (report, ended) = join(scene.stack.reconcile(), worker).await;
@@ -52,7 +52,7 @@ async fn fault_18_a_worker_that_settles_before_the_reconciler_writes_has_the_las
 }
 
 #[tokio::test]
-async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
+async fn fault_19_two_overlapping_reconcilers_do_the_work_of_one() {
     let scene = Scene::set().await;
     let unsent = scene.stack.backstage.admit(scene.ada.owner()).await;
     let stalled = scene.stack.backstage.admit(scene.ada.owner()).await;
@@ -65,7 +65,7 @@ async fn fault_19_two_overlapping_reconcilers_do_what_one_would() {
         .await;
     scene.stack.backstage.schedule_due(scene.ada.owner()).await;
     scene.stack.fault(&slow_reconciler(500)).await;
-    // A claim between the two writes would hide what the second one does.
+    // A claim between the two writes would hide the second one's outcome.
     let no_claim = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "sync", "contains": "started_at",
         "effect": "error"});
     scene.stack.fault(&no_claim).await;
@@ -127,7 +127,7 @@ async fn fault_23_a_dead_letter_consumer_that_fails_or_runs_twice_settles_once()
     )
     .await;
     for answer in [one, other] {
-        assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+        assert_eq!(failures(&answer.expect("the invocation succeeds")), [""; 0]);
     }
     scene.ada.ends_as(twice.id, "QUEUE_RETRIES_EXHAUSTED").await;
     eventually("the dead letter is acknowledged", async || {

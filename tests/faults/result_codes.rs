@@ -1,4 +1,4 @@
-//! Every way a dismissal can end, as a client sees it.
+//! Every result code of a dismissal, as a client sees it.
 
 use std::collections::BTreeSet;
 
@@ -14,7 +14,7 @@ use crate::{
     scene::{PYGOAT, Scene},
 };
 
-/// The codes that only other commands end with.
+/// Codes of other command types only.
 const OF_OTHERS: [ResultCode; 9] = [
     ResultCode::SyncCompleted,
     ResultCode::SyncPartialFailure,
@@ -27,15 +27,15 @@ const OF_OTHERS: [ResultCode; 9] = [
     ResultCode::AnalysisLaunchFailed,
 ];
 
-/// Collects the codes that were seen.
+/// The codes seen so far.
 struct Ends<'a> {
     scene: &'a Scene,
     seen: BTreeSet<&'static str>,
 }
 
 impl Ends<'_> {
-    /// Waits until the command has ended so, and checks everything that a client is told.
-    async fn as_told(&mut self, key: &CommandKey, code: ResultCode, effect: &str) -> Value {
+    /// Waits until the command has ended with this code, and checks everything the API says about it.
+    async fn ends_as(&mut self, key: &CommandKey, code: ResultCode, effect: &str) -> Value {
         let view = self.scene.ada.ends_as(key.id, code.as_str()).await;
         let status = Status::from(code.terminal()).as_str();
         assert_eq!(
@@ -52,7 +52,7 @@ impl Ends<'_> {
         view
     }
 
-    /// Dismisses one of Pygoat's alerts while GitHub answers so; gives the command's last error.
+    /// Dismisses one of Pygoat's alerts while GitHub answers like this. Returns the command's last error.
     async fn answered(
         &mut self,
         number: u32,
@@ -62,17 +62,17 @@ impl Ends<'_> {
     ) -> Value {
         self.scene.stack.github_fault(&change(answer)).await;
         let key = self.scene.dismiss(number).await;
-        let view = self.as_told(&key, code, effect).await;
+        let view = self.ends_as(&key, code, effect).await;
         view["lastError"].clone()
     }
 
     /// Dismisses one of Pygoat's alerts.
     async fn dismissed(&mut self, number: u32, code: ResultCode, effect: &str) {
         let key = self.scene.dismiss(number).await;
-        self.as_told(&key, code, effect).await;
+        self.ends_as(&key, code, effect).await;
     }
 
-    /// A dismissal of one of Pygoat's alerts, whose message a test delivers itself.
+    /// Admits a dismissal of one of Pygoat's alerts without a message: the test delivers it.
     async fn admitted(&self, number: u32) -> CommandKey {
         let stage = &self.scene.stack.backstage;
         stage
@@ -80,17 +80,17 @@ impl Ends<'_> {
             .await
     }
 
-    /// Delivers a message that then does not come again.
+    /// Delivers a message and checks that the worker acknowledges it.
     async fn delivered(&self, body: String, receives: u32) {
         let mut delivery = batch("DismissQueue", &[body]);
         delivery["Records"][0]["attributes"]["ApproximateReceiveCount"] =
             json!(receives.to_string());
         let answer = self.scene.stack.invoke("dismiss", &delivery).await;
-        assert_eq!(failures(&answer.expect("it ends")), [""; 0]);
+        assert_eq!(failures(&answer.expect("the invocation succeeds")), [""; 0]);
     }
 }
 
-/// What GitHub's answers lead to.
+/// Codes that follow from GitHub's answers.
 async fn by_github(ends: &mut Ends<'_>) {
     use ResultCode::*;
     let scene = ends.scene;
@@ -99,12 +99,12 @@ async fn by_github(ends: &mut Ends<'_>) {
     assert_eq!(
         scene.changes(14).await,
         [200],
-        "GitHub is not asked about what is known"
+        "a known dismissal sends no request to GitHub"
     );
     let plain = json!({"type": "dismiss_finding", "findingId": id(1), "reason": "tolerable_risk"});
     let answer = scene.ada.post(&plain, None).await;
     let key = scene.ada.key(tests::command_id(&answer.body));
-    ends.as_told(&key, FindingDismissed, "applied").await;
+    ends.ends_as(&key, FindingDismissed, "applied").await;
     assert_eq!(scene.changes(1).await, [200], "without a comment");
     ends.dismissed(12, AlreadyFixed, "none").await;
     assert_eq!(scene.changes(12).await, [0; 0]);
@@ -147,7 +147,7 @@ async fn by_github(ends: &mut Ends<'_>) {
         .await;
     assert_eq!(scene.finding(10).await["status"], "open");
 
-    // Somebody else was quicker, and no sync has seen it yet.
+    // The alert changed on GitHub, and no sync has seen it yet.
     for (number, state, code, status) in [
         (
             7,
@@ -172,8 +172,8 @@ async fn by_github(ends: &mut Ends<'_>) {
     }
 }
 
-/// What queues, clocks and the API lead to.
-async fn by_the_way_there(ends: &mut Ends<'_>) {
+/// Codes that follow from queues, deadlines and the API.
+async fn by_delivery(ends: &mut Ends<'_>) {
     use ResultCode::*;
     let scene = ends.scene;
     let refused =
@@ -183,20 +183,20 @@ async fn by_the_way_there(ends: &mut Ends<'_>) {
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert_eq!(answer.body["code"], "QUEUE_ADMISSION_FAILED");
     let key = scene.ada.key(tests::command_id(&answer.body["command"]));
-    ends.as_told(&key, QueueAdmissionFailed, "none").await;
+    ends.ends_as(&key, QueueAdmissionFailed, "none").await;
     scene.stack.heal().await;
 
     let key = ends.admitted(3).await;
     let mut malformed: Value = serde_json::from_str(&message(&key, 0)).expect("it is JSON");
     malformed["stage"] = json!("zero");
     ends.delivered(malformed.to_string(), 1).await;
-    ends.as_told(&key, MalformedMessage, "none").await;
+    ends.ends_as(&key, MalformedMessage, "none").await;
 
     let key = ends.admitted(3).await;
     let fails = change(&json!({"status": 502, "times": 1}));
     scene.stack.github_fault(&fails).await;
     ends.delivered(message(&key, 0), 5).await;
-    ends.as_told(&key, QueueRetriesExhausted, "unknown").await;
+    ends.ends_as(&key, QueueRetriesExhausted, "unknown").await;
 
     for effect in ["none", "unknown"] {
         let key = ends.admitted(3).await;
@@ -206,12 +206,12 @@ async fn by_the_way_there(ends: &mut Ends<'_>) {
         let passed = ["due_at", "deadline"];
         scene.stack.backstage.let_pass(&key, &passed).await;
         assert_eq!(scene.stack.reconcile().await["stalled"], 1);
-        ends.as_told(&key, CommandStalled, effect).await;
+        ends.ends_as(&key, CommandStalled, effect).await;
     }
 }
 
-/// What has become of the finding and of the owner's wishes since the admission.
-async fn by_what_is_stored(ends: &mut Ends<'_>) {
+/// Codes that follow from changes of the finding and the configuration after the admission.
+async fn by_stored_data(ends: &mut Ends<'_>) {
     use ResultCode::*;
     let scene = ends.scene;
     let stage = &scene.stack.backstage;
@@ -222,7 +222,7 @@ async fn by_what_is_stored(ends: &mut Ends<'_>) {
     let key = ends.admitted(2).await;
     stage.take_away(&pk, &sk).await;
     ends.delivered(message(&key, 0), 1).await;
-    ends.as_told(&key, FindingUnavailable, "none").await;
+    ends.ends_as(&key, FindingUnavailable, "none").await;
 
     let key = ends.admitted(2).await;
     let mut foreign = row.clone();
@@ -230,7 +230,7 @@ async fn by_what_is_stored(ends: &mut Ends<'_>) {
     foreign.insert("finding".to_owned(), finding);
     stage.put(foreign).await;
     ends.delivered(message(&key, 0), 1).await;
-    ends.as_told(&key, InvalidDismissTarget, "none").await;
+    ends.ends_as(&key, InvalidDismissTarget, "none").await;
     stage.put(row).await;
 
     let saved = save(&scene.ada, &json!({"enabled": false})).await;
@@ -240,15 +240,15 @@ async fn by_what_is_stored(ends: &mut Ends<'_>) {
 }
 
 #[tokio::test]
-async fn every_code_that_a_dismissal_can_end_with_is_told_with_its_status_effect_and_sentence() {
+async fn every_dismissal_code_has_its_status_effect_and_sentence() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let mut ends = Ends {
         scene: &scene,
         seen: BTreeSet::new(),
     };
     by_github(&mut ends).await;
-    by_the_way_there(&mut ends).await;
-    by_what_is_stored(&mut ends).await;
+    by_delivery(&mut ends).await;
+    by_stored_data(&mut ends).await;
     let codes = ResultCode::ALL.iter();
     let expected: BTreeSet<_> = codes
         .filter(|code| !OF_OTHERS.contains(code))

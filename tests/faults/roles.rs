@@ -1,5 +1,5 @@
-//! What functions do so rarely that no other test has them do it: each of these needs a permission of its own, which
-//! the local stack refuses unless the function's role in template.yaml grants it.
+//! Calls so rare that no other test makes them. Each needs a permission of its own, and the local stack refuses it
+//! unless the function's role in template.yaml grants it.
 
 use domain::Timestamp;
 use reqwest::Method;
@@ -29,7 +29,7 @@ impl Scene {
         .await;
     }
 
-    /// Has a scheduled sync of the owner queued.
+    /// Queues a scheduled sync of the owner.
     async fn schedules(&self) {
         let sync = Message::ScheduledSync(ScheduledSync {
             owner: self.ada.owner().clone(),
@@ -47,7 +47,7 @@ fn now() -> Timestamp {
 }
 
 #[tokio::test]
-async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
+async fn a_dead_letter_waits_for_the_worker_that_holds_the_lease() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let slow = json!({"repository": "*", "operation": "*", "delayMs": 6_000});
     scene.stack.github_fault(&slow).await;
@@ -73,7 +73,11 @@ async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
         let queue = format!("{queues}DeadLetterQueue");
         let dead = batch(&queue, &[message(key, 0)]);
         let answer = scene.stack.invoke("dead-letter", &dead).await;
-        assert_eq!(failures(&answer.expect("it ends")), ["m0"], "{queues}");
+        assert_eq!(
+            failures(&answer.expect("the invocation succeeds")),
+            ["m0"],
+            "{queues}"
+        );
         scene.uses("dead-letter", HIDES, &queue).await;
     }
     scene.stack.heal().await;
@@ -85,7 +89,7 @@ async fn a_dead_letter_of_what_a_worker_holds_waits_for_that_worker() {
 }
 
 #[tokio::test]
-async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
+async fn a_rate_limited_launch_continues_in_a_delayed_message() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let limited = json!({"repository": "*", "operation": "installation_token", "status": 429,
@@ -93,15 +97,15 @@ async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
     scene.stack.github_fault(&limited).await;
     let id = scene.analyse(&finding).await;
     let ended = scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
-    assert_eq!(ended["attempts"], 2, "one before, one after it");
-    let given_back = "the command is given back and comes again";
-    assert_eq!(scene.stack.logged(given_back).len(), 0);
+    assert_eq!(ended["attempts"], 2, "one before the limit, one after it");
+    let released = "the command is given back and comes again";
+    assert_eq!(scene.stack.logged(released).len(), 0);
     scene.analysis_is(&finding, "completed").await;
     scene.analyses_hold().await;
 }
 
 #[tokio::test]
-async fn a_scheduled_sync_waits_for_a_rate_limit_and_for_a_github_that_fails() {
+async fn a_scheduled_sync_waits_out_rate_limits_and_github_failures() {
     let scene = Scene::set().await;
     let ended = async |count: usize| {
         eventually("the scheduled sync ends", async || {
@@ -127,12 +131,12 @@ async fn a_scheduled_sync_waits_for_a_rate_limit_and_for_a_github_that_fails() {
     })
     .await;
     scene.uses("sync", HIDES, "ScheduledSyncQueue").await;
-    // It comes again in a minute: the test need not wait for that.
+    // The redelivery is in a minute; the test does not wait for it.
     scene.holds().await;
 }
 
 #[tokio::test]
-async fn what_could_not_be_recorded_or_erased_comes_again_long_before_its_queue_would_bring_it() {
+async fn failed_recordings_and_erasures_retry_before_the_visibility_timeout() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     scene
@@ -141,7 +145,7 @@ async fn what_could_not_be_recorded_or_erased_comes_again_long_before_its_queue_
         .await;
     let id = scene.analyse(&finding).await;
     scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
-    // CallbackQueue hides what it delivered for 90 s, EraseQueue for 180 s: longer than anything here is waited for.
+    // The visibility timeouts, 90 s of CallbackQueue and 180 s of EraseQueue, are longer than any wait in this test.
     scene.analysis_is(&finding, "completed").await;
     scene.uses("record-analysis", HIDES, "CallbackQueue").await;
     scene.analyses_hold().await;
@@ -160,7 +164,7 @@ async fn what_could_not_be_recorded_or_erased_comes_again_long_before_its_queue_
     oracle::check(&scene.stack, &[]).await;
 }
 
-/// One call of a function that fails, and that the client library does not try again.
+/// Fails one call of a function with an error that the AWS client does not retry.
 fn refused(function: &str, operation: &str) -> Value {
     let mut fault = transaction(function, 0, "error");
     fault["operation"] = json!(operation);

@@ -1,4 +1,4 @@
-//! A stack with an owner who has enabled one small repository.
+//! A stack with one owner, Ada, who has enabled Security Agent for a few repositories.
 
 use serde_json::json;
 use tests::{Caller, Stack};
@@ -18,7 +18,7 @@ pub(crate) struct Scene {
 }
 
 impl Scene {
-    /// Only Pygoat is in scope.
+    /// Starts a stack with only Pygoat in scope.
     pub(crate) async fn set() -> Self {
         Self::with(&[], &[PYGOAT.0]).await
     }
@@ -30,7 +30,7 @@ impl Scene {
         Self { stack, ada }
     }
 
-    /// These repositories are in scope and have been synced.
+    /// Starts a stack with these repositories in scope, and syncs them.
     pub(crate) async fn synced(repositories: &[u64]) -> Self {
         let scene = Self::with(&[], repositories).await;
         let id = scene.ada.sync().await;
@@ -38,7 +38,7 @@ impl Scene {
         scene
     }
 
-    /// Another owner, with Pygoat in scope.
+    /// Adds an owner with Pygoat in scope.
     pub(crate) async fn another(&self, subject: &str) -> Caller {
         let caller = self.stack.caller(&json!({"sub": subject})).await;
         let owner = caller.owner();
@@ -46,19 +46,19 @@ impl Scene {
         caller
     }
 
-    /// How often GitHub was asked for Pygoat's alerts.
+    /// The number of requests to GitHub for Pygoat's alerts.
     pub(crate) async fn listings(&self) -> usize {
         let path = format!("/repos/{}/dependabot/alerts", PYGOAT.1);
         self.stack.github_calls(&path).await.len()
     }
 
-    /// Checks what always holds.
+    /// Checks the seven points.
     pub(crate) async fn holds(&self) {
         oracle::check(&self.stack, &[&self.ada]).await;
     }
 }
 
-/// Somebody whose name, address and id are easily found where they do not belong.
+/// A caller whose name, address and id are easy to find where they must not be.
 pub(crate) async fn ada(stack: &Stack) -> Caller {
     let claims = json!({
         "sub": oracle::SUBJECT,

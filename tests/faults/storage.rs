@@ -1,4 +1,4 @@
-//! Faults of DynamoDB and SQS that the client library or the functions must bear.
+//! Faults of DynamoDB and SQS that the AWS client or the functions must handle.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::owner::{Owner, UserId};
@@ -11,7 +11,7 @@ use crate::{
     scene::{PYGOAT, Scene},
 };
 
-/// The shard in which the reconciler finds an owner's turn.
+/// The shard of the `due` index with an owner's next scheduled sync.
 async fn shard(scene: &Scene, owner: &Owner) -> AttributeValue {
     let settings = scene
         .stack
@@ -21,7 +21,7 @@ async fn shard(scene: &Scene, owner: &Owner) -> AttributeValue {
     settings.expect("it is enabled")["due_shard"].clone()
 }
 
-/// Owners whose turns one batch dispatches.
+/// Owners whose scheduled syncs the reconciler dispatches in one batch.
 async fn of_one_shard(scene: &Scene, count: usize) -> Vec<Caller> {
     let wanted = shard(scene, scene.ada.owner()).await;
     let mut callers = vec![scene.ada.clone()];
@@ -36,11 +36,11 @@ async fn of_one_shard(scene: &Scene, count: usize) -> Vec<Caller> {
             return callers;
         }
     }
-    panic!("there are not a thousand shards");
+    panic!("too few owners of one shard");
 }
 
 #[tokio::test]
-async fn fault_06_of_a_batch_partly_refused_only_the_refused_messages_are_sent_again() {
+async fn fault_06_only_the_refused_messages_of_a_batch_are_sent_again() {
     let queues = TestQueues::create().await;
     let scene = Scene::with(&["--sqs", queues.proxy.url()], &[PYGOAT.0]).await;
     let callers = of_one_shard(&scene, 3).await;
@@ -61,7 +61,11 @@ async fn fault_06_of_a_batch_partly_refused_only_the_refused_messages_are_sent_a
     let [first, second] = &sent[..] else {
         panic!("{sent:?}");
     };
-    assert_eq!(bodies(second), bodies(first)[1..], "exactly those refused");
+    assert_eq!(
+        bodies(second),
+        bodies(first)[1..],
+        "exactly the refused entries"
+    );
     eventually("every scheduled sync ends", async || {
         scene.stack.logged("a scheduled sync has ended").len() == 3
     })
@@ -71,7 +75,7 @@ async fn fault_06_of_a_batch_partly_refused_only_the_refused_messages_are_sent_a
 }
 
 #[tokio::test]
-async fn fault_25_unprocessed_keys_are_asked_for_again_and_never_reported_as_absent() {
+async fn fault_25_unprocessed_keys_are_requested_again_not_reported_absent() {
     let proxy = Proxy::to(&embedded().await).await;
     let scene = Scene::with(&["--dynamodb", proxy.url()], &[PYGOAT.0]).await;
     for taken in [0, 3, 1] {
@@ -103,7 +107,7 @@ async fn fault_25_unprocessed_keys_are_asked_for_again_and_never_reported_as_abs
 }
 
 #[tokio::test]
-async fn fault_26_an_expired_command_is_absent_and_its_key_free() {
+async fn fault_26_an_expired_command_is_absent_and_its_key_is_free() {
     let scene = Scene::set().await;
     let sync = json!({"type": "sync"});
     let first = scene.ada.post(&sync, Some("again")).await;
@@ -117,7 +121,7 @@ async fn fault_26_an_expired_command_is_absent_and_its_key_free() {
     assert_eq!(
         (rows.len(), gone.status),
         (1, StatusCode::NOT_FOUND),
-        "still stored, never shown"
+        "stored, but not shown"
     );
     let listed = scene.ada.get(&format!("commands?ids={first}")).await;
     assert_eq!(listed.body["commands"], json!([]));

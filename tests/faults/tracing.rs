@@ -1,4 +1,4 @@
-//! What can be followed: one trace from a request to all that it led to, and log lines that say what they are about.
+//! Tracing: a request and everything it causes share one trace, and log lines name their command.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -9,17 +9,17 @@ use tests::{command_id, eventually, message};
 
 use crate::scene::{PYGOAT, Scene};
 
-/// How an operator follows a command.
+/// The operator's guide to following a command.
 const DOCUMENT: &str = include_str!("../../docs/operating/tracing.md");
 
 const TRACE: &str = "0af7651916cd43dd8448eb211c80319c";
 
-/// The trace that a command's own id names.
+/// The trace id of a command whose caller sent none.
 fn own(id: CommandId) -> String {
     id.to_string().replace('-', "")
 }
 
-/// Asks for a command as part of a trace.
+/// Requests a command as part of a trace.
 async fn post(scene: &Scene, command: &Value, traceparent: &str) -> CommandId {
     let headers = [("traceparent", traceparent)];
     let posted = scene.ada.request(
@@ -34,7 +34,7 @@ async fn post(scene: &Scene, command: &Value, traceparent: &str) -> CommandId {
     command_id(&answer.body)
 }
 
-/// The lines about a command.
+/// The log lines about a command.
 fn lines(scene: &Scene, id: CommandId) -> Vec<Value> {
     let id = id.to_string();
     let logs = scene.stack.logs();
@@ -61,7 +61,7 @@ fn traces(lines: &[Value]) -> BTreeSet<&str> {
         .collect()
 }
 
-/// The parents that GitHub was told of requests in this trace, beside their paths.
+/// The rest of `traceparent` and the path of each request to GitHub in this trace.
 async fn at_github(scene: &Scene, trace: &str) -> BTreeMap<String, String> {
     let requests = scene.stack.github_requests().await;
     let given = requests.iter().filter_map(|request| {
@@ -73,7 +73,7 @@ async fn at_github(scene: &Scene, trace: &str) -> BTreeMap<String, String> {
 }
 
 #[tokio::test]
-async fn a_callers_trace_goes_through_queues_workers_github_the_agent_and_its_call_back() {
+async fn a_callers_trace_spans_queues_workers_github_agent_and_callback() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
     let start = json!({"type": "start_analysis", "findingId": finding});
@@ -93,9 +93,11 @@ async fn a_callers_trace_goes_through_queues_workers_github_the_agent_and_its_ca
             .all(|rest| rest.ends_with("-01") && rest != "b7ad6b7169203331-01")
     );
     let session = scene.session(id).await;
-    let told = session["traceparent"].as_str().expect("the agent was told");
+    let told = session["traceparent"]
+        .as_str()
+        .expect("the agent got a traceparent");
     assert_eq!(told.get(..36), given.get(..36));
-    assert_ne!(told, given, "each step has an id of its own");
+    assert_ne!(told, given, "each step has its own span id");
     eventually("all three have logged", async || {
         functions(&lines(&scene, id)).len() >= 3
     })
@@ -110,7 +112,7 @@ async fn a_callers_trace_goes_through_queues_workers_github_the_agent_and_its_ca
 }
 
 #[tokio::test]
-async fn without_a_callers_trace_the_commands_id_is_the_trace_of_all_that_it_leads_to() {
+async fn without_a_callers_trace_the_command_id_is_the_trace_id() {
     let scene = Scene::set().await;
     let ids = [
         scene.ada.sync().await,
@@ -147,7 +149,7 @@ async fn without_a_callers_trace_the_commands_id_is_the_trace_of_all_that_it_lea
 }
 
 #[tokio::test]
-async fn what_the_reconciler_and_the_dead_letter_function_do_is_in_the_commands_own_trace() {
+async fn the_reconciler_and_dead_letter_function_log_in_the_commands_trace() {
     let scene = Scene::set().await;
     let stage = &scene.stack.backstage;
     let resent = stage.admit(scene.ada.owner()).await;
@@ -174,9 +176,9 @@ async fn what_the_reconciler_and_the_dead_letter_function_do_is_in_the_commands_
 }
 
 #[tokio::test]
-async fn a_command_that_continues_stays_in_its_trace() {
+async fn a_continued_command_stays_in_its_trace() {
     let scene = Scene::set().await;
-    // It waits for GitHub, and goes on in another message.
+    // It waits for a rate limit and continues in another message.
     let limit = json!({"repository": PYGOAT.1, "operation": "list_alerts", "status": 429,
         "headers": {"retry-after": "1"}, "times": 1});
     scene.stack.github_fault(&limit).await;
@@ -198,7 +200,7 @@ async fn a_command_that_continues_stays_in_its_trace() {
     assert_eq!(listings.count(), 2);
 }
 
-/// Words of the query language that stand in the document's queries.
+/// Words of the query language that the document's queries use.
 const LANGUAGE: [&str; 15] = [
     "fields",
     "filter",
@@ -217,14 +219,14 @@ const LANGUAGE: [&str; 15] = [
     "not",
 ];
 
-/// What the document's queries ask for: fields, and messages.
-fn asked_for() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
+/// The fields and messages that the document's queries and tables name.
+fn documented() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
     let (mut fields, mut messages) = (BTreeSet::new(), BTreeSet::new());
     let queries: Vec<_> = DOCUMENT.split("```").skip(1).step_by(2).collect();
     assert!(queries.len() >= 5, "{queries:?}");
     for query in queries {
         let query = query.strip_prefix("text\n").expect("a query");
-        // Fields stand between backticks, texts between quotation marks.
+        // Fields are in backticks, texts in quotation marks.
         for (place, part) in query.split('`').enumerate() {
             if place % 2 == 1 {
                 fields.insert(part);
@@ -233,7 +235,10 @@ fn asked_for() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
             let words = part.split('"').step_by(2);
             let words = words.flat_map(|part| part.split(|c: char| !c.is_ascii_alphabetic()));
             for word in words.filter(|word| !word.is_empty()) {
-                assert!(LANGUAGE.contains(&word), "{word:?} is no field in {query}");
+                assert!(
+                    LANGUAGE.contains(&word),
+                    "{word:?} is not a word of the query language, in {query}"
+                );
             }
         }
         let texts = query.split("`message` = \"").skip(1);
@@ -247,7 +252,7 @@ fn asked_for() -> (BTreeSet<&'static str>, BTreeSet<&'static str>) {
 }
 
 #[tokio::test]
-async fn the_document_names_fields_and_messages_that_the_lines_have() {
+async fn tracing_md_names_only_fields_and_messages_that_logs_have() {
     let scene = Scene::set().await;
     scene
         .ada
@@ -271,13 +276,13 @@ async fn the_document_names_fields_and_messages_that_the_lines_have() {
             .copied()
             .collect::<Vec<_>>()
     };
-    let (fields, messages) = asked_for();
+    let (fields, messages) = documented();
     assert!(fields.len() > 10 && messages.len() > 1);
     let without_field = || missing(&|line, name| !line[name].is_null(), &fields);
     let without_message = || missing(&|line, text| line["message"] == text, &messages);
     eventually("all is logged", async || without_message().is_empty()).await;
     assert_eq!(without_field(), [""; 0], "no line has these fields");
-    // One that failed has what the query for failures groups by.
+    // A failure has the fields that the query for failures groups by.
     let failed: Vec<_> = scene
         .stack
         .logged("the command failed: it could not be queued");

@@ -1,5 +1,5 @@
-//! What cannot be injected from outside a function: panics, an index that lags, clocks that differ. The same code
-//! against a table and queues of a test's own.
+//! Faults that cannot be injected from outside a function: panics, a lagging index, clock skew. These tests call the
+//! functions' code directly, with their own table and queues.
 
 use std::{cell::Cell, time::Duration};
 
@@ -86,12 +86,12 @@ impl Scene {
     }
 }
 
-/// An invocation of half a minute.
+/// An invocation with a 30 s timeout.
 fn invocation() -> Invocation {
     Invocation::until(noon(30), NOON)
 }
 
-/// A worker whose effect is this.
+/// Work whose effect is this closure.
 struct Doing<F>(F);
 
 impl<F: AsyncFn(&Command) -> Effected> Work for Doing<F> {
@@ -101,7 +101,7 @@ impl<F: AsyncFn(&Command) -> Effected> Work for Doing<F> {
 }
 
 #[tokio::test]
-async fn fault_14_a_panic_costs_only_its_own_message() {
+async fn fault_14_a_panic_fails_only_its_own_message() {
     let scene = Scene::set().await;
     let worker = scene.worker(scene.table.table(), Clock::new(|| NOON));
     let mut keys = Vec::new();
@@ -137,7 +137,7 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
     assert_eq!(
         released.standing.lease.map(|lease| lease.until),
         Some(NOON),
-        "given back at once"
+        "released at once"
     );
 
     panics.set(false);
@@ -153,7 +153,7 @@ async fn fault_14_a_panic_costs_only_its_own_message() {
 }
 
 #[tokio::test]
-async fn fault_20_where_the_index_lags_the_row_decides() {
+async fn fault_20_a_lagging_index_never_overrides_the_row() {
     let scene = Scene::set().await;
     let (proxy, through) = scene.table.through(&[]).await;
     let mut due = Vec::new();
@@ -182,7 +182,7 @@ async fn fault_20_where_the_index_lags_the_row_decides() {
     for key in &due {
         rows.push(scene.stored(key).await);
     }
-    // The index shows all three as they were before.
+    // The frozen index still shows all three as before.
     let second = reconciler
         .reconcile(Invocation::until(noon(50), NOON))
         .await;
@@ -193,12 +193,12 @@ async fn fault_20_where_the_index_lags_the_row_decides() {
     }
 }
 
-/// How far each clock is off.
+/// The skew of each clock.
 const OFF: Duration = Duration::from_secs(120);
 
 #[expect(
     clippy::disallowed_methods,
-    reason = "the clocks of two machines that disagree with a real one"
+    reason = "the skewed clocks start from the real one"
 )]
 fn real() -> Timestamp {
     Timestamp::now()
@@ -213,7 +213,7 @@ fn slow() -> Timestamp {
 }
 
 #[tokio::test]
-async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outcome() {
+async fn fault_27_two_minutes_of_clock_skew_change_no_outcome() {
     for (mine, theirs) in [
         (slow as fn() -> Timestamp, fast as fn() -> Timestamp),
         (fast, slow),
@@ -230,7 +230,7 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
                 .await
         };
 
-        // Admitted 200 s ago: to be sent again, and not to be stalled for another 100 s.
+        // Admitted 200 s ago: due for a resend, and 100 s before its deadline.
         let key = scene.admit(real() - Duration::from_secs(200)).await;
         let report = tick().await;
         assert_eq!((report.resent, report.stalled), (1, 0), "{report:?}");
@@ -239,7 +239,7 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
         let work = Doing(async |_: &Command| {
             let nothing = Doing(async |_: &Command| panic!("a second claim"));
             let verdict = other.deliver(&nothing, &delivery, invocation()).await;
-            assert_eq!(verdict, Disposition::Retry, "the claim lives");
+            assert_eq!(verdict, Disposition::Retry, "the lease lasts");
             assert_eq!(tick().await.stalled, 0);
             done()
         });
@@ -249,7 +249,10 @@ async fn fault_27_clocks_two_minutes_off_stall_nothing_early_and_change_no_outco
         assert_eq!(ended.status(), Status::Succeeded);
         let completed = ended.ended.expect("it has ended").completed_at;
         let apart = real().since(completed).max(completed.since(real()));
-        assert!(apart < Duration::from_secs(10), "dated {apart:?} off");
+        assert!(
+            apart < Duration::from_secs(10),
+            "the completion time is off by {apart:?}"
+        );
 
         let late = Doing(async |_: &Command| panic!("it has ended"));
         let verdict = other.deliver(&late, &delivery, invocation()).await;

@@ -1,5 +1,5 @@
-"""The acceptance flow over HTTP: each command followed from its admission to its outcome, and held against what GitHub
-and the agent were asked.
+"""The acceptance flow over HTTP: follows each command from its admission to its outcome, and compares the outcome with
+GitHub and the agent.
 """
 
 import json
@@ -14,14 +14,14 @@ from typing import Any, Protocol
 from http_client import Client
 from report import Report, eventually
 
-# What the dataset's repositories that answer have in all.
+# The alerts of the dataset's repositories that answer without an error.
 ALERTS = 486
 
 
 class Stack(Protocol):
-    """Where the flow is played."""
+    """The stack that the flow runs against."""
 
-    # The endpoints for tests.
+    # The test endpoints.
     local: Client
 
     def stranger(self, token: str | None) -> Client: ...
@@ -30,7 +30,7 @@ class Stack(Protocol):
 
 
 def play(report: Report, stack: Stack, dataset: Path) -> Client:
-    """Plays the flow for an owner of its own, whom it gives."""
+    """Runs the flow for a new owner. Returns a client for that owner."""
     owner = stack.caller(f"acceptance|{time.time_ns()}")
     gate(report, stack)
     enable(report, stack, owner, dataset)
@@ -46,18 +46,18 @@ def play(report: Report, stack: Stack, dataset: Path) -> Client:
 
 def gate(report: Report, stack: Stack) -> None:
     health = stack.stranger(None).call("GET", "/v1/health")
-    report.equal("health needs no token", health.status, 200)
+    report.equal("health answers without a token", health.status, 200)
     page = stack.stranger(None).call("GET", "/")
-    report.equal("nor does the dashboard's page", (page.status, page.headers["content-type"]),
+    report.equal("so does the dashboard's page", (page.status, page.headers["content-type"]),
                  (200, "text/html; charset=utf-8"))
     files = re.findall('"(/assets/[^"]+)"', page.body)
     statuses = {stack.stranger(None).call("GET", file).status for file in files}
-    report.equal(f"and its {len(files)} files", statuses, {200})
-    for what, token in [("no token", None), ("a token of nobody", "not.a.token")]:
+    report.equal(f"and so do its {len(files)} files", statuses, {200})
+    for what, token in [("no token", None), ("a malformed token", "not.a.token")]:
         refused = stack.stranger(token).call("GET", "/v1/owners/me/commands")
         report.equal(f"{what} is refused", refused.status, 401)
     forged = stack.stranger("forged").call("POST", "/v1/callbacks/analysis", {})
-    report.equal("a call back needs a capability, which the function itself checks", forged.status, 401)
+    report.equal("a callback needs a capability, which the function itself checks", forged.status, 401)
 
 
 def enable(report: Report, stack: Stack, owner: Client, dataset: Path) -> None:
@@ -82,7 +82,7 @@ def enable(report: Report, stack: Stack, owner: Client, dataset: Path) -> None:
     states = Counter({"dismissed": "ignored", "auto_dismissed": "ignored"}.get(a["state"], a["state"]) for a in alerts)
     severities = Counter(a["security_vulnerability"]["severity"] for a in alerts if a["state"] == "open")
     counts = owner.get("/v1/owners/me/summary")["findings"]
-    report.equal(f"the {ALERTS} findings are GitHub's alerts by state",
+    report.equal(f"the {ALERTS} findings match GitHub's alerts by state",
                  (len(alerts), {state: counts[state] for state in states}), (ALERTS, dict(states)))
     report.equal("and the open ones by severity", counts["openBySeverity"], dict(severities))
     report.equal("every one can be listed", sum(1 for _ in findings(owner)), ALERTS)
@@ -96,15 +96,15 @@ def replay(report: Report, owner: Client) -> None:
                    first.status == 202 and first.headers["location"].endswith(location)
                    and first.headers["retry-after"] == "1", (first.status, first.headers.items()))
     again = owner.call("POST", path, {"type": "sync"}, key)
-    report.equal("the same key with the same request is the same command",
+    report.equal("the same key with the same request returns the same command",
                  (again.status, again.body["id"], again.headers["idempotent-replayed"]),
                  (202, first.body["id"], "true"))
     other = owner.call("POST", path, {"type": "sync", "repository": "acme-appsec/zeppelin"}, key)
     report.equal("the same key with another request is refused", other.status, 422)
-    report.equal("it ends well", owner.watch(first.body["id"])["resultCode"], "SYNC_COMPLETED")
+    report.equal("the command succeeds", owner.watch(first.body["id"])["resultCode"], "SYNC_COMPLETED")
     unchanged = owner.call("GET", f"{path}/{first.body['id']}")
     cached = owner.call("GET", f"{path}/{first.body['id']}", headers={"if-none-match": unchanged.headers["etag"]})
-    report.equal("what has not changed since is 304", cached.status, 304)
+    report.equal("an unchanged command is 304", cached.status, 304)
 
 
 def dismiss(report: Report, stack: Stack, owner: Client) -> None:
@@ -119,7 +119,7 @@ def dismiss(report: Report, stack: Stack, owner: Client) -> None:
     report.equal("and the finding is ignored", (after["status"], after["ignoredReason"]), ("ignored", "tolerable_risk"))
     id = owner.admit({"type": "dismiss_finding", "findingId": finding["id"], "reason": "not_used"})
     ended = owner.watch(id)
-    report.equal("a second dismissal does nothing, and says why",
+    report.equal("a second dismissal changes nothing and says why",
                  (ended["status"], ended["resultCode"], ended["effect"], bool(ended["message"])),
                  ("no_op", "ALREADY_IGNORED", "none", True))
 
@@ -135,7 +135,7 @@ def analyse(report: Report, owner: Client) -> None:
         return analysis if analysis["status"] not in ("pending", "running") else None
 
     analysis = eventually("the analysis has ended", ended_analysis)
-    report.promise("the agent's call back brings its result",
+    report.promise("the agent's callback brings the result",
                    analysis["status"] == "completed" and analysis["result"]["summary"].startswith("Simulated:"),
                    analysis)
 
@@ -147,7 +147,7 @@ def fail(report: Report, owner: Client) -> None:
     report.promise(f"and says so: {ended['message']}", (ended["message"] or "").endswith("."), ended)
     unknown = owner.call("POST", "/v1/owners/me/commands",
                          {"type": "dismiss_finding", "findingId": "dependabot:1:1", "reason": "not_used"})
-    report.promise("a finding that is not there is 404 and leaves no command",
+    report.promise("an unknown finding is 404 and creates no command",
                    unknown.status == 404 and len(history(owner)) == 6, (unknown.status, history(owner)))
 
 
@@ -164,7 +164,7 @@ def look_back(report: Report, owner: Client) -> None:
     ])
     report.equal("and none is active", owner.get("/v1/owners/me/commands?state=active")["commands"], [])
     actions = Counter(event["action"] for event in audit_events(owner))
-    report.equal("each effect left one audit event", actions, Counter({
+    report.equal("each effect has one audit event", actions, Counter({
         "enabled": 1, "config_changed": 1, "sync_completed": 2,
         "finding_dismissed": 1, "analysis_started": 1, "analysis_completed": 1,
     }))
@@ -177,7 +177,7 @@ def keep_apart(report: Report, stack: Stack, owner: Client) -> None:
     ours, theirs = uuid.uuid4(), uuid.uuid4()
     member = stack.caller(f"member|{time.time_ns()}", [str(ours), str(uuid.uuid4())])
     found = [member.call("GET", f"/v1/owners/org:{org}/config").status for org in (ours, theirs)]
-    report.equal("the organisations in a token are the caller's, and others are 404", found, [200, 404])
+    report.equal("the caller reaches the organisations in the token; others are 404", found, [200, 404])
 
 
 def automate(report: Report, owner: Client) -> None:
@@ -185,25 +185,25 @@ def automate(report: Report, owner: Client) -> None:
         "autoAnalysis": {"enabled": True, "minSeverity": "critical", "includeExisting": True},
         "autoDismiss": {"enabled": True, "minConfidence": "high"},
     })
-    # What only developers meet, and is not severe, the simulated agent would dismiss.
+    # The simulated agent recommends dismissing findings of low or medium severity in development dependencies.
     minor = next(finding for finding in findings(owner)
                  if finding["status"] == "open" and finding["severity"] in ("low", "medium")
                  and finding["dependencyScope"] == "development" and finding["analysis"] is None)
     owner.watch(owner.admit({"type": "start_analysis", "findingId": minor["id"]}))
     owner.watch(owner.admit({"type": "sync"}))
 
-    def by_itself(origin: str, count: int) -> list[Any]:
-        """The commands of this origin, when so many have ended."""
+    def automatic(origin: str, count: int) -> list[Any]:
+        """The ended commands of this origin, or nothing while there are fewer than `count`."""
         ended = [command for command in history(owner) if command["origin"] == origin and command["completedAt"]]
         return ended if len(ended) >= count else []
 
-    [dismissal] = eventually("automation dismisses", lambda: by_itself("auto_dismiss", 1))
-    report.equal("what the analysis recommends is dismissed by itself",
+    [dismissal] = eventually("automation dismisses", lambda: automatic("auto_dismiss", 1))
+    report.equal("automation dismisses what the analysis recommends",
                  (dismissal["resultCode"], dismissal["findingId"]), ("FINDING_DISMISSED", minor["id"]))
-    launches = eventually("automation analyses", lambda: by_itself("auto_analysis", 3))
+    launches = eventually("automation analyses", lambda: automatic("auto_analysis", 3))
     owner.configure({"autoAnalysis": {"enabled": False}, "autoDismiss": {"enabled": False}})
     analysed = {owner.get(f"/v1/owners/me/findings/{launch['findingId']}")["severity"] for launch in launches}
-    report.equal("and the most severe findings are analysed by themselves, one after the other",
+    report.equal("and analyses the most severe findings, one after the other",
                  ({launch["resultCode"] for launch in launches}, analysed), ({"ANALYSIS_LAUNCH_STARTED"}, {"critical"}))
 
 
@@ -220,7 +220,7 @@ def erase(report: Report, owner: Client) -> None:
 
 
 def open_finding(owner: Client, severity: str) -> Any:
-    """One that nothing was done with yet."""
+    """An open finding without an analysis."""
     query = f"status=open&analysis=none&severity={severity}&limit=1"
     return owner.get(f"/v1/owners/me/findings?{query}")["findings"][0]
 
@@ -234,7 +234,7 @@ def audit_events(owner: Client) -> list[Any]:
 
 
 def findings(owner: Client) -> Iterator[Any]:
-    """All, page by page."""
+    """All findings, page by page."""
     path = "/v1/owners/me/findings?limit=100"
     page = owner.get(path)
     while True:

@@ -1,4 +1,4 @@
-"""What queues do to messages: lose them, deliver them twice, late, damaged, or too often."""
+"""Delivery faults: messages that are lost, delivered twice or late, damaged, or received too often."""
 
 import json
 from collections.abc import Callable
@@ -10,7 +10,7 @@ from deployment import Deployment
 from http_client import Client
 from report import Report, eventually
 
-# Of the queues in template.yaml.
+# `maxReceiveCount` of the queues in template.yaml.
 MAX_RECEIVES = 5
 
 
@@ -28,7 +28,7 @@ class Queues:
         return self.deployment.resources[queue]
 
     def take(self, queue: str, visible_after: int = 60) -> Any:
-        """The one message that is visible, when there is one."""
+        """Waits for the one visible message. Returns it."""
 
         def look() -> Any:
             found = self.sqs.receive_message(QueueUrl=self.url(queue), VisibilityTimeout=visible_after)
@@ -44,22 +44,22 @@ class Queues:
         self.sqs.delete_message(QueueUrl=self.url(queue), ReceiptHandle=message["ReceiptHandle"])
 
     def show(self, queue: str, message: Any) -> None:
-        """Lets others receive the message at once."""
+        """Makes the message visible at once."""
         self.sqs.change_message_visibility(QueueUrl=self.url(queue), ReceiptHandle=message["ReceiptHandle"],
                                            VisibilityTimeout=0)
 
     def count(self, queue: str) -> int:
-        """All messages, also those in flight and delayed."""
+        """The number of messages, including those in flight and delayed."""
         found = self.sqs.get_queue_attributes(QueueUrl=self.url(queue), AttributeNames=["All"])["Attributes"]
         return sum(int(found[f"ApproximateNumberOfMessages{kind}"]) for kind in ("", "NotVisible", "Delayed"))
 
     def drain(self, queue: str) -> None:
-        """Waits until every message was acknowledged."""
+        """Waits until every message is acknowledged."""
         eventually(f"{queue} is empty", lambda: self.count(queue) == 0)
 
 
 def lose(queues: Queues, admit: Callable[[], str]) -> str:
-    """Has a sync admitted whose message is never delivered, and gives its id."""
+    """Admits a sync and deletes its message. Returns its id."""
     with queues.deployment.paused("SyncFunctionManual"):
         id = admit()
         queues.delete("SyncQueue", queues.take("SyncQueue"))
@@ -67,7 +67,7 @@ def lose(queues: Queues, admit: Callable[[], str]) -> str:
 
 
 def duplicate(report: Report, queues: Queues, owner: Client) -> None:
-    """Each message twice at once, and once more when all is over."""
+    """Delivers a message twice at once, and again after its command has ended."""
     with queues.deployment.paused("SyncFunctionManual"):
         id = owner.admit({"type": "sync"})
         message = queues.take("SyncQueue")
@@ -75,22 +75,22 @@ def duplicate(report: Report, queues: Queues, owner: Client) -> None:
         queues.show("SyncQueue", message)
     ended = owner.watch(id)
     queues.drain("SyncQueue")
-    report.equal("a message that is delivered twice is worked on once",
+    report.equal("a message delivered twice is processed once",
                  (ended["resultCode"], owner.command(id), effects(owner, id)), ("SYNC_COMPLETED", ended, 1))
     repositories = owner.get("/v1/owners/me/repositories")
     queues.send("SyncQueue", message["Body"])
     queues.drain("SyncQueue")
-    report.equal("a message that comes after the end does nothing, and no repository is attempted",
+    report.equal("a message after its command's end changes nothing and syncs no repository",
                  (owner.command(id), effects(owner, id), owner.get("/v1/owners/me/repositories")),
                  (ended, 1, repositories))
 
 
 def damage(report: Report, queues: Queues, owner: Client, local: Client) -> None:
-    """Messages that nobody can read."""
+    """Sends unreadable messages."""
     queues.send("DismissQueue", "this is no message")
     queues.drain("DismissQueue")
     kept = queues.take("MalformedQueue")
-    report.equal("a message that is none is kept for an operator", kept["Body"], "this is no message")
+    report.equal("an unreadable message is quarantined for an operator", kept["Body"], "this is no message")
     queues.delete("MalformedQueue", kept)
 
     finding = open_finding(owner, "low")
@@ -100,21 +100,21 @@ def damage(report: Report, queues: Queues, owner: Client, local: Client) -> None
         queues.delete("DismissQueue", message)
         damaged = json.dumps(json.loads(message["Body"]) | {"kind": "unknown"})
         queues.send("DismissQueue", damaged)
-    report.equal("a damaged message ends the command that it names", outcome(owner, local, id, finding),
+    report.equal("a damaged message ends the command it names", outcome(owner, local, id, finding),
                  ("failed", "MALFORMED_MESSAGE", "none", "open", "open"))
     kept = queues.take("MalformedQueue")
-    report.equal("and is kept, too", kept["Body"], damaged)
+    report.equal("and is quarantined, too", kept["Body"], damaged)
     queues.delete("MalformedQueue", kept)
 
 
 def exhaust(report: Report, queues: Queues, owner: Client, local: Client) -> None:
-    """A message that is received as often as it may be, and never worked on."""
+    """Receives a message as often as allowed without processing it."""
     finding = open_finding(owner, "low")
     with queues.deployment.paused("DismissFunctionDismiss"):
         id = owner.admit({"type": "dismiss_finding", "findingId": finding["id"], "reason": "not_used"})
         for _ in range(MAX_RECEIVES):
             queues.take("DismissQueue", visible_after=0)
-        # The receive that would be one too many moves it.
+        # The next receive moves it to the dead-letter queue.
         queues.sqs.receive_message(QueueUrl=queues.url("DismissQueue"))
     report.equal("a message in the dead-letter queue ends its command", outcome(owner, local, id, finding),
                  ("failed", "QUEUE_RETRIES_EXHAUSTED", "none", "open", "open"))
@@ -123,7 +123,7 @@ def exhaust(report: Report, queues: Queues, owner: Client, local: Client) -> Non
 
 
 def outcome(owner: Client, local: Client, id: str, finding: Any) -> tuple[str, ...]:
-    """How a dismissal ended, and how finding and alert stand then."""
+    """How a dismissal ended, and the states of its finding and alert after it."""
     ended = owner.watch(id)
     alert = local.get(f"/local/github/alerts/{finding['repository']}/{finding['sourceId']}")
     found = owner.get(f"/v1/owners/me/findings/{finding['id']}")
@@ -131,5 +131,5 @@ def outcome(owner: Client, local: Client, id: str, finding: Any) -> tuple[str, .
 
 
 def effects(owner: Client, id: str) -> int:
-    """How many audit events this command has left."""
+    """The number of this command's audit events."""
     return sum(event["commandId"] == id for event in audit_events(owner))

@@ -1,4 +1,4 @@
-"""The whole system on ministack, from packaging to the stack's deletion."""
+"""Runs the whole system on ministack, from packaging to the stack's deletion."""
 
 import json
 import tempfile
@@ -23,7 +23,7 @@ from report import Report
 
 AUDIENCE = "security-agent"
 DATASET = "tests/data/dependabot"
-# Seconds: after which a message counts as lost, from one run of the reconciler to the next, and what both may be late.
+# Seconds until a message counts as lost, between two runs of the reconciler, and of tolerance for both.
 LOST_AFTER = 75
 TICK = 60
 SLACK = 15
@@ -38,19 +38,19 @@ class DeployedStack:
         self.local = Client(simulators)
 
     def stranger(self, token: str | None) -> Client:
-        """A caller with whatever token."""
+        """A caller with this token."""
         emulator = self.deployed.emulator
         host = f"{self.deployed.api}.execute-api.localhost:{emulator.port}"
         return Client(emulator.url, token, host)
 
     def caller(self, sub: str, orgs: Sequence[str] = ()) -> Client:
-        """Somebody whose `user:` owner is connected to the simulator's installation."""
+        """A caller whose `user:` owner is connected to the simulator's installation."""
         self.local.post("/local/owners", {"owner": f"user:{sub}", "table": self.deployed.table})
         return self.stranger(self.issuer.token(sub=sub, orgs=list(orgs)))
 
 
 def play(report: Report, workspace: Path, binaries: Path) -> None:
-    """Deploys, plays, deletes. Nothing is left but the build, the virtual environment and the logs."""
+    """Deploys, runs the flow, deletes. Only the build, the virtual environment and the logs remain."""
     logs = workspace / "target" / "ministack-logs"
     logs.mkdir(exist_ok=True)
     report.note(f"logs are in {logs}")
@@ -90,9 +90,9 @@ def run(report: Report, stack: DeployedStack, dataset: Path) -> None:
 
     ended = unlucky.watch(lost)
     waited = (instant(ended["startedAt"]) - instant(ended["acceptedAt"])).total_seconds()
-    report.promise(f"the reconciler, run by ministack's schedule, sent the lost message again after {waited:.0f} s",
+    report.promise(f"the reconciler, run by ministack's schedule, resent the lost message after {waited:.0f} s",
                    ended["attempts"] == 1 and LOST_AFTER <= waited < LOST_AFTER + TICK + SLACK, ended)
-    report.equal("and the sync of all repositories told which it could not have", ended["resultCode"],
+    report.equal("and the sync of all repositories reports those it could not read", ended["resultCode"],
                  "REPOSITORY_UNAVAILABLE")
 
 
@@ -102,7 +102,7 @@ def instant(text: str) -> datetime:
 
 
 def refuse_strangers(report: Report, emulator: Emulator) -> None:
-    """Policies are enforced, or the roles in the template would prove nothing."""
+    """Checks that ministack enforces policies. Otherwise the template's roles would prove nothing."""
     iam = emulator.client("iam")
     iam.create_user(UserName="stranger")
     key = iam.create_access_key(UserName="stranger")["AccessKey"]
@@ -116,7 +116,7 @@ def refuse_strangers(report: Report, emulator: Emulator) -> None:
 
 
 def demand_tls(report: Report, deployed: Deployment) -> None:
-    """Whoever may do anything with queues does nothing without TLS, which ministack does not have."""
+    """Checks that the queues refuse a user with every permission but no TLS. ministack has no TLS."""
     emulator = deployed.emulator
     iam = emulator.client("iam")
     allow = {"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sqs:*", "Resource": "*"}]}
@@ -128,7 +128,7 @@ def demand_tls(report: Report, deployed: Deployment) -> None:
         key = iam.create_access_key(UserName=user)["AccessKey"]
         sqs = emulator.client("sqs", key["AccessKeyId"], key["SecretAccessKey"])
         refused[user] = [queue for queue in queues if refuses(sqs, queue)]
-    report.equal(f"none of {len(queues)} queues can be reached without TLS", refused,
+    report.equal(f"all {len(queues)} queues refuse calls without TLS", refused,
                  {"somebody": [], deployment.WITHOUT_TLS: queues})
 
 
@@ -141,10 +141,10 @@ def refuses(sqs: Any, queue: str) -> bool:
 
 
 def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
-    """The authorizer checks signature, issuer, audience and time."""
+    """Checks that the authorizer verifies signature, issuer, audience, time and scope."""
     sub, issuer = "somebody", stack.issuer
     tokens = {
-        "signed by somebody else": Issuer(issuer.url, AUDIENCE, issuer.scope).token(sub=sub),
+        "with another key's signature": Issuer(issuer.url, AUDIENCE, issuer.scope).token(sub=sub),
         "of another issuer": issuer.token(sub=sub, iss="https://other.invalid/"),
         "for another audience": issuer.token(sub=sub, aud="other"),
         "that has expired": issuer.token(sub=sub, exp=int(time.time()) - 60),
@@ -154,11 +154,11 @@ def refuse_bad_tokens(report: Report, stack: DeployedStack) -> None:
         report.equal(f"a token {what} is refused", answer.status, 401)
     reader = stack.stranger(issuer.token(sub=sub, scope=deployment.READ))
     looked, changed = reader.call("GET", "/v1/owners/me/commands"), reader.call("DELETE", "/v1/owners/me")
-    report.equal("a token that may only read sees, and changes nothing", (looked.status, changed.status), (200, 403))
+    report.equal("a read-only token reads and changes nothing", (looked.status, changed.status), (200, 403))
 
 
 def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) -> None:
-    """No role lacks a permission, and no log holds a secret."""
+    """Checks that no role lacks a permission and no log holds a secret."""
     logs = emulator.client("logs")
     groups = {group["logGroupName"]: [event["message"]
                                       for page in logs.get_paginator("filter_log_events").paginate(
@@ -166,11 +166,11 @@ def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) ->
                                       for event in page["events"]]
               for group in logs.describe_log_groups()["logGroups"]}
     lines = [line for group in groups.values() for line in group]
-    # All but `connect`, which an operator invokes. The API's own log stays empty, too.
+    # Every function but `connect`, which an operator invokes. The HTTP API's own log stays empty, too.
     talkative = sorted(name for name, group in groups.items() if group)
-    # On AWS a batch of messages needs `sqs:SendMessage`: there is no such action as ministack asks for.
+    # AWS requires `sqs:SendMessage` for a batch. ministack requires `sqs:SendMessageBatch`, which AWS does not have.
     refused = [line for line in lines if "AccessDenied" in line and "sqs:SendMessageBatch" not in line]
-    report.promise(f"{len(talkative)} functions have logged {len(lines)} lines, and none that a call was refused",
+    report.promise(f"{len(talkative)} functions have logged {len(lines)} lines, none about a refused call",
                    len(talkative) == 9 and not refused, (talkative, refused[:3]))
     key = simulators["githubPrivateKey"].splitlines()[1]
     leaked = [line for line in lines for secret in (key, simulators["agentToken"]) if secret in line]
@@ -178,7 +178,7 @@ def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) ->
 
 
 def delete(report: Report, deployed: Deployment) -> None:
-    """The stack goes, and the table stays."""
+    """Deletes the stack and checks that the table stays."""
     emulator = deployed.emulator
     rows = count_rows(emulator, deployed.table)
     emulator.client("cloudformation").delete_stack(StackName=deployed.id)

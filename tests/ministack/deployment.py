@@ -1,8 +1,8 @@
-"""template.yaml as a stack of ministack's CloudFormation, and what ministack needs done beside it.
+"""Deploys template.yaml with ministack's CloudFormation, with the changes that ministack needs.
 
-The differences are told in docs/emulators.md. They are: where the code is (as `sam package` writes it), two environment
-variables that hold for AWS only, whom the demand for TLS is for, and the routes of the HTTP API, of which ministack
-reads no definition.
+docs/emulators.md describes the changes: the code's location (as `sam package` writes it), two environment variables
+that are valid on AWS only, the principals of the TLS policy, and the routes of the HTTP API, whose definition ministack
+does not read.
 """
 
 import json
@@ -23,32 +23,32 @@ from report import Broken
 
 STACK = "security-agent"
 BUCKET = "artifacts"
-# The scopes of tokens.
+# The tokens' scopes.
 READ, WRITE = "security-agent:read", "security-agent:write"
 CODE = re.compile(r"CodeUri: functions/(\S+)")
-# ministack knows no alarm on a sum of metrics: those are left out.
+# ministack does not support alarms on a sum of metrics: leave those out.
 ALARM = re.compile(r"  \w+Alarm:\n(?:    .*\n)+")
-# ministack leaves a parameter here the text that it is, where CloudFormation makes it a number.
+# ministack passes this parameter as a string, where CloudFormation converts it to a number.
 CONCURRENCY = re.compile(r"MaximumConcurrency: !Ref (\w+)")
-# ministack has no certificates where Amazon Linux has them, and the functions end if there are none.
+# ministack has no certificates at Amazon Linux's path, and the functions do not start without them.
 CERTIFICATES = "/etc/pki/tls/certs/ca-bundle.crt"
-# ministack has no TLS, so that the policy that demands it would let nobody through. Here it is for one user.
+# ministack has no TLS, so the policy that requires it would refuse every call. Here it applies to one user.
 TLS_ONLY = 'Condition: { Bool: { "aws:SecureTransport": false } }'
 WITHOUT_TLS = "without-tls"
 TLS_ONLY_FOR_ONE = ('Condition: { Bool: { "aws:SecureTransport": false }, '
                     f'ArnLike: {{ "aws:PrincipalArn": "arn:aws:iam::*:user/{WITHOUT_TLS}" }} }}')
-# The API's own address is a name under `localhost`, which not every resolver knows. This is the same endpoint.
+# The API's address is a name under `localhost`, which some resolvers do not know. This is the same endpoint.
 CALLBACK = "${HttpApi.ApiEndpoint}/v1/callbacks"
 CALLBACK_BY_PATH = "{url}/_aws/execute-api/${{HttpApi}}/$default/v1/callbacks"
 
 
 @dataclass(frozen=True)
 class Deployment:
-    """A stack that was created."""
+    """A created stack."""
 
     emulator: Emulator
     id: str
-    # Physical ids by logical ones.
+    # Physical ids by logical ids.
     resources: dict[str, str]
     outputs: dict[str, str]
 
@@ -62,7 +62,7 @@ class Deployment:
 
     @contextmanager
     def paused(self, mapping: str) -> Iterator[None]:
-        """Meanwhile this event source mapping takes no messages."""
+        """Disables this event source mapping for the duration of the block."""
         functions = self.emulator.client("lambda")
         functions.update_event_source_mapping(UUID=self.resources[mapping], Enabled=False)
         try:
@@ -72,10 +72,10 @@ class Deployment:
 
 
 def deploy(emulator: Emulator, workspace: Path, binaries: Path, parameters: dict[str, str]) -> Deployment:
-    """Packages the functions, creates the stack, and opens the API's routes."""
+    """Packages the functions, creates the stack, and creates the API's routes."""
     template = (workspace / "template.yaml").read_text()
     package(emulator, binaries, CODE.findall(template))
-    # As `sam deploy` does it: a template in the request itself may have 51,200 bytes.
+    # Upload the template, as `sam deploy` does: in the request it may have at most 51,200 bytes.
     emulator.client("s3").put_object(Bucket=BUCKET, Key="template.yaml", Body=adapted(template, emulator).encode())
     cloudformation = emulator.client("cloudformation")
     id = cloudformation.create_stack(
@@ -102,7 +102,7 @@ def deploy(emulator: Emulator, workspace: Path, binaries: Path, parameters: dict
 
 
 def package(emulator: Emulator, binaries: Path, names: list[str]) -> None:
-    """Puts each function into S3, as Lambda takes it."""
+    """Uploads each function's zip to S3."""
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for name in names:
@@ -110,7 +110,7 @@ def package(emulator: Emulator, binaries: Path, names: list[str]) -> None:
 
 
 def adapted(template: str, emulator: Emulator) -> str:
-    """The template with what must be different here. Each change has to find its place."""
+    """The template with the changes for ministack. Fails if a change does not apply exactly once."""
     certificates = Path(botocore.__file__).with_name("cacert.pem")
     changes = {
         CERTIFICATES: str(certificates),
@@ -119,7 +119,7 @@ def adapted(template: str, emulator: Emulator) -> str:
     }
     for old, new in changes.items():
         if template.count(old) != 1:
-            raise Broken(f"template.yaml has {old} {template.count(old)} times and not once")
+            raise Broken(f"template.yaml must have {old} once, not {template.count(old)} times")
         template = template.replace(old, new)
     template = ALARM.sub(lambda found: "" if "      Metrics:\n" in found[0] else found[0], template)
     template = CONCURRENCY.sub(lambda found: f"MaximumConcurrency: {default(template, found[1])}", template)
@@ -132,7 +132,7 @@ def default(template: str, parameter: str) -> str:
 
 
 def secrets(emulator: Emulator, simulators: dict[str, Any]) -> dict[str, str]:
-    """Creates the secrets that the functions read, and gives the parameters that name them."""
+    """Creates the functions' secrets. Returns the parameters that name them."""
     store = emulator.client("secretsmanager")
     key = "0123456789abcdef" * 4
     texts = {
@@ -145,7 +145,7 @@ def secrets(emulator: Emulator, simulators: dict[str, Any]) -> dict[str, str]:
 
 
 def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
-    """The parameters of the template but for the secrets."""
+    """The template's parameters, except the secrets."""
     return {
         "Architecture": {"aarch64": "arm64"}.get(platform.machine(), platform.machine()),
         "TokenIssuer": issuer.url,
@@ -159,7 +159,7 @@ def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
 
 
 def open_routes(deployment: Deployment, parameters: dict[str, str]) -> None:
-    """Gives the API the routes and the authorizer of its definition, which SAM has written into the template."""
+    """Creates the routes and the authorizer of the API's definition, which SAM has written into the template."""
     stacks = deployment.emulator.client("cloudformation")
     template = stacks.get_template(StackName=deployment.id, TemplateStage="Processed")["TemplateBody"]
     definition = template["Resources"]["HttpApi"]["Properties"]["Body"]
@@ -203,7 +203,7 @@ def open_route(deployment: Deployment, api: Any, key: str, operation: Any, autho
 
 
 def settled(emulator: Emulator, id: str) -> Any:
-    """The stack when nothing is in progress any more."""
+    """Waits until no operation on the stack is in progress. Returns the stack."""
     while True:
         [stack] = emulator.client("cloudformation").describe_stacks(StackName=id)["Stacks"]
         if not stack["StackStatus"].endswith("IN_PROGRESS"):

@@ -1,4 +1,4 @@
-"""A caller of the HTTP API, and of the endpoints for tests."""
+"""A client of the HTTP API and of the test endpoints."""
 
 import json
 import time
@@ -10,8 +10,8 @@ from typing import Any
 
 from report import Broken
 
-# How long a command may take until it has ended.
-PATIENCE = 180
+# The longest time, in seconds, from a command's admission to its end.
+COMMAND_TIMEOUT = 180
 ACTIVE = ("accepted", "running")
 
 
@@ -24,14 +24,14 @@ class Answer:
 
 @dataclass(frozen=True)
 class Client:
-    """Calls `url`. `host` is for whoever is found by name and not by address."""
+    """Calls `url`. `host` is the Host header, for endpoints that are found by name and not by address."""
 
     url: str
     token: str | None = None
     host: str | None = None
 
     def call(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Answer:
-        """Whatever the answer is."""
+        """Sends a request. Returns the response, whatever its status."""
         request = urllib.request.Request(self.url + path, method=method, headers=headers or {})
         if body is not None:
             request.data = json.dumps(body).encode()
@@ -47,43 +47,43 @@ class Client:
             return answer(refused)
 
     def get(self, path: str) -> Any:
-        """The body of a success."""
+        """Returns the body. Fails unless the request succeeds."""
         return self._succeed("GET", path)
 
     def post(self, path: str, body: Any) -> Any:
-        """The body of a success."""
+        """Returns the body. Fails unless the request succeeds."""
         return self._succeed("POST", path, body)
 
     def delete(self, path: str) -> Any:
-        """The body of a success."""
+        """Returns the body. Fails unless the request succeeds."""
         return self._succeed("DELETE", path)
 
     def configure(self, change: Any) -> Any:
-        """Saves the configuration over the one there is."""
+        """Replaces the current configuration."""
         version = str(self.get("/v1/owners/me/config")["version"])
         return self._succeed("PUT", "/v1/owners/me/config", change, {"if-match": version})
 
     def admit(self, command: Any) -> str:
-        """Has a command admitted and gives its id."""
+        """Requests a command. Returns its id."""
         return self.post("/v1/owners/me/commands", command)["id"]
 
     def command(self, id: str) -> Any:
         return self.get(f"/v1/owners/me/commands/{id}")
 
     def watch(self, id: str) -> Any:
-        """Polls a command to its end, as often as `Retry-After` says, which an active command always has."""
-        path, deadline = f"/v1/owners/me/commands/{id}", time.monotonic() + PATIENCE
+        """Polls a command until it ends, at the pace of `Retry-After`, which every active command must have."""
+        path, deadline = f"/v1/owners/me/commands/{id}", time.monotonic() + COMMAND_TIMEOUT
         while True:
             found = self.call("GET", path)
             if found.status != 200:
                 raise Broken(f"GET {path}: {found.status} {found.body}")
             pause = found.headers.get("retry-after")
             if (found.body["status"] in ACTIVE) != (pause is not None):
-                raise Broken(f"a command that is {found.body['status']} has Retry-After {pause}")
+                raise Broken(f"a command with status {found.body['status']} has Retry-After {pause}")
             if pause is None:
                 return found.body
             if time.monotonic() > deadline:
-                raise Broken(f"the command has not ended within {PATIENCE} s: {found.body}")
+                raise Broken(f"the command did not end within {COMMAND_TIMEOUT} s: {found.body}")
             time.sleep(float(pause))
 
     def _succeed(self, method: str, path: str, body: Any = None, headers: dict[str, str] | None = None) -> Any:

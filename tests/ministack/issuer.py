@@ -1,4 +1,4 @@
-"""An issuer of tokens: OpenID discovery and its key over HTTP, so that an authorizer can check what it has signed."""
+"""A token issuer. Serves its OpenID discovery document and key over HTTP, so that an authorizer can verify tokens."""
 
 import base64
 import json
@@ -17,7 +17,7 @@ KEY_ID = "1"
 
 
 class Issuer:
-    """Signs for `audience`, with all scopes. Found at `url`, which is the issuer's name, too."""
+    """Signs tokens for `audience` with all scopes. `url` is its address and its `iss`."""
 
     def __init__(self, url: str, audience: str, scope: str) -> None:
         self.url = url
@@ -26,7 +26,7 @@ class Issuer:
         self._key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
 
     def token(self, **claims: Any) -> str:
-        """A token with these claims, over those that every token has."""
+        """A token with the common claims, overridden by these."""
         now = int(time.time())
         common = {"iss": self.url, "aud": self.audience, "scope": self.scope, "iat": now, "nbf": now,
                   "exp": now + LIFETIME}
@@ -36,7 +36,7 @@ class Issuer:
         return f"{signed}.{encoded(signature)}"
 
     def documents(self) -> dict[str, Any]:
-        """What is served, by path."""
+        """The served documents by path."""
         numbers = self._key.public_key().public_numbers()
         key = {"kty": "RSA", "alg": "RS256", "use": "sig", "kid": KEY_ID} | {
             name: encoded(number.to_bytes((number.bit_length() + 7) // 8, "big")) for name, number in
@@ -50,7 +50,7 @@ class Issuer:
 
 @contextmanager
 def serve(audience: str, scope: str) -> Iterator[Issuer]:
-    """An issuer on a free port."""
+    """Serves an issuer on a free port."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:

@@ -1,4 +1,4 @@
-"""The processes around a deployment: ministack, whose subprocesses are the functions, and the simulators."""
+"""The processes of a deployment: ministack, which runs the functions as subprocesses, and the simulators."""
 
 import json
 import os
@@ -18,13 +18,13 @@ import boto3
 from report import Broken, eventually
 
 REGION = "us-east-1"
-# ministack takes the key of its own environment for the account's root.
+# ministack uses the key in its environment as the account's root key.
 ROOT = {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test", "AWS_REGION": REGION}
 
 
 @dataclass(frozen=True)
 class Emulator:
-    """A running ministack."""
+    """A running ministack process."""
 
     port: int
 
@@ -33,14 +33,14 @@ class Emulator:
         return f"http://127.0.0.1:{self.port}"
 
     def client(self, service: str, key: str = "test", secret: str = "test") -> Any:
-        """A client, of the account's root unless somebody else's key is given."""
+        """A client with the account's root key, unless another key is given."""
         return boto3.client(service, endpoint_url=self.url, region_name=REGION,
                             aws_access_key_id=key, aws_secret_access_key=secret)
 
 
 @contextmanager
 def ministack(folder: str, logs: Path) -> Iterator[Emulator]:
-    """Starts ministack with IAM enforced, on a free port of the loopback interface. What it stores is in `folder`."""
+    """Starts ministack with IAM enforced, on a free port of the loopback interface. It stores its data in `folder`."""
     emulator = Emulator(free_port())
     environment = ROOT | {
         "PATH": os.environ["PATH"],
@@ -48,11 +48,11 @@ def ministack(folder: str, logs: Path) -> Iterator[Emulator]:
         "TMPDIR": folder,
         "BIND_HOST": "127.0.0.1",
         "GATEWAY_PORT": str(emulator.port),
-        # What the functions call, which inherit this environment.
+        # The functions inherit this environment and call this endpoint.
         "AWS_ENDPOINT_URL": emulator.url,
-        # Signatures are checked, and each call against the policies of the caller's role.
+        # Checks signatures, and each call against the policies of the caller's role.
         "AUTH": "true",
-        # This one would listen on every interface.
+        # Otherwise it would listen on every interface.
         "IOT_MTLS_ENABLED": "0",
     }
     with process([str(Path(sys.executable).with_name("ministack"))], environment, logs / "ministack.log"):
@@ -63,20 +63,20 @@ def ministack(folder: str, logs: Path) -> Iterator[Emulator]:
 @contextmanager
 def simulators(binary: Path, dataset: Path, emulator: Emulator, folder: str,
                logs: Path) -> Iterator[dict[str, Any]]:
-    """Starts the simulators of GitHub and of the agent, and gives what they announce."""
+    """Starts the simulators of GitHub and of the agent. Yields what they announce."""
     environment = ROOT | {"AWS_ENDPOINT_URL": emulator.url, "TMPDIR": folder}
     command = [str(binary), "--listen", "127.0.0.1:0", "--github", str(dataset)]
     with process(command, environment, logs / "simulators.log", subprocess.PIPE) as started:
         line = started.stdout.readline() if started.stdout else b""
         if not line:
-            raise Broken(f"the simulators have ended: {(logs / 'simulators.log').read_text()}")
+            raise Broken(f"the simulators did not start: {(logs / 'simulators.log').read_text()}")
         yield json.loads(line)
 
 
 @contextmanager
 def process(command: list[str], environment: dict[str, str], log: Path,
             stdout: int | None = None) -> Iterator[subprocess.Popen]:
-    """Ends the process, and what it has started, whatever happens. Its output goes to the log, unless `stdout`."""
+    """Runs a process and always ends it and its children. Its output goes to the log, except `stdout` if given."""
     with log.open("wb") as output:
         started = subprocess.Popen(command, env=environment, stdin=subprocess.DEVNULL, stdout=stdout or output,
                                    stderr=output, start_new_session=True)
@@ -86,7 +86,7 @@ def process(command: list[str], environment: dict[str, str], log: Path,
         started.terminate()
         with suppress(subprocess.TimeoutExpired):
             started.wait(10)
-        # Its process group is its own: the functions are in it, and nothing else.
+        # Its process group contains only it and the functions.
         with suppress(ProcessLookupError):
             os.killpg(started.pid, signal.SIGKILL)
         started.wait()

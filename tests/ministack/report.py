@@ -1,4 +1,4 @@
-"""What was promised and kept, line by line."""
+"""Prints the checks of a run, line by line."""
 
 import time
 from collections.abc import Callable
@@ -6,11 +6,11 @@ from typing import Any
 
 
 class Broken(Exception):
-    """A promise that was not kept, and what was found instead."""
+    """A failed check, with what was found instead."""
 
 
 class Report:
-    """Prints each promise when it has been kept."""
+    """Prints each check when it passes."""
 
     def __init__(self) -> None:
         self.began = time.monotonic()
@@ -21,7 +21,7 @@ class Report:
         print(f"{self._at()}        {text}", flush=True)
 
     def promise(self, text: str, kept: bool, found: Any = None) -> None:
-        """Breaks the run off if the promise is not kept: what follows builds on it."""
+        """Ends the run if the check fails, because later checks depend on it."""
         if not kept:
             raise Broken(f"{text}; found {found!r}")
         self.kept += 1
@@ -42,11 +42,11 @@ class Report:
         return f"{time.monotonic() - self.began:7.1f} s"
 
 
-def eventually(what: str, look: Callable[[], Any], patience: float = 120) -> Any:
-    """Looks until something is found, and gives it."""
-    deadline = time.monotonic() + patience
+def eventually(what: str, look: Callable[[], Any], timeout: float = 120) -> Any:
+    """Polls until `look` returns something truthy. Returns that."""
+    deadline = time.monotonic() + timeout
     while not (found := look()):
         if time.monotonic() > deadline:
-            raise Broken(f"{what}, not within {patience:.0f} s")
+            raise Broken(f"timed out after {timeout:.0f} s waiting until {what}")
         time.sleep(0.25)
     return found

@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Deploys template.yaml to ministack, an emulator of AWS that shares no code with the local stack, and has the
-acceptance flow played there. With --url it plays the flow over HTTP against a running `cargo local` instead.
+"""Deploys template.yaml to ministack, an emulator of AWS that shares no code with the local stack, and runs the
+acceptance flow there. With --url it runs the flow over HTTP against a running `cargo local` instead.
 
-Needs a Rust toolchain, a C compiler and Python 3.10 or later. Prints each promise that was kept, and ends with 0 only
-if all were. docs/emulators.md tells what is checked, and where the emulators differ.
+Needs a Rust toolchain, a C compiler and Python 3.10 or later. Prints each check that passes; exits with 0 only if all
+of them do. docs/emulators.md describes the checks and the emulators' differences.
 """
 
 import argparse
@@ -16,7 +16,7 @@ from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 WORKSPACE = HERE.parent.parent
-# Functions are packaged as there.
+# For `archive`, which packages the functions.
 sys.path.append(str(HERE.parent / "package"))
 ENVIRONMENT = WORKSPACE / "target" / "ministack"
 
@@ -24,14 +24,14 @@ ENVIRONMENT = WORKSPACE / "target" / "ministack"
 def arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--profile", default="dev", help="cargo's profile for the binaries (default: %(default)s)")
-    parser.add_argument("--no-build", action="store_true", help="take the binaries as they are")
-    parser.add_argument("--install", action="store_true", help="install what is missing, and no more")
-    parser.add_argument("--url", help="a running `cargo local` to play the flow against")
+    parser.add_argument("--no-build", action="store_true", help="use the binaries as they are")
+    parser.add_argument("--install", action="store_true", help="install what is missing and exit")
+    parser.add_argument("--url", help="a running `cargo local` to run the flow against")
     return parser.parse_args()
 
 
 def enter_environment() -> None:
-    """Goes on as the interpreter of a virtual environment with ministack in it, made if it is not there yet."""
+    """Re-executes this script in a virtual environment with ministack, which it creates if needed."""
     python = ENVIRONMENT / "bin" / "python"
     if Path(sys.prefix) == ENVIRONMENT:
         return
@@ -46,14 +46,14 @@ def enter_environment() -> None:
 
 
 def build(profile: str) -> Path:
-    """Builds every binary, as `cargo local` does, and tells where they are."""
+    """Builds every binary, as `cargo local` does. Returns their directory."""
     command = ["cargo", "build", "--quiet", "--workspace", "--bins", "--profile", profile]
     subprocess.run(command, cwd=WORKSPACE, check=True)
     return binaries(profile)
 
 
 def binaries(profile: str) -> Path:
-    # The profiles whose folders have other names.
+    # These profiles have folders with other names.
     return WORKSPACE / "target" / {"dev": "debug", "bench": "release"}.get(profile, profile)
 
 
@@ -66,7 +66,7 @@ def main() -> int:
         folder = binaries(chosen.profile) if chosen.no_build else build(chosen.profile)
     from report import Broken, Report
 
-    # Whoever ends this run ends what it has started, too.
+    # Exit on SIGTERM, so that the child processes are ended, too.
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     report = Report()
     try:

@@ -1,4 +1,4 @@
-"""A function as Lambda takes it."""
+"""Packages a function for Lambda."""
 
 import io
 import subprocess
@@ -6,12 +6,12 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-# A zip holds a time for each file. This one makes equal binaries equal zips.
+# The time of each file in a zip. A fixed one makes equal binaries equal zips.
 EPOCH = (1980, 1, 1, 0, 0, 0)
 
 
 def archive(binary: Path, compresslevel: int) -> bytes:
-    """A zip with the binary as `bootstrap` alone, without debug symbols."""
+    """A zip with only the binary, as `bootstrap`, without debug symbols."""
     entry = zipfile.ZipInfo("bootstrap", EPOCH)
     entry.external_attr = 0o755 << 16
     entry.compress_type = zipfile.ZIP_DEFLATED

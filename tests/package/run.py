@@ -1,9 +1,9 @@
 #!/usr/bin/env python3
-"""Packages every function as Lambda takes it, a zip with `bootstrap`, and runs what is in the zips.
+"""Packages every function for Lambda, as a zip with `bootstrap`, and runs the packaged functions.
 
-Builds for the architecture of this machine, writes target/package/<function>.zip, unpacks each into a folder of its
-own, and has `cargo local` run these under its Runtime API: the demo has to pass. Then each function is started over and
-over, and the table of sizes and start-up times is printed. Needs a Rust toolchain, a C compiler and Python 3.10.
+Builds for this machine's architecture, writes target/package/<function>.zip, unpacks the zips, and runs the demo with
+`cargo local` on the unpacked functions. Then starts each function repeatedly and prints a table of sizes and start-up
+times. Needs a Rust toolchain, a C compiler and Python 3.10.
 """
 
 import argparse
@@ -38,7 +38,7 @@ def arguments() -> argparse.Namespace:
 
 
 def build(profile: str) -> tuple[Path, Path]:
-    """Builds the functions, and whatever `cargo local` is itself, and tells where they are."""
+    """Builds the functions and `cargo local`. Returns the functions' directory and the path of `local`."""
     cargo = ["cargo", "build", "--quiet", "--bins"]
     subprocess.run([*cargo, "--workspace"], cwd=WORKSPACE, check=True)
     if profile != "dev":
@@ -58,17 +58,17 @@ def package(binaries: Path, zips: Path, compresslevel: int) -> None:
 
 
 def unpack(zips: Path, folder: Path) -> None:
-    """Puts what each zip holds where `cargo local` looks for a function of its name."""
+    """Unpacks each zip to where `cargo local` expects the function."""
     for name in FUNCTIONS:
         with zipfile.ZipFile(zips / f"{name}.zip") as packed:
             if packed.namelist() != ["bootstrap"]:
-                sys.exit(f"{name}.zip holds {packed.namelist()} and not bootstrap alone")
+                sys.exit(f"{name}.zip has {packed.namelist()} instead of only bootstrap")
             (folder / name).write_bytes(packed.read("bootstrap"))
         (folder / name).chmod(0o755)
 
 
 def demo(local: Path, folder: Path) -> None:
-    """The main job, by the packaged functions."""
+    """Runs the demo with the packaged functions."""
     command = [local, "--ephemeral", "--listen", "127.0.0.1:0", "--binaries", folder, "--demo"]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode != 0:
@@ -78,13 +78,13 @@ def demo(local: Path, folder: Path) -> None:
 
 @contextmanager
 def stack(local: Path, folder: Path) -> Iterator[str]:
-    """A running stack that runs nothing by itself: its address."""
+    """Starts a stack without schedules. Yields its address."""
     command = [local, "--ephemeral", "--listen", "127.0.0.1:0", "--binaries", folder, "--no-schedules"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         try:
             ready = process.stdout.readline()
             if not ready.startswith("ready "):
-                sys.exit(f"the stack does not start\n{process.stderr.read()}")
+                sys.exit(f"the stack did not start\n{process.stderr.read()}")
             yield ready.split()[1]
         finally:
             process.send_signal(signal.SIGTERM)
@@ -100,14 +100,14 @@ def status(url: str, name: str) -> Any:
 
 
 def starts(url: str, name: str, count: int) -> list[float]:
-    """How long the function took to start, each time, in milliseconds."""
+    """The start-up times of a function, in milliseconds."""
     found = []
     for _ in range(count):
         for pid in status(url, name)["pids"]:
             os.kill(pid, signal.SIGKILL)
         while status(url, name)["pids"]:
             pass
-        # An event that none of them can use: what counts is that a process was started for it.
+        # No function accepts this event. It only has to start a process.
         ask(f"{url}/2015-03-31/functions/{name}/invocations", b"{}")
         found += status(url, name)["initMs"]
     return found
@@ -118,7 +118,7 @@ def main() -> int:
     binaries, local = build(chosen.profile)
     zips = WORKSPACE / "target" / "package"
     folder = zips / "unpacked"
-    # Only what is deployed is worth the time that the smallest zip takes.
+    # Only a release is worth the time for the smallest zip.
     package(binaries, zips, compresslevel=1 if chosen.profile == "dev" else 9)
     folder.mkdir()
     unpack(zips, folder)
@@ -129,7 +129,7 @@ def main() -> int:
         for name in FUNCTIONS:
             size = (folder / name).stat().st_size
             if size > LARGEST:
-                sys.exit(f"{name} is larger than Lambda takes: {size} bytes")
+                sys.exit(f"{name} exceeds Lambda's limit of {LARGEST} bytes: {size} bytes")
             took = starts(url, name, chosen.starts)
             print(f"| {name} | {(zips / f'{name}.zip').stat().st_size / 1e6:.1f} | {size / 1e6:.1f} "
                   f"| {statistics.median(took):.1f} | {max(took):.1f} |")

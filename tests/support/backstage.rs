@@ -1,4 +1,4 @@
-//! The data services of a stack, reached directly: what a test stages or checks there no fault befalls.
+//! Direct access to a stack's data services, past every injected fault, to stage rows and messages and to check them.
 
 use std::time::Duration;
 
@@ -26,7 +26,7 @@ use store::{
 
 use crate::{TIMEOUTS, credentials, sync_of};
 
-/// DynamoDB and SQS as the stack's owner has them.
+/// A stack's DynamoDB and SQS.
 #[derive(Clone, Debug)]
 pub struct Backstage {
     dynamodb: Client,
@@ -35,7 +35,7 @@ pub struct Backstage {
 }
 
 impl Backstage {
-    /// Of the stack whose services listen there.
+    /// Connects to the data services at this address.
     pub(crate) async fn open(dynamodb: &str, sqs: &str) -> Self {
         let dynamodb = aws_sdk_dynamodb::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -50,8 +50,12 @@ impl Backstage {
             .credentials_provider(credentials())
             .endpoint_url(sqs)
             .build();
-        let tables = dynamodb.list_tables().send().await.expect("it lists");
-        let table = tables.table_names().first().expect("there is one").clone();
+        let tables = dynamodb
+            .list_tables()
+            .send()
+            .await
+            .expect("a list of tables");
+        let table = tables.table_names().first().expect("one table").clone();
         Self {
             dynamodb,
             sqs: aws_sdk_sqs::Client::from_conf(sqs),
@@ -59,7 +63,7 @@ impl Backstage {
         }
     }
 
-    /// The table, as the stores take it.
+    /// The table as the stores take it.
     pub fn table(&self) -> Table {
         Table::new(self.dynamodb.clone(), &self.table)
     }
@@ -79,12 +83,12 @@ impl Backstage {
         assert!(matches!(saved, Ok(Saved::Saved { .. })), "{saved:?}");
     }
 
-    /// A sync that was admitted, and whose message was never sent.
+    /// Admits a sync without sending its message.
     pub async fn admit(&self, owner: &Owner) -> CommandKey {
         self.admit_command(sync_of(owner)).await
     }
 
-    /// A dismissal that was admitted, and whose message was never sent.
+    /// Admits a dismissal without sending its message.
     pub async fn admit_dismissal(&self, owner: &Owner, finding: &str) -> CommandKey {
         let action = DismissFinding {
             finding: finding.parse().expect("a finding's id"),
@@ -98,7 +102,7 @@ impl Backstage {
         self.admit_command(dismissal).await
     }
 
-    /// A command that was admitted, and whose message was never sent.
+    /// Admits a command without sending its message.
     pub async fn admit_command(&self, new: NewCommand) -> CommandKey {
         let ledger = Ledger::new(self.table(), TIMEOUTS);
         let admitted = ledger.admit(new, now()).await;
@@ -108,7 +112,7 @@ impl Backstage {
         command.key
     }
 
-    /// Claims a command for a worker that then dies, and whose claim has lapsed.
+    /// Claims a command for a worker that then dies, with a lease that has expired.
     pub async fn claim_and_die(&self, key: &CommandKey) {
         let ledger = Ledger::new(self.table(), TIMEOUTS);
         let (now, stage) = (now(), Stage::default());
@@ -116,14 +120,14 @@ impl Backstage {
         assert!(matches!(claimed, Ok(Claimed::Held(..))), "{claimed:?}");
     }
 
-    /// The command as it is stored, expired or not.
+    /// The stored command, even if it has expired.
     pub async fn command(&self, key: &CommandKey) -> Command {
         let ledger = Ledger::new(self.table(), TIMEOUTS);
         let found = ledger.read(key, Timestamp::from_millis(0)).await;
-        found.expect("it reads").expect("it is there")
+        found.expect("it reads").expect("a stored command")
     }
 
-    /// An item as it is.
+    /// An item, unparsed.
     pub async fn item(&self, pk: &str, sk: &str) -> Option<Item> {
         let read = self.dynamodb.get_item().table_name(&self.table);
         let read = read.key("pk", S(pk.to_owned())).key("sk", S(sk.to_owned()));
@@ -131,7 +135,7 @@ impl Backstage {
         read.expect("it reads").item
     }
 
-    /// Every item whose partition begins so.
+    /// Every item whose partition key begins like this.
     #[expect(clippy::disallowed_methods, reason = "a test's table is small")]
     pub async fn items(&self, prefix: &str) -> Vec<Item> {
         let scan = self.dynamodb.scan().table_name(&self.table);
@@ -145,7 +149,7 @@ impl Backstage {
         items
     }
 
-    /// The sort keys of every item of a partition.
+    /// The sort keys of a partition.
     pub async fn partition(&self, pk: &str) -> Vec<String> {
         let query = self.dynamodb.query().table_name(&self.table);
         let query = query.key_condition_expression("pk = :pk");
@@ -160,7 +164,7 @@ impl Backstage {
         keys
     }
 
-    /// Sets an attribute of an item, in place of letting the time pass that would.
+    /// Sets an attribute of an item, instead of waiting for time to pass.
     #[expect(clippy::disallowed_methods, reason = "moves a row's own clock")]
     async fn set(&self, pk: &str, sk: &str, attribute: &str, value: AttributeValue) {
         let update = self.dynamodb.update_item().table_name(&self.table);
@@ -176,7 +180,7 @@ impl Backstage {
             .expect("the item is there");
     }
 
-    /// Takes an item away, as an erasure would.
+    /// Deletes an item, as an erasure would.
     #[expect(clippy::disallowed_methods, reason = "what only an erasure does")]
     pub async fn take_away(&self, pk: &str, sk: &str) {
         let delete = self.dynamodb.delete_item().table_name(&self.table);
@@ -185,10 +189,10 @@ impl Backstage {
             .key("sk", S(sk.to_owned()))
             .send()
             .await
-            .expect("the table takes it away");
+            .expect("the item is deleted");
     }
 
-    /// Puts an item there as it is.
+    /// Writes an item, whatever was there.
     #[expect(
         clippy::disallowed_methods,
         reason = "rows that no guarded write makes"
@@ -198,10 +202,10 @@ impl Backstage {
         put.set_item(Some(item))
             .send()
             .await
-            .expect("the table takes it");
+            .expect("the item is written");
     }
 
-    /// Lets moments of a command's row be past, each a millisecond after the one before: `due_at`, `deadline`,
+    /// Sets times of a command's row into the past, each a millisecond after the one before: `due_at`, `deadline`,
     /// `updated_at`, `claim_until`, `waiting_until`.
     pub async fn let_pass(&self, key: &CommandKey, moments: &[&str]) {
         let past = now().as_millis() - 1_000;
@@ -212,13 +216,13 @@ impl Backstage {
         }
     }
 
-    /// Lets the reconciler's next look at an item be due.
+    /// Makes the reconciler's check of an item due now.
     pub async fn let_be_due(&self, pk: &str, sk: &str) {
         let past = N((now().as_millis() - 1_000).to_string());
         self.set(pk, sk, "due_at", past).await;
     }
 
-    /// Lets items expire whose partition begins so; nobody has deleted them yet.
+    /// Expires items whose partition key begins like this, without deleting them.
     pub async fn expire(&self, prefix: &str) {
         let past = now().as_seconds() - 1;
         for item in self.items(prefix).await {
@@ -228,12 +232,12 @@ impl Backstage {
         }
     }
 
-    /// Lets the turn of an owner's scheduled sync come.
+    /// Makes an owner's scheduled sync due now.
     pub async fn schedule_due(&self, owner: &Owner) {
         self.let_be_due(&format!("owner#{owner}"), "settings").await;
     }
 
-    /// Lets the hour be over in which GitHub is left alone because it refused the credentials.
+    /// Ends the hour without requests to GitHub after it refused the credentials.
     pub async fn refused_long_ago(&self, owner: &Owner) {
         let long_ago = now() - AUTH_INVALID_FOR - Duration::from_secs(1);
         let at = N(long_ago.as_millis().to_string());
@@ -244,17 +248,17 @@ impl Backstage {
     async fn url(&self, queue: &str) -> String {
         let url = self.sqs.get_queue_url().queue_name(queue).send().await;
         let url = url.expect("the queue exists").queue_url;
-        url.expect("it has a URL")
+        url.expect("a URL")
     }
 
-    /// Sends a body as it is.
+    /// Sends a message with this body.
     pub async fn send(&self, queue: &str, body: &str) {
         let send = self.sqs.send_message().queue_url(self.url(queue).await);
         let sent = send.message_body(body).send().await;
-        sent.expect("it is queued");
+        sent.expect("the message is queued");
     }
 
-    /// For how long a queue hides what it has delivered.
+    /// Sets a queue's visibility timeout.
     pub async fn hide_for(&self, queue: &str, visibility: Duration) {
         let set = self.sqs.set_queue_attributes();
         set.queue_url(self.url(queue).await)
@@ -267,7 +271,7 @@ impl Backstage {
             .expect("the queue takes it");
     }
 
-    /// The messages that are visible in a queue that nobody reads; they stay.
+    /// The visible messages of a queue without a consumer. They stay visible.
     pub async fn peek(&self, queue: &str) -> Vec<Received> {
         let receive = self.sqs.receive_message().queue_url(self.url(queue).await);
         let received = receive
@@ -287,13 +291,13 @@ fn id_of(id: u64) -> domain::finding::RepositoryId {
     domain::finding::RepositoryId::new(id)
 }
 
-/// The message of a command at a stage.
+/// The body of a command's message at a stage.
 pub fn message(key: &CommandKey, stage: u32) -> String {
     let (key, stage) = (key.clone(), Stage(stage));
     Message::Command { key, stage }.body()
 }
 
-/// What Lambda is invoked with for these bodies: `m0`, `m1`, … from `queue`, delivered for the first time.
+/// The event that Lambda passes for these bodies: messages `m0`, `m1`, … from `queue`, each received once.
 pub fn batch(queue: &str, bodies: &[String]) -> Value {
     let records: Vec<Value> = bodies
         .iter()
@@ -314,7 +318,7 @@ pub fn batch(queue: &str, bodies: &[String]) -> Value {
     json!({ "Records": records })
 }
 
-/// The messages of a batch that are to come again.
+/// The ids of a batch's failed messages, which the queue redelivers.
 pub fn failures(answer: &Value) -> Vec<&str> {
     let failures = answer["batchItemFailures"].as_array();
     let failures = failures.expect("a batch's answer").iter();
@@ -323,7 +327,7 @@ pub fn failures(answer: &Value) -> Vec<&str> {
         .collect()
 }
 
-/// The id in a command's view.
+/// The id in the API's view of a command.
 pub fn command_id(view: &Value) -> CommandId {
     let id = view["id"].as_str().expect("a command has an id");
     id.parse().expect("a UUID")

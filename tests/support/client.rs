@@ -1,4 +1,4 @@
-//! The API as an owner's client sees it. It remembers what it was told, so that a test can hold the system to it.
+//! A client of the API for one owner. It remembers what the API reported, so that later answers can be compared.
 
 use std::{
     collections::BTreeMap,
@@ -17,7 +17,7 @@ use uuid::Uuid;
 
 use crate::{backstage::command_id, stack::PATIENCE};
 
-/// A person with a token, acting for their own `user:` owner or for an organisation.
+/// A person with a token who acts for their own `user:` owner or for an organisation.
 #[derive(Clone, Debug)]
 pub struct Caller {
     http: reqwest::Client,
@@ -29,28 +29,28 @@ pub struct Caller {
     told: Arc<Mutex<Told>>,
 }
 
-/// What the API has said.
+/// What the API has reported so far.
 #[derive(Debug, Default)]
 struct Told {
-    /// Commands as they were first reported to have ended.
+    /// Commands as they were when first reported ended.
     ended: BTreeMap<CommandId, Value>,
-    /// The bodies of all refusals.
+    /// The bodies of all error responses.
     refusals: Vec<String>,
 }
 
-/// An answer of the API.
+/// A response of the API.
 #[derive(Clone, Debug)]
 pub struct Answer {
     /// Its status.
     pub status: StatusCode,
     /// Its headers.
     pub headers: HeaderMap,
-    /// Its body; `null` if that is no JSON.
+    /// Its body; `null` if it is not JSON.
     pub body: Value,
 }
 
 impl Caller {
-    /// Whoever has this token at this address of the API.
+    /// A caller with this token at this address of the API.
     pub fn new(url: &str, token: &str, subject: &str) -> Self {
         Self {
             http: reqwest::Client::new(),
@@ -83,17 +83,17 @@ impl Caller {
         }
     }
 
-    /// The owner that the person is.
+    /// The owner that the caller acts for.
     pub const fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// The owner in a path, as others have to write it.
+    /// The owner's id, percent-encoded for a path.
     pub fn encoded(&self) -> String {
         self.owner.to_string().replace('|', "%7C")
     }
 
-    /// A path under the owner's own.
+    /// Puts a path below the owner's.
     fn under(&self, path: &str) -> String {
         format!("{}/{path}", self.path)
     }
@@ -115,20 +115,20 @@ impl Caller {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A request under `/v1/owners`; `Err` if it was not answered in time.
+    /// Sends a request under `/v1/owners`. Returns `Err` on a timeout.
     pub async fn request(
         &self,
         method: Method,
         path: &str,
         headers: &[(&str, &str)],
         body: Option<&Value>,
-        call_timeouts: Duration,
+        timeout: Duration,
     ) -> reqwest::Result<Answer> {
         let mut request = self
             .http
             .request(method, format!("{}/v1/owners/{path}", self.url))
             .bearer_auth(&self.token)
-            .timeout(call_timeouts);
+            .timeout(timeout);
         for (name, value) in headers {
             request = request.header(*name, *value);
         }
@@ -149,33 +149,33 @@ impl Caller {
         })
     }
 
-    /// What a path under the owner's own answers.
+    /// Gets a path below the owner.
     pub async fn get(&self, path: &str) -> Answer {
         let answer = self.try_get(path, &[]).await;
         answer.expect("the API answers")
     }
 
-    /// Likewise; `Err` if it was not answered in time.
+    /// Gets a path below the owner. Returns `Err` on a timeout.
     pub async fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Result<Answer> {
         let path = self.under(path);
         self.request(Method::GET, &path, headers, None, PATIENCE)
             .await
     }
 
-    /// Saves a change of the configuration, whatever its version; `Err` if it was not answered in time.
+    /// Saves a change of the configuration, whatever its version. Returns `Err` on a timeout.
     pub async fn try_configure(&self, change: &Value) -> reqwest::Result<Answer> {
         let (path, headers) = (self.under("config"), [("if-match", "*")]);
         self.request(Method::PUT, &path, &headers, Some(change), PATIENCE)
             .await
     }
 
-    /// Has the owner erased; `Err` if it was not answered in time.
+    /// Requests the owner's erasure. Returns `Err` on a timeout.
     pub async fn try_erase(&self) -> reqwest::Result<Answer> {
         self.request(Method::DELETE, &self.path, &[], None, PATIENCE)
             .await
     }
 
-    /// Every element of a list, page after page.
+    /// Every element of a list, over all pages.
     pub async fn all(&self, list: &str) -> Vec<Value> {
         self.each(list, list).await
     }
@@ -205,16 +205,16 @@ impl Caller {
         }
     }
 
-    /// Asks for a command.
+    /// Requests a command.
     pub async fn post(&self, command: &Value, key: Option<&str>) -> Answer {
         let posted = self.post_within(PATIENCE, command, key).await;
         posted.expect("the API answers")
     }
 
-    /// Asks for a command, and waits no longer than so for the answer.
+    /// Requests a command and waits this long for the response.
     pub async fn post_within(
         &self,
-        call_timeouts: Duration,
+        timeout: Duration,
         command: &Value,
         key: Option<&str>,
     ) -> reqwest::Result<Answer> {
@@ -227,17 +227,17 @@ impl Caller {
             &self.under("commands"),
             &headers,
             Some(command),
-            call_timeouts,
+            timeout,
         )
         .await
     }
 
-    /// Has a sync of everything in scope admitted.
+    /// Requests a sync of everything in scope.
     pub async fn sync(&self) -> CommandId {
         self.admitted(&json!({"type": "sync"})).await
     }
 
-    /// Has a sync of one repository admitted.
+    /// Requests a sync of one repository.
     pub async fn sync_of(&self, repository: &str) -> CommandId {
         self.admitted(&json!({"type": "sync", "repository": repository}))
             .await
@@ -249,21 +249,23 @@ impl Caller {
         command_id(&answer.body)
     }
 
-    /// The command as it is shown now. What was once shown to have ended must not look otherwise later.
+    /// The API's view of a command now. Panics if the command changed after it was reported ended.
     pub async fn command(&self, id: CommandId) -> Value {
         let answer = self.get(&format!("commands/{id}")).await;
         assert_eq!(answer.status, StatusCode::OK, "{}", answer.body);
         let noted = self.note(&answer.body);
-        noted.expect("what has ended stays as it is");
+        noted.expect("an ended command does not change");
         answer.body
     }
 
-    /// Holds what is shown now against what was told before; `Err` says how a command changed after it had ended.
+    /// Compares a view with the first report of the command's end. Returns `Err` with the change, if there is one.
     pub fn note(&self, view: &Value) -> Result<(), String> {
         let mut told = self.told();
         let id = command_id(view);
         match told.ended.get(&id) {
-            Some(first) if first != view => Err(format!("{first} was told, and then {view}")),
+            Some(first) if first != view => {
+                Err(format!("reported ended as {first}, and then as {view}"))
+            }
             None if is_over(view) => {
                 told.ended.insert(id, view.clone());
                 Ok(())
@@ -272,48 +274,51 @@ impl Caller {
         }
     }
 
-    /// The commands of which it was told that they had ended.
+    /// The commands that the API has reported ended.
     pub fn told_ended(&self) -> Vec<CommandId> {
         self.told().ended.keys().copied().collect()
     }
 
-    /// Forgets how a command ended, because it is to be admitted once more.
+    /// Forgets how a command ended, because a retry will readmit it.
     pub fn readmits(&self, id: CommandId) {
         self.told().ended.remove(&id);
     }
 
-    /// The bodies of all refusals so far.
+    /// The bodies of all error responses so far.
     pub fn refusals(&self) -> Vec<String> {
         self.told().refusals.clone()
     }
 
-    /// Waits until the command is shown so.
+    /// Waits until the API shows the command in this state.
     pub async fn until(&self, id: CommandId, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
         self.until_within(PATIENCE, id, what, is_so).await
     }
 
-    /// Waits at most so long until the command is shown so.
+    /// Waits at most this long until the API shows the command in this state.
     pub async fn until_within(
         &self,
-        call_timeouts: Duration,
+        timeout: Duration,
         id: CommandId,
         what: &str,
         is_so: impl Fn(&Value) -> bool,
     ) -> Value {
-        let deadline = Instant::now() + call_timeouts;
+        let deadline = Instant::now() + timeout;
         loop {
             let view = self.command(id).await;
             if is_so(&view) {
                 return view;
             }
-            assert!(Instant::now() < deadline, "never {what}: {view}");
+            assert!(
+                Instant::now() < deadline,
+                "the command was never {what}: {view}"
+            );
             sleep(Duration::from_millis(50)).await;
         }
     }
 
     /// Waits until the command has ended.
     pub async fn ended(&self, id: CommandId) -> Value {
-        self.until(id, "over", is_over).await
+        self.until(id, "ended", is_over).await
     }
 
     /// Waits until the command has ended, with this code.

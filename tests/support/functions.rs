@@ -1,4 +1,4 @@
-//! Functions over a table and queues of a test's own.
+//! The functions' parts, wired to a test's own table and queues.
 
 use std::convert::Infallible;
 
@@ -27,7 +27,7 @@ use store::{
 
 use crate::{NOON, TIMEOUTS, TestQueues};
 
-/// What starts by itself, over this table; launches are queued in `queue`.
+/// Automation over this table. It queues launches in `queue`.
 pub fn automation(table: &Table, queues: &TestQueues, queue: &QueueUrl) -> Automation {
     Automation {
         ledger: Ledger::new(table.clone(), TIMEOUTS),
@@ -40,7 +40,7 @@ pub fn automation(table: &Table, queues: &TestQueues, queue: &QueueUrl) -> Autom
     }
 }
 
-/// What stands around a worker over this table, whose deliveries come from `queue`. A message is delivered five times.
+/// A worker over this table that receives from `queue`. A message is delivered at most five times.
 pub fn worker(
     table: Table,
     queues: &TestQueues,
@@ -60,7 +60,7 @@ pub fn worker(
     }
 }
 
-/// What takes messages over this table that cannot be used, and keeps them in `queue`.
+/// The quarantine over this table. It keeps unusable messages in `queue`.
 pub fn quarantine(table: &Table, sender: Sender, queue: &QueueUrl) -> Quarantine {
     Quarantine {
         ledger: Ledger::new(table.clone(), TIMEOUTS),
@@ -70,13 +70,13 @@ pub fn quarantine(table: &Table, sender: Sender, queue: &QueueUrl) -> Quarantine
     }
 }
 
-/// The queues of commands, each as `queue` gives it.
+/// The queue of each command type, as `queue` returns it.
 pub fn command_queues(queue: impl Fn(CommandQueue) -> QueueUrl) -> CommandQueues {
     let Ok(queues) = CommandQueues::each(|which| Ok::<_, Infallible>(queue(which)));
     queues
 }
 
-/// What became of a move that ended a command in its worker's place, once what the command held is given back.
+/// The result of a move that ended a command in place of its worker, after the command's resources are released.
 pub async fn cleaned_up(
     table: &Table,
     ended: Result<Outcome<Abandoned>, LedgerError>,
@@ -90,7 +90,7 @@ pub async fn cleaned_up(
     })
 }
 
-/// A reconciler at noon, over this table; everything but scheduled syncs is queued in `queue`.
+/// A reconciler over this table whose clock stands at noon. It queues everything but scheduled syncs in `queue`.
 pub fn reconciler(
     table: Table,
     queues: &TestQueues,

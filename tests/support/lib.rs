@@ -1,7 +1,8 @@
-//! What the tests stand on: a table as `template.yaml` defines it, queues, a proxy that loses answers, and samples.
+//! Shared parts of the tests: a table as `template.yaml` defines it, queues, a fault-injecting proxy, the local stack
+//! and samples.
 //!
-//! By default everything is embedded and in memory. With `TEST_DYNAMODB_ENDPOINT` set, each test creates a table of
-//! its own at that endpoint instead.
+//! By default everything is embedded and in memory. With `TEST_DYNAMODB_ENDPOINT` set, each test creates its own table
+//! at that endpoint.
 
 mod backstage;
 mod client;

@@ -1,8 +1,8 @@
-//! What holds after every run, whatever was injected: the seven points, of any number of owners and commands. And the
-//! functions' roles suffice.
+//! The seven points that hold after every run, whatever was injected, for any number of owners and commands. Also, that
+//! the functions' roles grant every call they made.
 //!
-//! [`judge`] has late messages delivered of everything that has ended, then reads all records once (the API's, the
-//! rows, the logs, GitHub's and the agent's own) and compares them in one pass. It reports every breach, not the first.
+//! [`judge`] redelivers the messages of ended commands, reads all records once (the API's, the rows, the logs, GitHub's
+//! and the agent's) and compares them in one pass. It reports every breach, not only the first.
 
 mod analyses;
 mod dismissals;
@@ -23,7 +23,7 @@ pub use analyses::{judge as judge_analyses, slots};
 
 use logs::Logs;
 
-/// What must appear in no log, message or error: personal data, and how GitHub's and the App's secrets begin.
+/// Texts that must not appear in any log, message or error: personal data, and prefixes of tokens and keys.
 pub const SECRETS: [&str; 6] = [
     "ada.canary@example.invalid",
     "Ada Canary",
@@ -33,24 +33,23 @@ pub const SECRETS: [&str; 6] = [
     "eyJ",
 ];
 
-/// What a run was like, as far as it matters to what must hold.
+/// Facts about a run that change what must hold.
 #[derive(Clone, Debug, Default)]
 pub struct Circumstances {
-    /// Owners' ids, which messages and their own answers may name, but no log.
+    /// Owners' ids, which may be in messages and in their own responses, but in no log.
     pub subjects: Vec<String>,
-    /// Paths of alerts whose dismissals were under way when their owner was erased: GitHub may have made each change,
-    /// and no command is left to tell of it.
+    /// Paths of alerts whose dismissals were running when their owner was erased: GitHub may have made each change, and
+    /// no command is left to show it.
     pub untold: BTreeSet<String>,
-    /// Commands that were erased with their owner: the agent may have begun what nobody tells of any more.
+    /// Commands that were erased with their owner: the agent may have a session for each, and no record is left.
     pub erased: BTreeSet<CommandId>,
-    /// Paths of alerts that somebody at GitHub may have opened again: they need not be dismissed any more.
+    /// Paths of alerts that somebody may have reopened on GitHub: they need not be dismissed any more.
     pub reopened: BTreeSet<String>,
-    /// Processes that were killed in earlier runs of the stack: each may have died between a write and the line that
-    /// tells of it.
+    /// Processes that were killed in earlier runs of the stack: each may have died between a write and its log line.
     pub killed: usize,
 }
 
-/// What was compared, and what was found wrong.
+/// The comparisons made and the breaches found.
 #[derive(Clone, Debug, Default)]
 pub struct Judgement {
     compared: BTreeMap<&'static str, usize>,
@@ -58,7 +57,7 @@ pub struct Judgement {
 }
 
 impl Judgement {
-    /// Makes one comparison: of what, whether it holds, and what is wrong if not.
+    /// Records one comparison: its name, whether it holds, and the breach if it does not.
     pub fn hold(&mut self, what: &'static str, holds: bool, breach: impl FnOnce() -> String) {
         *self.compared.entry(what).or_default() += 1;
         if !holds {
@@ -66,17 +65,17 @@ impl Judgement {
         }
     }
 
-    /// How often each thing was compared.
+    /// The number of comparisons by name.
     pub const fn compared(&self) -> &BTreeMap<&'static str, usize> {
         &self.compared
     }
 
-    /// Everything that does not hold.
+    /// Every breach.
     pub fn breaches(&self) -> &[String] {
         &self.breaches
     }
 
-    /// Takes over another one's comparisons.
+    /// Adds another judgement's comparisons and breaches.
     pub fn add(&mut self, other: Self) {
         for (what, count) in other.compared {
             *self.compared.entry(what).or_default() += count;
@@ -84,7 +83,7 @@ impl Judgement {
         self.breaches.extend(other.breaches);
     }
 
-    /// Fails a test if anything does not hold.
+    /// Panics if there is any breach.
     pub fn assert(&self) {
         assert!(self.breaches.is_empty(), "{}", self.breaches.join("\n"));
     }
@@ -113,7 +112,7 @@ struct Evidence<'a> {
     names: BTreeMap<u64, String>,
 }
 
-/// What is shown to one owner.
+/// What the API shows to one owner.
 struct OwnersRecords<'a> {
     caller: &'a Caller,
     findings: Vec<Value>,
@@ -121,7 +120,7 @@ struct OwnersRecords<'a> {
     audit: Vec<Value>,
 }
 
-/// Checks all seven points for these callers. Nothing is under way any more, and no schedule runs by the clock.
+/// Checks the seven points for these callers. No work may be running, and no schedule may run by the clock.
 pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumstances) -> Judgement {
     stack.heal().await;
     let mut judgement = Judgement::default();
@@ -129,7 +128,7 @@ pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumsta
     for caller in callers {
         for view in caller.all("commands").await {
             let noted = caller.note(&view);
-            judgement.hold("2: what was told first stays", noted.is_ok(), || {
+            judgement.hold("2: an ended command does not change", noted.is_ok(), || {
                 noted.err().unwrap_or_default()
             });
             judgement.hold("1: every command has ended", is_over(&view), || {
@@ -153,7 +152,7 @@ pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumsta
     effects::judge(&evidence, &mut judgement).await;
     dismissals::judge(&evidence, &mut judgement).await;
     privacy::judge(&evidence, &mut judgement).await;
-    // Nothing that a function does needs what its role in the template does not grant.
+    // No function made a call that its role in the template refuses.
     for (function, refused) in stack.refused_permissions().await {
         judgement.hold("roles suffice", refused.is_empty(), || {
             format!("{function}: {refused:?}")
@@ -199,7 +198,7 @@ impl<'a> Evidence<'a> {
         }
     }
 
-    /// Where GitHub has the alert of a finding.
+    /// The path of a finding's alert on GitHub.
     fn path_of(&self, finding: &str) -> Option<String> {
         let id = finding.strip_prefix("dependabot-")?;
         let (repository, number) = id.split_once('-')?;
@@ -208,12 +207,11 @@ impl<'a> Evidence<'a> {
     }
 }
 
-/// The path under which GitHub has an alert.
+/// The path of an alert on GitHub.
 pub fn alert_path(repository: &str, number: impl std::fmt::Display) -> String {
     format!("/repos/{repository}/dependabot/alerts/{number}")
 }
 
-/// How many there are, as the API counts.
 fn count(number: usize) -> u64 {
     u64::try_from(number).unwrap_or(u64::MAX)
 }

@@ -1,4 +1,4 @@
-//! A proxy before DynamoDB or SQS that counts the calls and lets some of them go wrong.
+//! A proxy before DynamoDB or SQS that counts calls and injects faults.
 
 use std::{
     collections::HashMap,
@@ -15,29 +15,29 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::{net::TcpListener, sync::watch};
 
-/// What goes wrong with one call.
+/// A fault of one call.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Fault {
-    /// The call is made, and its answer lost.
+    /// The call is made, and its answer is lost.
     LoseAnswer,
     /// The call is not made.
     Fail,
-    /// The call is not made: there are too many.
+    /// The call is not made: it is throttled.
     Throttle,
-    /// The call is not made: a transaction is at work on the same item.
+    /// The call is not made: it conflicts with a transaction on the same item.
     Conflict,
-    /// Of a batch only the first entries (or keys) are taken; the others are reported as not taken.
+    /// Only the first entries (or keys) of a batch are processed; the others are reported as unprocessed.
     TakeOnly(usize),
 }
 
-/// What happens at the call that [`Proxy::break_at`] counts down to.
+/// What happens at the call that [`Proxy::break_at`] names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Break {
     /// The caller dies before the call is made.
     DieBefore,
-    /// The caller dies once it is made.
+    /// The caller dies after the call is made.
     DieAfter,
-    /// It is made, and its answer lost.
+    /// The call is made, and its answer is lost.
     LoseAnswer,
 }
 
@@ -53,7 +53,7 @@ struct Shared {
     upstream: String,
     http: reqwest::Client,
     seen: Mutex<Seen>,
-    /// Whether the caller is dead: nothing that it asks is answered.
+    /// Whether the caller is dead: its calls are never answered.
     dead: watch::Sender<bool>,
     /// Calls that the upstream has not answered yet.
     under_way: watch::Sender<usize>,
@@ -62,17 +62,17 @@ struct Shared {
 #[derive(Debug, Default)]
 struct Seen {
     planned: Vec<Plan>,
-    /// After so many more calls that go well.
+    /// The number of calls that succeed before the break.
     break_at: Option<(usize, Break)>,
     requests: HashMap<String, Vec<Value>>,
-    /// Operations whose first answers stand, and those answers by request.
+    /// Frozen operations, and their first answers by request.
     frozen: HashMap<String, HashMap<String, (StatusCode, Value)>>,
 }
 
 #[derive(Debug)]
 struct Plan {
     operation: String,
-    /// Only a request that holds this text is meant.
+    /// The plan is for requests that contain this text.
     about: String,
     fault: Fault,
 }
@@ -104,12 +104,12 @@ impl Proxy {
         &self.url
     }
 
-    /// Lets the next call of the operation that no earlier plan concerns go wrong.
+    /// Injects a fault into the operation's next call that no earlier plan takes.
     pub fn plan(&self, operation: &str, fault: Fault) {
         self.plan_about(operation, "", fault);
     }
 
-    /// Likewise, the next call whose request holds this text.
+    /// Like [`Proxy::plan`], for the next call whose request contains this text.
     pub fn plan_about(&self, operation: &str, text: &str, fault: Fault) {
         self.shared.seen().planned.push(Plan {
             operation: operation.to_owned(),
@@ -118,25 +118,25 @@ impl Proxy {
         });
     }
 
-    /// From now on a request of this operation that was answered once is answered so for ever: what it reads lags.
+    /// From now on answers a request of this operation as it was first answered: its reads lag.
     pub fn freeze(&self, operation: &str) {
         let mut seen = self.shared.seen();
         seen.frozen.entry(operation.to_owned()).or_default();
     }
 
-    /// After so many more calls, of whatever operation, this happens to the next one.
+    /// Breaks the call that follows this many more calls, of whatever operation.
     pub fn break_at(&self, calls: usize, how: Break) {
         self.shared.seen().break_at = Some((calls, how));
     }
 
-    /// Waits until the caller is to die: until a break says so.
+    /// Waits until a break kills the caller.
     pub async fn death(&self) {
         let mut dead = self.shared.dead.subscribe();
         let died = dead.wait_for(|dead| *dead).await;
         drop(died.expect("the proxy holds the sender"));
     }
 
-    /// Waits until what is under way has ended; from now on nothing breaks any more.
+    /// Waits until no call is in flight, then clears the break.
     pub async fn mend(&self) {
         let mut under_way = self.shared.under_way.subscribe();
         let idle = under_way.wait_for(|calls| *calls == 0).await;
@@ -145,13 +145,13 @@ impl Proxy {
         self.shared.dead.send_replace(false);
     }
 
-    /// The bodies of the operation's calls so far.
+    /// The request bodies of the operation so far.
     pub fn requests(&self, operation: &str) -> Vec<Value> {
         let seen = self.shared.seen();
         seen.requests.get(operation).cloned().unwrap_or_default()
     }
 
-    /// How many calls of the operation there were.
+    /// The number of calls of the operation so far.
     pub fn count(&self, operation: &str) -> usize {
         let seen = self.shared.seen();
         seen.requests.get(operation).map_or(0, Vec::len)
@@ -163,7 +163,7 @@ impl Shared {
         self.seen.lock().expect("nothing panics while it is locked")
     }
 
-    /// Notes the call and gives what is planned for it.
+    /// Records the call. Returns its planned fault.
     fn note(&self, operation: &str, request: Value) -> Option<Fault> {
         let text = request.to_string();
         let mut seen = self.seen();
@@ -175,14 +175,14 @@ impl Shared {
         fault
     }
 
-    /// The upstream's answer, or the one that was frozen.
+    /// The upstream's answer, or the frozen one.
     async fn answer(
         &self,
         operation: &str,
         headers: &HeaderMap,
         request: &Value,
     ) -> (StatusCode, Value) {
-        // Not by the body's bytes: the client puts the members of an object in any order.
+        // Compare values, not bytes: the client writes an object's members in any order.
         let asked = request.to_string();
         let frozen = self
             .seen()
@@ -199,7 +199,7 @@ impl Shared {
         answer
     }
 
-    /// Counts a call; gives what is to happen to it.
+    /// Counts a call. Returns the break if this call is the one.
     fn breaks(&self) -> Option<Break> {
         let mut seen = self.seen();
         let (left, how) = seen.break_at?;
@@ -227,7 +227,7 @@ impl Shared {
         }
         self.under_way.send_modify(|calls| *calls += 1);
         let under_way = self.under_way.clone();
-        // In a task of its own: a caller that hangs up does not undo what it has asked.
+        // In its own task, so that a caller that hangs up does not cancel the call.
         let called = tokio::spawn(async move {
             let answer = request.send().await.expect("the upstream answers");
             let status = answer.status();
@@ -272,10 +272,7 @@ async fn forward(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
         Some(Fault::Conflict) => refused("TransactionConflictException", Value::Null),
         Some(Fault::LoseAnswer) => {
             let (status, body) = shared.call(&headers, body.to_vec()).await;
-            assert!(
-                status.is_success(),
-                "a lost answer was to be a success: {body}"
-            );
+            assert!(status.is_success(), "only a success may be lost: {body}");
             lost()
         }
         Some(Fault::TakeOnly(count)) => {
@@ -291,7 +288,7 @@ async fn forward(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     }
 }
 
-/// Leaves the first `count` entries in the request and gives the others.
+/// Keeps the first `count` entries in the request. Returns the others.
 fn split(operation: &str, request: &mut Value, count: usize) -> Value {
     match operation {
         "BatchGetItem" => {
@@ -313,7 +310,7 @@ fn split(operation: &str, request: &mut Value, count: usize) -> Value {
             let entries = request["Entries"].as_array_mut().expect("entries");
             entries.split_off(count.min(entries.len())).into()
         }
-        other => panic!("{other} is no batch"),
+        other => panic!("{other} is not a batch operation"),
     }
 }
 

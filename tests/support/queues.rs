@@ -1,4 +1,4 @@
-//! Queues of a test's own.
+//! In-memory queues for one test.
 
 use std::time::Duration;
 
@@ -22,12 +22,12 @@ use crate::{Proxy, credentials};
 pub struct TestQueues {
     endpoint: String,
     client: Client,
-    /// What stands between the clients and the queues.
+    /// The proxy between the clients and the queues.
     pub proxy: Proxy,
 }
 
 impl TestQueues {
-    /// Starts with no queue.
+    /// Starts the service, with no queues.
     pub async fn create() -> Self {
         let queues = local_sqs::Queues::memory().expect("SQLite opens a database in memory");
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -44,40 +44,40 @@ impl TestQueues {
         }
     }
 
-    /// Where the queues are, past the proxy.
+    /// The address of the queues, past the proxy.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// A new queue.
+    /// Creates a queue.
     pub async fn queue(&self, name: &str) -> QueueUrl {
         let created = self.client.create_queue().queue_name(name).send().await;
         let url = created.expect("a valid name").queue_url;
         url.and_then(|url| url.parse().ok()).expect("a URL")
     }
 
-    /// Sends to them.
+    /// A sender to these queues.
     pub fn sender(&self) -> Sender {
         Sender::new(self.client.clone())
     }
 
-    /// Sends to them through another address: a proxy's.
+    /// A sender to these queues through another address, such as a proxy's.
     pub fn sender_at(&self, endpoint: &str) -> Sender {
         Sender::new(client(endpoint))
     }
 
-    /// Decides when deliveries from these queues come again.
+    /// An inbox that sets when deliveries from these queues are redelivered.
     pub fn inbox(&self, queues: Vec<QueueUrl>) -> Inbox {
         Inbox::new(self.client.clone(), queues)
     }
 
-    /// Sends a body as it is.
+    /// Sends a message with this body.
     pub async fn send(&self, queue: &QueueUrl, body: &str) {
         let send = self.client.send_message().queue_url(queue.as_str());
         send.message_body(body).send().await.expect("it is queued");
     }
 
-    /// Receives everything that is visible now.
+    /// Receives every visible message.
     pub async fn receive(&self, queue: &QueueUrl) -> Vec<Message> {
         let mut received = Vec::new();
         loop {
@@ -99,7 +99,7 @@ impl TestQueues {
         }
     }
 
-    /// The bodies of everything that is visible now.
+    /// The bodies of every visible message.
     pub async fn bodies(&self, queue: &QueueUrl) -> Vec<String> {
         let received = self.receive(queue).await;
         received
@@ -108,7 +108,7 @@ impl TestQueues {
             .collect()
     }
 
-    /// The bodies of everything that is visible now, which is then no longer there.
+    /// Receives and deletes every visible message. Returns the bodies.
     pub async fn take(&self, queue: &QueueUrl) -> Vec<String> {
         let mut bodies = Vec::new();
         for message in self.receive(queue).await {
@@ -120,7 +120,7 @@ impl TestQueues {
         bodies
     }
 
-    /// What Lambda would be invoked with: everything visible, as one batch.
+    /// The event that Lambda would pass: every visible message, as one batch.
     pub async fn batch(&self, queue: &QueueUrl) -> SqsEvent {
         let records: Vec<Value> = self
             .receive(queue)

@@ -1,4 +1,5 @@
-//! A command's row, spelt a second time: what the ledger reads back pins the names and the forms of the attributes.
+//! A command's row, written a second time, independently of the ledger: reading it back pins the attributes' names and
+//! formats.
 
 use aws_sdk_dynamodb::types::AttributeValue::{Bool, N, S};
 use domain::{

@@ -1,4 +1,4 @@
-//! Owners, times, commands in every standing, findings.
+//! Sample owners, times, commands in every state, and findings.
 
 use std::time::Duration;
 
@@ -19,11 +19,11 @@ use store::{
 
 /// 2026-11-23T12:00:00Z.
 pub const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
-/// From admission to the first claim.
+/// The longest time from admission to the first claim.
 pub const ACCEPTED_TIMEOUT: Duration = Duration::from_secs(300);
-/// From the last progress to the next.
+/// The longest time between two progress reports.
 pub const RUNNING_TIMEOUT: Duration = Duration::from_secs(1_800);
-/// From the end until a row expires.
+/// The time from a command's end until its row expires.
 pub const RETENTION: Duration = Duration::from_secs(30 * 86_400);
 /// The defaults of template.yaml.
 pub const TIMEOUTS: Timeouts = Timeouts {
@@ -32,12 +32,12 @@ pub const TIMEOUTS: Timeouts = Timeouts {
     retention: RETENTION,
 };
 
-/// So many seconds after (or before) noon.
+/// This many seconds after noon, or before if negative.
 pub fn noon(seconds: i64) -> Timestamp {
     Timestamp::from_millis(NOON.as_millis() + seconds * 1_000)
 }
 
-/// An owner that nobody else uses.
+/// A new owner.
 pub fn owner() -> Owner {
     Owner::Org(uuid::Uuid::new_v4())
 }
@@ -60,7 +60,7 @@ pub fn key_in_shard(owner: &Owner, shard: u8) -> CommandKey {
     }
 }
 
-/// A sync of everything, asked for by a person.
+/// A sync of everything that a person requests.
 pub fn sync_of(owner: &Owner) -> NewCommand {
     NewCommand {
         owner: owner.clone(),
@@ -71,17 +71,17 @@ pub fn sync_of(owner: &Owner) -> NewCommand {
     }
 }
 
-/// The person who asks for everything.
+/// The person who requests the samples.
 pub fn actor() -> Actor {
     "user:auth0|5f7c".parse().expect("a person")
 }
 
-/// Who holds the claim of a sample.
+/// Who holds a sample's lease.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Holder {
-    /// Whoever has this token.
+    /// The worker with this token.
     Is(Token),
-    /// Somebody else.
+    /// Another worker.
     Another,
 }
 
@@ -94,7 +94,7 @@ impl Holder {
     }
 }
 
-/// A command at noon in every standing that it can be in, by name. Its claim, if it has one, is the holder's.
+/// Every state that a command can have at noon, by name. The holder has the lease, if there is one.
 pub fn standings(holder: Holder) -> Vec<(&'static str, CommandState)> {
     let token = holder.token();
     let accepted = |at| admitted(Token(0xad1), at, &TIMEOUTS);
@@ -107,7 +107,7 @@ pub fn standings(holder: Holder) -> Vec<(&'static str, CommandState)> {
         due: Some(deadline),
         ..accepted(noon(-200))
     };
-    // Due in the queue at `at`: a pause that is over is no different from none.
+    // Due in the queue at `at`. A wait that is over is the same as none.
     let handed_on = |at: Timestamp| CommandState {
         stage: Stage(1),
         queued_at: Some(at),
@@ -145,7 +145,7 @@ pub fn standings(holder: Holder) -> Vec<(&'static str, CommandState)> {
     ]
 }
 
-/// A sync in this standing, admitted a quarter of an hour before noon and ended, if it has, a minute before.
+/// A sync in this state, admitted a quarter of an hour before noon and, if it has ended, ended a minute before noon.
 pub fn command(owner: Owner, standing: CommandState) -> Command {
     let code = match standing.status {
         Status::Accepted | Status::Running => None,
@@ -174,7 +174,7 @@ pub fn command(owner: Owner, standing: CommandState) -> Command {
     }
 }
 
-/// A finding of this alert, as it was at `updated`.
+/// The finding for this alert, as of `updated`.
 pub fn finding(
     repository: &Repository,
     number: u32,
@@ -217,7 +217,7 @@ pub fn finding(
     }
 }
 
-/// A repository.
+/// A sample repository.
 pub fn repository() -> Repository {
     Repository {
         id: RepositoryId::new(7),

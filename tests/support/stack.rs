@@ -1,4 +1,4 @@
-//! The local stack as a process of its own, reached as from outside.
+//! The local stack as its own process, used from outside.
 
 mod launch;
 mod measured;
@@ -21,17 +21,17 @@ use crate::{Caller, backstage::Backstage};
 
 pub use launch::{Launch, bench_binaries, binaries};
 
-/// How long something that happens by itself may take.
+/// The longest wait for something to happen.
 pub const PATIENCE: Duration = Duration::from_secs(30);
 
-/// A running stack. It ends with this value, and nothing of it stays but what lies in a directory of the caller's own.
+/// A running stack. Dropping it ends the stack and deletes its files, unless the caller chose the directory.
 #[derive(Debug)]
 pub struct Stack {
     process: Child,
     url: String,
-    /// Where the functions reach GitHub.
+    /// GitHub's address for the functions.
     github: String,
-    /// Where faults of GitHub are set and its records are read.
+    /// The address of GitHub's local endpoints, which set faults and return records.
     github_desk: String,
     http: reqwest::Client,
     data: Data,
@@ -50,26 +50,26 @@ struct Data {
 impl Drop for Data {
     fn drop(&mut self) {
         if self.temporary {
-            // A directory that stays in the way of nothing is no reason to fail.
+            // A leftover directory is harmless.
             let _ = std::fs::remove_dir_all(&self.directory);
         }
     }
 }
 
 impl Stack {
-    /// Starts one that keeps nothing, with these further options of `cargo local`.
+    /// Starts a stack that keeps no data, with these additional options of `cargo local`.
     pub async fn start(options: &[&str]) -> Self {
         let launch = Launch::of_a_test(None, options).await;
         launch.start().await.expect("the stack starts")
     }
 
-    /// Starts one on this directory, which stays.
+    /// Starts a stack on this directory, which stays.
     pub async fn start_on(data: &Path, options: &[&str]) -> Self {
         let launch = Launch::of_a_test(Some(data), options).await;
         launch.start().await.expect("the stack starts")
     }
 
-    /// What a stack says that does not start.
+    /// The output of a stack that must not start.
     pub async fn refusal(options: &[&str]) -> String {
         let launch = Launch::of_a_test(None, options).await;
         let started = launch.start().await;
@@ -81,12 +81,12 @@ impl Stack {
         &self.url
     }
 
-    /// The address of GitHub, as the functions know it.
+    /// GitHub's address for the functions.
     pub fn github(&self) -> &str {
         &self.github
     }
 
-    /// Somebody with a token, connected to the simulator's installation.
+    /// A caller with a token, connected to the simulator's installation.
     pub async fn caller(&self, claims: &Value) -> Caller {
         let answer = self.ask(Method::POST, "/local/tokens", claims).await;
         let token = answer["token"].as_str().expect("a token");
@@ -94,7 +94,7 @@ impl Stack {
         Caller::new(&self.url, token, subject)
     }
 
-    /// What a local endpoint answers.
+    /// Gets a local endpoint.
     pub async fn get(&self, path: &str) -> Value {
         self.ask(Method::GET, path, &Value::Null).await
     }
@@ -120,17 +120,17 @@ impl Stack {
         serde_json::from_str(&text).unwrap_or(Value::Null)
     }
 
-    /// Lets calls between the functions and the data services go wrong.
+    /// Injects a fault between the functions and the data services.
     pub async fn fault(&self, fault: &Value) {
         self.ask(Method::POST, "/local/aws/faults", fault).await;
     }
 
-    /// Lets calls of GitHub go wrong.
+    /// Injects a fault into calls of GitHub.
     pub async fn github_fault(&self, fault: &Value) {
         self.ask(Method::POST, "/local/github/faults", fault).await;
     }
 
-    /// Lets calls of the agent, and those that it makes, go wrong.
+    /// Injects a fault into calls of the agent, or into its callbacks.
     pub async fn agent_fault(&self, fault: &Value) {
         self.ask(Method::POST, "/local/agent/faults", fault).await;
     }
@@ -141,13 +141,13 @@ impl Stack {
         sessions.as_array().expect("a list").clone()
     }
 
-    /// Has a session of the agent call back with this body: the status of the answer.
+    /// Makes a session of the agent call back with this body. Returns the status of the response.
     pub async fn callback(&self, session: &str, body: &Value) -> Value {
         let path = format!("/local/agent/sessions/{session}/callback");
         self.ask(Method::POST, &path, body).await["answer"].clone()
     }
 
-    /// From here on nothing goes wrong any more.
+    /// Clears all faults.
     pub async fn heal(&self) {
         for service in ["aws", "github", "agent"] {
             let path = format!("/local/{service}/faults");
@@ -155,24 +155,24 @@ impl Stack {
         }
     }
 
-    /// Changes GitHub's data as somebody else would.
+    /// Changes GitHub's data, as another person would.
     pub async fn at_github(&self, method: Method, path: &str, body: &Value) -> Value {
         let path = format!("/local/github/{path}");
         self.ask(method, &path, body).await
     }
 
-    /// What a local endpoint of GitHub's simulator answers.
+    /// Gets a local endpoint of GitHub's simulator.
     pub async fn github_local(&self, path: &str) -> Value {
         self.get(&format!("/local/github/{path}")).await
     }
 
-    /// The alerts of a repository as GitHub has them now.
+    /// A repository's alerts as they are on GitHub now.
     pub async fn alerts(&self, repository: &str) -> Vec<Value> {
         let alerts = self.github_local(&format!("alerts/{repository}")).await;
         alerts.as_array().expect("a list").clone()
     }
 
-    /// The calls that GitHub received whose path holds this text, with their answers' status.
+    /// The response status of each call to GitHub whose path contains this text.
     pub async fn github_calls(&self, text: &str) -> Vec<u64> {
         let calls = self.github_requests().await.into_iter();
         calls
@@ -185,13 +185,13 @@ impl Stack {
             .collect()
     }
 
-    /// The calls that GitHub received: method, path and the answer's status.
+    /// The calls to GitHub: method, path and response status.
     pub async fn github_requests(&self) -> Vec<Value> {
         let calls = self.get("/local/github/requests").await;
         calls.as_array().expect("a list").clone()
     }
 
-    /// What each function was refused because its role does not grant it.
+    /// The calls that each function's role refused.
     pub async fn refused_permissions(&self) -> BTreeMap<String, Vec<Value>> {
         let permissions = self.get("/local/aws/permissions").await;
         let permissions = permissions.as_object().expect("a map").iter();
@@ -203,7 +203,7 @@ impl Stack {
             .collect()
     }
 
-    /// Invokes a function with a payload of the test's own; `Err` holds the error it reported.
+    /// Invokes a function with this payload. Returns `Err` with the error it reported.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Value> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
         let answer = self.send(Method::POST, &path, payload).await;
@@ -213,13 +213,13 @@ impl Stack {
         if failed { Err(answer) } else { Ok(answer) }
     }
 
-    /// One run of the reconciler: what it counted.
+    /// Runs the reconciler once. Returns its counts.
     pub async fn reconcile(&self) -> Value {
         let path = "/local/schedules/reconcile";
         self.ask(Method::POST, path, &Value::Null).await
     }
 
-    /// The queues where messages go that nobody could deliver.
+    /// The names of the dead-letter queues.
     pub async fn dead_letter_queues(&self) -> Vec<String> {
         let queues = self.get("/local/queues").await;
         let names = queues.as_array().expect("a list").iter();
@@ -230,7 +230,7 @@ impl Stack {
             .collect()
     }
 
-    /// How many messages a queue holds, whatever state they are in.
+    /// The number of messages in a queue: visible, in flight and delayed.
     pub async fn depth(&self, name: &str) -> u64 {
         let queues = self.get("/local/queues").await;
         let queues = queues.as_array().expect("a list");
@@ -242,23 +242,23 @@ impl Stack {
             .sum()
     }
 
-    /// The calls of functions to the data services since the start or `forget_calls`.
+    /// The functions' calls to the data services since the start or `forget_calls`.
     pub async fn calls(&self) -> Value {
         self.get("/local/aws/requests").await
     }
 
-    /// Counts calls anew.
+    /// Resets the counts of calls.
     pub async fn forget_calls(&self) {
         self.ask(Method::DELETE, "/local/aws/requests", &Value::Null)
             .await;
     }
 
-    /// Where the stack keeps its files.
+    /// The directory of the stack's files.
     pub fn data(&self) -> &Path {
         &self.data.directory
     }
 
-    /// What the functions have logged so far, one file after the other.
+    /// The functions' logs so far, file by file.
     pub fn log_files(&self) -> impl Iterator<Item = String> {
         let files = std::fs::read_dir(self.data.directory.join("logs"));
         let files = files.expect("the functions log there");
@@ -270,12 +270,12 @@ impl Stack {
         })
     }
 
-    /// What the functions have logged so far.
+    /// The functions' logs so far.
     pub fn logs(&self) -> String {
         self.log_files().collect()
     }
 
-    /// The lines that the functions logged with this message.
+    /// The functions' log lines with this message.
     pub fn logged(&self, message: &str) -> Vec<Value> {
         let logs = self.logs();
         let lines = logs
@@ -297,7 +297,7 @@ impl Stack {
         self.functions().await.iter().flat_map(pids).collect()
     }
 
-    /// Stops every process of a function where it is: it neither works on nor ends by itself. Says which they are.
+    /// Stops (`SIGSTOP`) every process of a function. Returns their ids.
     pub async fn freeze(&self, function: &str) -> Vec<u64> {
         let functions = self.functions().await;
         let function = functions.iter().find(|found| found["name"] == function);
@@ -308,14 +308,14 @@ impl Stack {
         frozen
     }
 
-    /// Lets processes that were stopped go on.
+    /// Resumes stopped processes.
     pub fn thaw(frozen: &[u64]) {
         for pid in frozen {
             assert!(Self::signal(*pid, "CONT"), "kill -CONT {pid}");
         }
     }
 
-    /// Sends a signal, by its name without `SIG`, to the stack's own process or to one of its functions'.
+    /// Sends a signal, named without `SIG`, to the stack's process or to one of its functions'.
     pub fn signal(pid: u64, signal: &str) -> bool {
         let sent = Command::new("kill")
             .args([&format!("-{signal}"), &pid.to_string()])
@@ -324,12 +324,12 @@ impl Stack {
         sent.is_ok_and(|status| status.success())
     }
 
-    /// The stack's own process.
+    /// The id of the stack's process.
     pub fn pid(&self) -> u64 {
         self.process.id().into()
     }
 
-    /// Kills the whole stack without a warning.
+    /// Kills the whole stack (`SIGKILL`).
     pub fn kill(&mut self) {
         launch::end(&mut self.process);
     }
@@ -357,6 +357,6 @@ pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
 
 /// Whether a process of this id exists.
 pub fn is_alive(pid: u64) -> bool {
-    // A zombie is dead; only its parent has not noticed.
+    // A zombie is dead: its parent has only not reaped it.
     std::fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
 }

@@ -1,4 +1,4 @@
-//! A table of a test's own.
+//! A table for one test.
 
 use std::{collections::BTreeMap, sync::LazyLock, time::Duration};
 
@@ -26,10 +26,10 @@ use tokio::net::TcpListener;
 
 use crate::{Fault, NOON, Proxy, TIMEOUTS, command, credentials, repository, rows};
 
-/// Names an endpoint to create the tables at, in place of the embedded one.
+/// Names an endpoint for the tables, instead of the embedded one.
 const ENDPOINT: &str = "TEST_DYNAMODB_ENDPOINT";
 
-/// A table that nobody else uses.
+/// A table that no other test uses.
 #[derive(Clone, Debug)]
 pub struct TestTable {
     endpoint: String,
@@ -38,7 +38,7 @@ pub struct TestTable {
 }
 
 impl TestTable {
-    /// Creates it as `template.yaml` defines it.
+    /// Creates the table as `template.yaml` defines it.
     pub async fn create() -> Self {
         let endpoint = match configured_endpoint() {
             Some(endpoint) => endpoint,
@@ -78,37 +78,37 @@ impl TestTable {
         panic!("the table does not become active");
     }
 
-    /// The table, as the stores take it.
+    /// The table as the stores take it.
     pub fn table(&self) -> Table {
         Table::new(self.client.clone(), &self.name)
     }
 
-    /// The commands in it.
+    /// The commands' store.
     pub fn ledger(&self) -> Ledger {
         Ledger::new(self.table(), TIMEOUTS)
     }
 
-    /// The owners in it.
+    /// The owners' store.
     pub fn owners(&self) -> Owners {
         Owners::new(self.table())
     }
 
-    /// The repositories in it.
+    /// The repositories' store.
     pub fn repositories(&self) -> Repositories {
         Repositories::new(self.table())
     }
 
-    /// The findings in it.
+    /// The findings' store.
     pub fn findings(&self) -> Findings {
         Findings::new(self.table())
     }
 
-    /// Their analyses.
+    /// The analyses' store.
     pub fn analyses(&self) -> Analyses {
         Analyses::new(self.table())
     }
 
-    /// Connects an owner and lists the sample repository: without one nothing is kept.
+    /// Connects an owner and stores the sample repository: without it no finding is stored.
     pub async fn connect(&self, owner: &Owner) {
         let installation = InstallationId::new(51_000_001);
         let connected = self.owners().connect(owner, installation, true, NOON).await;
@@ -127,7 +127,7 @@ impl TestTable {
         recorded.expect("the table answers");
     }
 
-    /// A way to the table on which the next calls of these operations fail as told.
+    /// The table through a proxy that injects these faults into the operations' next calls.
     pub async fn through(&self, faults: &[(&str, Fault)]) -> (Proxy, Table) {
         let proxy = Proxy::to(&self.endpoint).await;
         for (operation, fault) in faults {
@@ -137,7 +137,7 @@ impl TestTable {
         (proxy, table)
     }
 
-    /// The table, reached so that `clock` follows the endpoint's.
+    /// The table, through a client whose answers set `clock` to the endpoint's time.
     pub async fn following(&self, clock: &Clock) -> Table {
         let config = self.client.config().to_builder();
         let config = config.interceptor(Dated(clock.clone())).build();
@@ -148,12 +148,12 @@ impl TestTable {
         table
     }
 
-    /// Writes a command's row as it is, whatever was there.
+    /// Writes a command's row, whatever was there.
     pub async fn put_command(&self, command: &Command) {
         self.put(rows::row(command)).await;
     }
 
-    /// A command of a new owner in this standing.
+    /// Writes a command of a new owner in this state.
     pub async fn seed(&self, standing: CommandState) -> Command {
         let command = command(crate::owner(), standing);
         self.put_command(&command).await;
@@ -173,17 +173,17 @@ impl TestTable {
             .expect("the endpoint takes the item");
     }
 
-    /// Where the table is.
+    /// The endpoint of the table.
     pub fn endpoint(&self) -> &str {
         &self.endpoint
     }
 
-    /// The table, reached at another address: a proxy's.
+    /// The table at another address, such as a proxy's.
     pub fn reached_at(&self, endpoint: &str) -> Table {
         Table::new(client(endpoint), &self.name)
     }
 
-    /// Writes any number of items, as quickly as it goes.
+    /// Writes any number of items, in batches.
     #[expect(
         clippy::disallowed_methods,
         reason = "tests begin from rows that no guarded write makes"
@@ -207,7 +207,7 @@ impl TestTable {
             .await;
     }
 
-    /// Every item that the table holds.
+    /// Every item of the table.
     #[expect(clippy::disallowed_methods, reason = "a test's table is small")]
     pub async fn items(&self) -> Vec<Item> {
         let scan = self.client.scan().table_name(&self.name);
@@ -219,7 +219,7 @@ impl TestTable {
         all
     }
 
-    /// Takes an item away, whatever it is.
+    /// Deletes any item.
     #[expect(
         clippy::disallowed_methods,
         reason = "tests go back to rows that no guarded write makes"
@@ -231,7 +231,7 @@ impl TestTable {
         delete.send().await.expect("the endpoint deletes");
     }
 
-    /// How many items the table holds.
+    /// The number of items in the table.
     pub async fn count(&self) -> usize {
         self.items().await.len()
     }
@@ -267,7 +267,7 @@ fn client(endpoint: &str) -> Client {
     Client::from_conf(config)
 }
 
-/// The table of the template, which is read once: without optimisation that takes longer than most tests.
+/// The template's table. Parsed once: without optimisation that takes longer than most tests.
 static DEFINITION: LazyLock<Definition> = LazyLock::new(|| {
     let template = Template::parse(include_str!("../../template.yaml")).expect("it is valid");
     let parameters = template

@@ -6,7 +6,7 @@ const open = async (page, finding) => {
 };
 const item = (page, text) => activity(page).getByRole("listitem").filter({ hasText: text });
 
-test("findings are filtered, and the most severe stand first", async ({ dashboard, caller }) => {
+test("findings can be filtered and are sorted by severity", async ({ dashboard, caller }) => {
   await caller.enable();
   await dashboard.getByRole("link", { name: "Findings", exact: true }).click();
   const filters = dashboard.getByRole("search");
@@ -26,7 +26,7 @@ test("findings are filtered, and the most severe stand first", async ({ dashboar
   await expect(rows.first()).toContainText("low");
 });
 
-test("all findings can be reached, a page at a time", async ({ dashboard, caller }) => {
+test("every finding can be reached page by page", async ({ dashboard, caller }) => {
   await caller.enable();
   await dashboard.reload();
   const { findings } = await caller.ask("GET", "summary");
@@ -39,7 +39,7 @@ test("all findings can be reached, a page at a time", async ({ dashboard, caller
   await expect(dashboard.getByRole("button", { name: "Show more" })).toBeHidden();
 });
 
-test("a dismissal is done at GitHub first, and then shown", async ({ dashboard, caller, stack }) => {
+test("a dismissal is made on GitHub before it is shown", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   const finding = await caller.finding("status=open&severity=low");
   await open(dashboard, finding);
@@ -55,7 +55,7 @@ test("a dismissal is done at GitHub first, and then shown", async ({ dashboard, 
   expect([alert.state, alert.dismissed_comment]).toEqual(["dismissed", "Only the tests use it."]);
 });
 
-test("a dismissal that GitHub refuses leaves the finding open, and says so", async ({ dashboard, caller, stack }) => {
+test("a dismissal that GitHub refuses leaves the finding open and says so", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "update_alert", status: 422 });
   const finding = await caller.finding("status=open&severity=medium");
@@ -70,7 +70,7 @@ test("a dismissal that GitHub refuses leaves the finding open, and says so", asy
   await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeEnabled();
 });
 
-test("an analysis is followed over its launch to its result, also after a reload", async ({
+test("an analysis is shown from its launch to its result, also after a reload", async ({
   dashboard,
   caller,
   stack,
@@ -100,7 +100,7 @@ test("an analysis that the agent refuses says why", async ({ dashboard, caller, 
   await expect(item(dashboard, "Start of an analysis")).toContainText("no credits left");
 });
 
-test("the history tells of each command its outcome, code, timing and attempts", async ({ dashboard, caller }) => {
+test("the history shows each command's outcome, code, timing and attempts", async ({ dashboard, caller }) => {
   const initial = await caller.enable();
   await dashboard.getByRole("link", { name: "Commands" }).click();
   const entry = dashboard.getByRole("main").locator(`[data-command="${initial.id}"]`);

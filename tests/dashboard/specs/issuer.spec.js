@@ -1,4 +1,4 @@
-// Signing in with an issuer: a real OpenID provider, and the local stack that accepts its tokens.
+// Sign-in with a real OpenID provider and a local stack that accepts its tokens.
 import { test as base, expect } from "@playwright/test";
 import * as issuers from "../support/issuer.js";
 import { start } from "../support/stack.js";
@@ -26,7 +26,7 @@ const test = base.extend({
   },
 });
 
-/** What a person does at the provider. */
+/** Signs in at the provider, as a person would. */
 async function signIn(page, sub) {
   await page.getByRole("button", { name: "Sign in" }).click();
   await page.locator("input[name=login]").fill(sub);
@@ -35,7 +35,7 @@ async function signIn(page, sub) {
   await page.getByRole("button", { name: "Continue" }).click();
 }
 
-test("people sign in with the code flow, and nothing of it stays in the address or in storage", async ({
+test("the code flow signs people in and leaves no trace in the address or in storage", async ({
   page,
   stack,
   issuer,
@@ -67,12 +67,12 @@ test("people sign in with the code flow, and nothing of it stays in the address 
   expect(errors).toEqual([]);
 });
 
-test("an expired token asks to sign in again, and the page goes on where it was", async ({ page, stack, issuer }) => {
+test("after a token expires, a new sign-in continues where the page was", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   issuer.lifetime = 6;
   const caller = await stack.caller("somebody");
   await caller.enable();
-  // The command outlives the token, and says what it waits for.
+  // The command outlives the token; the page says that it waits for a sign-in.
   await stack.github({
     repository: "*",
     operation: "list_alerts",
@@ -91,13 +91,13 @@ test("an expired token asks to sign in again, and the page goes on where it was"
   await expect(item).toHaveAttribute("data-status", "running");
   issuer.lifetime = 600;
   await banner.getByRole("button", { name: "Sign in again" }).click();
-  // The provider knows the browser; nothing is typed again.
+  // The provider still has a session for this browser, so no form is filled in again.
   await expect(item).toHaveAttribute("data-command", id);
   await expect(banner).toBeHidden();
   await expect(item).toHaveAttribute("data-status", "succeeded");
 });
 
-test("a code that this tab did not ask for is not redeemed", async ({ page, stack, issuer }) => {
+test("a code that this tab did not request is not redeemed", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   const redeemed = [];
   page.on("request", (request) => request.url().startsWith(issuer.url) && redeemed.push(request.url()));
@@ -107,7 +107,7 @@ test("a code that this tab did not ask for is not redeemed", async ({ page, stac
   expect(redeemed).toEqual([]);
 });
 
-test("what the issuer refuses is said", async ({ page, stack, issuer }) => {
+test("an error from the issuer is shown", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   await page.goto(stack.url);
   await page.evaluate(() =>

@@ -1,10 +1,10 @@
 import { activity, expect, test } from "../support/test.js";
 
-/** The command, once the server has told its id. */
+/** The command's entry, once the server has returned its id. */
 const all = (page) => activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
 const refresh = (page) => page.getByRole("button", { name: "Refresh", exact: true }).first();
 
-test("a refresh is followed from queued over its progress to its real end", async ({ dashboard, caller, stack }) => {
+test("a refresh is shown from queued, through its progress, to its end", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "acme-appsec/zeppelin", operation: "list_alerts", delayMs: 6000 });
   const before = (await caller.ask("GET", "summary")).lastSyncedAt;
@@ -16,11 +16,11 @@ test("a refresh is followed from queued over its progress to its real end", asyn
   await expect(all(dashboard)).toContainText("Every repository in scope was refreshed");
   await expect(all(dashboard)).toContainText("SYNC_COMPLETED");
   expect((await caller.ask("GET", "summary")).lastSyncedAt > before).toBe(true);
-  // What it changed is read again by itself.
+  // The page reloads the changed data automatically.
   await expect(dashboard.getByText("Last refreshed").locator("..")).toContainText("just now");
 });
 
-test("a failure says what happened and what to do, and each repository why", async ({ dashboard, caller }) => {
+test("a failure says what happened, what to do, and why for each repository", async ({ dashboard, caller }) => {
   await caller.ask("PUT", "config", { enabled: true }, { "if-match": "*" });
   await refresh(dashboard).click();
   await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
@@ -31,7 +31,7 @@ test("a failure says what happened and what to do, and each repository why", asy
   await expect(row).toContainText("The app may not read alerts here. Grant it that permission.");
 });
 
-test("a reload in mid-command finds it again, and its end", async ({ dashboard, caller, stack }) => {
+test("a reload in mid-command finds the command again and shows its end", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 3000 });
   await refresh(dashboard).click();
@@ -43,7 +43,7 @@ test("a reload in mid-command finds it again, and its end", async ({ dashboard, 
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
 });
 
-test("what ended while nobody looked is told after a reload, until it is put away", async ({
+test("a command that ended unseen is shown after a reload until dismissed", async ({
   dashboard,
   caller,
   stack,
@@ -62,7 +62,7 @@ test("what ended while nobody looked is told after a reload, until it is put awa
   await expect(activity(dashboard)).toContainText("Nothing is under way.");
 });
 
-test("a command that could not be queued says so, and is the same command when tried again", async ({
+test("a command that could not be queued says so, and a retry is the same command", async ({
   dashboard,
   caller,
   stack,
@@ -81,7 +81,7 @@ test("a command that could not be queued says so, and is the same command when t
   await expect(all(dashboard)).toHaveAttribute("data-command", id);
 });
 
-test("a request whose answer is lost is asked again, over a reload, and is one command", async ({
+test("a request whose answer is lost is retried, even after a reload, as one command", async ({
   dashboard,
   caller,
 }) => {
@@ -102,7 +102,7 @@ test("a request whose answer is lost is asked again, over a reload, and is one c
   expect((await caller.commands()).length).toBe(before + 1);
 });
 
-test("what the server refuses is shown as refused, and nothing hangs", async ({ dashboard }) => {
+test("a refused request is shown as refused and leaves nothing pending", async ({ dashboard }) => {
   await dashboard.route("**/commands", (route) =>
     route.request().method() === "POST"
       ? route.fulfill({
@@ -123,7 +123,7 @@ test("what the server refuses is shown as refused, and nothing hangs", async ({ 
   await expect(activity(dashboard)).toContainText("Nothing is under way.");
 });
 
-test("many commands at once are asked for together, and each has its own end", async ({ dashboard, caller, stack }) => {
+test("many running commands are polled together, and each shows its own end", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await dashboard.reload();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 4000, times: 6 });

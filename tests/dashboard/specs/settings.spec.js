@@ -4,7 +4,7 @@ const settings = (page) => page.getByRole("link", { name: "Settings", exact: tru
 const save = (page) => page.getByRole("button", { name: "Save" }).click();
 const outcome = (page) => page.locator("[data-outcome]");
 
-test("enabling is one outcome, the refresh it starts another", async ({ dashboard, caller }) => {
+test("enabling and the refresh that it starts are separate outcomes", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Only those chosen here").check();
   await dashboard.getByLabel("acme-appsec/nodegoat").check();
@@ -17,7 +17,7 @@ test("enabling is one outcome, the refresh it starts another", async ({ dashboar
   expect([config.enabled, config.selectedRepositoryIds.length]).toEqual([true, 1]);
 });
 
-test("settings stay saved when the initial refresh cannot be queued, and both are said", async ({
+test("settings stay saved if the initial refresh cannot be queued, and both are shown", async ({
   dashboard,
   caller,
   stack,
@@ -38,7 +38,7 @@ test("settings stay saved when the initial refresh cannot be queued, and both ar
   await expect(item).toHaveAttribute("data-status", "succeeded");
 });
 
-test("every setting is saved as it is shown", async ({ dashboard, caller }) => {
+test("every setting is saved as shown", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Refresh every few hours").uncheck();
   await dashboard.getByLabel("Only those chosen here").check();
@@ -73,7 +73,7 @@ test("every setting is saved as it is shown", async ({ dashboard, caller }) => {
   await expect(dashboard.getByLabel("Low", { exact: true })).toHaveValue("120");
 });
 
-test("what somebody else saved in between is not lost", async ({ dashboard, caller }) => {
+test("a concurrent change by somebody else is not overwritten", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Model for triage").fill("mine");
   await caller.ask("PUT", "config", { analysisMode: "deep" }, { "if-match": "*" });
@@ -85,7 +85,7 @@ test("what somebody else saved in between is not lost", async ({ dashboard, call
   await expect(dashboard.getByLabel("Model for triage")).toHaveValue("auto");
 });
 
-test("when the answer to a save is lost, the server is asked what it has", async ({ dashboard, caller }) => {
+test("if the answer to a save is lost, the page reads the saved settings", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Model for triage").fill("kept");
   await dashboard.route("**/config", async (route) => {
@@ -108,7 +108,7 @@ test("when the answer to a save is lost, the server is asked what it has", async
   await expect(dashboard.getByLabel("Model for triage")).toHaveValue("never sent");
 });
 
-test("an owner without a connection is told what enabling needs", async ({ page, stack }) => {
+test("an owner without a connection sees what enabling requires", async ({ page, stack }) => {
   const { token } = await stack.call("POST", "/local/tokens", { sub: `alone|${Date.now()}`, orgs: [], connect: false });
   await page.goto(stack.url);
   await page.evaluate((token) => sessionStorage.setItem("token", JSON.stringify(token)), token);

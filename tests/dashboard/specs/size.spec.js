@@ -1,9 +1,9 @@
 import { expect, signIn, test } from "../support/test.js";
 
-/** What the first view may weigh, compressed, in bytes. */
+/** The largest compressed size of the first view, in bytes. */
 const LIMIT = 100 * 1024;
 
-test("the first view is light, and a second visit asks for the page alone", async ({ page, stack, caller }) => {
+test("the first view is small, and a second visit requests only the page", async ({ page, stack, caller }) => {
   const network = await page.context().newCDPSession(page);
   await network.send("Network.enable");
   const files = new Map();
@@ -27,7 +27,7 @@ test("the first view is light, and a second visit asks for the page alone", asyn
   await expect(page.getByRole("heading", { name: "Repositories" })).toBeVisible();
   const own = [...files].filter(([, url]) => url.startsWith(stack.url) && !url.includes("/v1/"));
   const fetched = own.filter(([id]) => (sizes.get(id) ?? 0) > 0).map(([, url]) => new URL(url).pathname);
-  // And a page that has not changed is a 304.
+  // An unchanged page is a 304.
   expect(fetched).toEqual(["/"]);
   expect(sizes.get(own.find(([, url]) => new URL(url).pathname === "/")[0])).toBeLessThan(2_000);
 });

@@ -4,7 +4,7 @@ import { expect, test } from "@playwright/test";
 const VENDOR = new URL("../../../functions/dashboard/web/vendor/", import.meta.url);
 const MODULES = new URL("../node_modules/", import.meta.url);
 
-/** What the page holds, and what it is in its package. `npm ci` has compared the packages with package-lock.json. */
+/** Vendored files and their originals in the packages. `npm ci` verifies the packages against package-lock.json. */
 const FILES = {
   "preact.mjs": "preact/dist/preact.mjs",
   "preact.LICENSE.txt": "preact/LICENSE",
@@ -17,7 +17,7 @@ const FILES = {
 };
 
 for (const [vendored, published] of Object.entries(FILES)) {
-  test(`${vendored} is what its authors published`, () => {
+  test(`${vendored} is as published`, () => {
     expect(readFileSync(new URL(vendored, VENDOR)).equals(readFileSync(new URL(published, MODULES)))).toBe(true);
   });
 }

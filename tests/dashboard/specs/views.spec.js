@@ -1,5 +1,5 @@
-// Every page, as it is seen: in light, dark and on a phone. Each is checked with axe, and its picture is taken, into
-// the folder that PICTURES names.
+// Checks every page with axe, in light, dark and on a phone, and takes its picture. PICTURES names the folder for the
+// pictures.
 import AxeBuilder from "@axe-core/playwright";
 import { activity, expect, signIn, test } from "../support/test.js";
 

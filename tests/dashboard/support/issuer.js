@@ -1,15 +1,15 @@
-// A real OpenID provider, on this machine.
+// A real OpenID provider on this machine.
 import { createServer } from "node:http";
 import { once } from "node:events";
 import Provider from "oidc-provider";
 
-/** Whom its tokens are for. RFC 8707 wants a URI. */
+/** The tokens' audience. RFC 8707 requires a URI. */
 export const AUDIENCE = "https://security-agent.example/api";
 export const CLIENT = "dashboard";
-/** What the API asks of a token. */
+/** The scopes that the API requires. */
 export const SCOPE = "security-agent:read security-agent:write";
 
-/** Starts it; `open` lets a page sign people in. */
+/** Starts the provider. `open` registers the page that signs people in. */
 export async function start() {
   let answer = (_request, response) => response.writeHead(503).end();
   const server = createServer((request, response) => answer(request, response));
@@ -18,9 +18,9 @@ export async function start() {
   const url = `http://127.0.0.1:${server.address().port}`;
   return {
     url,
-    /** How long a token is good for from now on, in seconds. */
+    /** The lifetime of new tokens, in seconds. */
     lifetime: 600,
-    /** @param {string} page @param {string[]} [orgs] what its tokens say of everybody */
+    /** @param {string} page @param {string[]} [orgs] the organisations in every token */
     open(page, orgs = []) {
       const provider = new Provider(url, {
         clients: [

@@ -1,18 +1,18 @@
-// A local stack of the tests' own: nothing is kept, and its port is free.
+// A local stack for the tests, on a free port and without stored data.
 import { spawn } from "node:child_process";
 import { readFileSync } from "node:fs";
 import { fileURLToPath } from "node:url";
 import { createInterface } from "node:readline";
 
 const WORKSPACE = fileURLToPath(new URL("../../..", import.meta.url));
-/** Binaries as they were built; `run` builds them. */
+/** The directory of the binaries, which `run` builds. */
 const BINARIES = process.env.BINARIES ?? `${WORKSPACE}target/debug`;
 
 const DATASET = `${WORKSPACE}tests/data/dependabot`;
 /** The repositories of the dataset that answer with errors. @type {string[]} */
 const TROUBLED = JSON.parse(readFileSync(`${DATASET}/special-repositories.json`, "utf8")).map((one) => one.repository);
 
-/** Starts `cargo local`, and gives it when it serves requests. @param {string[]} [options] */
+/** Starts `cargo local`. Resolves when it serves requests. @param {string[]} [options] */
 export async function start(options = []) {
   const child = spawn(`${BINARIES}/local`, ["--ephemeral", "--no-build", "--listen", "127.0.0.1:0", ...options], {
     stdio: ["ignore", "pipe", "pipe"],
@@ -31,12 +31,12 @@ export async function start(options = []) {
     child.kill("SIGTERM");
     await ended;
   });
-  // What it says later must not block it.
+  // Drain its output, so that a full pipe does not block it.
   child.stdout.resume();
   return stack;
 }
 
-/** Trouble that can be made, and what the parties outside have seen. */
+/** A running stack: its endpoints for faults, and its callers. */
 export class Stack {
   /** @param {string} url @param {() => Promise<void>} stop */
   constructor(url, stop) {
@@ -67,7 +67,7 @@ export class Stack {
     for (const party of ["github", "agent", "aws"]) await this.call("DELETE", `/local/${party}/faults`);
   }
 
-  /** An owner who looks from outside the browser. @param {string} sub @param {string[]} [orgs] */
+  /** A caller of the API outside the browser. @param {string} sub @param {string[]} [orgs] */
   async caller(sub, orgs = []) {
     const { token } = await this.call("POST", "/local/tokens", { sub, orgs });
     return new Caller(this, token);
@@ -107,7 +107,7 @@ export class Caller {
     return this.end(initialSync.command.id);
   }
 
-  /** The command when it has ended, as the server says when to look. @param {string} id */
+  /** Polls a command until it ends. @param {string} id */
   async end(id) {
     for (;;) {
       const command = await this.ask("GET", `commands/${id}`);
@@ -120,7 +120,7 @@ export class Caller {
     return (await this.ask("GET", "commands")).commands;
   }
 
-  /** The one finding that this filter finds first. @param {string} filter */
+  /** The first finding for this filter. @param {string} filter */
   async finding(filter) {
     const { findings } = await this.ask("GET", `findings?limit=1&${filter}`);
     return findings[0];

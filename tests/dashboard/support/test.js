@@ -1,4 +1,4 @@
-// What every test has: a stack that is well, and somebody who is signed in.
+// Fixtures of every test: a stack without faults, and a signed-in caller.
 import { test as base, expect } from "@playwright/test";
 import { randomUUID } from "node:crypto";
 import { start } from "./stack.js";
@@ -14,13 +14,13 @@ export const test = base.extend({
     },
     { scope: "worker", timeout: 60_000 },
   ],
-  /** Somebody new, seen from outside the browser. */
+  /** A new caller, outside the browser. */
   caller: async ({ stack }, use) => {
     const sub = `test|${randomUUID().slice(0, 8)}`;
     await use(Object.assign(await stack.caller(sub), { sub }));
     await stack.heal();
   },
-  /** The page, with the caller signed in. Whatever the page logs as an error fails the test. */
+  /** The page, with the caller signed in. An error that the page logs fails the test. */
   dashboard: async ({ page, stack, caller }, use) => {
     const errors = watch(page);
     await signIn(page, stack, caller.sub);
@@ -29,7 +29,7 @@ export const test = base.extend({
   },
 });
 
-/** Errors of scripts and refusals of the policy. That a request failed is the tests' own doing. */
+/** Collects script errors and policy violations, but not failed requests, which tests cause themselves. */
 export function watch(page) {
   const errors = [];
   page.on("pageerror", (error) => errors.push(error.stack));

@@ -1,4 +1,4 @@
-//! What holds of analyses after every run, whatever was injected.
+//! What holds for analyses after every run, whatever was injected.
 
 use std::{
     collections::{BTreeMap, BTreeSet},
@@ -12,10 +12,10 @@ use tokio::time::sleep;
 use super::{Circumstances, Judgement};
 use crate::{Caller, Stack, eventually, is_over};
 
-/// How often the rows are looked at until they agree: a call back may be recorded between two reads.
+/// The most reads of the rows until they agree: a callback may be recorded between two reads.
 const LOOKS: usize = 50;
 
-/// Checks that every launch is one session and one audit event, and that slots and counts are those of the findings.
+/// Checks that each launch has one session and one audit event, and that slots and counts match the findings.
 pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumstances) -> Judgement {
     stack.heal().await;
     eventually("every session has called back", async || {
@@ -32,10 +32,10 @@ pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumsta
     for caller in callers {
         let events = caller.audit_events().await;
         launches_are_sessions(caller, &events, &mut sessions, &mut judgement).await;
-        ends_are_told_once(&events, &mut judgement);
-        let agree = slots_are_of_analyses_in_flight(stack, caller).await;
+        ends_are_audited_once(&events, &mut judgement);
+        let agree = slots_match_analyses_in_flight(stack, caller).await;
         judgement.hold(
-            "3: slots and counts are those of the findings",
+            "3: slots and counts match the findings",
             agree.is_ok(),
             || format!("{}: {}", caller.owner(), agree.err().unwrap_or_default()),
         );
@@ -43,12 +43,12 @@ pub async fn judge(stack: &Stack, callers: &[&Caller], circumstances: &Circumsta
     for erased in &circumstances.erased {
         sessions.remove(&erased.to_string());
     }
-    let what = "4: every session is some command's";
+    let what = "4: every session belongs to a command";
     judgement.hold(what, sessions.is_empty(), || format!("{sessions:?}"));
     judgement
 }
 
-/// One session for each launch that succeeded, none for one without an effect; and an audit event of the first only.
+/// A launch that succeeded has one session and one audit event; one without an effect has neither.
 async fn launches_are_sessions(
     caller: &Caller,
     events: &[Value],
@@ -82,19 +82,19 @@ async fn launches_are_sessions(
         judgement.hold(
             "3: a launch is one session",
             (least..=most).contains(&begun),
-            || format!("{begun} sessions of {view}"),
+            || format!("{begun} sessions for {view}"),
         );
         let told = started.get(id).copied().unwrap_or_default();
         judgement.hold(
-            "3: the audit tells of each launch once",
+            "3: the audit log has each launch once",
             told == usize::from(succeeded),
-            || format!("{told} events of {view}"),
+            || format!("{told} events for {view}"),
         );
     }
 }
 
-/// An attempt ends at most once.
-fn ends_are_told_once(events: &[Value], judgement: &mut Judgement) {
+/// Checks that an attempt ends at most once.
+fn ends_are_audited_once(events: &[Value], judgement: &mut Judgement) {
     let mut ends: BTreeMap<String, usize> = BTreeMap::new();
     for event in events {
         if event["action"] == "analysis_completed" || event["action"] == "analysis_failed" {
@@ -108,8 +108,8 @@ fn ends_are_told_once(events: &[Value], judgement: &mut Judgement) {
     }
 }
 
-/// A slot is held exactly while an analysis is in flight, automation's share by automation's, and the counts are true.
-async fn slots_are_of_analyses_in_flight(stack: &Stack, caller: &Caller) -> Result<(), String> {
+/// Checks that the slots are those of the analyses in flight, automation's among them, and that the counts are true.
+async fn slots_match_analyses_in_flight(stack: &Stack, caller: &Caller) -> Result<(), String> {
     let mut seen = agree(stack, caller).await;
     for _ in 1..LOOKS {
         if seen.is_ok() {
@@ -158,7 +158,7 @@ async fn agree(stack: &Stack, caller: &Caller) -> Result<(), String> {
     ))
 }
 
-/// The findings that hold the owner's slots, and those of them that automation began.
+/// The findings in the owner's slots, and those of them that automation started.
 pub async fn slots(stack: &Stack, caller: &Caller) -> (BTreeSet<String>, BTreeSet<String>) {
     let pk = format!("owner#{}", caller.owner());
     let row = stack.backstage.item(&pk, "analyses").await;

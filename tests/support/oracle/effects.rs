@@ -1,4 +1,4 @@
-//! Point 4 for syncs: the effect that a command tells of is what GitHub answered and what is stored.
+//! Point 4 for syncs: a command's effect matches what GitHub answered and what is stored.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -33,19 +33,19 @@ pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
         let refreshed: Vec<_> = owner.repositories.iter().filter(is_refreshed).collect();
         if !effects.is_empty() && effects.iter().all(|effect| *effect == "none") && scheduled == 0 {
             let nothing = owner.findings.is_empty() && refreshed.is_empty();
-            judgement.hold("4: no effect, nothing done", nothing, || {
+            judgement.hold("4: no effect changed nothing", nothing, || {
                 owner.caller.owner().to_string()
             });
         }
         let something = !refreshed.is_empty() || !owner.findings.is_empty();
         let something = something || !effects.contains("applied");
-        judgement.hold("4: an effect, something done", something, || {
+        judgement.hold("4: an applied effect changed something", something, || {
             owner.caller.owner().to_string()
         });
         for repository in refreshed {
             let name = repository["fullName"].as_str().expect("a name");
             let asked = answered.contains(name);
-            judgement.hold("4: GitHub answered for what is refreshed", asked, || {
+            judgement.hold("4: GitHub listed each refreshed repository", asked, || {
                 name.to_owned()
             });
             if repository["lastFailureCode"].is_null() {
@@ -58,7 +58,7 @@ pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     }
 }
 
-/// Findings of a repository, or its alerts in the words of findings: number and status, each as often as it is there.
+/// Number and status of a repository's findings, or of its alerts in the findings' terms, with their multiplicity.
 type Statuses = Vec<(u64, String)>;
 
 fn compare(
@@ -76,18 +76,22 @@ fn compare(
     let stored = stored(&owner.findings, name);
     let stored: Vec<_> = stored.iter().filter(is_compared).collect();
     let theirs: Vec<_> = theirs.iter().filter(is_compared).collect();
-    judgement.hold("4: findings are GitHub's alerts", stored == theirs, || {
-        let only = |these: &[&(u64, String)], those: &[&(u64, String)]| {
-            let these = these.iter().filter(|one| !those.contains(one));
-            format!("{:?}", these.collect::<Vec<_>>())
-        };
-        let owner = owner.caller.owner();
-        format!(
-            "{owner}, {name}: here {}, there {}",
-            only(&stored, &theirs),
-            only(&theirs, &stored)
-        )
-    });
+    judgement.hold(
+        "4: findings match GitHub's alerts",
+        stored == theirs,
+        || {
+            let only = |these: &[&(u64, String)], those: &[&(u64, String)]| {
+                let these = these.iter().filter(|one| !those.contains(one));
+                format!("{:?}", these.collect::<Vec<_>>())
+            };
+            let owner = owner.caller.owner();
+            format!(
+                "{owner}, {name}: stored {}, on GitHub {}",
+                only(&stored, &theirs),
+                only(&theirs, &stored)
+            )
+        },
+    );
 }
 
 /// The findings of a repository.

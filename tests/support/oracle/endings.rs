@@ -1,5 +1,5 @@
-//! Points 2 and 7: every command ended once, in one way, and what came to a dead-letter queue ended its command or is
-//! kept for an operator.
+//! Points 2 and 7: every command ended once, in one way, and each dead letter ended its command or is quarantined for
+//! an operator.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::{
     logs::{ENDINGS, KEPT},
 };
 
-/// Messages of which one process may hold the outcome when it dies: the largest batch.
+/// The most messages whose outcomes a process can lose when it dies: the largest batch.
 const IN_HAND: usize = 10;
 
 pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
@@ -37,7 +37,7 @@ pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
             let code = &line["command.code"];
             !code.is_null() && *code != view["resultCode"]
         });
-        judgement.hold("2: it ended as it is told", otherwise.is_none(), || {
+        judgement.hold("2: it ended as the API says", otherwise.is_none(), || {
             format!("{view}: {}", otherwise.copied().unwrap_or(&Value::Null))
         });
         if queued && lines.is_empty() {
@@ -49,12 +49,12 @@ pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     judgement.hold(
         "2: every end is logged, unless its process was killed",
         unwritten <= lost,
-        || format!("{unwritten} ends that nobody logged, and {killed} processes killed"),
+        || format!("{unwritten} ends were not logged, and {killed} processes were killed"),
     );
     dead_letters_are_settled(evidence, lost, judgement).await;
 }
 
-/// Invocations of this run of the stack that ended with their process, or in an error.
+/// The number of invocations in this run of the stack that died with their process or returned an error.
 async fn failed_invocations(evidence: &Evidence<'_>) -> usize {
     let functions = evidence.stack.functions().await;
     let errors = functions
@@ -86,11 +86,11 @@ async fn dead_letters_are_settled(evidence: &Evidence<'_>, lost: usize, judgemen
     let settled = by_worker.iter().chain(by_dead_letter).filter(exhausted);
     let settled = settled.filter(is_known).count();
     let exhausted = with("QUEUE_RETRIES_EXHAUSTED");
-    let what = "7: what ran out of deliveries was settled as that";
+    let what = "7: exhausted commands match their log lines";
     judgement.hold(
         what,
         settled <= exhausted && exhausted <= settled + lost,
-        || format!("{settled} logged, {exhausted} told"),
+        || format!("{settled} logged, {exhausted} reported"),
     );
     let kept: usize = KEPT
         .iter()
@@ -98,13 +98,13 @@ async fn dead_letters_are_settled(evidence: &Evidence<'_>, lost: usize, judgemen
         .sum();
     let held = stack.depth("MalformedQueue").await;
     let all = count(kept) <= held && held <= count(kept + lost);
-    judgement.hold("7: what nobody can read is kept", all, || {
-        format!("{kept} logged, {held} kept")
+    judgement.hold("7: unreadable messages are quarantined", all, || {
+        format!("{kept} logged, {held} quarantined")
     });
     let malformed = with("MALFORMED_MESSAGE");
     judgement.hold(
-        "7: what nobody can read ends its command",
+        "7: an unreadable message ends its command",
         count(malformed) <= held,
-        || format!("{malformed} told, {held} kept"),
+        || format!("{malformed} reported, {held} quarantined"),
     );
 }

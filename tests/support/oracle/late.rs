@@ -1,4 +1,4 @@
-//! Points 2 and 3: whatever comes late moves no command and reaches neither GitHub nor the agent.
+//! Points 2 and 3: a late message moves no command and reaches neither GitHub nor the agent.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use serde_json::Value;
 use super::{Judgement, Records};
 use crate::{Caller, Consumer, Stack, batch, command_id, failures, is_over, message};
 
-/// Messages that one invocation is given: far less than it has time for.
+/// Messages per invocation: far fewer than it has time for.
 const BATCH: usize = 50;
 
-/// Delivers, once more and late, every message that each command ever had: to its worker, and as a dead letter.
+/// Redelivers every message that each command ever had, to its worker and as a dead letter.
 pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &mut Judgement) {
     let mut messages: BTreeMap<(&str, &str), Vec<String>> = BTreeMap::new();
     let ended = commands
@@ -45,7 +45,7 @@ pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &m
     judgement.hold(what, (calls, begun) == (0, 0), || {
         format!("{calls} calls, {begun} sessions")
     });
-    // Whatever they had set going the reconciler would carry on.
+    // The reconciler would continue whatever the late messages had started.
     let report = stack.reconcile().await;
     let idle = report["stalled"] == 0 && report["resent"] == 0;
     judgement.hold("2: the reconciler finds nothing to do", idle, || {

@@ -1,4 +1,4 @@
-//! What the functions logged, in all runs of the stack on this data, read once.
+//! The functions' logs from all runs of the stack on this data, read once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,26 +6,26 @@ use serde_json::Value;
 
 use crate::Stack;
 
-/// The lines that say that a command has ended, one for each way.
+/// The messages that report a command's end, one for each way to end.
 pub(super) const ENDINGS: [&str; 4] = [
     "the command has ended",
     "no delivery is left; the command has failed",
     "the command's deadline has passed; it has failed",
     "the command of a malformed message",
 ];
-/// The lines that say that a message is kept for an operator.
+/// The messages that report a quarantined message.
 pub(super) const KEPT: [&str; 2] = [
     "a malformed message was kept for inspection",
     "a newer message was kept for inspection",
 ];
-/// The line of a scheduled sync.
+/// The message that reports the end of a scheduled sync.
 pub(super) const SCHEDULED: &str = "a scheduled sync has ended";
 
-/// The lines that the oracle asks for, and the private texts that occur in any.
+/// The lines that the oracle checks, and the private texts found in any line.
 #[derive(Debug, Default)]
 pub(super) struct Logs {
     lines: BTreeMap<&'static str, Vec<Value>>,
-    /// Private texts that were found.
+    /// The private texts found.
     pub(super) told: BTreeSet<String>,
 }
 
@@ -38,7 +38,7 @@ impl Logs {
             let told = private.iter().filter(|private| text.contains(**private));
             logs.told.extend(told.map(|private| (*private).to_owned()));
             for line in text.lines() {
-                // A line that was cut short by a kill is none.
+                // A kill can cut a line short: skip it.
                 let Some(message) = wanted.iter().find(|message| line.contains(**message)) else {
                     continue;
                 };

@@ -1,4 +1,4 @@
-//! Points 5 and 6: nobody sees what is another's, and no secret or personal datum left the place where it belongs.
+//! Points 5 and 6: no owner sees another owner's data, and no secret or personal data leaks.
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -6,22 +6,22 @@ use serde_json::{Value, json};
 use super::{Evidence, Judgement, SECRETS};
 use crate::{Answer, Caller, PATIENCE};
 
-/// Commands that are asked for one by one, at most; all of them are asked for in lists.
+/// The most commands to request one by one. Lists cover all of them.
 const ONE_BY_ONE: usize = 500;
 
 pub(super) async fn judge(evidence: &Evidence<'_>, judgement: &mut Judgement) {
-    nothing_is_shared(evidence, judgement).await;
-    nothing_is_told(evidence, judgement).await;
+    owners_are_separate(evidence, judgement).await;
+    nothing_private_leaks(evidence, judgement).await;
 }
 
-async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+async fn owners_are_separate(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     let stranger = evidence.stack.caller(&json!({"sub": "stranger"})).await;
     let absent = stranger
         .get("commands/01932b3a-5c00-7000-8000-000000000001")
         .await;
     let is_absent =
         |answer: &Answer| (answer.status, &answer.body) == (StatusCode::NOT_FOUND, &absent.body);
-    judgement.hold("5: what is not there is absent", is_absent(&absent), || {
+    judgement.hold("5: an unknown id is absent", is_absent(&absent), || {
         absent.body.to_string()
     });
     let every = evidence.commands.len().div_ceil(ONE_BY_ONE).max(1);
@@ -58,7 +58,7 @@ async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
                 seen.body.to_string()
             });
         }
-        are_ones_own(owner.caller, &owner.audit, judgement);
+        audit_is_own(owner.caller, &owner.audit, judgement);
     }
     let findings = stranger.all("findings").await;
     judgement.hold("5: nobody else has findings", findings.is_empty(), || {
@@ -66,8 +66,8 @@ async fn nothing_is_shared(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     });
 }
 
-/// What an owner's audit names as commands are the owner's.
-fn are_ones_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
+/// Checks that the audit log names only commands of its owner.
+fn audit_is_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
     let owner = caller.owner().to_string();
     let foreign = audit.iter().find(|event| {
         event["resourceType"] == "owner" && event["resourceId"] != Value::String(owner.clone())
@@ -77,7 +77,7 @@ fn are_ones_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
     });
 }
 
-async fn nothing_is_told(evidence: &Evidence<'_>, judgement: &mut Judgement) {
+async fn nothing_private_leaks(evidence: &Evidence<'_>, judgement: &mut Judgement) {
     let told = &evidence.logs.told;
     judgement.hold("6: nothing private in a log", told.is_empty(), || {
         format!("{told:?}")
@@ -88,9 +88,11 @@ async fn nothing_is_told(evidence: &Evidence<'_>, judgement: &mut Judgement) {
         .flat_map(|owner| owner.caller.refusals());
     for refusal in refusals {
         let told = SECRETS.iter().find(|secret| refusal.contains(**secret));
-        judgement.hold("6: nothing private in a refusal", told.is_none(), || {
-            refusal.clone()
-        });
+        judgement.hold(
+            "6: nothing private in an error response",
+            told.is_none(),
+            || refusal.clone(),
+        );
     }
     let mut kept_in = evidence.stack.dead_letter_queues().await;
     kept_in.push("MalformedQueue".to_owned());

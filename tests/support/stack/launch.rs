@@ -1,4 +1,4 @@
-//! Starting a stack, and what has to be built for that.
+//! Builds the binaries and starts a stack.
 
 use std::{
     io::{self, BufRead, BufReader},
@@ -16,28 +16,28 @@ use tokio::{
 use super::{Data, Stack};
 use crate::backstage::Backstage;
 
-/// Stacks that run at once: each is a handful of processes.
+/// The most stacks at once. Each has several processes.
 static SLOTS: Semaphore = Semaphore::const_new(4);
 /// The binaries are built once per run of the tests.
 static BUILT: OnceCell<PathBuf> = OnceCell::const_new();
-/// How long a stack may take to start beside others.
+/// The longest start of a stack beside others.
 const START: Duration = Duration::from_secs(60);
 
-/// How to start a stack, as often as it takes.
+/// How to start a stack. It can be started several times.
 #[derive(Clone, Debug)]
 pub struct Launch {
-    /// Where the binaries are.
+    /// The directory of the binaries.
     pub binaries: PathBuf,
-    /// Options of `cargo local`; the data directory among them is removed with the stack if it is `--ephemeral`.
+    /// Options of `cargo local`. With `--ephemeral`, the data directory is deleted with the stack.
     pub options: Vec<String>,
-    /// What its environment holds beside this process's own.
+    /// Variables to add to this process's environment.
     pub environment: Vec<(&'static str, String)>,
-    /// Where the local endpoints of GitHub's simulator are, if that is not the stack's own.
+    /// The address of the local endpoints of GitHub's simulator, if it is not the stack's own.
     pub github_desk: Option<String>,
 }
 
 impl Launch {
-    /// A stack whose schedules run only when a test says so, on a port of its own.
+    /// A stack on a free port whose schedules run only when a test starts them.
     pub(super) async fn of_a_test(data: Option<&Path>, options: &[&str]) -> Self {
         let mut all = vec![
             "--no-schedules".to_owned(),
@@ -59,7 +59,7 @@ impl Launch {
         }
     }
 
-    /// Starts it; `Err` holds what it said if it did not start.
+    /// Starts the stack. Returns `Err` with its output if it does not start.
     pub async fn start(&self) -> Result<Stack, String> {
         let slot = SLOTS.acquire().await.expect("it is never closed");
         let mut process = Command::new(self.binaries.join("local"))
@@ -78,7 +78,7 @@ impl Launch {
         let (tell, ready) = oneshot::channel();
         std::thread::spawn(move || {
             let first = BufReader::new(output).lines().next();
-            // Nobody waits any more once the start has taken too long.
+            // The receiver is gone if the start timed out.
             let _ = tell.send(first.and_then(Result::ok));
         });
         let line = timeout(START, ready).await.ok().and_then(Result::ok);
@@ -86,7 +86,7 @@ impl Launch {
         let url = url.as_deref().and_then(|line| line.strip_prefix("ready "));
         let Some(url) = url.map(str::to_owned) else {
             end(&mut process);
-            // Its last words have been read once the pipe is closed.
+            // The whole output has been read once the pipe is closed.
             let _ = ear.join();
             return Err(text(&said));
         };
@@ -116,9 +116,9 @@ impl Launch {
     }
 }
 
-/// Kills the process, whose functions the kernel then kills, and waits until it is gone.
+/// Kills the process and waits for its end. The kernel then kills its functions.
 pub(super) fn end(process: &mut Child) {
-    // Both fail only if it has ended and been waited for.
+    // Both fail only if the process has ended and been reaped.
     let _ = process.kill();
     let _ = process.wait();
 }
@@ -140,7 +140,7 @@ fn text(said: &Mutex<String>) -> String {
     said.lock().unwrap_or_else(PoisonError::into_inner).clone()
 }
 
-/// Where the binaries are, built from the sources as they are now, in the profile of the tests.
+/// Builds the binaries in the tests' profile. Returns their directory.
 pub async fn binaries() -> &'static Path {
     BUILT
         .get_or_init(async || {
@@ -155,7 +155,7 @@ pub async fn binaries() -> &'static Path {
         .await
 }
 
-/// Where the binaries are, built in the profile of the benchmarks, whose folder is that of releases.
+/// Builds the binaries in the benchmarks' profile, which uses the folder of releases. Returns their directory.
 pub fn bench_binaries() -> io::Result<PathBuf> {
     let benchmark = std::env::current_exe()?;
     let folders: Vec<_> = benchmark.ancestors().skip(2).take(2).collect();

@@ -1,12 +1,11 @@
-//! What the functions measured, as CloudWatch would take it from their output.
+//! The functions' metrics, read from their output as CloudWatch would.
 
 use serde_json::Value;
 
 use super::Stack;
 
 impl Stack {
-    /// The values of a metric that were written so far, of all functions, with exactly these dimensions beside the
-    /// stack's.
+    /// The values of a metric so far, from all functions, with exactly these dimensions beside the stack's.
     pub fn measured(&self, name: &str, dimensions: &[(&str, &str)]) -> Vec<u64> {
         let logs = self.logs();
         let documents = logs
