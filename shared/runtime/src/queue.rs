@@ -94,8 +94,8 @@ enum Wire {
         pass: Uuid,
         began: Timestamp,
     },
-    // As messages of the first version spell it, which may be in flight.
-    #[serde(alias = "call_back")]
+    // The word of the first version, which stays: messages in flight and a rollback read no other.
+    #[serde(rename = "call_back")]
     Callback {
         owner: Owner,
         finding: FindingId,

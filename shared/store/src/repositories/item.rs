@@ -76,7 +76,7 @@ pub(super) fn record(item: &Item) -> Result<RepositoryRecord, Unreadable> {
 /// The attribute of a source's watermark.
 pub(super) const fn watermark_of(source: Source) -> &'static str {
     match source {
-        Source::Dependabot => "watermark_dependabot",
+        Source::Dependabot => "watermark",
     }
 }
 
@@ -98,7 +98,8 @@ fn pass(item: &Item) -> Result<Option<Pass>, Unreadable> {
     let state = if item.maybe("finished_pass", uuid)? == Some(id) {
         PassState::Finished
     } else {
-        match item.maybe("cursor", json)? {
+        // A checkpoint in a form that this version cannot read is none: the pass begins again.
+        match item.maybe("cursor", json).unwrap_or_default() {
             Some(cursor) => PassState::Paused(Box::new(cursor)),
             None => PassState::Begun,
         }
