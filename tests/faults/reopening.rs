@@ -17,7 +17,7 @@ pub(crate) fn reopening(number: u32) -> Value {
 }
 
 impl Scene {
-    async fn reopen(&self, number: u32) -> CommandKey {
+    async fn ask_to_reopen(&self, number: u32) -> CommandKey {
         let answer = self.ada.post(&reopening(number), None).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
         self.ada.key(command_id(&answer.body))
@@ -25,7 +25,7 @@ impl Scene {
 
     /// Reopens one of Pygoat's alerts, which ends so.
     async fn reopened(&self, number: u32, code: ResultCode, effect: &str) -> Value {
-        let key = self.reopen(number).await;
+        let key = self.ask_to_reopen(number).await;
         let view = self.ada.ends_as(key.id, code.as_str()).await;
         assert_eq!(view["effect"], effect, "{view}");
         assert_eq!(view["message"], json!(code.sentence()), "{code}");
@@ -116,7 +116,7 @@ async fn of_two_reopenings_at_once_one_succeeds() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let slow = change(&json!({"delayMs": 700, "times": 2}));
     scene.stack.github_fault(&slow).await;
-    let (one, other) = join(scene.reopen(9), scene.reopen(9)).await;
+    let (one, other) = join(scene.ask_to_reopen(9), scene.ask_to_reopen(9)).await;
     let is_over = |view: &Value| view["completedAt"].is_string();
     let (one, other) = join(
         scene.ada.until(one.id, "over", is_over),

@@ -164,7 +164,7 @@ impl FindingView {
         Self {
             id: finding.id,
             repository: finding.repository,
-            source: "dependabot",
+            source: finding.id.source.as_str(),
             source_id: finding.id.number,
             severity: finding.severity,
             status: finding.status,
