@@ -6,7 +6,7 @@ const open = async (page, finding) => {
 };
 const item = (page, text) => activity(page).getByRole("listitem").filter({ hasText: text });
 
-test("findings are filtered, and the most severe stand first", async ({ dashboard, caller }) => {
+test("findings are filtered, and the most severe come first", async ({ dashboard, caller }) => {
   await caller.enable();
   await dashboard.getByRole("link", { name: "Findings", exact: true }).click();
   const filters = dashboard.getByRole("search");
@@ -21,7 +21,7 @@ test("findings are filtered, and the most severe stand first", async ({ dashboar
   for (const row of await rows.allTextContents()) expect(row).toContain("acme-appsec/nodegoat");
   await filters.getByLabel("Severity").selectOption("low");
   await filters.getByLabel("Analysis").selectOption("completed");
-  await expect(dashboard.getByText("No finding is like that.")).toBeVisible();
+  await expect(dashboard.getByText("No finding matches.")).toBeVisible();
   await dashboard.goBack();
   await expect(rows.first()).toContainText("low");
 });
@@ -39,14 +39,14 @@ test("all findings can be reached, a page at a time", async ({ dashboard, caller
   await expect(dashboard.getByRole("button", { name: "Show more" })).toBeHidden();
 });
 
-test("a dismissal is done at GitHub first, and then shown", async ({ dashboard, caller, stack }) => {
+test("a dismissal is made on GitHub first, then shown", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   const finding = await caller.finding("status=open&severity=low");
   await open(dashboard, finding);
   await dashboard.getByRole("button", { name: "Dismiss", exact: true }).click();
   await dashboard.getByLabel("Reason").selectOption("not_used");
   await dashboard.getByLabel(/^Comment/).fill("Only the tests use it.");
-  await dashboard.getByRole("button", { name: "Dismiss at GitHub" }).click();
+  await dashboard.getByRole("button", { name: "Dismiss on GitHub" }).click();
   await expect(item(dashboard, "Dismissal")).toHaveAttribute("data-status", "succeeded");
   await expect(dashboard.getByRole("main")).toContainText("The vulnerable code is not used, by security-agent[bot]");
   await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeHidden();
@@ -55,13 +55,13 @@ test("a dismissal is done at GitHub first, and then shown", async ({ dashboard, 
   expect([alert.state, alert.dismissed_comment]).toEqual(["dismissed", "Only the tests use it."]);
 });
 
-test("a dismissal that GitHub refuses leaves the finding open, and says so", async ({ dashboard, caller, stack }) => {
+test("a dismissal that GitHub rejects leaves the finding open and says so", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "update_alert", status: 422 });
   const finding = await caller.finding("status=open&severity=medium");
   await open(dashboard, finding);
   await dashboard.getByRole("button", { name: "Dismiss", exact: true }).click();
-  await dashboard.getByRole("button", { name: "Dismiss at GitHub" }).click();
+  await dashboard.getByRole("button", { name: "Dismiss on GitHub" }).click();
   await expect(item(dashboard, "Dismissal")).toHaveAttribute("data-status", "failed");
   await expect(item(dashboard, "Dismissal")).toContainText(
     "GitHub did not accept the dismissal, and the alert is unchanged.",
@@ -70,7 +70,7 @@ test("a dismissal that GitHub refuses leaves the finding open, and says so", asy
   await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeEnabled();
 });
 
-test("an analysis is followed over its launch to its result, also after a reload", async ({
+test("an analysis is followed from launch to result, even across a reload", async ({
   dashboard,
   caller,
   stack,
@@ -80,7 +80,7 @@ test("an analysis is followed over its launch to its result, also after a reload
   const finding = await caller.finding("status=open&severity=critical");
   await open(dashboard, finding);
   await dashboard.getByRole("button", { name: "Analyse", exact: true }).click();
-  await expect(item(dashboard, "Start of an analysis")).toHaveAttribute("data-status", "succeeded");
+  await expect(item(dashboard, "Analysis start")).toHaveAttribute("data-status", "succeeded");
   const analysis = dashboard.getByRole("region", { name: "Analysis" });
   await expect(analysis).toHaveAttribute("data-analysis", "running");
   await dashboard.reload();
@@ -96,11 +96,11 @@ test("an analysis that the agent refuses says why", async ({ dashboard, caller, 
   await stack.agent({ operation: "create_session", status: 402 });
   await open(dashboard, await caller.finding("status=open&severity=high"));
   await dashboard.getByRole("button", { name: "Analyse", exact: true }).click();
-  await expect(item(dashboard, "Start of an analysis")).toHaveAttribute("data-status", "failed");
-  await expect(item(dashboard, "Start of an analysis")).toContainText("no credits left");
+  await expect(item(dashboard, "Analysis start")).toHaveAttribute("data-status", "failed");
+  await expect(item(dashboard, "Analysis start")).toContainText("no credits left");
 });
 
-test("the history tells of each command its outcome, code, timing and attempts", async ({ dashboard, caller }) => {
+test("the history shows each command's outcome, code, timing and attempts", async ({ dashboard, caller }) => {
   const initial = await caller.enable();
   await dashboard.getByRole("link", { name: "Commands" }).click();
   const entry = dashboard.getByRole("main").locator(`[data-command="${initial.id}"]`);
@@ -111,7 +111,7 @@ test("the history tells of each command its outcome, code, timing and attempts",
     "Attempts1",
     "Repositories5 of 5",
     initial.id,
-    "by saving the settings",
+    "from saving the settings",
   ]) {
     await expect(entry).toContainText(fact);
   }

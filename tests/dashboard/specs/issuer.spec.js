@@ -35,7 +35,7 @@ async function signIn(page, sub) {
   await page.getByRole("button", { name: "Continue" }).click();
 }
 
-test("people sign in with the code flow, and nothing of it stays in the address or in storage", async ({
+test("the code flow leaves no trace in the address or in storage", async ({
   page,
   stack,
   issuer,
@@ -67,7 +67,7 @@ test("people sign in with the code flow, and nothing of it stays in the address 
   expect(errors).toEqual([]);
 });
 
-test("an expired token asks to sign in again, and the page goes on where it was", async ({ page, stack, issuer }) => {
+test("after an expired token, signing in continues where the page was", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   issuer.lifetime = 6;
   const caller = await stack.caller("somebody");
@@ -84,7 +84,7 @@ test("an expired token asks to sign in again, and the page goes on where it was"
   await signIn(page, "somebody");
   await page.getByRole("button", { name: "Refresh", exact: true }).first().click();
   const item = activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
-  await expect(item).toContainText("It waits for GitHub's rate limit and goes on by itself.");
+  await expect(item).toContainText("Waiting for GitHub's rate limit. It continues automatically.");
   const id = await item.getAttribute("data-command");
   const banner = page.getByRole("alert", { name: "Session" });
   await expect(banner).toContainText("Your session has expired");
@@ -97,17 +97,17 @@ test("an expired token asks to sign in again, and the page goes on where it was"
   await expect(item).toHaveAttribute("data-status", "succeeded");
 });
 
-test("a code that this tab did not ask for is not redeemed", async ({ page, stack, issuer }) => {
+test("a code that this tab did not request is not redeemed", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   const redeemed = [];
   page.on("request", (request) => request.url().startsWith(issuer.url) && redeemed.push(request.url()));
   await page.goto(`${stack.url}/?code=stolen&state=any`);
-  await expect(page.getByRole("alert")).toContainText("The sign-in was not begun in this tab. Sign in again.");
+  await expect(page.getByRole("alert")).toContainText("The sign-in did not start in this tab. Sign in again.");
   expect(page.url()).toBe(`${stack.url}/`);
   expect(redeemed).toEqual([]);
 });
 
-test("what the issuer refuses is said", async ({ page, stack, issuer }) => {
+test("a refusal by the issuer is shown", async ({ page, stack, issuer }) => {
   issuer.open(stack.url);
   await page.goto(stack.url);
   await page.evaluate(() =>

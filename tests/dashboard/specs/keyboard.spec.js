@@ -1,13 +1,13 @@
 import { activity, expect, test } from "../support/test.js";
 
-/** Presses Tab until what has the focus is this. Whatever cannot be reached so fails. */
+/** Presses Tab until the element has the focus, and fails if it never has. */
 async function reach(page, role, name) {
   const wanted = page.getByRole(role, { name, exact: true });
   for (let presses = 0; presses < 120; presses++) {
     if (await wanted.evaluateAll((elements) => elements.includes(document.activeElement))) return;
     await page.keyboard.press("Tab");
   }
-  throw new Error(`${role} ${name} is not reached by Tab`);
+  throw new Error(`${role} ${name} cannot be reached with Tab`);
 }
 
 test("everything can be done with the keyboard alone", async ({ page, caller, stack }) => {
@@ -20,7 +20,7 @@ test("everything can be done with the keyboard alone", async ({ page, caller, st
   await page.keyboard.press("Enter");
   await expect(page.getByRole("heading", { level: 1 })).toHaveText("Dashboard");
 
-  // The first stop is the way past the navigation.
+  // The first stop is the link that skips the navigation.
   await page.keyboard.press("Tab");
   await expect(page.getByRole("link", { name: "Skip to content" })).toBeFocused();
   await page.keyboard.press("Enter");
@@ -32,7 +32,7 @@ test("everything can be done with the keyboard alone", async ({ page, caller, st
 
   await reach(page, "link", "Findings");
   await page.keyboard.press("Enter");
-  // Whoever cannot see the page change is told where they are.
+  // The focus moves to the heading, so that a screen reader announces the page.
   await expect(page.getByRole("heading", { level: 1, name: "Findings" })).toBeFocused();
   await reach(page, "combobox", "Severity");
   await page.keyboard.press("l");
@@ -48,7 +48,7 @@ test("everything can be done with the keyboard alone", async ({ page, caller, st
   await page.keyboard.press("Space");
   await reach(page, "combobox", "Reason");
   await page.keyboard.press("ArrowDown");
-  await reach(page, "button", "Dismiss at GitHub");
+  await reach(page, "button", "Dismiss on GitHub");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("main")).toContainText("The alert is inaccurate, by security-agent[bot]");
 });

@@ -4,7 +4,7 @@ import { activity, expect, test } from "../support/test.js";
 const all = (page) => activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
 const refresh = (page) => page.getByRole("button", { name: "Refresh", exact: true }).first();
 
-test("a refresh is followed from queued over its progress to its real end", async ({ dashboard, caller, stack }) => {
+test("a refresh is followed from queued to its real end", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "acme-appsec/zeppelin", operation: "list_alerts", delayMs: 6000 });
   const before = (await caller.ask("GET", "summary")).lastSyncedAt;
@@ -16,22 +16,22 @@ test("a refresh is followed from queued over its progress to its real end", asyn
   await expect(all(dashboard)).toContainText("Every repository in scope was refreshed");
   await expect(all(dashboard)).toContainText("SYNC_COMPLETED");
   expect((await caller.ask("GET", "summary")).lastSyncedAt > before).toBe(true);
-  // What it changed is read again by itself.
+  // The page reads the changed data again without a reload.
   await expect(dashboard.getByText("Last refreshed").locator("..")).toContainText("just now");
 });
 
-test("a failure says what happened and what to do, and each repository why", async ({ dashboard, caller }) => {
+test("a failure says what happened and what to do, per repository too", async ({ dashboard, caller }) => {
   await caller.ask("PUT", "config", { enabled: true }, { "if-match": "*" });
   await refresh(dashboard).click();
   await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
   await expect(all(dashboard)).toContainText("REPOSITORY_UNAVAILABLE");
   await expect(all(dashboard)).toContainText("Check that it exists and that the GitHub App may access it");
-  await expect(all(dashboard)).toContainText("Part of it was done.");
+  await expect(all(dashboard)).toContainText("Part of it took effect.");
   const row = dashboard.getByRole("row").filter({ hasText: "acme-appsec/no-permission" });
-  await expect(row).toContainText("The app may not read alerts here. Grant it that permission.");
+  await expect(row).toContainText("The app may not read this repository's alerts. Grant it that permission.");
 });
 
-test("a reload in mid-command finds it again, and its end", async ({ dashboard, caller, stack }) => {
+test("a reload during a command finds it again, and its end", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 3000 });
   await refresh(dashboard).click();
@@ -43,7 +43,7 @@ test("a reload in mid-command finds it again, and its end", async ({ dashboard, 
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
 });
 
-test("what ended while nobody looked is told after a reload, until it is put away", async ({
+test("a missed end is shown after a reload until it is dismissed", async ({
   dashboard,
   caller,
   stack,
@@ -57,12 +57,12 @@ test("what ended while nobody looked is told after a reload, until it is put awa
   await caller.end(id);
   await dashboard.goto(stack.url);
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
-  await all(dashboard).getByRole("button", { name: "Put away" }).click();
+  await all(dashboard).getByRole("button", { name: "Dismiss" }).click();
   await dashboard.reload();
-  await expect(activity(dashboard)).toContainText("Nothing is under way.");
+  await expect(activity(dashboard)).toContainText("Nothing is in progress.");
 });
 
-test("a command that could not be queued says so, and is the same command when tried again", async ({
+test("a retry of a command that was not queued is the same command", async ({
   dashboard,
   caller,
   stack,
@@ -72,7 +72,7 @@ test("a command that could not be queued says so, and is the same command when t
   await refresh(dashboard).click();
   await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
   await expect(all(dashboard)).toContainText("QUEUE_ADMISSION_FAILED");
-  await expect(all(dashboard)).toContainText("Nothing was changed.");
+  await expect(all(dashboard)).toContainText("Nothing has changed.");
   const id = await all(dashboard).getAttribute("data-command");
   await dashboard.reload();
   await stack.heal();
@@ -81,7 +81,7 @@ test("a command that could not be queued says so, and is the same command when t
   await expect(all(dashboard)).toHaveAttribute("data-command", id);
 });
 
-test("a request whose answer is lost is asked again, over a reload, and is one command", async ({
+test("a request without an answer is retried and creates one command", async ({
   dashboard,
   caller,
 }) => {
@@ -95,14 +95,14 @@ test("a request whose answer is lost is asked again, over a reload, and is one c
     await route.abort();
   });
   await refresh(dashboard).click();
-  await expect(activity(dashboard)).toContainText("It is not known whether the request arrived");
+  await expect(activity(dashboard)).toContainText("It is unknown whether the request arrived");
   await dashboard.reload();
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
   expect(lost).toBe(2);
   expect((await caller.commands()).length).toBe(before + 1);
 });
 
-test("what the server refuses is shown as refused, and nothing hangs", async ({ dashboard }) => {
+test("a refused request is shown as refused, and nothing hangs", async ({ dashboard }) => {
   await dashboard.route("**/commands", (route) =>
     route.request().method() === "POST"
       ? route.fulfill({
@@ -119,11 +119,11 @@ test("what the server refuses is shown as refused, and nothing hangs", async ({ 
   await refresh(dashboard).click();
   const item = activity(dashboard).locator("[data-kind=refused]");
   await expect(item).toContainText("The key was used for another request.");
-  await item.getByRole("button", { name: "Put away" }).click();
-  await expect(activity(dashboard)).toContainText("Nothing is under way.");
+  await item.getByRole("button", { name: "Dismiss" }).click();
+  await expect(activity(dashboard)).toContainText("Nothing is in progress.");
 });
 
-test("many commands at once are asked for together, and each has its own end", async ({ dashboard, caller, stack }) => {
+test("many commands are polled together, and each has its own end", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await dashboard.reload();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 4000, times: 6 });

@@ -1,6 +1,6 @@
 import { expect, test } from "../support/test.js";
 
-test("what an advisory holds is shown and never done", async ({ dashboard, caller }) => {
+test("an advisory's content is shown and never executed", async ({ dashboard, caller }) => {
   await caller.enable();
   const finding = await caller.finding("status=open");
   const description = [
@@ -36,7 +36,7 @@ test("what an advisory holds is shown and never done", async ({ dashboard, calle
   expect(outside).toEqual([]);
 });
 
-test("no text can become markup, and no foreign script is run", async ({ page, stack }) => {
+test("no text can become markup, and no foreign script runs", async ({ page, stack }) => {
   const answer = await page.goto(stack.url);
   expect(answer.headers()["content-security-policy"]).toContain(
     "require-trusted-types-for 'script'; trusted-types 'none'",
@@ -62,7 +62,7 @@ test("no text can become markup, and no foreign script is run", async ({ page, s
   expect(refused).toEqual(["markup", "policy", "script"]);
 });
 
-test("the token is in no address and in no lasting storage", async ({ page, stack, caller }) => {
+test("the token is in no URL and in no lasting storage", async ({ page, stack, caller }) => {
   const addresses = [];
   page.on("request", (request) => addresses.push(request.url()));
   await page.goto(stack.url);

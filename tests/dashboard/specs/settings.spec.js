@@ -4,32 +4,32 @@ const settings = (page) => page.getByRole("link", { name: "Settings", exact: tru
 const save = (page) => page.getByRole("button", { name: "Save" }).click();
 const outcome = (page) => page.locator("[data-outcome]");
 
-test("enabling is one outcome, the refresh it starts another", async ({ dashboard, caller }) => {
+test("enabling and the refresh it starts have separate outcomes", async ({ dashboard, caller }) => {
   await settings(dashboard);
-  await dashboard.getByLabel("Only those chosen here").check();
+  await dashboard.getByLabel("Only selected repositories").check();
   await dashboard.getByLabel("acme-appsec/nodegoat").check();
   await dashboard.getByLabel("Enabled").check();
   await save(dashboard);
-  await expect(outcome(dashboard)).toHaveText(/The settings are saved, and a refresh has been started/);
+  await expect(outcome(dashboard)).toHaveText(/The settings are saved, and a refresh has started/);
   const item = activity(dashboard).getByRole("listitem").filter({ hasText: "Initial refresh" });
   await expect(item).toHaveAttribute("data-status", "succeeded");
   const config = await caller.ask("GET", "config");
   expect([config.enabled, config.selectedRepositoryIds.length]).toEqual([true, 1]);
 });
 
-test("settings stay saved when the initial refresh cannot be queued, and both are said", async ({
+test("settings stay saved when the initial refresh cannot be queued", async ({
   dashboard,
   caller,
   stack,
 }) => {
   await stack.aws({ service: "sqs", operation: "SendMessage", function: "api", effect: "error", status: 500 });
   await settings(dashboard);
-  await dashboard.getByLabel("Only those chosen here").check();
+  await dashboard.getByLabel("Only selected repositories").check();
   await dashboard.getByLabel("acme-appsec/nodegoat").check();
   await dashboard.getByLabel("Enabled").check();
   await save(dashboard);
   await expect(outcome(dashboard)).toContainText(
-    "The settings are saved. The refresh that they call for could not be queued",
+    "The settings are saved, but the refresh could not be queued",
   );
   expect((await caller.ask("GET", "config")).enabled).toBe(true);
   await stack.heal();
@@ -41,16 +41,16 @@ test("settings stay saved when the initial refresh cannot be queued, and both ar
 test("every setting is saved as it is shown", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Refresh every few hours").uncheck();
-  await dashboard.getByLabel("Only those chosen here").check();
+  await dashboard.getByLabel("Only selected repositories").check();
   await dashboard.getByLabel("acme-appsec/pygoat").check();
   await dashboard.getByLabel("Depth").selectOption("deep");
   await dashboard.getByLabel("Model for triage").fill("small");
   await dashboard.getByLabel("Model for analyses").fill("large");
   await dashboard.getByLabel("Analyse new findings").check();
-  await dashboard.getByLabel("Least severity").selectOption("critical");
-  await dashboard.getByLabel("Findings that are there already, too").check();
-  await dashboard.getByLabel("Dismiss what an analysis recommends to dismiss").check();
-  await dashboard.getByLabel("Least confidence").selectOption("medium");
+  await dashboard.getByLabel("Minimum severity").selectOption("critical");
+  await dashboard.getByLabel("Also analyse existing findings").check();
+  await dashboard.getByLabel("Dismiss findings when an analysis recommends it").check();
+  await dashboard.getByLabel("Minimum confidence").selectOption("medium");
   await dashboard.getByLabel("Low", { exact: true }).fill("120");
   await save(dashboard);
   await expect(outcome(dashboard)).toHaveText("The settings are saved.");
@@ -73,19 +73,19 @@ test("every setting is saved as it is shown", async ({ dashboard, caller }) => {
   await expect(dashboard.getByLabel("Low", { exact: true })).toHaveValue("120");
 });
 
-test("what somebody else saved in between is not lost", async ({ dashboard, caller }) => {
+test("a concurrent save by somebody else is not lost", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Model for triage").fill("mine");
   await caller.ask("PUT", "config", { analysisMode: "deep" }, { "if-match": "*" });
   await save(dashboard);
-  await expect(outcome(dashboard)).toContainText("Somebody else saved in between, so nothing was saved");
+  await expect(outcome(dashboard)).toContainText("Somebody else saved in the meantime, so your changes are not saved");
   expect((await caller.ask("GET", "config")).triageModel).toBe("auto");
   await dashboard.getByRole("button", { name: "Show theirs" }).click();
   await expect(dashboard.getByLabel("Depth")).toHaveValue("deep");
   await expect(dashboard.getByLabel("Model for triage")).toHaveValue("auto");
 });
 
-test("when the answer to a save is lost, the server is asked what it has", async ({ dashboard, caller }) => {
+test("after a lost answer, the server's settings show whether they were saved", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Model for triage").fill("kept");
   await dashboard.route("**/config", async (route) => {
@@ -94,9 +94,7 @@ test("when the answer to a save is lost, the server is asked what it has", async
     await route.abort();
   });
   await save(dashboard);
-  await expect(outcome(dashboard)).toContainText(
-    "The answer was lost, but the server has the settings as they are here",
-  );
+  await expect(outcome(dashboard)).toContainText("The answer was lost, but the settings are saved.");
   expect((await caller.ask("GET", "config")).triageModel).toBe("kept");
   await dashboard.unroute("**/config");
   await dashboard.getByLabel("Model for triage").fill("never sent");

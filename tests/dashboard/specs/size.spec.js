@@ -1,9 +1,9 @@
 import { expect, signIn, test } from "../support/test.js";
 
-/** What the first view may weigh, compressed, in bytes. */
+/** The most bytes that the first view may load, compressed. */
 const LIMIT = 100 * 1024;
 
-test("the first view is light, and a second visit asks for the page alone", async ({ page, stack, caller }) => {
+test("the first view is small, and a second visit loads the page alone", async ({ page, stack, caller }) => {
   const network = await page.context().newCDPSession(page);
   await network.send("Network.enable");
   const files = new Map();

@@ -19,7 +19,7 @@ test("two tabs agree", async ({ dashboard, caller, stack, context }) => {
   expect(errors).toEqual([]);
 });
 
-test("a lost network is shown, decides nothing, and recovers", async ({ dashboard, caller, stack, context }) => {
+test("a lost connection is shown, decides nothing, and recovers", async ({ dashboard, caller, stack, context }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 2000 });
   await refresh(dashboard).click();
@@ -27,27 +27,27 @@ test("a lost network is shown, decides nothing, and recovers", async ({ dashboar
   const id = await all(dashboard).getAttribute("data-command");
   await context.setOffline(true);
   await expect(dashboard.getByRole("alert")).toContainText("No connection to the server since");
-  // It has ended, and this page cannot know.
+  // The command has ended, and this page cannot know.
   await caller.end(id);
   await expect(all(dashboard)).toHaveAttribute("data-status", "running");
-  await expect(all(dashboard)).toContainText("Said at");
+  await expect(all(dashboard)).toContainText("Last update at");
   await context.setOffline(false);
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
   await expect(dashboard.getByRole("alert")).toBeHidden();
 });
 
-test("what is asked for without a network is sent when it is back, once", async ({ dashboard, caller, context }) => {
+test("a request made offline is sent once when the connection is back", async ({ dashboard, caller, context }) => {
   await caller.enable();
   const before = (await caller.commands()).length;
   await context.setOffline(true);
   await refresh(dashboard).click();
-  await expect(activity(dashboard)).toContainText("It is not known whether the request arrived");
+  await expect(activity(dashboard)).toContainText("It is unknown whether the request arrived");
   await context.setOffline(false);
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
   expect((await caller.commands()).length).toBe(before + 1);
 });
 
-test("a server that fails is no outcome of a command", async ({ dashboard, caller, stack }) => {
+test("a failing server decides no command's outcome", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 1500 });
   await refresh(dashboard).click();
@@ -63,12 +63,12 @@ test("a server that fails is no outcome of a command", async ({ dashboard, calle
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
 });
 
-test("an expired session keeps the page, asks to sign in, and goes on", async ({ dashboard, caller, stack }) => {
+test("an expired session keeps the page, and signing in continues", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "list_alerts", delayMs: 2500 });
   await refresh(dashboard).click();
   await expect(all(dashboard)).toHaveAttribute("data-status", "running");
-  // As the gateway answers whoever comes with the old token.
+  // The gateway's answer to the old token.
   const old = await dashboard.evaluate(() => JSON.parse(sessionStorage.getItem("token")));
   await dashboard.route("**/v1/**", (route) =>
     route.request().headers().authorization === `Bearer ${old}`
@@ -79,7 +79,7 @@ test("an expired session keeps the page, asks to sign in, and goes on", async ({
   await expect(banner).toContainText("Your session has expired");
   await expect(all(dashboard)).toHaveAttribute("data-status", "running");
   await expect(dashboard.getByRole("heading", { name: "Repositories" })).toBeVisible();
-  // Tokens differ when they are of different seconds.
+  // Tokens differ only if they were issued in different seconds.
   const issued = JSON.parse(Buffer.from(old.split(".")[1], "base64url").toString()).iat;
   await expect.poll(() => Math.floor(Date.now() / 1000)).toBeGreaterThan(issued);
   await banner.getByRole("button", { name: "Sign in" }).click();
@@ -87,7 +87,7 @@ test("an expired session keeps the page, asks to sign in, and goes on", async ({
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
 });
 
-test("an organisation's owner is another world", async ({ page, stack }) => {
+test("an organisation's data is separate from the user's own", async ({ page, stack }) => {
   const org = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
   await signIn(page, stack, `member|${Date.now()}`, [org]);
   await page.getByLabel("Owner").selectOption(`org:${org}`);
@@ -95,7 +95,7 @@ test("an organisation's owner is another world", async ({ page, stack }) => {
   await expect(all(page)).toHaveAttribute("data-status", "no_op");
   await expect(all(page)).toContainText("Enable it in the settings and try again.");
   await page.getByLabel("Owner").selectOption({ index: 0 });
-  await expect(activity(page)).toContainText("Nothing is under way.");
+  await expect(activity(page)).toContainText("Nothing is in progress.");
   await page.getByLabel("Owner").selectOption(`org:${org}`);
   await expect(all(page)).toContainText("CONFIG_DISABLED");
 });
