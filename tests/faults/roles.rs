@@ -155,7 +155,7 @@ async fn what_could_not_be_recorded_or_erased_comes_again_long_before_its_queue_
     })
     .await;
     scene.uses("erase", HIDES, "EraseQueue").await;
-    let interrupted = "an erasure was interrupted; its message comes again";
+    let interrupted = "the erasure was interrupted; its message is redelivered";
     assert_eq!(scene.stack.logged(interrupted).len(), 1);
     oracle::check(&scene.stack, &[]).await;
 }

@@ -1,4 +1,4 @@
-//! Asking for what a launch needs: a token of GitHub's for the agent, our own token for its call back, and the session.
+//! Requests what a launch needs: GitHub's token for the agent, the callback token, and the session.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ use tracing::warn;
 
 use crate::launching::{Failure, Held, Launching};
 
-/// Why the agent has not begun.
+/// Why the agent has not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Trouble {
-    /// It will not.
+    /// It will not: a permanent failure.
     Lasting(Failure),
-    /// It may another time; not before this long, if it said so.
+    /// A retry may succeed; not before this delay, if there is one.
     Passing(LastError, Option<Duration>),
-    /// GitHub's rate limit ends then.
+    /// GitHub's rate limit ends at this time.
     Limited(Timestamp, LastError),
 }
 
-/// How the finding is analysed: as the command says, otherwise as the owner configured.
+/// How to analyse the finding: the command's options, otherwise the owner's settings.
 struct Manner<'a> {
     model: &'a str,
     triage_model: &'a str,
@@ -56,7 +56,7 @@ impl<'a> Manner<'a> {
 }
 
 impl Launching<'_> {
-    /// Gets the tokens and has the agent begin.
+    /// Requests the tokens and has the agent start.
     pub(crate) async fn launch(
         &self,
         owner: &OwnerRecord,
@@ -78,7 +78,7 @@ impl Launching<'_> {
         };
         let callback_token = self.analyse.callback_tokens.sign(&capability, now).await;
         let callback_token = callback_token.map_err(|error| {
-            warn!(error = %chain(&error), "the right to call back could not be signed");
+            warn!(error = %chain(&error), "cannot sign the callback token");
             Trouble::Passing(LastError::Unexpected, None)
         })?;
         let manner = Manner::of(self.options, &owner.settings);
@@ -96,7 +96,7 @@ impl Launching<'_> {
         };
         let launched = self.analyse.agent.launch(&launch, now, self.deadline());
         launched.await.map_err(|failed| {
-            warn!(error = %chain(&failed.error), "the agent did not begin");
+            warn!(error = %chain(&failed.error), "the agent did not start");
             not_begun(&failed, self.so_far())
         })
     }
@@ -120,7 +120,7 @@ impl Launching<'_> {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        warn!(error = %chain(&error), "GitHub gave no token for the repository");
+        warn!(error = %chain(&error), "GitHub issued no token for the repository");
         let now = self.now();
         if let GithubError::Refused {
             refusal: Refusal::AuthInvalid,
@@ -129,7 +129,7 @@ impl Launching<'_> {
         {
             let owner = &self.command.key.owner;
             if let Err(error) = self.analyse.owners.mark_auth_invalid(owner, now).await {
-                warn!(error = %chain(&error), "the integration could not be marked");
+                warn!(error = %chain(&error), "cannot record that GitHub rejects the credentials");
             }
         }
         let began = held.analysis.begun_at;
@@ -139,7 +139,7 @@ impl Launching<'_> {
     }
 }
 
-/// What it means that the agent has not begun. `so_far` is what earlier deliveries may have done.
+/// Decides what follows when the agent has not started. `so_far` is the effect that earlier deliveries may have had.
 fn not_begun(failed: &LaunchFailed, so_far: Effect) -> Trouble {
     let effect = if failed.may_have_begun {
         Effect::Unknown
@@ -168,8 +168,8 @@ fn not_begun(failed: &LaunchFailed, so_far: Effect) -> Trouble {
     }
 }
 
-/// What it means that GitHub gave no token, `now`, for an analysis that has its slot since `began`. `resumes_at` tells
-/// whether and when a command goes on after a rate limit.
+/// Decides what follows when GitHub issued no token at `now`, for an analysis that has had its slot since `began`.
+/// `resumes_at` says whether and when the command continues after a rate limit.
 fn withheld(
     error: &GithubError,
     began: Timestamp,
@@ -192,7 +192,7 @@ fn withheld(
             ),
             Refusal::RateLimited(limit) => {
                 let error = LastError::RateLimited(limit.until);
-                // By then the slot must still be this command's.
+                // The slot must still be this command's when the limit ends.
                 match resumes_at(limit.until).filter(|at| !too_late(began, *at)) {
                     Some(at) => Trouble::Limited(at, error),
                     None => lasting(ResultCode::GithubRateLimited, error),
@@ -220,7 +220,7 @@ fn withheld(
     }
 }
 
-/// Whether the slot that was taken at `began` is not this command's any more.
+/// Whether the slot that was taken at `began` is no longer this command's.
 fn too_late(began: Timestamp, now: Timestamp) -> bool {
     began + PENDING_FOR <= now
 }

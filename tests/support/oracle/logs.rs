@@ -9,8 +9,8 @@ use crate::Stack;
 /// The lines that say that a command has ended, one for each way.
 pub(super) const ENDINGS: [&str; 4] = [
     "the command has ended",
-    "no delivery is left; the command has failed",
-    "the command's deadline has passed; it has failed",
+    "the command has failed: its message has no delivery left",
+    "the command has failed: its deadline has passed",
     "the command of a malformed message",
 ];
 /// The lines that say that a message is kept for an operator.
