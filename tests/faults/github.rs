@@ -202,7 +202,7 @@ async fn fault_31_a_listing_that_leads_astray_ends_and_takes_no_token_elsewhere(
     }
     let refused = scene
         .stack
-        .logged("a listing's next page is not to be followed");
+        .logged("the link to a listing's next page is refused");
     assert_eq!(refused.len(), 3);
     let nobody = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
     assert!(nobody.is_err(), "somebody asked elsewhere");

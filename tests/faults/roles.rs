@@ -122,7 +122,7 @@ async fn a_scheduled_sync_waits_for_a_rate_limit_and_for_a_github_that_fails() {
     scene.stack.github_fault(&fails).await;
     scene.schedules().await;
     eventually("it fails", async || {
-        let failed = "a scheduled sync failed and comes again";
+        let failed = "the scheduled sync failed; its message is redelivered";
         !scene.stack.logged(failed).is_empty()
     })
     .await;
