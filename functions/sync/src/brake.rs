@@ -8,7 +8,7 @@ use tokio::time::Instant;
 /// How long before its deadline an invocation sends no new request, so that pages in flight can be stored.
 const SOFT_STOP: Duration = Duration::from_secs(10);
 /// How long an invocation sends requests at least, however little time it has.
-const LEAST: Duration = Duration::from_millis(500);
+const MIN_WORK: Duration = Duration::from_millis(500);
 
 /// Whether a delivery continues, and what it has learned about GitHub so far.
 #[derive(Debug)]
@@ -44,7 +44,7 @@ impl Brake {
     /// For a delivery that begins `now` and is killed at `killed`.
     pub(crate) fn new(killed: Instant, now: Instant) -> Self {
         Self {
-            soft: (killed - SOFT_STOP).max(now + LEAST),
+            soft: (killed - SOFT_STOP).max(now + MIN_WORK),
             stop: Cell::new(None),
             failed: Cell::new(None),
             accepted: Cell::new(false),

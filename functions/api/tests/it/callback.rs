@@ -266,7 +266,7 @@ async fn a_callback_is_acknowledged_only_once_it_is_queued() {
     let kept = scene.analysis().await;
     assert!(
         kept.called_back.is_some(),
-        "it is kept: should nobody call again, it is sent on"
+        "stored, so the reconciler can queue it if the agent does not retry"
     );
     scene.stack.services.queue(Queue::Takes);
     assert_eq!(scene.call(completed()).await.status, 202);
