@@ -1,4 +1,4 @@
-//! Takes the files of `web/` into the binary, each as it is and compressed, under a version that is a hash of them all.
+//! Embeds the files of `web/` in the binary, plain and compressed, under a version that is a hash of all files.
 
 use std::fmt::Write as _;
 use std::io::Write as _;
@@ -8,7 +8,7 @@ use std::{env, fs, io};
 use flate2::{Compression, write::GzEncoder};
 use sha2::{Digest as _, Sha256};
 
-/// Stands in the page where the version belongs.
+/// Replaced in the page by the version.
 const PLACEHOLDER: &str = "{{version}}";
 
 fn main() -> io::Result<()> {
@@ -70,7 +70,7 @@ fn collect(folder: &Path, into: &mut Vec<PathBuf>) -> io::Result<()> {
     Ok(())
 }
 
-/// Where the file is below `web/`, with slashes.
+/// Returns the file's path below `web/`, with slashes.
 fn name(web: &Path, path: &Path) -> String {
     let below = path.strip_prefix(web).unwrap_or(path);
     let segments = below.iter().map(|segment| segment.to_string_lossy());

@@ -204,7 +204,7 @@ async fn fault_31_a_listing_with_a_bad_link_ends_and_sends_no_token_elsewhere() 
     }
     let refused = scene
         .stack
-        .logged("a listing's next page is not to be followed");
+        .logged("the link to a listing's next page is refused");
     assert_eq!(refused.len(), 3);
     let connected = tokio::time::timeout(std::time::Duration::ZERO, elsewhere.accept()).await;
     assert!(connected.is_err(), "a request to the other host");

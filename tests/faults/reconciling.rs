@@ -89,7 +89,7 @@ async fn fault_19_two_overlapping_reconcilers_do_the_work_of_one() {
     scene.ada.ends_as(stalled.id, "COMMAND_STALLED").await;
     let told = scene
         .stack
-        .logged("the command's deadline has passed; it has failed");
+        .logged("the command has failed: its deadline has passed");
     assert_eq!(told[0]["previous_status"], "running", "{told:?}");
     eventually("the scheduled sync ends", async || {
         scene.stack.logged("a scheduled sync has ended").len() == 1
@@ -110,7 +110,7 @@ async fn fault_23_a_dead_letter_consumer_that_fails_or_runs_twice_settles_once()
     let late = stage.admit(scene.ada.owner()).await;
     stage.send("SyncDeadLetterQueue", &message(&late, 0)).await;
     eventually("it fails twice", async || {
-        let again = "a dead letter could not be settled and comes again";
+        let again = "cannot settle the dead letter; it is redelivered";
         scene.stack.logged(again).len() >= 2
     })
     .await;

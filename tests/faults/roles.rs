@@ -126,7 +126,7 @@ async fn a_scheduled_sync_waits_out_rate_limits_and_github_failures() {
     scene.stack.github_fault(&fails).await;
     scene.schedules().await;
     eventually("it fails", async || {
-        let failed = "a scheduled sync failed and comes again";
+        let failed = "the scheduled sync failed; its message is redelivered";
         !scene.stack.logged(failed).is_empty()
     })
     .await;
@@ -159,7 +159,7 @@ async fn failed_recordings_and_erasures_retry_before_the_visibility_timeout() {
     })
     .await;
     scene.uses("erase", HIDES, "EraseQueue").await;
-    let interrupted = "an erasure was interrupted; its message comes again";
+    let interrupted = "the erasure was interrupted; its message is redelivered";
     assert_eq!(scene.stack.logged(interrupted).len(), 1);
     oracle::check(&scene.stack, &[]).await;
 }

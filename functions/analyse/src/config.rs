@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use agent::{AgentConfig, CallbackUrl};
 use domain::command::CommandQueue;
@@ -10,7 +10,7 @@ use runtime::{
     worker::WorkerConfig,
 };
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `STACK`, `TABLE`.
@@ -22,9 +22,9 @@ pub struct Config {
     pub github: GithubConfig,
     /// `AGENT_URL`, `AGENT_TOKEN_SECRET`.
     pub agent: AgentConfig,
-    /// `CALLBACK_URL`: where the agent calls back.
+    /// `CALLBACK_URL`: the URL for the agent's callbacks.
     pub callback_url: CallbackUrl,
-    /// `CALLBACK_KEYS_SECRET`: the keys that sign the right to call back.
+    /// `CALLBACK_KEYS_SECRET`: the keys that sign callback tokens.
     pub callback_keys: SecretName,
 }
 

@@ -1,4 +1,4 @@
-//! One launch: what can be refused, the slot, the agent, what is recorded.
+//! One launch: refuse what can be refused, take the slot, ask the agent, record the session.
 
 mod asking;
 
@@ -30,7 +30,7 @@ use crate::{
 };
 use asking::NotBegun;
 
-/// How often the finding may change between our read and our write.
+/// How often to read and write again if the finding changes in between.
 const TRIES: usize = 5;
 
 /// One delivery's part of a launch.
@@ -43,14 +43,14 @@ pub(crate) struct Launching<'a> {
     pub(crate) invocation: Invocation,
 }
 
-/// A finding with the slot that this command holds for it.
+/// A finding and the slot that this command holds for it.
 pub(crate) struct Held {
     pub(crate) record: FindingRecord,
     pub(crate) analysis: Analysis,
 }
 
 impl Held {
-    /// The slot that this attempt has on the finding, if it shows that.
+    /// Returns this attempt's slot, if the finding shows it.
     fn of(record: &FindingRecord, attempt: CommandId) -> Option<Self> {
         let mine = |analysis: &&Analysis| analysis.attempt == attempt;
         let analysis = record.analysis.as_ref().filter(mine)?.clone();
@@ -59,7 +59,7 @@ impl Held {
     }
 }
 
-/// Why nothing is launched, now or ever.
+/// Why the launch fails for good.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Failure {
     pub(crate) code: ResultCode,
@@ -78,7 +78,7 @@ impl Launching<'_> {
             return self.record_told(&owner, held, &cloud).await;
         }
         if !held.analysis.status.in_flight() {
-            // It was given up before the agent had begun, for all that is known.
+            // The analysis ended before the agent started, as far as is known.
             let error = Some(LastError::LaunchTooLate);
             return ended(ResultCode::AnalysisLaunchFailed, self.so_far(), error);
         }
@@ -101,7 +101,7 @@ impl Launching<'_> {
         }
     }
 
-    /// Everything that can be refused, and the slot.
+    /// Refuses what can be refused, and takes the slot.
     async fn begin(&self) -> Result<(OwnerRecord, Held), Effected> {
         let owner = &self.command.key.owner;
         for _ in 0..TRIES {
@@ -113,7 +113,7 @@ impl Launching<'_> {
             let seen = match seen {
                 Ok(seen) => seen,
                 Err(error @ FindingsError::Unreadable(_)) => {
-                    warn!(finding.id = %self.finding, error = %chain(&error), "the finding cannot be analysed");
+                    warn!(finding.id = %self.finding, error = %chain(&error), "cannot read the finding");
                     return Err(ended(ResultCode::FindingUnavailable, Effect::None, None));
                 }
                 Err(error) => return Err(self.unavailable(&error)),
@@ -160,7 +160,7 @@ impl Launching<'_> {
                 Begun::NoSlot => {
                     return Err(ended(ResultCode::OwnerCapReached, so_far, None));
                 }
-                // Our own write whose answer was lost, somebody else's analysis, a sync: look again.
+                // Race: our own write whose answer was lost, another analysis, or a sync. Read again.
                 Begun::Changed => {}
             }
         }
@@ -186,14 +186,14 @@ impl Launching<'_> {
             if let Some(effected) = settled {
                 return effected;
             }
-            // The agent has called back since, or somebody has begun anew.
+            // Race: the agent has called back, or another command has restarted the analysis.
             let record = match self.analyse.findings.read(owner, self.finding).await {
                 Ok(record) => record,
                 Err(error) => return self.unavailable(&error),
             };
             let mine = record.and_then(|record| Held::of(&record, self.id()));
             let Some(mine) = mine else {
-                // What was launched is nobody's by now.
+                // Another attempt owns the finding's analysis now, so this session's callback would be stale.
                 self.interrupt(cloud).await;
                 let event = self.event(restart, self.now());
                 let event = self.analyse.audit.record(owner, &event);
@@ -207,8 +207,8 @@ impl Launching<'_> {
         transient(LastError::Contended)
     }
 
-    /// An earlier delivery has launched it, and could not say so: the agent has, by calling back. It knows by the launch's
-    /// name which session that was, and so tells the other half of it; without that half the launch is one all the same.
+    /// Records a session that an earlier delivery launched but could not record, and that the callback has named.
+    /// Repeats the launch, which is idempotent, to learn the session's second id. Records the launch even without it.
     async fn record_told(&self, owner: &OwnerRecord, held: Held, cloud: &SessionId) -> Effected {
         let launched = self.launch(owner, &held).await.ok();
         let session = launched.filter(|session| session.cloud_agent_session_id == *cloud);
@@ -271,7 +271,7 @@ impl Launching<'_> {
             .await
     }
 
-    /// Its call back would be stale: that the session ends is a courtesy, not a condition.
+    /// Interrupts a replaced session. Best effort: correctness does not need it, because its callback would be stale.
     async fn interrupt(&self, session: &SessionId) {
         let interrupted = self
             .analyse
@@ -279,9 +279,9 @@ impl Launching<'_> {
             .interrupt(session, self.now(), self.deadline())
             .await;
         match interrupted {
-            Ok(()) => info!("a session that was replaced is interrupted"),
+            Ok(()) => info!("the replaced session is interrupted"),
             Err(error) => {
-                warn!(error = %chain(&error), "a session that was replaced could not be interrupted");
+                warn!(error = %chain(&error), "cannot interrupt the replaced session");
             }
         }
     }
@@ -294,7 +294,7 @@ impl Launching<'_> {
             .with("origin", self.command.origin)
     }
 
-    /// What is known of the effect of earlier deliveries: of those that did not hand the command on, nothing.
+    /// Returns the known effect of earlier deliveries: unknown if one of them ended without handing the command on.
     pub(crate) fn so_far(&self) -> Effect {
         if self.command.standing.follows_another() {
             Effect::Unknown
@@ -303,8 +303,8 @@ impl Launching<'_> {
         }
     }
 
-    /// Likewise if the finding shows another's analysis, or none. That other may have taken the place of ours; where there
-    /// is none, ours has not begun either.
+    /// Likewise if the finding shows another attempt's analysis, which may have replaced ours, or none: then ours never
+    /// started.
     fn so_far_of_another(&self, seen: &FindingRecord) -> Effect {
         match seen.analysis {
             Some(_) => self.so_far(),
@@ -321,7 +321,7 @@ impl Launching<'_> {
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(error = %chain(error), "the data store failed");
+        warn!(error = %chain(error), "cannot read or write the data store");
         transient(LastError::StoreUnavailable)
     }
 

@@ -1,8 +1,8 @@
-//! The analyse function: has the agent begin to analyse a finding.
+//! The analyse function: has the agent start the analysis of a finding.
 //!
-//! The finding's slot is taken by a conditional write before the agent is asked, and is given back on every way out: when
-//! the agent refuses, when no delivery is left, and, should all of that fail, by the reconciler after a quarter of an hour.
-//! The launch is named after the command, so that a delivery that follows another meets that one's session.
+//! A conditional write takes the finding's slot before the agent is asked. Every failure gives the slot back: when the
+//! agent refuses, when no delivery is left, and otherwise by the reconciler after 15 minutes. The launch's idempotency
+//! key is the command's id, so that a redelivery gets the first delivery's session.
 
 mod config;
 mod launching;
@@ -19,33 +19,33 @@ use tracing::error;
 
 use launching::Launching;
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct Analyse {
-    /// What every worker does around its effect.
+    /// The frame that all workers share.
     pub worker: Worker,
-    /// Configuration and integration.
+    /// Configurations and integrations.
     pub owners: Owners,
     /// The findings.
     pub findings: Findings,
-    /// Their analyses, and the slots.
+    /// The findings' analyses, and the slots.
     pub analyses: Analyses,
-    /// What was done, by whom.
+    /// The audit events.
     pub audit: Audit,
     /// GitHub.
     pub github: Github,
     /// The analysis service.
     pub agent: Agent,
-    /// Signs the right to call back.
+    /// Signs callback tokens.
     pub callback_tokens: CallbackTokens,
-    /// Where the agent calls back.
+    /// The URL for the agent's callbacks.
     pub callback_url: CallbackUrl,
 }
 
 impl Work for Analyse {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
         let Action::StartAnalysis(options) = &command.action else {
-            error!("a command of another worker's type");
+            error!("the command is of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
                 after: None,

@@ -1,4 +1,4 @@
-//! What can be refused before the agent is asked, and what follows when an end could not be written. Pure.
+//! Pure decisions: whether a launch may begin or continue, and what follows when a command's end could not be written.
 
 use domain::{
     Timestamp,
@@ -22,7 +22,7 @@ impl Refusal {
     }
 }
 
-/// Whether a launch may have a slot for a finding that stands so and has this analysis, in flight or not.
+/// Whether a launch may take a slot for a finding with this status and this latest analysis.
 pub(crate) fn may_begin(
     owner: &OwnerRecord,
     origin: Origin,
@@ -42,8 +42,8 @@ pub(crate) fn may_begin(
     Ok(())
 }
 
-/// Whether a launch that has its slot is still to be made. What the agent has begun, or what has ended, is to be recorded,
-/// whatever the owner wants by now.
+/// Whether a launch that has its slot may continue. A session that the agent has started, or an analysis that has
+/// ended, is recorded whatever the owner's settings are now.
 pub(crate) fn may_go_on(
     owner: &OwnerRecord,
     origin: Origin,
@@ -61,7 +61,7 @@ pub(crate) fn may_go_on(
     Ok(())
 }
 
-/// Whether the owner lets anything be launched, and GitHub can be asked.
+/// Whether the owner's settings allow the launch and GitHub accepts the App's credentials.
 fn allowed(owner: &OwnerRecord, origin: Origin, now: Timestamp) -> Result<(), Refusal> {
     let settings = &owner.settings;
     let turned_off = origin == Origin::AutoAnalysis && !settings.auto_analysis.enabled;
@@ -83,7 +83,7 @@ fn allowed(owner: &OwnerRecord, origin: Origin, now: Timestamp) -> Result<(), Re
     Ok(())
 }
 
-/// Who begins an analysis by a command of this origin.
+/// Returns whose share of the slots a command of this origin uses.
 pub(crate) fn begun_by(origin: Origin) -> BegunBy {
     if origin == Origin::AutoAnalysis {
         BegunBy::Automation
@@ -92,18 +92,18 @@ pub(crate) fn begun_by(origin: Origin) -> BegunBy {
     }
 }
 
-/// What follows when the end of a launch that failed could not be written because the finding had changed.
+/// What follows when a failed launch's end could not be written because the finding had changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// An earlier delivery's session has called back meanwhile: the launch was one.
+    /// Race: an earlier delivery's session has called back, so the launch succeeded.
     Record(SessionId),
-    /// The slot is still held: it is given back as it stands now.
+    /// The command still holds the slot: give it back with the finding as it is now.
     GiveBack,
-    /// Nothing is held any more: the command ends alone.
+    /// The command no longer holds the slot: end the command alone.
     End,
 }
 
-/// By what the finding shows of this command's analysis by now.
+/// Decides by this command's analysis as the finding shows it now.
 pub(crate) fn next(mine: Option<&Analysis>) -> Next {
     let Some(mine) = mine else {
         return Next::End;

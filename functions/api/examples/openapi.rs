@@ -1,4 +1,4 @@
-//! Prints the API's description, as docs/openapi.json keeps it.
+//! Prints the API's description, as in docs/openapi.json.
 
 use std::{
     error::Error,

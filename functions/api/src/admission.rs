@@ -1,5 +1,5 @@
-//! Admission: store the command, then send its message, and compensate if that fails. The row comes first, so that a
-//! process that dies in between leaves something that the reconciler can send.
+//! Admission: stores the command, sends its message, and compensates if that fails. The row is the outbox: if the
+//! process dies in between, the reconciler sends the message.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ use crate::App;
 pub enum Admission {
     /// The command is stored and queued.
     Accepted(Command),
-    /// The same request was admitted before; nothing was sent.
+    /// The same request was admitted earlier; nothing was sent.
     Replayed(Command),
     /// The idempotency key was used for another request.
     KeyReused,
-    /// Commands of this type are not admitted for now. Nothing was read or written.
+    /// Commands of this type are paused. Nothing was read or written.
     Paused(CommandType),
-    /// The command could not be queued. It has failed, unless even that could not be written: then the reconciler
-    /// sends it again.
+    /// The command could not be queued, so it failed. If that could not be written either, the reconciler sends it
+    /// again.
     NotQueued(Command),
 }
 
@@ -44,7 +44,7 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
         ledger::Admission::Admitted(command, token) => (command, token),
         ledger::Admission::Replayed(command) => {
             about(&command);
-            log(&command, "the command was admitted before");
+            log(&command, "the command was admitted earlier");
             return Ok(Admission::Replayed(command));
         }
         ledger::Admission::KeyReused => return Ok(Admission::KeyReused),
@@ -58,7 +58,7 @@ pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admissi
         Err(error) => {
             tracing::warn!(
                 error = %chain(&error),
-                "the command's message could not be sent"
+                "cannot send the command's message"
             );
             let kind = command.action.command_type();
             let compensated = compensate(app, command, token, now).await;
@@ -82,15 +82,15 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
             log(&failed, "the command failed: it could not be queued");
             Admission::NotQueued(failed)
         }
-        // A request with the same key took the command over, and could not queue it either.
+        // Race: a request with the same key readmitted the command and could not queue it either.
         Ok(Outcome::Refused(found)) if found.standing.never_queued => Admission::NotQueued(found),
-        // The message had arrived although its answer was lost, or the command was readmitted since.
+        // Race: the message arrived although its answer was lost, or another request has readmitted the command.
         Ok(Outcome::Refused(found)) => {
             log(&found, "the command was queued after all");
             Admission::Accepted(found)
         }
         Ok(Outcome::Missing) => {
-            tracing::warn!("the command vanished while it was admitted");
+            tracing::warn!("the command was deleted during its admission");
             Admission::NotQueued(command)
         }
         Err(error) => {
@@ -103,7 +103,7 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
     }
 }
 
-/// Says in the request's lines which command it is about.
+/// Adds the command to the request's log lines.
 fn about(command: &Command) {
     telemetry::about(&command.key);
     telemetry::about_row(command);

@@ -1,4 +1,4 @@
-//! `/audit-events`: what was done with an owner's data, by whom.
+//! `/audit-events`: effects on an owner's data, and who caused them.
 
 use axum::{Json, extract::State};
 use domain::{Timestamp, command::CommandId};
@@ -17,16 +17,16 @@ use crate::{
     scope::OwnerScope,
 };
 
-/// Events, newest first.
+/// Audit events, newest first.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AuditEventList {
     audit_events: Vec<AuditEventView>,
-    /// Continues the list; `null` at its end.
+    /// The cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// One thing that was done: one event for each effect.
+/// An effect on the owner's data. Each effect has one event.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AuditEvent)]
@@ -35,19 +35,19 @@ pub struct AuditEventView {
     id: String,
     #[schema(schema_with = schema::audit_action)]
     action: AuditAction,
-    /// `user:<id>` of who asked, or `security-agent` for what follows by itself.
+    /// `user:<id>` of the person who asked, or `security-agent` for automation.
     #[schema(example = "user:auth0|5f7c")]
     actor: String,
     #[schema(schema_with = schema::resource_type)]
     resource_type: ResourceType,
     #[schema(example = "dependabot-700000001-42")]
     resource_id: String,
-    /// The command that did it, if one did.
+    /// The command that had the effect, if one did.
     #[schema(value_type = Option<String>, format = "uuid")]
     command_id: Option<CommandId>,
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
-    /// More about it: codes and numbers.
+    /// Details: codes and numbers.
     #[schema(value_type = Object)]
     details: Map<String, Value>,
 }
@@ -71,8 +71,8 @@ impl From<AuditEvent> for AuditEventView {
 #[utoipa::path(get, path = "/v1/owners/{owner}/audit-events", operation_id = "listAuditEvents",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
+        ("limit" = Option<u8>, Query, description = "1 to 100; default 50", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),
     responses(
         (status = 200, body = AuditEventList),

@@ -24,16 +24,19 @@ impl<S: Sync> FromRequest<S> for JsonBody {
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Problem> {
         let (parts, body) = request.into_parts();
-        let bytes = to_bytes(body, LONGEST)
-            .await
-            .map_err(|_| Problem::new(Code::BodyTooLarge, "A body has at most 64 KiB."))?;
+        let bytes = to_bytes(body, LONGEST).await.map_err(|_| {
+            Problem::new(
+                Code::BodyTooLarge,
+                "The body is longer than 64 KiB. Send a shorter body.",
+            )
+        })?;
         if !is_json(&parts.headers) {
             return Err(Problem::new(
                 Code::UnsupportedMediaType,
-                "Send the body with Content-Type: application/json.",
+                "The body is not declared as JSON. Send it with Content-Type: application/json.",
             ));
         }
-        // The parser's message names a place, not what stands there.
+        // The parser's message names a position only, so it repeats nothing from the body.
         let object: Map<String, Value> = serde_json::from_slice(&bytes)
             .map_err(|error| Problem::new(Code::MalformedBody, format!("{error}.")))?;
         Ok(Self(Fields::new(object)))

@@ -1,5 +1,5 @@
-//! `/v1/callbacks/analysis`: the agent's word on how a session ended. It is validated, kept, queued, and only then
-//! acknowledged. Whatever is stale changes nothing and is acknowledged too: the agent need not know.
+//! `/v1/callbacks/analysis`: the agent reports how a session ended. A callback is validated, stored, queued, and only
+//! then acknowledged. A stale callback changes nothing and is acknowledged, too, so that the agent does not retry it.
 
 use std::time::Duration;
 
@@ -30,24 +30,24 @@ use crate::{
 
 /// The longest text of a result, in characters.
 const LONGEST_TEXT: usize = 20_000;
-/// The most places that a result lists.
+/// The most usage locations in a result.
 const MOST_LOCATIONS: usize = 200;
 
-/// How a session ended. Unknown fields are refused.
+/// The end of an agent's session. Unknown fields are refused.
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = AnalysisCallback)]
 #[expect(dead_code, reason = "describes what is read field by field")]
 pub struct CallbackBody {
-    /// The session, as the launch was answered.
+    /// The session id that the launch returned.
     #[schema(min_length = 1, max_length = 256)]
     cloud_agent_session_id: String,
-    #[schema(schema_with = schema::call_back_status)]
+    #[schema(schema_with = schema::callback_status)]
     status: CallbackStatus,
-    /// What it found; there if it completed.
+    /// The result; required if `status` is `completed`.
     #[schema(value_type = Option<Object>)]
     result: Option<Value>,
-    /// Why it failed, if it did.
+    /// Why the session failed, if it did.
     error: Option<CallbackError>,
 }
 
@@ -55,9 +55,9 @@ pub struct CallbackBody {
 #[derive(Debug, ToSchema)]
 #[expect(dead_code, reason = "describes what is read field by field")]
 pub struct CallbackError {
-    /// A code of at most 64 capital letters, digits and underscores is kept.
+    /// Stored if it has at most 64 capital letters, digits and underscores.
     code: String,
-    /// Not kept.
+    /// Not stored.
     message: String,
 }
 
@@ -70,7 +70,7 @@ enum CallbackStatus {
     Interrupted,
 }
 
-/// What the bearer's token allows: proof that it was verified.
+/// The content of a verified callback token.
 #[derive(Debug)]
 pub struct Bearer(CallbackToken);
 
@@ -87,7 +87,7 @@ impl FromRequestParts<App> for Bearer {
         let not_allowed = || {
             Problem::new(
                 Code::CallbackNotAllowed,
-                "The token is missing, altered, expired, or meant for something else.",
+                "The token is missing, altered, expired, or not for callbacks. Use the token from the launch.",
             )
         };
         let token = token.ok_or_else(not_allowed)?;
@@ -96,15 +96,15 @@ impl FromRequestParts<App> for Bearer {
     }
 }
 
-/// Takes an agent's call back. Repeating it is safe.
+/// Receives an agent's callback. Repeating it is safe.
 #[utoipa::path(post, path = "/v1/callbacks/analysis", operation_id = "callBack",
     security(("capability" = [])),
     request_body = CallbackBody,
     responses(
-        (status = 202, description = "It is kept and queued, or changes nothing"),
-        (status = 401, description = "The token allows no call back", body = ProblemBody,
+        (status = 202, description = "The callback is stored and queued, or is stale and changes nothing"),
+        (status = 401, description = "The token does not allow this callback", body = ProblemBody,
             content_type = "application/problem+json"),
-        (status = 503, description = "It could not be queued: call back again", body = ProblemBody,
+        (status = 503, description = "The callback could not be queued: send it again", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
@@ -130,7 +130,7 @@ pub async fn receive(
         .receive(&owner, finding, attempt, &callback, now)
         .await?;
     if received == Received::Stale {
-        tracing::info!(finding.id = %finding, "a call back that is stale or comes again");
+        tracing::info!(finding.id = %finding, "the callback is stale or a duplicate");
         return Ok(StatusCode::ACCEPTED);
     }
     let message = Message::Callback {
@@ -144,14 +144,14 @@ pub async fn receive(
         .await
     {
         Ok(()) => {
-            tracing::info!(finding.id = %finding, "a call back is kept and queued");
+            tracing::info!(finding.id = %finding, "the callback is stored and queued");
             Ok(StatusCode::ACCEPTED)
         }
         Err(error) => {
-            tracing::warn!(finding.id = %finding, error = %chain(&error), "a call back could not be queued");
+            tracing::warn!(finding.id = %finding, error = %chain(&error), "the callback could not be queued");
             Err(Problem::new(
                 Code::CallbackNotQueued,
-                "The call back could not be queued. Call back again; repeating it is safe.",
+                "The callback could not be queued. Send it again; repeating it is safe.",
             ))
         }
     }
@@ -163,14 +163,14 @@ fn read(mut fields: Fields) -> Result<Callback, Problem> {
     let result = result(&mut fields);
     let error = fields
         .take_nullable("error", |error| {
-            // The message may hold anything: it is not kept.
+            // Not stored: the message may contain anything, even secrets.
             _ = error.take::<Option<Value>>("message");
             let code: Option<String> = error.take::<Option<String>>("code").flatten();
             code
         })
         .flatten();
     if status == Some(CallbackStatus::Completed) && result.is_none() {
-        fields.refuse("result", "a completed analysis has a result");
+        fields.refuse("result", "is required when status is completed");
     }
     let outcome = status.and_then(|status| match status {
         CallbackStatus::Completed => result.map(Box::new).map(AnalysisOutcome::Completed),
@@ -212,7 +212,7 @@ fn result(fields: &mut Fields) -> Option<AnalysisResult> {
 }
 
 fn text(fields: &mut Fields, name: &str) -> Option<String> {
-    let expected = format!("a text of at most {LONGEST_TEXT} characters");
+    let expected = format!("a string of at most {LONGEST_TEXT} characters");
     fields.require_if(name, &expected, |text: &String| {
         text.chars().count() <= LONGEST_TEXT
     })
@@ -261,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn a_failure_keeps_a_code_and_never_a_message() {
+    fn a_failure_stores_its_code_and_never_its_message() {
         let failed = |error: Value| {
             let body = json!({"cloudAgentSessionId": "s", "status": "failed", "result": null, "error": error});
             match parsed(body).expect("valid").outcome {
@@ -282,7 +282,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_found_is_kept_whole_up_to_its_bounds() {
+    fn a_result_is_stored_in_full_up_to_its_limits() {
         let places = vec![json!({"path": "src/a.js"}); MOST_LOCATIONS];
         let mut body = completed();
         body["result"]["reasoning"] = "\u{e9}".repeat(LONGEST_TEXT).into();
@@ -298,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_unknown_or_out_of_bounds_is_refused() {
+    fn unknown_fields_and_values_beyond_the_limits_are_refused() {
         let mut unknown = completed();
         unknown["result"]["mood"] = "good".into();
         let mut long = completed();

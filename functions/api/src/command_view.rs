@@ -1,4 +1,4 @@
-//! A command as callers see it.
+//! A command as the API shows it.
 
 use domain::{
     Timestamp,
@@ -13,68 +13,68 @@ use utoipa::ToSchema;
 
 use crate::schema;
 
-/// A command: what was asked, and what became of it.
+/// A command: the request and its outcome.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Command)]
 pub struct CommandView {
-    /// Sorts by admission.
+    /// A UUIDv7: ids sort by time of admission.
     #[schema(value_type = String, format = "uuid")]
     id: CommandId,
     /// `user:<id>` or `org:<uuid>`.
     #[schema(value_type = String, example = "user:auth0|5f7c")]
     owner: Owner,
-    /// What it does.
+    /// What the command does.
     #[schema(schema_with = schema::command_type)]
     r#type: &'static str,
-    /// Who caused it.
+    /// What caused the command.
     #[schema(value_type = String, example = "manual")]
     origin: Origin,
-    /// The one repository it is about.
+    /// The repository, if the command is about one.
     #[schema(value_type = Option<String>)]
     repository: Option<RepositoryName>,
-    /// The finding it is about.
+    /// The finding, if the command is about one.
     #[schema(value_type = Option<String>)]
     finding_id: Option<FindingId>,
-    /// Where it is; `succeeded`, `failed` and `no_op` are final.
+    /// The command's status; `succeeded`, `failed` and `no_op` are terminal.
     #[schema(schema_with = schema::command_status)]
     status: Status,
-    /// Why it ended as it did.
+    /// Why the command ended as it did.
     #[schema(schema_with = schema::result_code)]
     result_code: Option<ResultCode>,
-    /// What is known of its effect, once it has ended.
+    /// The command's known effect, once it has ended.
     #[schema(schema_with = schema::effect)]
     effect: Option<Effect>,
-    /// The result code in a sentence: what happened and what to do next.
+    /// The result in a sentence: what happened and what to do next.
     message: Option<&'static str>,
-    /// What went wrong last, without secrets and personal data.
+    /// The last error, without secrets or personal data.
     last_error: Option<String>,
-    /// How far it has come, in repositories.
+    /// Progress, in repositories.
     #[schema(value_type = Option<ProgressView>)]
     progress: Option<Progress>,
-    /// Until when it waits for a rate limit.
+    /// When the rate limit that the command waits for ends.
     #[schema(value_type = Option<String>, format = DateTime)]
     waiting_until: Option<Timestamp>,
-    /// How often a worker took it up.
+    /// The number of attempts: how often a worker claimed the command.
     attempts: u32,
-    /// When it was admitted.
+    /// When the command was admitted.
     #[schema(value_type = String, format = DateTime)]
     accepted_at: Timestamp,
-    /// When a worker took it up first.
+    /// When a worker first claimed the command.
     #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<Timestamp>,
     /// When it ended.
     #[schema(value_type = Option<String>, format = DateTime)]
     completed_at: Option<Timestamp>,
-    /// When it changed last.
+    /// When the command last changed.
     #[schema(value_type = String, format = DateTime)]
     updated_at: Timestamp,
-    /// When it will no longer be shown.
+    /// When the command's retention ends; it is absent from then on.
     #[schema(value_type = Option<String>, format = DateTime)]
     expires_at: Option<Timestamp>,
 }
 
-/// How far a command has come.
+/// A command's progress.
 #[derive(Debug, ToSchema)]
 #[schema(as = Progress)]
 #[expect(
@@ -82,9 +82,9 @@ pub struct CommandView {
     reason = "describes the domain's type, which knows no schemas"
 )]
 struct ProgressView {
-    /// Repositories finished, however they ended.
+    /// Repositories finished, whatever their outcome.
     done: u32,
-    /// Repositories in all.
+    /// Repositories in total.
     total: u32,
 }
 

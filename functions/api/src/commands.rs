@@ -1,4 +1,4 @@
-//! `/commands`: admitting commands and showing what became of them.
+//! `/commands`: admits commands and shows their status and outcome.
 
 mod list;
 mod request;
@@ -32,21 +32,21 @@ pub use request::CommandRequest;
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-replayed");
 
-/// Admits a command. With an `Idempotency-Key`, repeating the request gives the same command.
+/// Admits a command. A repeated request with the same `Idempotency-Key` returns the same command.
 #[utoipa::path(post, path = "/v1/owners/{owner}/commands", operation_id = "admitCommand",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
-        ("Idempotency-Key" = Option<String>, Header, description = "Names the request: 1 to 255 visible ASCII characters")
+        ("Idempotency-Key" = Option<String>, Header, description = "Identifies the request across retries: 1 to 255 visible ASCII characters")
     ),
     request_body = CommandRequest,
     responses(
         (status = 202, description = "The command is stored and queued", body = CommandView, headers(
-            ("Location" = String, description = "Where to see what becomes of it"),
-            ("Retry-After" = u64, description = "When to look, in seconds"),
-            ("Idempotent-Replayed" = bool, description = "`true` if the key had been used for this request")
+            ("Location" = String, description = "Where to read its status"),
+            ("Retry-After" = u64, description = "Seconds to wait before reading the status"),
+            ("Idempotent-Replayed" = bool, description = "`true` if an earlier request with this key created the command")
         )),
-        (status = 503, description = "The command could not be queued, and is in the body; or commands of its type are \
-            paused, and there is none", body = ProblemBody,
+        (status = 503, description = "The command could not be queued and is in the body, or commands of its type are \
+            paused and none was created", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
@@ -59,7 +59,7 @@ pub async fn admit(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let CommandRequest { action, origin } = CommandRequest::read(fields)?;
-    // Nothing is written about what the owner does not have.
+    // Checked before the write: a command about a finding that the owner does not have leaves no row.
     if let Some(finding) = action.finding()
         && !app.findings.exists(scope.owner(), finding).await?
     {
@@ -82,13 +82,13 @@ pub async fn admit(
         }
         Admission::KeyReused => Err(Problem::new(
             Code::IdempotencyKeyReused,
-            "This key names another request. Use a new key for a new request.",
+            "This Idempotency-Key was used for another request. Use a new key for a new request.",
         )),
         Admission::Paused(kind) => Err(Problem::new(
             Code::CommandPaused,
             format!(
-                "Commands of the type {} are not admitted for now, and nothing was written. Try again later; what was \
-                 admitted before is still done.",
+                "Commands of type {} are paused, and this one was not stored. Try again later; commands admitted \
+                 earlier still run.",
                 kind.as_str()
             ),
         )),
@@ -111,11 +111,11 @@ fn accepted(scope: &OwnerScope, command: Command) -> Response {
 
 fn not_queued(command: Command) -> Problem {
     let detail = if command.status().is_terminal() {
-        "The command was stored but could not be queued, and has failed. Try again; with the same Idempotency-Key it \
-         is the same command."
+        "The command was stored but could not be queued, so it failed. Send the request again; with the same \
+         Idempotency-Key it retries this command."
     } else {
-        "The command was stored, but it is not known whether it was queued. It will be tried again shortly; see what \
-         becomes of it before you repeat it."
+        "The command was stored, but it is unknown whether it was queued. It is retried shortly; check its status \
+         before you send the request again."
     };
     Problem::new(Code::QueueAdmissionFailed, detail).about(command.into())
 }
@@ -132,19 +132,19 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
         })
 }
 
-/// Shows a command. While it is active, `Retry-After` says when to look again.
+/// Returns a command. While it is active, `Retry-After` says when to read it again.
 #[utoipa::path(get, path = "/v1/owners/{owner}/commands/{id}", operation_id = "readCommand",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
         ("id" = String, Path, description = "The command's id"),
-        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of what the caller has")
+        ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the caller's copy")
     ),
     responses(
         (status = 200, body = CommandView, headers(
-            ("ETag" = String, description = "Changes with the command"),
-            ("Retry-After" = Option<u64>, description = "When to look again, in seconds, while the command is active")
+            ("ETag" = String, description = "Changes when the command changes"),
+            ("Retry-After" = Option<u64>, description = "Seconds to wait before the next read, while the command is active")
         )),
-        (status = 304, description = "The caller has it"),
+        (status = 304, description = "The caller's copy is current"),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
 pub async fn read(
@@ -170,10 +170,11 @@ pub async fn read(
     Ok(response)
 }
 
-/// The longest that a caller is told to wait, in seconds: waits can end early.
+/// The longest `Retry-After`, in seconds: a rate limit's wait can end early.
 const LONGEST_PAUSE: u64 = 60;
 
-/// In how many seconds an active command is worth another look: soon while it is young, later as it ages.
+/// Seconds until a client should poll an active command again: 1 or 2 at first, up to 10 as it ages. `None` once it has
+/// ended.
 fn look_again(command: &Command, now: Timestamp) -> Option<u64> {
     match command.status() {
         Status::Accepted => Some(1),

@@ -12,7 +12,7 @@ use crate::{
     problem::{Code, Invalid, Problem},
 };
 
-/// Answers with the representation, or with 304 if the caller has it. The tag is strong: a hash of what is sent.
+/// Returns the representation, or 304 if the caller's copy is current. The tag is strong: a hash of the body.
 pub fn representation(headers: &HeaderMap, body: &impl Serialize) -> Result<Response, Problem> {
     let bytes = serde_json::to_vec(body).map_err(|error| defect(&error))?;
     let hash: String = Sha256::digest(&bytes)
@@ -34,17 +34,17 @@ pub fn representation(headers: &HeaderMap, body: &impl Serialize) -> Result<Resp
     Ok(response)
 }
 
-/// Which version a save replaces.
+/// The version that a save replaces.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Expected {
-    /// Whatever is there.
+    /// Any version.
     Any,
     /// Exactly this one.
     Version(u64),
 }
 
 impl Expected {
-    /// Whether the version that was found is the expected one.
+    /// Whether the stored version is the expected one.
     pub fn admits(self, found: u64) -> bool {
         match self {
             Self::Any => true,
@@ -58,7 +58,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Expected, Problem> {
     let Some(given) = headers.get(header::IF_MATCH) else {
         return Err(Problem::new(
             Code::VersionRequired,
-            "Send the version that you read as If-Match, so that no other change is lost.",
+            "If-Match is missing. Send the version that you read, so that you do not overwrite a newer change.",
         ));
     };
     let text = given.to_str().unwrap_or_default().trim();
@@ -79,7 +79,7 @@ pub fn if_match(headers: &HeaderMap) -> Result<Expected, Problem> {
         })
 }
 
-/// The members of a header's comma-separated lists.
+/// Returns the members of a header's comma-separated lists.
 fn lists(headers: &HeaderMap, name: HeaderName) -> impl Iterator<Item = &str> {
     headers
         .get_all(name)

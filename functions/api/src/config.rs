@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use domain::{command::PausedCommands, lifecycle::Timeouts};
 use outbound::secrets::SecretName;
@@ -13,24 +13,24 @@ use runtime::{
 pub struct Config {
     /// `STACK`, `TABLE`.
     pub function: FunctionConfig,
-    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: what commands are written with.
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: commands' deadlines and retention.
     pub timeouts: Timeouts,
-    /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: where commands are queued.
+    /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: the queues of commands.
     pub queues: CommandQueues,
-    /// `CALLBACK_QUEUE_URL`: where call backs are queued.
+    /// `CALLBACK_QUEUE_URL`: the queue of callbacks.
     pub callback_queue: QueueUrl,
-    /// `ERASE_QUEUE_URL`: where erasures are queued.
+    /// `ERASE_QUEUE_URL`: the queue of erasures.
     pub erase_queue: QueueUrl,
-    /// `CALLBACK_KEYS_SECRET`: the keys that verify the right to call back.
+    /// `CALLBACK_KEYS_SECRET`: the keys that verify callback tokens.
     pub callback_keys: SecretName,
-    /// `CURSOR_KEY_SECRET`: the secret whose text seals page cursors.
+    /// `CURSOR_KEY_SECRET`: the secret that seals page cursors.
     pub cursor_key: SecretName,
-    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    /// `PAUSED_COMMANDS`: the command types that are not admitted.
     pub paused: PausedCommands,
 }
 
 impl Config {
-    /// Reads it. A failure names the variable.
+    /// Reads the environment. An error names the variable.
     pub fn from_env() -> Result<Self, InvalidEnvironment> {
         Ok(Self {
             function: environment::function()?,

@@ -1,5 +1,5 @@
-//! `/config`: an owner's configuration. Saving it and the sync that this starts are two outcomes: if the sync cannot be
-//! admitted, the configuration stays saved, and the answer says both.
+//! `/config`: an owner's configuration. A save and the sync that it starts have separate outcomes: if the sync cannot
+//! be admitted, the configuration stays saved, and the answer reports both.
 
 mod change;
 
@@ -49,32 +49,32 @@ pub struct ConfigView {
     #[serde(flatten)]
     #[schema(value_type = ConfigChange)]
     settings: Settings,
-    /// Grows by one with each save; 0 before the first.
+    /// Increases by one with each save; 0 before the first.
     version: u64,
 }
 
-/// What a save led to.
+/// The result of a save.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = SavedConfig)]
 pub struct SavedView {
     config: ConfigView,
-    /// The sync that enabling or another choice of repositories starts; `null` if none was due.
+    /// The sync that enabling or selecting other repositories starts; `null` if the save starts none.
     initial_sync: Option<InitialSync>,
 }
 
-/// Whether the sync could be admitted. The configuration is saved in either case.
+/// Whether the sync was admitted. The configuration is saved in either case.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum InitialSync {
-    /// It could.
+    /// The sync was admitted.
     Admitted {
         /// Always true.
         admitted: bool,
         /// The sync.
         command: Box<CommandView>,
     },
-    /// It could not: start one when the queue is back.
+    /// The sync was not admitted. Start one later.
     NotAdmitted {
         /// Always false.
         admitted: bool,
@@ -83,11 +83,11 @@ pub enum InitialSync {
     },
 }
 
-/// Shows the configuration.
+/// Returns the configuration.
 #[utoipa::path(get, path = "/v1/owners/{owner}/config", operation_id = "readConfig",
     params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
     responses(
-        (status = 200, body = ConfigView, headers(("ETag" = String, description = "The version, for If-Match"))),
+        (status = 200, body = ConfigView, headers(("ETag" = String, description = "The version, for `If-Match`"))),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
 pub async fn read(State(app): State<App>, scope: OwnerScope) -> Result<Response, Problem> {
@@ -104,7 +104,7 @@ fn tag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
-/// Saves the configuration. Fields left out keep their value.
+/// Saves the configuration. Omitted fields keep their value.
 #[utoipa::path(put, path = "/v1/owners/{owner}/config", operation_id = "writeConfig",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
@@ -112,9 +112,9 @@ fn tag(version: u64) -> String {
     ),
     request_body = ConfigChange,
     responses(
-        (status = 200, description = "Saved, whatever became of the sync", body = SavedView,
+        (status = 200, description = "The configuration is saved, whether or not the sync was admitted", body = SavedView,
             headers(("ETag" = String, description = "The new version"))),
-        (status = 412, description = "Somebody saved in between", body = ProblemBody,
+        (status = 412, description = "The configuration has changed since that version", body = ProblemBody,
             content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
@@ -167,7 +167,7 @@ pub async fn write(
     Ok(([(header::ETAG, tag(version))], Json(view)).into_response())
 }
 
-/// What a save does: switching on or off is one thing, changing anything else another.
+/// Returns a save's audit events: one for switching on or off, one for any other change.
 fn events(
     scope: &OwnerScope,
     before: &OwnerRecord,
@@ -196,11 +196,11 @@ fn events(
 fn conflict() -> Problem {
     Problem::new(
         Code::VersionConflict,
-        "Somebody saved the configuration in between. Read it again and repeat the change.",
+        "Somebody else saved the configuration since you read it. Read it again and repeat your change.",
     )
 }
 
-/// The repositories that can be chosen. Read only if some are.
+/// Returns the repositories that can be selected. Reads them only if the change selects some.
 async fn known(
     app: &App,
     owner: &Owner,
@@ -213,7 +213,7 @@ async fn known(
     Ok(records.iter().map(|record| record.repository.id).collect())
 }
 
-/// A choice may hold repositories of the installation, and those chosen before: one that has gone since may stay.
+/// Allows the installation's repositories, and those selected before: a repository that has left may stay selected.
 fn selectable(
     change: &ConfigChange,
     before: &Settings,
@@ -235,7 +235,7 @@ fn selectable(
     }
 }
 
-/// What is enabled must be able to work.
+/// Refuses to enable an owner whose integration cannot read alerts.
 fn ready(record: &OwnerRecord) -> Result<(), Problem> {
     match &record.integration {
         None => Err(Problem::new(
@@ -250,7 +250,7 @@ fn ready(record: &OwnerRecord) -> Result<(), Problem> {
     }
 }
 
-/// Whether the choice of repositories has changed, as far as it counts.
+/// Whether the save changes which repositories are in scope.
 fn rechosen(before: &Settings, after: &Settings) -> bool {
     match (before.repository_selection, after.repository_selection) {
         (_, RepositorySelection::All) => before.repository_selection != RepositorySelection::All,
@@ -283,7 +283,7 @@ async fn initial_sync(app: &App, scope: &OwnerScope, now: Timestamp) -> InitialS
             tracing::warn!(
                 owner = %owner.hashed(),
                 error = %chain(&error),
-                "the initial sync could not be admitted; the configuration stays saved"
+                "the initial sync could not be admitted; the configuration is saved"
             );
             not_admitted(Code::QueueAdmissionFailed)
         }

@@ -1,5 +1,5 @@
-//! Page cursors: a position, sealed together with the owner, the list and the query that it belongs to. A cursor that
-//! was altered, or that is presented anywhere else, is refused before anything is read.
+//! Page cursors: a position, sealed with an HMAC over its owner, list and query. A cursor that was altered, or that is
+//! used for another list, is refused before the list is read.
 
 use std::fmt::Display;
 
@@ -11,35 +11,35 @@ use sha2::Sha256;
 
 use crate::problem::{Code, Problem};
 
-/// The length of a seal, in bytes.
+/// The length of the HMAC, in bytes.
 const SEAL: usize = 32;
 
-/// Seals and opens cursors. The key comes from the secret store, which is asked once in five minutes, and only by
-/// requests that page: admission does not depend on it.
+/// Seals and opens cursors. The key is read from the secret store once in five minutes, and only by requests with
+/// pages: admission does not depend on it.
 #[derive(Clone, Debug)]
 pub struct Cursors {
     secrets: Secrets,
     key: SecretName,
 }
 
-/// What a cursor is good for.
+/// What a cursor is bound to.
 #[derive(Clone, Copy, Debug)]
 pub struct Paging<'a> {
-    /// Whose list.
+    /// The list's owner.
     pub owner: &'a Owner,
-    /// Which list.
+    /// The list.
     pub list: &'static str,
-    /// The filters, in one canonical spelling. The length of a page is not among them: it may change on the way.
+    /// The filters, in canonical form. Without the page's length, which may change from page to page.
     pub query: &'a str,
 }
 
 impl Cursors {
-    /// Cursors under this key.
+    /// Uses the key of this name.
     pub const fn new(secrets: Secrets, key: SecretName) -> Self {
         Self { secrets, key }
     }
 
-    /// The cursor that continues behind `position`, if there is more.
+    /// Returns the cursor of the page after `position`, if there is one.
     pub async fn seal(
         &self,
         paging: Paging<'_>,
@@ -59,7 +59,7 @@ impl Cursors {
         Ok(Some(URL_SAFE_NO_PAD.encode(sealed)))
     }
 
-    /// The position in a cursor, if there is one. A cursor must have been sealed for just this.
+    /// Returns the position in a cursor, if there is one. Refuses a cursor that was sealed for another `paging`.
     pub async fn open<T>(
         &self,
         paging: Paging<'_>,
@@ -74,7 +74,7 @@ impl Cursors {
         let opened = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| {
             let (tag, position) = bytes.split_at_checked(SEAL)?;
             let position = std::str::from_utf8(position).ok()?;
-            // In constant time: a seal must not be found byte by byte.
+            // In constant time, so that an attacker cannot find an HMAC byte by byte.
             seal(&key, paging, position).verify_slice(tag).ok()?;
             parse(position)
         });
@@ -82,7 +82,7 @@ impl Cursors {
             Some(position) => Ok(Some(position)),
             None => Err(Problem::new(
                 Code::InvalidCursor,
-                "The cursor belongs to another list or was altered. Start again without one.",
+                "The cursor belongs to another list or was altered. Start again without a cursor.",
             )),
         }
     }
@@ -93,7 +93,7 @@ fn seal(key: &SecretText, paging: Paging<'_>, position: &str) -> Hmac<Sha256> {
         .expect("an HMAC takes keys of any length");
     let owner = paging.owner.to_string();
     for part in ["cursor 1", &owner, paging.list, paging.query, position] {
-        // The length first, so that no two lists of parts read the same.
+        // Length first, so that no two lists of parts produce the same bytes.
         mac.update(&(part.len() as u64).to_be_bytes());
         mac.update(part.as_bytes());
     }

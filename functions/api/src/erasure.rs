@@ -1,4 +1,4 @@
-//! Erasing an owner: asked for here, done by a function of its own, and shown as done only when it is.
+//! `/erasure`: requests the erasure of an owner and shows its status. The erase function carries it out.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ use crate::{
     scope::OwnerScope,
 };
 
-/// How an erasure stands.
+/// The status of an erasure.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Erasure)]
@@ -31,15 +31,15 @@ pub struct ErasureView {
     #[schema(value_type = String, example = "user:auth0|5f7c")]
     owner: Owner,
     status: ErasureStatus,
-    /// When it was asked for.
+    /// When the erasure was requested.
     #[schema(value_type = String, format = DateTime)]
     requested_at: Timestamp,
-    /// When nothing was left.
+    /// When the erasure was completed.
     #[schema(value_type = Option<String>, format = DateTime)]
     completed_at: Option<Timestamp>,
 }
 
-/// Whether anything may be left.
+/// Whether data may be left.
 #[derive(Clone, Copy, Debug, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum ErasureStatus {
@@ -64,13 +64,13 @@ impl ErasureView {
 }
 
 /// Erases an owner: commands, repositories, findings, configuration, integration, audit events and idempotency records.
-/// Only for `user:` owners. Asking again while it runs changes nothing.
+/// Only `user:` owners can be erased. A repeated request while the erasure runs changes nothing.
 #[utoipa::path(delete, path = "/v1/owners/{owner}", operation_id = "eraseOwner",
     params(("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded")),
     responses(
-        (status = 202, description = "It is certain to happen", body = ErasureView, headers(
-            ("Location" = String, description = "Where to see what becomes of it"),
-            ("Retry-After" = u64, description = "When to look, in seconds")
+        (status = 202, description = "The erasure is recorded and will be carried out", body = ErasureView, headers(
+            ("Location" = String, description = "Where to read its status"),
+            ("Retry-After" = u64, description = "Seconds to wait before reading the status")
         )),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
@@ -83,22 +83,22 @@ pub async fn begin(
     if let Owner::Org(_) = owner {
         return Err(Problem::new(
             Code::NotErasable,
-            "Only a personal owner, user:<id>, can be erased.",
+            "An organisation cannot be erased. Only a personal owner, user:<id>, can.",
         ));
     }
     let erasure = app.erasures.begin(owner, now).await?;
-    tracing::info!(owner = %owner.hashed(), "the owner is to be erased");
+    tracing::info!(owner = %owner.hashed(), "the owner's erasure was requested");
     let message = Message::Erase {
         owner: owner.clone(),
         requested_at: erasure.requested_at,
     };
-    // The tombstone stands: should the message be lost, the reconciler sends another.
+    // The tombstone is the outbox: if the message is lost, the reconciler sends another.
     let sent = app
         .sender
         .send(&app.erase_queue, &message, Duration::ZERO)
         .await;
     if let Err(error) = sent {
-        tracing::warn!(owner = %owner.hashed(), error = %chain(&error), "the erasure's message was not sent; the reconciler will send it");
+        tracing::warn!(owner = %owner.hashed(), error = %chain(&error), "cannot send the erasure's message; the reconciler sends it");
     }
     let location = scope.path("erasure");
     Ok((
@@ -112,7 +112,7 @@ pub async fn begin(
         .into_response())
 }
 
-/// Shows the latest erasure, for 30 days after it was done.
+/// Returns the latest erasure, until 30 days after its completion.
 #[utoipa::path(get, path = "/v1/owners/{owner}/erasure", operation_id = "readErasure",
     params(("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded")),
     responses(

@@ -1,4 +1,4 @@
-//! The one place that turns a failure below into an answer. The cause goes into the log, never to the caller.
+//! Maps errors of the libraries to problems, in one place. The cause goes to the log, never to the caller.
 
 use std::error::Error;
 
@@ -70,11 +70,11 @@ impl From<KeysError> for Problem {
     }
 }
 
-/// For whatever would bring back what is being deleted.
+/// The answer to a request that would recreate data of an owner who is being erased.
 pub(crate) fn being_erased() -> Problem {
     Problem::new(
         Code::OwnerBeingErased,
-        "Everything of this owner is being deleted. Try again when that is done.",
+        "This owner's data is being deleted. Try again when the erasure is completed.",
     )
 }
 
@@ -94,16 +94,15 @@ fn unavailable(error: &dyn Error) -> Problem {
     tracing::warn!(error = %chain(error), "a data service failed");
     Problem::new(
         Code::StoreUnavailable,
-        "The data could not be read or written just now. Try again; repeating the request is safe with an \
-         Idempotency-Key.",
+        "The data could not be read or written. Try again; with an Idempotency-Key, repeating the request is safe.",
     )
 }
 
-/// For what no retry mends: a person must look at it.
+/// An error that no retry fixes: logged as an error, so that a person looks at it.
 pub(crate) fn defect(error: &dyn Error) -> Problem {
-    tracing::error!(error = %chain(error), "a request failed for want of sense in what was found");
+    tracing::error!(error = %chain(error), "the request failed: stored data is invalid");
     Problem::new(
         Code::Internal,
-        "The request could not be answered. The operators have been told.",
+        "The request failed, and the operators have been notified. Retrying is unlikely to help.",
     )
 }

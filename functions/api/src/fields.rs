@@ -1,5 +1,5 @@
-//! Reading a JSON object field by field. Everything that is wrong with it is collected, so a caller hears it all at
-//! once, each with the JSON pointer of the place.
+//! Reads a JSON object field by field. Collects every error with its JSON pointer, so that a caller learns of all at
+//! once.
 
 use std::{fmt::Display, str::FromStr};
 
@@ -8,7 +8,7 @@ use serde_json::{Map, Value};
 
 use crate::problem::{Invalid, Problem};
 
-/// An object being read. What nobody took when it ends is an unknown field.
+/// An object being read. Fields that nobody has taken at the end are unknown.
 #[derive(Debug)]
 pub struct Fields {
     pointer: String,
@@ -17,7 +17,7 @@ pub struct Fields {
 }
 
 impl Fields {
-    /// The body's own object.
+    /// Starts with the body's own object.
     pub const fn new(object: Map<String, Value>) -> Self {
         Self {
             pointer: String::new(),
@@ -26,7 +26,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field. `None` if it is absent, or if it is not what it must be, which is then noted.
+    /// Takes a field. `None` if it is absent or invalid; the latter is recorded as an error.
     pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         let value = self.object.remove(name)?;
         serde_json::from_value(value)
@@ -34,7 +34,7 @@ impl Fields {
             .ok()
     }
 
-    /// Takes a field that must be there.
+    /// Takes a required field.
     pub fn require<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
         if !self.object.contains_key(name) {
             self.refuse(name, "this field is required");
@@ -58,7 +58,7 @@ impl Fields {
         }
     }
 
-    /// Takes a field that must be there and satisfy `valid`.
+    /// Takes a required field that must also satisfy `valid`.
     pub fn require_if<T: DeserializeOwned>(
         &mut self,
         name: &str,
@@ -71,7 +71,7 @@ impl Fields {
         self.take_if(name, expected, valid)
     }
 
-    /// Takes a text that is parsed, and may be absent or null.
+    /// Takes and parses a string that may be absent or null.
     pub fn parsed<T: FromStr<Err: Display>>(&mut self, name: &str) -> Option<T> {
         let text = self.take::<Option<String>>(name).flatten()?;
         text.parse()
@@ -118,9 +118,9 @@ impl Fields {
         self.nested(name, read)
     }
 
-    /// Takes a text of at most so many characters that may be absent or null.
+    /// Takes a string of at most `longest` characters that may be absent or null.
     pub fn take_nullable_text(&mut self, name: &str, longest: usize) -> Option<String> {
-        let expected = format!("a text of at most {longest} characters, or null");
+        let expected = format!("a string of at most {longest} characters, or null");
         self.take_if(name, &expected, |text: &Option<String>| {
             text.as_ref()
                 .is_none_or(|text| text.chars().count() <= longest)
@@ -128,13 +128,13 @@ impl Fields {
         .flatten()
     }
 
-    /// Notes that a field is not what it must be.
+    /// Records that a field is invalid.
     pub fn refuse(&mut self, name: &str, message: impl AsRef<str>) {
         let invalid = Invalid::new(self.pointer_to(name), message);
         self.invalid.push(invalid);
     }
 
-    /// What was read, or everything that is wrong with it. `None` only for what was refused.
+    /// Returns what was read, or every error. `read` may be `None` only if a field was refused.
     pub fn finish<T>(self, read: Option<T>) -> Result<T, Problem> {
         let invalid = self.into_invalid();
         match read {
@@ -147,10 +147,7 @@ impl Fields {
         let mut invalid = self.invalid;
         invalid.extend(self.object.keys().map(|name| {
             let escaped = name.replace('~', "~0").replace('/', "~1");
-            Invalid::new(
-                format!("{}/{escaped}", self.pointer),
-                "there is no field of this name",
-            )
+            Invalid::new(format!("{}/{escaped}", self.pointer), "unknown field")
         }));
         invalid
     }

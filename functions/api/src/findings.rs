@@ -1,4 +1,4 @@
-//! `/findings`: what was found, and how long it may stay open.
+//! `/findings`: an owner's findings and their due dates.
 
 mod view;
 
@@ -30,11 +30,11 @@ pub use view::FindingView;
 #[serde(rename_all = "camelCase")]
 pub struct FindingList {
     findings: Vec<FindingView>,
-    /// Continues the list; `null` at its end.
+    /// The cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// Which findings are asked for.
+/// The query of a list.
 #[derive(Debug)]
 struct Asked {
     status: Option<FindingStatus>,
@@ -68,7 +68,7 @@ impl Asked {
         query.finish().map(|()| asked)
     }
 
-    /// The filters in one spelling, for cursors to be bound to.
+    /// The filters in canonical form, for cursors to be bound to.
     fn canonical(&self) -> String {
         let status = self.status.map_or("", FindingStatus::as_str);
         let severity = self.severity.map_or("", Severity::as_str);
@@ -87,8 +87,8 @@ impl Asked {
         ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium` or `low`"),
         ("repository" = Option<String>, Query, description = "A full name such as `octo/app`"),
         ("analysis" = Option<String>, Query, description = "`none`, `pending`, `running`, `completed` or `failed`"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
+        ("limit" = Option<u8>, Query, description = "1 to 100; default 50", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),
     responses(
         (status = 200, body = FindingList),
@@ -136,7 +136,7 @@ pub async fn list(
     }))
 }
 
-/// The filter with the repository's name resolved; `None` if the owner has no repository of this name.
+/// Returns the filter with the repository's name resolved; `None` if the owner has no repository of this name.
 async fn filter(app: &App, owner: &Owner, asked: &Asked) -> Result<Option<FindingFilter>, Problem> {
     let mut filter = FindingFilter {
         status: asked.status,
@@ -147,7 +147,7 @@ async fn filter(app: &App, owner: &Owner, asked: &Asked) -> Result<Option<Findin
     if let Some(name) = &asked.repository {
         let known = app.repositories.read(owner).await?;
         let named = |record: &&RepositoryRecord| record.repository.name.same_as(name);
-        // A name may have passed from one repository to another: the one that is there now has it.
+        // A name may have passed from one repository to another. The listed one has it now.
         let of_this_name = known
             .iter()
             .filter(named)
@@ -160,7 +160,7 @@ async fn filter(app: &App, owner: &Owner, asked: &Asked) -> Result<Option<Findin
     Ok(Some(filter))
 }
 
-/// Shows a finding.
+/// Returns a finding.
 #[utoipa::path(get, path = "/v1/owners/{owner}/findings/{id}", operation_id = "readFinding",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),

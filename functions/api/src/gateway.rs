@@ -1,8 +1,8 @@
-//! From an event of API Gateway (HTTP API, payload 2.0) to a request and back.
+//! Converts an event of API Gateway (HTTP API, payload 2.0) to a request, and its response back.
 //!
-//! The event is put in order before it is parsed: its path is rebuilt from the route that the gateway matched, because
-//! the gateway decodes paths and an owner's id may hold `/`; claims that are not text are made text; and what the adapter
-//! would panic over is taken out or encoded, because a caller could choose it.
+//! The event is sanitised before it is parsed. Its path is rebuilt from the matched route, because the gateway decodes
+//! paths and an owner's id may contain `/`. Claims become text. Values that would make the adapter panic are removed or
+//! encoded, because a caller could choose them.
 
 use std::convert::Infallible;
 
@@ -19,7 +19,7 @@ use serde_json::Value;
 
 use crate::problem::{Code, Problem};
 
-/// Everything but what RFC 3986 leaves unreserved, and `:`, which is harmless within a path and common in owners.
+/// All characters except RFC 3986's unreserved ones and `:`, which is harmless in a path and common in owners.
 const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'-')
     .remove(b'.')
@@ -27,15 +27,15 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
     .remove(b'~')
     .remove(b':');
 
-/// What may not stand in a query as it is, though clients send it and the gateway passes it on.
+/// Characters that a URI's query must not contain, though clients send them and the gateway passes them on.
 const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
-/// One segment of a path.
+/// Encodes one segment of a path.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
 }
 
-/// One request as the gateway hands it over.
+/// One request, as the gateway sends it.
 #[derive(Debug)]
 pub struct Event(LambdaRequest);
 
@@ -60,7 +60,7 @@ impl<'de> Deserialize<'de> for Event {
     }
 }
 
-/// The path of the matched route with its parameters, each encoded again. `None` if no route was matched.
+/// Returns the matched route's path with its parameters encoded. `None` if no route was matched.
 fn path(event: &Value) -> Option<String> {
     let route = event.pointer("/requestContext/routeKey")?.as_str()?;
     let (_, template) = route.split_once(' ')?;
@@ -78,10 +78,10 @@ fn path(event: &Value) -> Option<String> {
         .map(|segments| segments.join("/"))
 }
 
-/// Leaves nothing that the adapter would panic over: it takes any host for one that a URL may have, any query for one
-/// that a URI may have, and any body for what its flag says.
+/// Removes what would make the adapter panic: it expects a host that is valid in a URL, a query that is valid in a URI,
+/// and a body that is base64 if its flag says so.
 fn tame(event: &mut Value) {
-    // Nobody below asks for these: links are relative.
+    // No handler uses these: links are relative.
     for (within, names) in [
         ("/headers", ["host", "x-forwarded-proto"].as_slice()),
         ("/requestContext", &["domainName"]),
@@ -99,7 +99,7 @@ fn tame(event: &mut Value) {
     }
 }
 
-/// Answers one event.
+/// Handles one event.
 pub async fn answer(
     router: Router,
     event: LambdaEvent<Event>,
@@ -113,7 +113,7 @@ pub async fn answer(
     adapter.call(LambdaEvent::new(event, context)).await
 }
 
-/// When the request is handled.
+/// The time of the request.
 #[derive(Clone, Copy, Debug)]
 pub struct Now(pub Timestamp);
 
@@ -121,8 +121,11 @@ impl<S: Sync> FromRequestParts<S> for Now {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
         parts.extensions.get().copied().ok_or_else(|| {
-            tracing::error!("a request came past the gateway: it has no time");
-            Problem::new(Code::Internal, "The request could not be answered.")
+            tracing::error!("the request bypassed the gateway: it has no time");
+            Problem::new(
+                Code::Internal,
+                "The request failed, and the operators have been notified.",
+            )
         })
     }
 }
@@ -152,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn what_a_caller_says_of_hosts_is_taken_out_and_nothing_else() {
+    fn host_headers_are_removed_and_nothing_else() {
         let event = json!({
             "headers": {"Host": "%2e", "x-forwarded-proto": "a b", "X-Forwarded-For": "192.0.2.1", "if-match": "1"},
             "requestContext": {"domainName": "a b", "routeKey": "GET /v1/health"},
@@ -167,7 +170,7 @@ mod tests {
     }
 
     #[test]
-    fn a_query_is_made_one_that_a_uri_may_have_and_means_the_same() {
+    fn a_query_becomes_valid_in_a_uri_and_keeps_its_meaning() {
         for (given, expected) in [
             ("status=open&cursor=a-b_%7C", "status=open&cursor=a-b_%7C"),
             ("a=b c\"<\u{fc}>#\n", "a=b%20c%22%3C%C3%BC%3E%23%0A"),
@@ -178,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn a_body_is_base64_only_if_it_is_said_to_be_and_is() {
+    fn a_body_counts_as_base64_only_if_flagged_and_decodable() {
         for (said, body, is) in [
             (true, "eyJhIjoxfQ==", true),
             (true, "{}", false),
@@ -192,7 +195,7 @@ mod tests {
     }
 
     #[test]
-    fn without_a_matched_route_the_path_stays() {
+    fn without_a_matched_route_the_path_is_unchanged() {
         for event in [
             json!({}),
             json!({"requestContext": {"routeKey": "$default"}}),

@@ -20,9 +20,9 @@ pub struct IntegrationView {
     connected: bool,
     /// GitHub's id of the installation.
     installation_id: Option<u64>,
-    /// Whether the App may read Dependabot alerts there: without it nothing can be enabled.
+    /// Whether the App may read Dependabot alerts there; required to enable Security Agent.
     can_read_alerts: bool,
-    /// Since when GitHub refuses the App's credentials, if it does.
+    /// When GitHub began to reject the App's credentials, if it does.
     #[schema(value_type = Option<String>, format = DateTime)]
     auth_invalid_at: Option<Timestamp>,
 }
@@ -38,7 +38,7 @@ impl From<Integration> for IntegrationView {
     }
 }
 
-/// Shows an owner's connection to GitHub.
+/// Returns an owner's connection to GitHub.
 #[utoipa::path(get, path = "/v1/owners/{owner}/integration", operation_id = "readIntegration",
     params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
     responses(

@@ -1,8 +1,8 @@
-//! The HTTP function: admits commands, shows what became of them, shows and changes what an owner has, and takes what the
-//! agent calls back with.
+//! The HTTP function: admits commands and shows their status, shows and changes an owner's data, and receives the
+//! agent's callbacks.
 //!
-//! A request is parsed, authorised and bounded before anything is read or written ([`scope`], [`fields`], [`query`]);
-//! every refusal is a [`problem`]. Knows nothing about how a command is carried out.
+//! A request is parsed, authorised and checked against its limits before anything is read or written ([`scope`],
+//! [`fields`], [`query`]). Every refusal is a [`problem`]. How a command is carried out is the workers' part.
 
 pub mod admission;
 pub mod audit_events;
@@ -53,7 +53,7 @@ use tracing::{
 use cursor::Cursors;
 use problem::{Code, Problem};
 
-/// What the handlers work with. Built once per process.
+/// The handlers' dependencies. Built once per process.
 #[derive(Clone, Debug)]
 pub struct App {
     /// The commands.
@@ -66,27 +66,27 @@ pub struct App {
     pub findings: Findings,
     /// Their analyses.
     pub analyses: Analyses,
-    /// What was done, by whom.
+    /// The audit events.
     pub audit: Audit,
-    /// Who is being erased.
+    /// The erasures.
     pub erasures: Erasures,
     /// Sends messages.
     pub sender: Sender,
-    /// Where commands are queued.
+    /// The queues of commands.
     pub queues: CommandQueues,
-    /// Where call backs are queued.
+    /// The queue of callbacks.
     pub callback_queue: QueueUrl,
-    /// Where erasures are queued.
+    /// The queue of erasures.
     pub erase_queue: QueueUrl,
-    /// Verifies the right to call back.
+    /// Verifies callback tokens.
     pub callback_tokens: CallbackTokens,
-    /// What is not admitted for now.
+    /// The command types that are not admitted.
     pub paused: PausedCommands,
     /// Seals and opens page cursors.
     pub cursors: Cursors,
 }
 
-/// Every route. [`openapi`] describes them; a test holds the two, and `template.yaml`, together.
+/// Returns every route. [`openapi`] describes them; a test keeps both and `template.yaml` in step.
 pub fn router(app: App) -> Router {
     Router::new()
         .route(
@@ -110,21 +110,21 @@ pub fn router(app: App) -> Router {
         .route("/v1/health", get(service::health))
         .route("/v1/openapi.json", get(openapi::read))
         .method_not_allowed_fallback(async || {
-            Problem::new(Code::MethodNotAllowed, "This resource has no such method.")
+            Problem::new(Code::MethodNotAllowed, "This resource does not support this method. See the API description for those it does.")
         })
         .fallback(async || Problem::not_found())
         .layer(middleware::from_fn(finish))
         .with_state(app)
 }
 
-/// The trace that a request says it is part of: what is no such thing, or two of them, says nothing.
+/// Returns the trace that a request names. An invalid or a second `traceparent` counts as none.
 fn trace_of(headers: &HeaderMap) -> Option<TraceParent> {
     let mut given = headers.get_all(TRACEPARENT).iter();
     let trace = given.next()?.to_str().ok()?.parse().ok()?;
     given.next().is_none().then_some(trace)
 }
 
-/// What every request has in common: its trace, what its lines in the log say, one of them if it is refused; and headers.
+/// Wraps every request: joins its trace, sets the span's fields, logs a refusal, and sets common headers.
 async fn finish(
     route: Option<MatchedPath>,
     request: axum::extract::Request,
@@ -175,7 +175,7 @@ mod tests {
     const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
 
     #[test]
-    fn a_request_is_part_of_the_one_trace_that_it_names() {
+    fn a_request_joins_the_single_valid_trace_that_it_names() {
         let trace = |given: &[&'static str]| {
             let given = given.iter().map(|text| HeaderValue::from_static(text));
             let headers = given.map(|value| (TRACEPARENT.parse().expect("a name"), value));

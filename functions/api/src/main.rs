@@ -1,4 +1,4 @@
-//! The HTTP function.
+//! Wiring: the environment, the clients, the router.
 
 use std::time::Duration;
 
@@ -15,9 +15,9 @@ use store::{
     owners::Owners, repositories::Repositories,
 };
 
-/// A save, an admission and its compensation still end within the function's own timeout, so that a caller is always
-/// told.
-const PATIENCE: CallTimeouts = CallTimeouts {
+/// Short enough that a save, an admission and its compensation end within the function's timeout, so that every caller
+/// gets an answer.
+const TIMEOUTS: CallTimeouts = CallTimeouts {
     per_try: Duration::from_millis(1_200),
     per_call: Duration::from_millis(2_500),
 };
@@ -26,7 +26,7 @@ const PATIENCE: CallTimeouts = CallTimeouts {
 async fn main() -> Result<(), Error> {
     telemetry::init();
     let config = Config::from_env()?;
-    let function = Function::open(config.function, PATIENCE).await;
+    let function = Function::open(config.function, TIMEOUTS).await;
     let Services {
         table,
         queues,

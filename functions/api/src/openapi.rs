@@ -1,5 +1,5 @@
-//! The API's own description, generated from the handlers and their types. Made when it is asked for: it would be a
-//! tenth of the time that a process takes to start.
+//! The API's description, generated from the handlers and their types. Generated on request, because it would take a
+//! tenth of a process's start-up time.
 
 use axum::Json;
 use utoipa::{
@@ -10,7 +10,7 @@ use utoipa::{
     },
 };
 
-/// The document.
+/// The OpenAPI document.
 #[derive(Debug, OpenApi)]
 #[openapi(
     info(
@@ -55,7 +55,7 @@ impl Modify for Bearer {
         let capability = HttpBuilder::new()
             .scheme(HttpAuthScheme::Bearer)
             .description(Some(
-                "What the agent got with the launch: one finding, one attempt",
+                "The token that the launch gave the agent, for one finding and one attempt",
             ))
             .build();
         let components = document.components.get_or_insert_default();
@@ -64,7 +64,7 @@ impl Modify for Bearer {
     }
 }
 
-/// This document.
+/// Returns this document.
 #[utoipa::path(get, path = "/v1/openapi.json", operation_id = "readOpenApi", security(()),
     responses((status = 200, description = "An OpenAPI 3.1 document", body = serde_json::Value)))]
 pub async fn read() -> Json<openapi::OpenApi> {

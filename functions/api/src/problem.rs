@@ -1,4 +1,4 @@
-//! What went wrong, as RFC 9457 tells it: one table of codes, one shape of answer. Details are for callers and hold no
+//! Errors as RFC 9457 problems: one table of codes, one shape of response. Details are for callers and contain no
 //! internals.
 
 use std::borrow::Cow;
@@ -14,22 +14,22 @@ use crate::command_view::CommandView;
 
 macro_rules! codes {
     ($($(#[$doc:meta])* $variant:ident = $text:literal, $status:ident, $title:literal;)*) => {
-        /// Why a request was refused. Stable: clients switch on the text.
+        /// Why a request was refused. Clients switch on the text, so it is stable.
         #[derive(Clone, Copy, Debug, PartialEq, Eq)]
         pub enum Code {
             $($(#[$doc])* $variant,)*
         }
 
         impl Code {
-            /// Every code there is.
+            /// All codes.
             pub const ALL: &'static [Self] = &[$(Self::$variant,)*];
 
-            /// The stable text.
+            /// The code's stable text.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text,)* }
             }
 
-            /// The status of the answer.
+            /// The HTTP status of the response.
             pub const fn status(self) -> StatusCode {
                 match self { $(Self::$variant => StatusCode::$status,)* }
             }
@@ -42,29 +42,29 @@ macro_rules! codes {
 }
 
 codes! {
-    /// Parts of the request are not what they must be; `errors` says which.
+    /// Parts of the request are invalid; `errors` says which.
     ValidationFailed = "VALIDATION_FAILED", BAD_REQUEST, "The request is not valid";
-    /// The body is no JSON object.
+    /// The body is not a JSON object.
     MalformedBody = "MALFORMED_BODY", BAD_REQUEST, "The body is not a JSON object";
-    /// The cursor is foreign, altered or of another query.
+    /// The cursor was altered, or belongs to another list, query or owner.
     InvalidCursor = "INVALID_CURSOR", BAD_REQUEST, "The cursor is not valid here";
-    /// The token names no person that could own anything.
+    /// The token's subject cannot be an owner.
     CallerNotIdentified = "CALLER_NOT_IDENTIFIED", FORBIDDEN, "The token does not identify a caller";
-    /// No such resource, or none of this caller's.
-    NotFound = "NOT_FOUND", NOT_FOUND, "There is no such resource";
-    /// The resource has no such method.
+    /// The resource does not exist, or the caller may not act for its owner.
+    NotFound = "NOT_FOUND", NOT_FOUND, "The resource does not exist";
+    /// The resource does not support the method.
     MethodNotAllowed = "METHOD_NOT_ALLOWED", METHOD_NOT_ALLOWED, "The method is not allowed";
     /// Only a personal owner can be erased.
     NotErasable = "NOT_ERASABLE", METHOD_NOT_ALLOWED, "This owner cannot be erased";
     /// The owner is being erased.
     OwnerBeingErased = "OWNER_BEING_ERASED", CONFLICT, "The owner is being erased";
-    /// The token allows no call back.
-    CallbackNotAllowed = "CALLBACK_NOT_ALLOWED", UNAUTHORIZED, "The call back is not allowed";
+    /// The token does not allow the callback.
+    CallbackNotAllowed = "CALLBACK_NOT_ALLOWED", UNAUTHORIZED, "The callback is not allowed";
     /// Enabling needs a connected installation.
     IntegrationRequired = "INTEGRATION_REQUIRED", CONFLICT, "A GitHub integration is required";
     /// Enabling needs an installation whose alerts the App may read.
     IntegrationPermissionMissing = "INTEGRATION_PERMISSION_MISSING", CONFLICT, "The GitHub integration lacks a permission";
-    /// The configuration has another version by now.
+    /// The configuration has changed since the version in `If-Match`.
     VersionConflict = "VERSION_CONFLICT", PRECONDITION_FAILED, "The configuration has changed";
     /// The body is longer than 64 KiB.
     BodyTooLarge = "BODY_TOO_LARGE", PAYLOAD_TOO_LARGE, "The body is too large";
@@ -74,19 +74,19 @@ codes! {
     IdempotencyKeyReused = "IDEMPOTENCY_KEY_REUSED", UNPROCESSABLE_ENTITY, "The idempotency key was used for another request";
     /// A save must say which version it replaces.
     VersionRequired = "VERSION_REQUIRED", PRECONDITION_REQUIRED, "If-Match is required";
-    /// A defect of ours.
+    /// A defect in this service.
     Internal = "INTERNAL_ERROR", INTERNAL_SERVER_ERROR, "The service failed unexpectedly";
-    /// The call back could not be queued.
-    CallbackNotQueued = "CALLBACK_NOT_QUEUED", SERVICE_UNAVAILABLE, "The call back could not be queued";
+    /// The callback could not be queued.
+    CallbackNotQueued = "CALLBACK_NOT_QUEUED", SERVICE_UNAVAILABLE, "The callback could not be queued";
     /// The command could not be queued.
     QueueAdmissionFailed = "QUEUE_ADMISSION_FAILED", SERVICE_UNAVAILABLE, "The command could not be queued";
-    /// Commands of this type are not admitted for now.
+    /// Commands of this type are paused.
     CommandPaused = "COMMAND_PAUSED", SERVICE_UNAVAILABLE, "Commands of this type are paused";
-    /// A data service could not be reached.
+    /// The data store could not be read or written.
     StoreUnavailable = "STORE_UNAVAILABLE", SERVICE_UNAVAILABLE, "The data store is not available";
 }
 
-/// One part of a request that is not what it must be.
+/// An invalid part of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Invalid {
     /// A JSON pointer into the body, or `/query/<name>`, or `/headers/<name>`.
@@ -95,13 +95,13 @@ pub struct Invalid {
     pub message: String,
 }
 
-/// The most invalid parts that one answer lists.
+/// The most invalid parts that one response lists.
 const LISTED: usize = 100;
-/// The longest text of a caller that is repeated to it, in characters.
+/// The longest part of a caller's text that a response repeats, in characters.
 const REPEATED: usize = 200;
 
 impl Invalid {
-    /// `pointer` and `message` may repeat what the caller sent; they are cut to a bounded length.
+    /// Cuts `pointer` and `message` to a bounded length, because they may repeat the caller's text.
     pub fn new(pointer: impl AsRef<str>, message: impl AsRef<str>) -> Self {
         let cut = |text: &str| text.chars().take(REPEATED).collect();
         Self {
@@ -111,7 +111,7 @@ impl Invalid {
     }
 }
 
-/// A refusal.
+/// A refused request.
 #[derive(Debug)]
 pub struct Problem {
     code: Code,
@@ -121,7 +121,7 @@ pub struct Problem {
 }
 
 impl Problem {
-    /// A refusal with a sentence about this very case.
+    /// Refuses a request. `detail` describes this occurrence.
     pub fn new(code: Code, detail: impl Into<Cow<'static, str>>) -> Self {
         Self {
             code,
@@ -131,17 +131,23 @@ impl Problem {
         }
     }
 
-    /// The one answer for what is not there and for what is somebody else's.
+    /// The same answer for a missing resource and for another owner's, so that it reveals nothing.
     pub fn not_found() -> Self {
-        Self::new(Code::NotFound, "There is nothing at this address.")
+        Self::new(
+            Code::NotFound,
+            "There is no such resource for this caller. Check the address and the owner.",
+        )
     }
 
-    /// All parts of the request that are not what they must be.
+    /// Refuses an invalid request.
     pub fn invalid(mut errors: Vec<Invalid>) -> Self {
         errors.truncate(LISTED);
         let detail: Cow<'static, str> = match errors.len() {
-            1 => "One part of the request is not valid.".into(),
-            count => format!("{count} parts of the request are not valid.").into(),
+            1 => "One part of the request is invalid. Correct the part that errors names.".into(),
+            count => format!(
+                "{count} parts of the request are invalid. Correct those that errors lists."
+            )
+            .into(),
         };
         Self {
             errors,
@@ -149,7 +155,7 @@ impl Problem {
         }
     }
 
-    /// Shows the command that the refusal is about.
+    /// Adds the command that the problem is about.
     #[must_use]
     pub fn about(self, command: CommandView) -> Self {
         Self {
@@ -158,29 +164,29 @@ impl Problem {
         }
     }
 
-    /// Why.
+    /// Returns the code.
     pub const fn code(&self) -> Code {
         self.code
     }
 }
 
-/// A refusal as it is sent: RFC 9457.
+/// An error response (RFC 9457).
 #[derive(Debug, Serialize, ToSchema)]
 #[schema(as = Problem)]
 pub struct ProblemBody {
-    /// Names the kind of problem.
+    /// Identifies the kind of problem.
     #[schema(example = "urn:security-agent:problem:validation-failed")]
     r#type: String,
     /// The kind of problem in words.
     title: &'static str,
     /// The HTTP status.
     status: u16,
-    /// This very case in words.
+    /// This occurrence in words.
     detail: Cow<'static, str>,
     /// The kind of problem as a stable code.
     #[schema(example = "VALIDATION_FAILED")]
     code: &'static str,
-    /// The invalid parts of the request, if that is the problem.
+    /// The invalid parts of the request, if it is invalid.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     #[schema(required = false)]
     errors: Vec<Invalid>,
@@ -209,7 +215,7 @@ impl IntoResponse for Problem {
             HeaderValue::from_static("application/problem+json"),
         );
         if status == StatusCode::SERVICE_UNAVAILABLE {
-            // Whoever pauses commands does so for more than a moment.
+            // In seconds. A pause is an operator's decision and lasts longer than a failed send.
             let seconds = if self.code == Code::CommandPaused {
                 60
             } else {

@@ -1,4 +1,4 @@
-//! Reading a query string parameter by parameter: unknown, repeated and unusable ones are collected and refused.
+//! Reads a query string parameter by parameter. Collects and refuses unknown, repeated and invalid parameters.
 
 use std::{convert::Infallible, num::NonZeroUsize};
 
@@ -6,12 +6,12 @@ use axum::{extract::FromRequestParts, http::request::Parts};
 
 use crate::problem::{Invalid, Problem};
 
-/// The longest value of a parameter, in bytes: a hundred ids fit.
+/// The longest value of a parameter, in bytes: enough for 100 ids.
 const LONGEST: usize = 4096;
 /// The longest page.
 const LONGEST_PAGE: usize = 100;
 
-/// A query string being read. What nobody took when it ends is an unknown parameter.
+/// A query string being read. Parameters that nobody has taken at the end are unknown.
 #[derive(Debug)]
 pub struct Query {
     parameters: Vec<(String, String)>,
@@ -24,7 +24,7 @@ impl<S: Sync> FromRequestParts<S> for Query {
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Infallible> {
         let parsed = axum::extract::Query::try_from_uri(&parts.uri);
         Ok(Self {
-            // Pairs of texts: there is nothing about them that could fail to parse.
+            // Cannot fail: pairs of strings always parse.
             parameters: parsed.map(|query| query.0).unwrap_or_default(),
             invalid: Vec::new(),
         })
@@ -74,16 +74,16 @@ impl Query {
         })
     }
 
-    /// Notes that a parameter is not what it must be.
+    /// Records that a parameter is invalid.
     pub fn refuse(&mut self, name: &str, message: impl AsRef<str>) {
         self.invalid
             .push(Invalid::new(format!("/query/{name}"), message));
     }
 
-    /// Everything that is wrong, if anything is.
+    /// Returns every error, if there are any.
     pub fn finish(mut self) -> Result<(), Problem> {
         for (name, _) in std::mem::take(&mut self.parameters) {
-            self.refuse(&name, "there is no parameter of this name here");
+            self.refuse(&name, "unknown parameter");
         }
         if self.invalid.is_empty() {
             Ok(())
@@ -93,5 +93,5 @@ impl Query {
     }
 }
 
-/// The length of a page that was not asked for by length.
+/// The default length of a page.
 pub const PAGE: usize = 50;

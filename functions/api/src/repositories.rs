@@ -1,4 +1,4 @@
-//! `/repositories`: what the installation holds, and how fresh it is.
+//! `/repositories`: the installation's repositories, and when each was last refreshed.
 
 use axum::{Json, extract::State};
 use domain::{
@@ -19,16 +19,16 @@ use crate::{
     scope::OwnerScope,
 };
 
-/// Repositories by name.
+/// Repositories, sorted by name.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RepositoryList {
     repositories: Vec<RepositoryView>,
-    /// Continues the list; `null` at its end.
+    /// The cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// A repository and its freshness.
+/// A repository and when it was last refreshed.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = Repository)]
@@ -39,12 +39,12 @@ pub struct RepositoryView {
     #[schema(value_type = String, example = "octo/app")]
     full_name: RepositoryName,
     private: bool,
-    /// Whether syncs of everything look at it.
+    /// Whether a full sync includes the repository.
     in_scope: bool,
-    /// When it was last asked for.
+    /// When a refresh was last attempted.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_attempted_at: Option<Timestamp>,
-    /// When that last succeeded.
+    /// When a refresh last succeeded.
     #[schema(value_type = Option<String>, format = DateTime)]
     last_succeeded_at: Option<Timestamp>,
     /// Why the last attempt failed, if it did.
@@ -65,7 +65,7 @@ impl RepositoryView {
         }
     }
 
-    /// By name, whatever its case. Of two that had one name, by id.
+    /// The sort key: the name without regard to case, then the id, because two repositories may have had the same name.
     fn position(&self) -> String {
         format!(
             "{}#{}",
@@ -75,12 +75,12 @@ impl RepositoryView {
     }
 }
 
-/// Lists every repository of the installation, and those chosen that are no longer in it. All at once without `limit`.
+/// Lists the installation's repositories and selected repositories that have left it. Without `limit`, on one page.
 #[utoipa::path(get, path = "/v1/owners/{owner}/repositories", operation_id = "listRepositories",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; all unless given", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
+        ("limit" = Option<u8>, Query, description = "1 to 100; without it, all are returned on one page", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),
     responses(
         (status = 200, body = RepositoryList),

@@ -1,4 +1,4 @@
-//! Schemas of the domain's types, which know nothing of HTTP: closed sets of words, and the usual formats.
+//! OpenAPI schemas of the domain's types, which do not depend on HTTP: closed sets of words.
 
 use domain::{
     analysis::{AnalysisStatus, Exploitability, SuggestedAction},
@@ -20,7 +20,7 @@ pub(crate) fn words<'a>(words: impl IntoIterator<Item = &'a str>) -> Object {
         .build()
 }
 
-/// One of these, or `null`.
+/// One of the words, or `null`.
 fn words_or_null<'a>(words: impl IntoIterator<Item = &'a str>) -> Object {
     let words = words.into_iter().map(Some).chain([None]);
     ObjectBuilder::new()
@@ -93,6 +93,6 @@ pub(crate) fn resource_type() -> Object {
     words(ResourceType::ALL.iter().map(|word| word.as_str()))
 }
 
-pub(crate) fn call_back_status() -> Object {
+pub(crate) fn callback_status() -> Object {
     words(["completed", "failed", "interrupted"])
 }

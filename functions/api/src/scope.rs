@@ -1,4 +1,4 @@
-//! Who calls, and for whom: the claims that the gateway verified, and nothing else. Only this module builds an
+//! Authorisation, from the claims that the gateway verified and nothing else. Only this module builds an
 //! [`OwnerScope`], so no handler can reach an owner that the caller may not act for.
 
 use std::collections::{BTreeSet, HashMap};
@@ -18,7 +18,7 @@ use crate::{
     problem::{Code, Problem},
 };
 
-/// The caller, by its verified claims.
+/// The caller, from verified claims.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Caller {
     id: UserId,
@@ -27,7 +27,7 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Reads the claims as API Gateway hands them over. `None` without a usable `sub`.
+    /// Reads the claims that API Gateway passes on. `None` without a valid `sub`.
     pub fn from_claims(claims: &HashMap<String, String>) -> Option<Self> {
         let sub = UserId::parse(claims.get("sub")?).ok()?;
         let organisations = claims.get("orgs").map_or("", String::as_str);
@@ -41,7 +41,7 @@ impl Caller {
         })
     }
 
-    /// The owner that `{owner}` in a path means, if the caller may act for it.
+    /// Returns the owner that `{owner}` in a path names, if the caller may act for it.
     fn owner(&self, given: &str) -> Option<Owner> {
         if given == "me" {
             return Some(self.own.clone());
@@ -51,7 +51,7 @@ impl Caller {
     }
 }
 
-/// A list as JSON, as the gateway flattens it (`[a b]`), or a single value.
+/// Splits a claim: a JSON list, a list as the gateway flattens it (`[a b]`), or a single value.
 fn entries(claim: &str) -> Vec<String> {
     let claim = claim.trim();
     if let Ok(entries) = serde_json::from_str::<Vec<String>>(claim) {
@@ -67,13 +67,13 @@ fn entries(claim: &str) -> Vec<String> {
         .collect()
 }
 
-/// With or without `org:`. What names no organisation gives no right.
+/// Parses an organisation, with or without `org:`. An invalid entry grants nothing.
 fn organisation(entry: &str) -> Option<Owner> {
     let id = entry.strip_prefix("org:").unwrap_or(entry);
     format!("org:{id}").parse().ok()
 }
 
-/// An owner that the caller may act for: proof that this was checked.
+/// An owner that the caller may act for. Only a completed check builds one.
 #[derive(Clone, Debug)]
 pub struct OwnerScope {
     owner: Owner,
@@ -82,17 +82,17 @@ pub struct OwnerScope {
 }
 
 impl OwnerScope {
-    /// Whom the request is about.
+    /// The owner that the request is about.
     pub const fn owner(&self) -> &Owner {
         &self.owner
     }
 
-    /// Who asks.
+    /// The caller.
     pub fn actor(&self) -> Actor {
         Actor::User(self.caller.clone())
     }
 
-    /// The path of something below this owner, with the owner as the caller wrote it.
+    /// Returns a path below this owner, with the owner as the caller wrote it.
     pub fn path(&self, below: impl std::fmt::Display) -> String {
         format!("/v1/owners/{}/{below}", segment(&self.given))
     }
@@ -126,12 +126,12 @@ fn caller(parts: &Parts) -> Result<Caller, Problem> {
         }
         _ => None,
     });
-    // Closed: a route without its authorizer must not become a route for everybody.
+    // Fail closed: a route that has lost its authorizer must not be open to everybody.
     let Some(claims) = claims else {
-        tracing::error!("a request reached an owner's route without verified claims");
+        tracing::error!("the request reached an owner's route without verified claims");
         return Err(Problem::new(
             Code::Internal,
-            "The caller could not be identified.",
+            "The caller could not be identified. The operators have been notified.",
         ));
     };
     Caller::from_claims(claims).ok_or_else(|| {
@@ -159,7 +159,7 @@ async fn parameter<S: Send + Sync>(
     state: &S,
     name: &str,
 ) -> Result<String, Problem> {
-    // Refused if it is no UTF-8 once decoded: then it names nothing.
+    // A parameter that is not UTF-8 once decoded names nothing.
     let parameters = RawPathParams::from_request_parts(parts, state)
         .await
         .map_err(|_| Problem::not_found())?;
@@ -184,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn organisations_are_read_in_every_form_the_gateway_may_give_them() {
+    fn organisations_are_read_in_every_form_the_gateway_sends() {
         for orgs in [
             format!(r#"["{A}","{B}"]"#),
             format!(r#"["org:{A}", "org:{B}"]"#),
@@ -224,7 +224,7 @@ mod tests {
     }
 
     #[test]
-    fn a_token_without_a_usable_subject_identifies_nobody() {
+    fn a_token_without_a_valid_subject_identifies_nobody() {
         for sub in [None, Some(""), Some("a\u{0}b")] {
             let claims = sub.map(|sub| ("sub".to_owned(), sub.to_owned()));
             assert_eq!(Caller::from_claims(&claims.into_iter().collect()), None);

@@ -1,10 +1,10 @@
-//! The service itself: whether it runs.
+//! `/health`: whether the service runs.
 
 use axum::Json;
 use serde::Serialize;
 use utoipa::ToSchema;
 
-/// That the service answers.
+/// The service's health.
 #[derive(Debug, Serialize, ToSchema)]
 pub struct Health {
     /// Always `ok`.
@@ -12,7 +12,7 @@ pub struct Health {
     status: &'static str,
 }
 
-/// Says that the service answers. Asks no other service: what they do is seen from the requests that need them.
+/// Reports that the service answers. Does not check its dependencies.
 #[utoipa::path(get, path = "/v1/health", operation_id = "readHealth", security(()),
     responses((status = 200, body = Health)))]
 pub async fn health() -> Json<Health> {

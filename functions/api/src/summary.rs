@@ -1,4 +1,4 @@
-//! `/summary`: an owner's findings in numbers.
+//! `/summary`: counts of an owner's findings.
 
 use axum::{Json, extract::State};
 use domain::{Timestamp, finding::Severity};
@@ -13,7 +13,7 @@ use crate::{
     scope::OwnerScope,
 };
 
-/// An owner's findings in numbers.
+/// Counts of an owner's findings.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Summary {
@@ -25,7 +25,7 @@ pub struct Summary {
     last_synced_at: Option<Timestamp>,
 }
 
-/// Findings by status, the open ones by severity too.
+/// Findings by status, and open findings by severity.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct FindingCounts {
@@ -44,7 +44,7 @@ pub struct SeverityCounts {
     low: i64,
 }
 
-/// Findings by the state and result of their analysis.
+/// Findings by the status and result of their latest analysis.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisCounts {
@@ -56,13 +56,13 @@ pub struct AnalysisCounts {
     not_exploitable: i64,
 }
 
-/// Open findings against the time they may stay open.
+/// Open findings by due date.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct SlaCounts {
-    /// Past it.
+    /// Findings past their due date.
     overdue: u64,
-    /// Within seven days of it.
+    /// Findings due within seven days.
     due_soon: u64,
 }
 
@@ -105,7 +105,7 @@ impl From<Overdue> for SlaCounts {
     }
 }
 
-/// Counts an owner's findings.
+/// Returns counts of an owner's findings.
 #[utoipa::path(get, path = "/v1/owners/{owner}/summary", operation_id = "readSummary",
     params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
     responses(

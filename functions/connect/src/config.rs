@@ -1,12 +1,12 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use github::GithubConfig;
 use runtime::environment::{self, InvalidEnvironment};
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `TABLE`: the table of everything.
+    /// `TABLE`: the table of all rows.
     pub table: String,
     /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
     pub github: GithubConfig,

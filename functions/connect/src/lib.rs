@@ -1,8 +1,8 @@
 //! Connects an owner to an installation of the GitHub App.
 //!
-//! Whoever may name an installation sees its alerts, so this is no route of the API: an operator invokes the function,
-//! and IAM says who that may be. GitHub is asked what the installation is, and whether the App may read alerts there;
-//! enabling Security Agent needs that. Doing it again is safe, and how a changed permission is noticed.
+//! Choosing an installation gives access to its alerts, so this is not a route of the API: an operator invokes the
+//! function, and IAM decides who may. The function asks GitHub whether the App may read the installation's alerts,
+//! which enabling Security Agent requires. Connecting again is safe, and updates the permission.
 
 mod config;
 
@@ -23,72 +23,73 @@ use tracing::info;
 
 pub use config::Config;
 
-/// What an operator asks for.
+/// An operator's request.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct Request {
     /// `user:<id>` or `org:<uuid>`.
     pub owner: String,
-    /// GitHub's id of the installation, the number at the end of its settings' address.
+    /// GitHub's id of the installation: the number at the end of its settings page's URL.
     pub installation_id: InstallationId,
 }
 
-/// What the owner is connected to now.
+/// The owner's connection.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Connection {
     /// As in the request.
     pub installation_id: InstallationId,
-    /// Whether the App may read alerts there. If not, grant it that, accept it for the installation, and connect again.
+    /// Whether the App may read alerts there. If not, grant the App that permission, accept it for the installation,
+    /// and connect again.
     pub can_read_alerts: bool,
-    /// How many repositories the installation reaches.
+    /// The number of repositories that the installation can access.
     pub repositories: usize,
 }
 
-/// The owner's connection is as it was.
+/// Why the owner could not be connected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The request names no owner.
+    /// The request does not name an owner.
     #[error("cannot connect {owner:?}")]
     Owner {
-        /// What it names.
+        /// The name in the request.
         owner: String,
-        /// What is wrong with that.
+        /// Why it is invalid.
         source: InvalidOwner,
     },
-    /// GitHub does not say what the installation is.
+    /// GitHub does not describe the installation.
     #[error(
         "cannot connect to installation {installation}: GitHub does not describe it to this App"
     )]
     Github {
-        /// Which one.
+        /// The installation.
         installation: InstallationId,
         /// Why.
         source: GithubError,
     },
     /// The integration could not be written, or the owner is being erased.
-    #[error("the connection could not be written; it is safe to try again")]
+    #[error("cannot write the connection; invoke the function again")]
     Write(#[from] OwnersError),
     /// The connection was written, but not all of its repositories.
-    #[error("the connection was written, but not its repositories; it is safe to try again")]
+    #[error("connected, but cannot write the repositories; invoke the function again")]
     Repositories(#[from] RepositoriesError),
 }
 
 /// Connects owners.
 #[derive(Clone, Debug)]
 pub struct Connector {
-    /// Their integrations.
+    /// The owners' integrations.
     pub owners: Owners,
-    /// Their repositories.
+    /// The owners' repositories.
     pub repositories: Repositories,
-    /// Who describes installations.
+    /// GitHub, which describes installations.
     pub github: Github,
-    /// The time.
+    /// DynamoDB's time.
     pub clock: Clock,
 }
 
 impl Connector {
-    /// Connects the owner. GitHub must have described the installation by `deadline`.
+    /// Connects the owner. GitHub must answer by `deadline`.
     pub async fn connect(
         &self,
         request: Request,
@@ -109,7 +110,7 @@ impl Connector {
                 installation,
                 source,
             })?;
-        // Repositories are recorded of a connected owner only.
+        // Connect first: the store records repositories only for a connected owner.
         self.owners
             .connect(&owner, installation, can_read_alerts, now)
             .await?;
@@ -119,7 +120,7 @@ impl Connector {
             github.installation = %installation,
             github.can_read_alerts = can_read_alerts,
             repositories = listings.len(),
-            "an owner was connected"
+            "the owner is connected"
         );
         Ok(Connection {
             installation_id: installation,

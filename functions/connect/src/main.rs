@@ -29,7 +29,7 @@ async fn main() -> Result<(), Error> {
 
     function::run(async |event: LambdaEvent<Request>, invocation| {
         let connected = connector.connect(event.payload, invocation.work_until());
-        // The answer goes to the operator: the whole chain of causes, which holds no secrets.
+        // The answer goes to the operator, so it has the whole chain of causes, which contains no secrets.
         connected.await.map_err(|error| Error::from(chain(&error)))
     })
     .await

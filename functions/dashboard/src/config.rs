@@ -1,4 +1,4 @@
-//! What the function reads from its environment: how people sign in.
+//! The function's configuration, from its environment: how users sign in.
 
 use std::str::FromStr;
 
@@ -6,20 +6,20 @@ use http::Uri;
 use runtime::environment::{self, InvalidEnvironment};
 use serde::Serialize;
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
-    /// `TOKEN_ISSUER`: who signs the tokens that the API accepts, and whom people sign in with.
+    /// `TOKEN_ISSUER`: the issuer that users sign in with, which signs the API's tokens.
     pub issuer: Issuer,
-    /// `TOKEN_AUDIENCE`: whom those tokens are for.
+    /// `TOKEN_AUDIENCE`: the audience of those tokens.
     pub audience: String,
-    /// `CLIENT_ID`: the page's own name at the issuer. Empty: it has none, and nobody can sign in.
+    /// `CLIENT_ID`: the page's client id at the issuer. If empty, nobody can sign in.
     pub client_id: String,
-    /// `SCOPE`: what the page asks the issuer for.
+    /// `SCOPE`: the scope that the page requests.
     pub scope: String,
-    /// `AUDIENCE_PARAMETER`: how the page tells the issuer what the token is to be for.
+    /// `AUDIENCE_PARAMETER`: the request parameter that names the audience.
     pub audience_parameter: AudienceParameter,
-    /// `TOKEN_ORIGIN`: where the issuer gives out tokens. Empty: at the issuer's own origin.
+    /// `TOKEN_ORIGIN`: the origin of the issuer's token endpoint. If empty, the issuer's own origin.
     pub token_origin: Option<Origin>,
 }
 
@@ -50,7 +50,7 @@ pub struct Issuer {
 }
 
 impl Issuer {
-    /// Where its documents are.
+    /// Returns the origin of the issuer's documents.
     pub const fn origin(&self) -> &Origin {
         &self.origin
     }
@@ -67,33 +67,33 @@ impl FromStr for Issuer {
     }
 }
 
-/// Scheme, host and port: text that may stand in a content security policy.
+/// Scheme, host and port, safe to use in a content security policy.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin(String);
 
 impl Origin {
-    /// As a policy names it.
+    /// Returns the origin as a policy contains it.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-/// A text that names no place on the web.
+/// The text is not a valid origin.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it must be a URL such as https://issuer.example, with http only for this machine itself")]
+#[error("must be a URL such as https://issuer.example; http is allowed for localhost only")]
 pub struct InvalidOrigin;
 
 impl FromStr for Origin {
     type Err = InvalidOrigin;
 
-    /// Takes the origin of any URL. Whoever can read a token on its way has it, so only a loopback address may be
-    /// plain.
+    /// Parses the origin of any URL. Plain HTTP would expose tokens on their way, so it is allowed for loopback
+    /// addresses only.
     fn from_str(text: &str) -> Result<Self, InvalidOrigin> {
         let url: Uri = text.parse().map_err(|_| InvalidOrigin)?;
         let authority = url.authority().ok_or(InvalidOrigin)?;
         let host = authority.host();
         let loopback = matches!(host, "127.0.0.1" | "[::1]" | "localhost");
-        // A host may hold what separates the parts of a policy, by RFC 3986, but none on the web does.
+        // RFC 3986 allows characters in a host that separate the parts of a policy. No host on the web has them.
         let plain =
             |character: char| character.is_ascii_alphanumeric() || "-.:[]".contains(character);
         if !host.chars().all(plain) {
@@ -110,15 +110,15 @@ impl FromStr for Origin {
     }
 }
 
-/// The parameter of an authorization request that names the API. Issuers do not agree on one.
+/// The parameter of an authorization request that names the API. It differs between issuers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum AudienceParameter {
-    /// `audience`, as Auth0 has it. Who does not know it must ignore it (RFC 6749, 3.1).
+    /// `audience`, used by Auth0. Issuers that do not support it must ignore it (RFC 6749, section 3.1).
     Audience,
     /// `resource`, of RFC 8707.
     Resource,
-    /// None: the client's registration or the scope says it.
+    /// None: the client's registration or the scope implies the audience.
     None,
 }
 
@@ -135,9 +135,9 @@ impl FromStr for AudienceParameter {
     }
 }
 
-/// None of the ways there are.
+/// The text is not a valid parameter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("it must be audience, resource or none")]
+#[error("must be audience, resource or none")]
 pub struct InvalidAudienceParameter;
 
 #[cfg(test)]
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn what_would_weaken_the_policy_is_no_origin() {
+    fn an_origin_that_would_weaken_the_policy_is_refused() {
         for text in [
             "",
             "issuer.example",

@@ -1,4 +1,4 @@
-//! The page's files, part of the binary. `build.rs` makes the table.
+//! The page's files, embedded in the binary. `build.rs` generates the table.
 
 use crate::media_type::MediaType;
 
@@ -8,18 +8,18 @@ include!(concat!(env!("OUT_DIR"), "/files.rs"));
 #[derive(Debug)]
 pub(crate) struct File {
     name: &'static str,
-    /// As it is in `web/`.
+    /// The content, as in `web/`.
     pub(crate) plain: &'static [u8],
-    /// The same, compressed.
+    /// The content, compressed.
     pub(crate) gzip: &'static [u8],
 }
 
-/// A hash of all files. It is part of their addresses, so that what a browser keeps is never of another version.
+/// Returns a hash of all files. It is part of their URLs, so that a cached file never belongs to another version.
 pub(crate) const fn version() -> &'static str {
     VERSION
 }
 
-/// The file at this path below `web/`, and what it holds.
+/// Returns the file at this path below `web/`, and its media type.
 pub(crate) fn find(name: &str) -> Option<(&'static File, MediaType)> {
     let file = FILES.iter().find(|file| file.name == name)?;
     Some((file, MediaType::of(name)?))

@@ -1,8 +1,8 @@
-//! What browsers are told about every answer.
+//! The security headers of every answer.
 
 use crate::config::Config;
 
-/// The same for every answer and every deployment.
+/// Headers that are the same for every answer and deployment.
 pub(crate) const FIXED: &[(&str, &str)] = &[
     ("cross-origin-opener-policy", "same-origin"),
     ("cross-origin-resource-policy", "same-origin"),
@@ -18,12 +18,12 @@ pub(crate) const FIXED: &[(&str, &str)] = &[
     ("x-content-type-options", "nosniff"),
 ];
 
-/// What the page may load and whom it may talk to: its own origin, and the issuer to sign in. No script or style stands
-/// in the page itself, nothing is framed, and no text ever becomes markup.
+/// Returns the content security policy. The page may load from and connect to its own origin, and connect to the
+/// issuer. Inline scripts and styles, frames, and turning text into markup are forbidden.
 pub(crate) fn policy(config: &Config) -> String {
     let mut connect = vec!["'self'"];
     let origins = [Some(config.issuer.origin()), config.token_origin.as_ref()];
-    // Without a client nobody signs in, and there is nobody to talk to.
+    // Without a client id, the page never connects to the issuer.
     for origin in origins
         .into_iter()
         .flatten()

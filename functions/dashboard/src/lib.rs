@@ -1,5 +1,5 @@
-//! The dashboard: a page and its files, and what the page needs to know to have people sign in. Knows no owner, no
-//! command and no secret: the page asks the API for everything, with the token of whoever looks at it.
+//! The dashboard: serves the page's files and its sign-in settings. It has no data and no secrets: the page gets
+//! everything from the API, with the signed-in user's token.
 
 pub mod config;
 mod files;
@@ -20,19 +20,19 @@ use config::{AudienceParameter, Config};
 use files::File;
 use media_type::MediaType;
 
-/// Kept by browsers for good: the address has the version in it.
+/// Cached for good: the URL contains the version.
 const FOR_GOOD: &str = "public, max-age=31536000, immutable";
-/// Asked for again each time, so that a deployment is seen at once.
+/// Revalidated each time, so that a deployment takes effect at once.
 const ASKED_AGAIN: &str = "no-cache";
-/// Not kept at all.
+/// Never cached.
 const NOT_KEPT: &str = "no-store";
 
-/// What an HTTP API hands over of a request (payload 2.0), as far as it matters here.
+/// The parts of an HTTP API's request (payload 2.0) that the function uses.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Request {
     raw_path: String,
-    /// By their names in lower case.
+    /// Values by lower-case names.
     #[serde(default)]
     headers: BTreeMap<String, String>,
 }
@@ -42,12 +42,12 @@ impl Request {
         self.headers.get(name.as_str()).map_or("", String::as_str)
     }
 
-    /// Whether the caller has this version.
+    /// Whether the client has this version.
     fn knows(&self, version: &str) -> bool {
         self.header(&header::IF_NONE_MATCH).contains(version)
     }
 
-    /// Whether the caller can decompress gzip.
+    /// Whether the client accepts gzip.
     fn takes_gzip(&self) -> bool {
         self.header(&header::ACCEPT_ENCODING)
             .split(',')
@@ -59,7 +59,7 @@ impl Request {
     }
 }
 
-/// An answer, as an HTTP API takes it.
+/// An answer in an HTTP API's format.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Answer {
@@ -76,13 +76,13 @@ impl Answer {
     }
 }
 
-/// Which file a path asks for, and how long a browser may keep it.
+/// Returns the file's name and its `Cache-Control`.
 fn asked(path: &str) -> Option<(&str, &'static str)> {
     if path == "/" {
         return Some(("index.html", ASKED_AGAIN));
     }
     let (version, name) = path.strip_prefix("/assets/")?.split_once('/')?;
-    // While a deployment is under way, pages of the other version ask here, too.
+    // Race: during a deployment, pages of another version request these files, too. Such an answer must not be cached.
     let kept = if version == files::version() {
         FOR_GOOD
     } else {
@@ -91,7 +91,7 @@ fn asked(path: &str) -> Option<(&str, &'static str)> {
     Some((name, kept))
 }
 
-/// Weak, because it names the content however it is compressed.
+/// Returns the entity tag. It is weak, because it is the same for every encoding.
 fn tag() -> String {
     format!("W/\"{}\"", files::version())
 }
@@ -104,7 +104,7 @@ pub struct Dashboard {
 }
 
 impl Dashboard {
-    /// A dashboard whose page signs people in so.
+    /// Builds the dashboard with these sign-in settings.
     pub fn new(config: &Config) -> Self {
         let audience = match config.audience_parameter {
             AudienceParameter::None => None,
@@ -125,7 +125,7 @@ impl Dashboard {
         }
     }
 
-    /// Answers one request. Only files of the page can be had, whatever the path.
+    /// Answers one request. Serves only the page's files and settings, whatever the path.
     pub fn answer(&self, request: &Request) -> Answer {
         if request.raw_path == "/dashboard.json" {
             return self.text(
@@ -155,7 +155,7 @@ impl Dashboard {
     }
 
     fn not_found(&self) -> Answer {
-        let body = "There is nothing at this address.\n".to_owned();
+        let body = "This page does not exist. Check the address.\n".to_owned();
         self.text(
             StatusCode::NOT_FOUND,
             MediaType::Text.as_str(),

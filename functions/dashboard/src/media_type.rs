@@ -1,4 +1,4 @@
-//! What a file holds, by its name.
+//! Media types, by file extension.
 
 /// The media types of the page's files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -11,7 +11,7 @@ pub(crate) enum MediaType {
 }
 
 impl MediaType {
-    /// The type of a file of this name; `None` if such files are not served.
+    /// Returns the type of a file of this name; `None` if such files are not served.
     pub(crate) fn of(name: &str) -> Option<Self> {
         match name.rsplit_once('.')?.1 {
             "html" => Some(Self::Html),
@@ -23,7 +23,7 @@ impl MediaType {
         }
     }
 
-    /// As `content-type` has it.
+    /// Returns the value for `content-type`.
     pub(crate) const fn as_str(self) -> &'static str {
         match self {
             Self::Html => "text/html; charset=utf-8",

@@ -1,4 +1,4 @@
-//! What is answered to which request.
+//! The answers to requests.
 
 use std::io::Read as _;
 
@@ -34,7 +34,7 @@ fn body(answer: &Answer) -> Vec<u8> {
 }
 
 #[test]
-fn every_answer_forbids_what_the_page_does_not_need() {
+fn every_answer_forbids_what_the_page_does_not_use() {
     let script = format!("/assets/{}/app.js", files::version());
     for path in ["/", "/dashboard.json", &script, "/assets/x/none.js"] {
         let headers = answer(path, &[]).headers;
@@ -57,7 +57,7 @@ fn every_answer_forbids_what_the_page_does_not_need() {
 }
 
 #[test]
-fn the_page_may_talk_to_its_own_origin_and_the_issuer_only() {
+fn the_page_may_connect_to_its_origin_and_the_issuer_only() {
     let policy = headers::policy(&config());
     let connect = policy
         .split("; ")
@@ -74,7 +74,7 @@ fn the_page_may_talk_to_its_own_origin_and_the_issuer_only() {
 }
 
 #[test]
-fn files_of_this_version_are_kept_for_good_and_others_not_at_all() {
+fn files_of_this_version_are_immutable_and_others_are_not_cached() {
     let kept = |version: &str| {
         let answer = answer(&format!("/assets/{version}/app.js"), &[]);
         assert_eq!(
@@ -88,7 +88,7 @@ fn files_of_this_version_are_kept_for_good_and_others_not_at_all() {
 }
 
 #[test]
-fn a_page_that_is_known_is_not_sent_again_and_is_asked_for_each_time() {
+fn a_page_is_revalidated_each_time_and_not_sent_again() {
     let first = answer("/", &[]);
     assert_eq!(
         (first.status_code, first.headers["cache-control"].as_str()),
@@ -103,7 +103,7 @@ fn a_page_that_is_known_is_not_sent_again_and_is_asked_for_each_time() {
 }
 
 #[test]
-fn a_caller_gets_what_it_can_decompress() {
+fn a_client_gets_an_encoding_that_it_accepts() {
     let plain = answer("/", &[]);
     for accepted in ["gzip", "br;q=1, gzip;q=0.5", "GZIP", "deflate,gzip"] {
         let compressed = answer("/", &[("accept-encoding", accepted)]);
@@ -122,7 +122,7 @@ fn a_caller_gets_what_it_can_decompress() {
 }
 
 #[test]
-fn nothing_but_the_files_of_the_page_can_be_had() {
+fn only_the_files_of_the_page_are_served() {
     for path in [
         "",
         "/index.html",
@@ -139,7 +139,7 @@ fn nothing_but_the_files_of_the_page_can_be_had() {
 }
 
 #[test]
-fn the_page_learns_how_to_sign_in() {
+fn the_sign_in_settings_are_served() {
     let answer = answer("/dashboard.json", &[]);
     let told: serde_json::Value = serde_json::from_slice(&body(&answer)).expect("JSON");
     let expected = json!({

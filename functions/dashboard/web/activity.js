@@ -1,5 +1,5 @@
 // @ts-check
-// What is under way, and what became of what was asked for: on every page.
+// Activity, on every page: commands in progress, and the outcomes of recent ones.
 import { html } from "./html.js";
 import { commands, forget, forgetRefusal, giveUp, isActive, isQuiet, readmit } from "./commands.js";
 import { silent } from "./api.js";
@@ -8,9 +8,9 @@ import { View } from "./view.js";
 import { clock, lasted } from "./time.js";
 import { effectSentence, sentence, statusWord, title } from "./words.js";
 
-/** So many are shown; the history has them all. */
+/** The most commands shown; the history has all. */
 const SHOWN = 6;
-/** A description older than this many pauses of the server's is shown with its time. */
+/** A description older than this many of the server's pauses is shown with its time. */
 const STALE = 4;
 
 export class Activity extends View {
@@ -27,7 +27,7 @@ export class Activity extends View {
     const idle = !news.length && !admissions.length && !refusals.length;
     return html`<aside class=${idle ? "activity idle" : "activity"} aria-labelledby="activity">
       <h2 id="activity">Activity</h2>
-      ${idle && html`<p class="quiet">Nothing is under way.</p>`}
+      ${idle && html`<p class="quiet">Nothing is in progress.</p>`}
       <ul aria-live="polite" aria-relevant="additions text">
         ${refusals.map((refusal) => html`<${Refusal} key=${refusal.error} ...${refusal} />`)}
         ${admissions.map((admission) => html`<${Sending} key=${admission.key} admission=${admission} />`)}
@@ -38,17 +38,17 @@ export class Activity extends View {
   }
 }
 
-/** Nobody knows yet whether the request arrived. */
+/** A request without an answer: it is unknown whether it arrived. */
 function Sending({ admission }) {
   return html`<li class="card sending" data-kind="sending">
     <p class="what"><strong>${title({ origin: "", ...admission.request })}</strong> <span class="status">Sending</span></p>
     ${
       admission.trouble
         ? html`<p>
-            It is not known whether the request arrived: ${admission.trouble} It is sent again by itself, and whether once or
-            twice, it is one command.
+            It is unknown whether the request arrived. ${admission.trouble} It is retried automatically and creates only one
+            command.
           </p>
-          <button type="button" class="small" onClick=${() => giveUp(admission.key)}>Stop asking</button>`
+          <button type="button" class="small" onClick=${() => giveUp(admission.key)}>Stop retrying</button>`
         : html`<p class="quiet">The server has not answered yet.</p>`
     }
   </li>`;
@@ -59,12 +59,14 @@ function Refusal({ request, error }) {
     <p class="what"><strong>${title({ origin: "", ...request })}</strong> <span class="status failed">Refused</span></p>
     <p>${error.message}</p>
     ${error.errors.map(({ pointer, message }) => html`<p class="quiet">${pointer} ${message}</p>`)}
-    <p class="quiet"><code>${error.code}</code>, nothing was started</p>
-    <button type="button" class="small" onClick=${() => forgetRefusal(error)}>Put away</button>
+    <p class="quiet"><code>${error.code}<</code>, nothing has started</p>
+    <button type="button" class="small" onClick=${() => forgetRefusal(error)}>
+      Dismiss<span class="hidden">: ${title({ origin: "", ...request })}</span>
+    </button>
   </li>`;
 }
 
-/** One command as the server described it. */
+/** One command, as the server last described it. */
 function Item({ one: { command, at, pause, admission } }) {
   const active = isActive(command);
   const old = active && (silent.value || Date.now() - at.getTime() > pause * STALE + 2000);
@@ -73,9 +75,9 @@ function Item({ one: { command, at, pause, admission } }) {
     <${About} command=${command} />
     ${active && html`<${Progress} command=${command} />`}
     <p>${sentence(command)} ${!active && effectSentence(command)}</p>
-    ${command.lastError && html`<p class="quiet">${active ? "Last try: " : "Last error: "}${command.lastError}</p>`}
-    ${command.waitingUntil && active && html`<p class="quiet">It goes on at ${clock(command.waitingUntil)}.</p>`}
-    ${old && html`<p class="quiet">Said at ${clock(at)}.</p>`}
+    ${command.lastError && html`<p class="quiet">${active ? "Last attempt: " : "Last error: "}${command.lastError}</p>`}
+    ${command.waitingUntil && active && html`<p class="quiet">It continues at ${clock(command.waitingUntil)}.</p>`}
+    ${old && html`<p class="quiet">Last update at ${clock(at)}.</p>`}
     ${
       !active &&
       html`<p class="quiet">
@@ -89,7 +91,7 @@ function Item({ one: { command, at, pause, admission } }) {
           html`<button type="button" class="small" onClick=${() => readmit(command.id)}>Try again</button>`
         }
         <button type="button" class="small" onClick=${() => forget(command.id)}>
-          Put away<span class="hidden">: ${title(command)}</span>
+          Dismiss<span class="hidden">: ${title(command)}</span>
         </button>
       </p>`
     }
@@ -98,7 +100,7 @@ function Item({ one: { command, at, pause, admission } }) {
 
 export const Status = ({ of: { status } }) => html`<span class=${`status ${status}`}>${statusWord(status)}</span>`;
 
-/** What it is about. */
+/** The finding that a command is about. */
 export class About extends View {
   constructor(props) {
     super(props);

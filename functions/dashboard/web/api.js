@@ -1,17 +1,17 @@
 // @ts-check
-// Calls of the API. Whatever becomes of a call, exactly one of these is known: the server's answer, its refusal, or
-// that nothing is known.
+// Calls to the API. Each call has exactly one outcome: the server's answer, its refusal (`Refused`, `SignedOut`), or
+// an unknown outcome (`Unanswered`).
 import { Store } from "./store.js";
 import { expire, session } from "./session.js";
 
-/** The gateway answers within 30 s, or never. */
-const PATIENCE = 35_000;
+/** How long to wait for an answer, in ms: the gateway answers within 30 s or not at all. */
+const TIMEOUT = 35_000;
 
-/** Since when nothing has been heard from the server. @type {Store<Date | null>} */
+/** Since when the server has not answered; `null` while it does. @type {Store<Date | null>} */
 export const silent = new Store(navigator.onLine ? null : new Date());
 addEventListener("offline", () => silent.value ?? silent.set(new Date()));
 
-/** No answer, or none of the API itself: what became of the request is not known. */
+/** No answer from the API: the outcome of the request is unknown. */
 export class Unanswered extends Error {
   /** @param {string} message @param {number} [retryAfter] in seconds */
   constructor(message, retryAfter) {
@@ -20,14 +20,14 @@ export class Unanswered extends Error {
   }
 }
 
-/** The server no longer takes the token, and has done nothing. */
+/** The server refused the token and did nothing. */
 export class SignedOut extends Error {
   constructor() {
     super("The session has expired.");
   }
 }
 
-/** The server has said no, and why. */
+/** The server refused the request and said why. */
 export class Refused extends Error {
   /** @param {number} status @param {any} problem RFC 9457 @param {number} [retryAfter] in seconds */
   constructor(status, problem, retryAfter) {
@@ -60,7 +60,7 @@ export async function call(method, path, { body, headers = {} } = {}) {
       },
       body: body === undefined ? undefined : JSON.stringify(body),
       cache: "no-store",
-      signal: AbortSignal.timeout(PATIENCE),
+      signal: AbortSignal.timeout(TIMEOUT),
     });
     text = await response.text();
   } catch {
@@ -74,7 +74,7 @@ export async function call(method, path, { body, headers = {} } = {}) {
     return { status: response.status, headers: response.headers, body: parsed };
   }
   if (response.status === 401) {
-    // Another call may have brought a new token in the meantime.
+    // Race: the user may have signed in again while this call was on its way.
     if (session.value?.token === token) expire();
     throw new SignedOut();
   }

@@ -1,5 +1,5 @@
 // @ts-check
-// The start, the frame around the pages, and which page is shown.
+// The entry point: the frame around the pages, and the router.
 import { query } from "./arrival.js";
 import { html, render } from "./html.js";
 import { silent } from "./api.js";
@@ -77,7 +77,7 @@ class App extends View {
   }
 }
 
-/** The address is the router's: the link only moves the focus. */
+/** Moves the focus only: the URL's fragment belongs to the router. */
 function skip(event) {
   event.preventDefault();
   document.getElementById("main")?.focus();
@@ -89,7 +89,7 @@ const Mark = () =>
     <path class="tick" d="m10 16 4.500 4.500L22.500 12" />
   </svg>`;
 
-/** Who is signed in, and for whom. */
+/** The signed-in user and the selected owner. */
 function Caller() {
   const { sub, name, orgs } = session.value.claims;
   return html`<div class="caller">
@@ -98,7 +98,7 @@ function Caller() {
       html`<label
       ><span class="hidden">Owner</span>
       <select id="owner" value=${owner.value} onChange=${(event) => choose(event.target.value)}>
-        <option value=${`user:${sub}`}>My own (${name ?? sub})</option>
+        <option value=${`user:${sub}`}>Personal (${name ?? sub})</option>
         ${orgs.map((org) => html`<option key=${org} value=${org}>Organisation ${org.slice(4)}</option>`)}
       </select></label
     >`
@@ -110,23 +110,23 @@ function Caller() {
 
 const Silence = ({ since }) =>
   html`<p class="banner" role="alert">
-    No connection to the server since ${clock(since)}. What is shown is what it said before. It is tried again by itself.
+    No connection to the server since ${clock(since)}. This page shows the last known data and reconnects automatically.
   </p>`;
 
 const Expired = () =>
   html`<section class="banner" aria-label="Session" role="alert">
-    <p>Your session has expired. What is shown is from before; sign in to go on where you are.</p>
+    <p>Your session has expired. This page shows the last known data. Sign in to continue.</p>
     <${Ways} />
   </section>`;
 
 const SignIn = () =>
   html`<main class="sign-in">
     <h1><${Mark} />Security Agent</h1>
-    <p>Findings of your repositories, and what became of what you asked for.</p>
+    <p>Dependabot findings of your repositories, with analyses and dismissals.</p>
     <${Ways} />
   </main>`;
 
-/** How to sign in, once it is known. */
+/** The form or button to sign in, once it is loaded. */
 class Ways extends View {
   componentDidMount() {
     signing().then(
@@ -147,13 +147,13 @@ class Ways extends View {
     };
     return html`
       ${way && html`<${way.View} act=${act} caller=${session.value?.claims} />`}
-      ${!way && !trouble && html`<p class="quiet" role="status">One moment …</p>`}
-      ${trouble && html`<p class="notice failed" role="alert">Signing in did not work. ${trouble}</p>`}
+      ${!way && !trouble && html`<p class="quiet" role="status">Loading …</p>`}
+      ${trouble && html`<p class="notice failed" role="alert">Sign-in failed. ${trouble}</p>`}
     `;
   }
 }
 
-/** The way to sign in that this server has. Loaded when somebody has to, and kept. */
+/** This server's way to sign in. Loaded on first use, then kept. */
 let known;
 const signing = () =>
   (known ??= load().catch((error) => {
@@ -163,16 +163,16 @@ const signing = () =>
 
 async function load() {
   const answer = await fetch("/dashboard.json").catch(() => null);
-  if (!answer?.ok) throw new Error("The server does not say how. Reload the page to try again.");
+  if (!answer?.ok) throw new Error("The server's sign-in settings could not be read. Reload the page to try again.");
   const settings = await answer.json();
   const module = await import(settings.module ?? "./oidc.js");
   return module.way({ html, settings, query });
 }
 
-/** Why the issuer sent the browser back without a token, if it did. */
+/** Why the issuer returned the browser without a token, if it did. */
 let refused = null;
 
-/** Finishes what was begun at the issuer. */
+/** Completes a sign-in when the issuer has returned the browser. */
 async function finish() {
   try {
     const token = await (await signing()).returned?.();

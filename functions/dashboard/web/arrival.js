@@ -1,8 +1,8 @@
 // @ts-check
-// Imported before everything else: an authorization code must not stay in the address, where history, bookmarks and
-// screenshots would keep it.
+// Imported first: removes the authorization code from the URL, so that history, bookmarks and screenshots do not
+// keep it.
 
-/** What the issuer sent along with the browser, if it has just come back from there. */
+/** The query with which the issuer returned the browser, if it did. */
 export const query = new URLSearchParams(location.search);
 
 if (location.search) {

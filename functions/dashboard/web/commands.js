@@ -1,37 +1,37 @@
 // @ts-check
-// The commands this tab follows. Nothing is shown of a command but what the server said about exactly that id: no time
-// that passes, no lost answer and no other tab ever decides what became of it.
+// The commands this tab follows. A command's status is always what the server last said about that id: a timeout, a
+// lost answer or another tab never decides it.
 import { Store, kept } from "./store.js";
 import { Refused, SignedOut, Unanswered, call, path, silent } from "./api.js";
 import { owner, session } from "./session.js";
 import { refreshAll } from "./reading.js";
 
-/** How often commands that others started are looked for, in ms: when the page is seen, and when it is not. */
+/** How often to look for commands that others started, in ms: while the page is visible, and while it is hidden. */
 const [SEEN, HIDDEN] = [15_000, 60_000];
-/** Between two tries of what was not answered, in ms. */
+/** Backoff after a request without an answer, in ms: first and longest. */
 const [SOON, LATE] = [1_000, 15_000];
-/** So many commands are asked for one by one, with their entity tags; more are asked for together. */
+/** Up to this many commands are polled one by one, with their entity tags; more are polled together. */
 const ONE_BY_ONE = 4;
 
-/** Each owner has lists of its own. */
+/** The keys in session storage: each owner has its own lists. */
 const names = { admissions: () => `admissions ${owner.value}`, followed: () => `followed ${owner.value}` };
 
 /**
  * @typedef {object} Followed
- * @property {any} command as the server described it last
- * @property {Date} at when it did
+ * @property {any} command the server's latest description
+ * @property {Date} at when it arrived
  * @property {string} [tag] the description's entity tag
- * @property {number} pause how long the server said to wait before the next look, in ms
- * @property {number} due when the next look is, in ms
- * @property {Admission} [admission] how this tab asked for it
+ * @property {number} pause how long the server said to wait before the next poll, in ms
+ * @property {number} due when the next poll is, in ms
+ * @property {Admission} [admission] this tab's request for it
  */
 
 /**
- * @typedef {object} Admission a request whose answer is not known, or was that it was not queued
- * @property {string} key the same for each try, so that they are one command
+ * @typedef {object} Admission a request without an answer, or whose command was not queued
+ * @property {string} key the idempotency key: the same for each try, so that all tries are one command
  * @property {string} owner
  * @property {any} request
- * @property {string | null} trouble why it is not known whether it arrived
+ * @property {string | null} trouble why it is unknown whether the request arrived
  * @property {boolean} [sending]
  * @property {number} [failures]
  */
@@ -42,31 +42,31 @@ const names = { admissions: () => `admissions ${owner.value}`, followed: () => `
 /** @type {Store<State>} */
 export const commands = new Store({ followed: new Map(), admissions: [], refusals: [] });
 
-/** Ids whose end has not been put away yet, and how they were asked for. @type {Map<string, Admission | null>} */
+/** Ids that are not dismissed from Activity, and the requests for them. @type {Map<string, Admission | null>} */
 let noted = new Map();
-/** Whose commands these are: until they are taken up, nothing may be kept in the place of what was kept. */
+/** The owner whose commands are loaded. Until `resume` has read the stored lists, nothing may overwrite them. */
 let whose = "";
 let pump = 0;
 let looked = 0;
 let looking = false;
 let lookAgain = false;
 
-/** Other tabs: what they say is only a reason to ask the server. */
+/** Messages from other tabs carry no data: they are only a reason to ask the server. */
 const tabs = new BroadcastChannel("commands");
 tabs.onmessage = () => askSoon();
 
 export const isActive = (command) => command.status === "accepted" || command.status === "running";
 
-/** What automation did stands in the history. What failed is told, whoever asked for it. */
+/** Automatic commands appear in the history only, unless they are active or failed. */
 export const isQuiet = (command) =>
   !isActive(command) && command.status !== "failed" && command.origin.startsWith("auto_");
 
-/** Asks the server for a command. What becomes of that is seen in `commands`. @param {any} request */
+/** Sends a request for a command. `commands` shows its outcome. @param {any} request */
 export function admit(request) {
   send({ key: crypto.randomUUID(), owner: owner.value, request, trouble: null });
 }
 
-/** Asks again for a command that could not be queued: the same command, by its key. @param {string} id */
+/** Retries a command that could not be queued. The same idempotency key makes it the same command. @param {string} id */
 export function readmit(id) {
   const admission = commands.value.followed.get(id)?.admission;
   if (!admission) return;
@@ -74,13 +74,13 @@ export function readmit(id) {
   send({ ...admission, trouble: null, failures: 0 });
 }
 
-/** No longer asks whether a request arrived. @param {string} key */
+/** Stops retrying a request without an answer. @param {string} key */
 export function giveUp(key) {
   change({ admissions: commands.value.admissions.filter((admission) => admission.key !== key) });
   look();
 }
 
-/** Puts a command's end away. @param {string} id */
+/** Dismisses a command from Activity. @param {string} id */
 export function forget(id) {
   const followed = new Map(commands.value.followed);
   followed.delete(id);
@@ -93,13 +93,13 @@ export function forgetRefusal(error) {
   change({ refusals: commands.value.refusals.filter((refusal) => refusal.error !== error) });
 }
 
-/** Takes up a command that an answer showed. @param {any} command @param {Admission} [admission] */
+/** Follows a command from an answer, and tells other tabs. @param {any} command @param {Admission} [admission] */
 export function follow(command, admission) {
   hear(command, { admission });
   tabs.postMessage(null);
 }
 
-/** Starts anew for the owner: with what is active, what this tab was waiting for, and what was not answered. */
+/** Starts over for the owner: with active commands, the commands this tab follows, and unanswered requests. */
 export function resume() {
   if (!session.value) return;
   whose = owner.value;
@@ -125,21 +125,21 @@ function change(part) {
 /** @param {Admission} admission */
 async function send(admission) {
   const others = () => commands.value.admissions.filter(({ key }) => key !== admission.key);
-  // Kept before it is sent: a reload asks again with the same key.
+  // Stored before it is sent: after a reload, the request is retried with the same key.
   change({ admissions: [...others(), { ...admission, sending: true }] });
   try {
     const { body } = await call("POST", path(admission.owner, "commands"), {
       body: admission.request,
       headers: { "idempotency-key": admission.key },
     });
-    // Another owner is looked at now. Whoever comes back to this one asks again, and learns of the same command.
+    // The user has switched owners. When they return, `resume` retries the request and gets the same command.
     if (admission.owner !== owner.value) return;
     change({ admissions: others() });
     follow(body, admission);
   } catch (error) {
     if (admission.owner !== owner.value) return;
     if (error instanceof Refused && error.command) {
-      // Stored, and not queued as far as is known. The command itself says how it stands.
+      // The command is stored but may not be queued. Its own status says more.
       change({ admissions: others() });
       follow(error.command, admission);
     } else if (error instanceof Refused && error.status < 500) {
@@ -149,7 +149,7 @@ async function send(admission) {
       const unknown = { ...admission, trouble: error.message, failures, sending: false };
       if (!commands.value.admissions.some(({ key }) => key === admission.key)) return;
       change({ admissions: [...others(), unknown] });
-      // Who signs in again sends it again.
+      // Signing in sends it again.
       if (error instanceof SignedOut) return;
       const pause = Math.min(SOON * 2 ** (failures - 1), LATE);
       setTimeout(() => sendAgain(admission.key), Math.max(pause, 1000 * (error.retryAfter ?? 0)));
@@ -164,12 +164,12 @@ function sendAgain(key) {
 }
 
 /**
- * Keeps what the server said about a command.
+ * Stores the server's description of a command.
  * @param {any} command @param {{tag?: string, pause?: number, admission?: Admission}} [said]
  */
 function hear(command, { tag, pause = 1000, admission } = {}) {
   const before = commands.value.followed.get(command.id);
-  // Answers may overtake each other.
+  // Race: an older answer may arrive after a newer one.
   if (before && before.command.updatedAt > command.updatedAt) return;
   const asked = admission ?? before?.admission ?? noted.get(command.id) ?? undefined;
   const due = Date.now() + (document.hidden ? Math.max(pause, HIDDEN / 4) : pause);
@@ -185,7 +185,7 @@ function hear(command, { tag, pause = 1000, admission } = {}) {
   wake();
 }
 
-/** Looks for commands that others have started, and for those this tab does not know the end of. */
+/** Looks for commands that others started, and for followed commands whose end this tab has missed. */
 async function look() {
   if (!session.value || session.value.expired) return;
   if (looking) {
@@ -210,7 +210,7 @@ async function look() {
     }
     looked = Date.now();
   } catch {
-    // What it means is said where it matters: the connection's state, or the session's.
+    // The banners for connection and session show the error.
     looked = Date.now() - SEEN + SOON * 3;
   } finally {
     looking = false;
@@ -223,12 +223,11 @@ async function look() {
   }
 }
 
-/** Asks about every active command whose time has come. */
+/** Polls every active command that is due. */
 async function poll() {
   const now = Date.now();
   const active = [...commands.value.followed.values()].filter(({ command }) => isActive(command));
   const due = active.filter((one) => one.due <= now);
-  // Asked together, a few that are not due yet cost nothing.
   if (active.length > ONE_BY_ONE) await pollTogether(due);
   else await Promise.all(due.map(pollOne));
 }
@@ -268,7 +267,7 @@ async function pollTogether(due) {
   }
 }
 
-/** Nothing was said: nothing changes but the time of the next look. @param {Followed[]} these @param {any} error */
+/** Without an answer, only the time of the next poll changes. @param {Followed[]} these @param {any} error */
 function later(these, error) {
   const pause = Math.max(SOON * 2, 1000 * (error instanceof Unanswered ? (error.retryAfter ?? 0) : 0));
   const followed = new Map(commands.value.followed);
@@ -279,16 +278,16 @@ function later(these, error) {
   change({ followed });
 }
 
-/** The server knows it no longer: its owner was erased, or its time is over. @param {string} id */
+/** The server no longer has the command: its owner was erased, or its retention is over. @param {string} id */
 function gone(id) {
   forget(id);
   refreshAll();
 }
 
-/** Sets the one timer to whatever comes next. */
+/** Sets the one timer to the next poll or look. */
 function wake() {
   clearTimeout(pump);
-  // Nothing is asked with a token that is refused.
+  // An expired token would only be refused again.
   if (!session.value || session.value.expired) return;
   const active = [...commands.value.followed.values()].filter(({ command }) => isActive(command));
   const next = Math.min(looked + (document.hidden ? HIDDEN : SEEN), ...active.map(({ due }) => due));
@@ -301,13 +300,13 @@ async function run() {
   wake();
 }
 
-/** The server can be asked again. */
+/** The server is reachable again, or the session is new. */
 function recover() {
   for (const { key } of commands.value.admissions) sendAgain(key);
   askSoon();
 }
 
-/** There may be news. */
+/** Polls everything now: something may have changed. */
 function askSoon() {
   if (whose !== owner.value) return;
   const followed = new Map(commands.value.followed);

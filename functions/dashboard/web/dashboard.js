@@ -1,5 +1,5 @@
 // @ts-check
-// The first page: how things stand.
+// The first page: an overview of findings, analyses and repositories.
 import { html } from "./html.js";
 import { path } from "./api.js";
 import { admit, commands, isActive } from "./commands.js";
@@ -44,17 +44,17 @@ export class Dashboard extends View {
 
 const refresh = () => admit({ type: "sync", origin: "dashboard_refresh" });
 
-/** What stands in the way of everything, if something does. */
+/** The problem that stops all refreshes, if there is one. */
 function Standing({ config, integration }) {
   if (!config || !integration) return null;
   const settings = html`<a href="#/settings">Settings</a>`;
   if (!integration.connected) {
-    return html`<p class="notice">This owner is not connected to a GitHub App installation yet. Install the app first.</p>`;
+    return html`<p class="notice">This owner is not connected to a GitHub App installation. Install the app first.</p>`;
   }
   if (integration.authInvalidAt) {
     return html`<p class="notice failed">
-      Since <${When} at=${integration.authInvalidAt} /> GitHub refuses the app's credentials. Reinstall or reconnect the GitHub
-      App, then refresh.
+      GitHub rejects the app's credentials (since <${When} at=${integration.authInvalidAt} />). Reinstall or reconnect the
+      GitHub App, then refresh.
     </p>`;
   }
   if (!integration.canReadAlerts) {
@@ -63,7 +63,7 @@ function Standing({ config, integration }) {
     </p>`;
   }
   if (!config.enabled) {
-    return html`<p class="notice">Security Agent is not enabled for this owner. Nothing is refreshed until it is: ${settings}.</p>`;
+    return html`<p class="notice">Security Agent is not enabled for this owner, so nothing is refreshed. Enable it in the ${settings}.</p>`;
   }
   return null;
 }
@@ -80,7 +80,7 @@ function Numbers({ summary: { findings, sla, analysis, lastSyncedAt } }) {
       <div class=${sla.overdue ? "tile alarming" : "tile"}>
         <dt>Overdue</dt>
         <dd>${sla.overdue}</dd>
-        <dd class="quiet">open for longer than they may be</dd>
+        <dd class="quiet">past their due date</dd>
       </div>
       <div class="tile">
         <dt>Due soon</dt>
@@ -110,7 +110,7 @@ function Numbers({ summary: { findings, sla, analysis, lastSyncedAt } }) {
       <section aria-labelledby="analyses">
         <h2 id="analyses">Analyses</h2>
         <dl class="pairs">
-          <dt>Under way</dt>
+          <<dt>In progress</dt>
           <dd>${analysis.pending + analysis.running}</dd>
           <dt>Exploitable</dt>
           <dd>${analysis.exploitable}</dd>
@@ -130,7 +130,7 @@ function Repositories({ repositories }) {
   return html`
     <p class="quiet">
       ${count(repositories.length, "repository", "repositories")}, ${repositories.filter((one) => one.inScope).length} in scope.
-      ${failing.length > 0 && ` ${failing.length} could not be refreshed at the last try.`}
+      ${failing.length > 0 && ` ${failing.length} failed at the last attempt.`}
     </p>
     <div class="scroll" tabindex="0" role="region" aria-label="Repositories">
       <table class="repositories">
@@ -138,7 +138,7 @@ function Repositories({ repositories }) {
           <tr>
             <th scope="col">Repository</th>
             <th scope="col">Refreshed</th>
-            <th scope="col">Last try</th>
+            <<th scope="col">Last attempt</th>
             <th scope="col"><span class="hidden">Action</span></th>
           </tr>
         </thead>
@@ -157,7 +157,7 @@ function Repositories({ repositories }) {
                       ${REPOSITORY_FAILURE[one.lastFailureCode]}${" "}<code>${one.lastFailureCode}</code>`
                     : one.lastAttemptedAt
                       ? "Succeeded"
-                      : "Not tried yet"
+                      : "Not attempted yet"
                 }
               </td>
               <td>

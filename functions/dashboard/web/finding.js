@@ -1,5 +1,5 @@
 // @ts-check
-// One finding: what it is, what an analysis says of it, and what can be done.
+// One finding: its facts, its analysis, and the actions on it.
 import { html } from "./html.js";
 import { path } from "./api.js";
 import { admit, commands, isActive } from "./commands.js";
@@ -11,7 +11,7 @@ import { Analysed, Due } from "./findings.js";
 import { When, full, lasted } from "./time.js";
 import { ANALYSIS_FAILURE, FINDING_STATUS, REASONS, SUGGESTION } from "./words.js";
 
-/** How often a finding is read again while it is being analysed, in ms. */
+/** How often to read a finding while it is being analysed, in ms. */
 const ANALYSING = 2_000;
 const LONGEST_COMMENT = 280;
 
@@ -29,7 +29,7 @@ export class Finding extends View {
 
   componentDidMount() {
     super.componentDidMount();
-    // Only this view needs it.
+    // Loaded here because only this view needs it. Without it, the advisory is shown as plain text.
     import("./markdown.js").then(
       (markdown) => this.setState({ markdown }),
       () => this.setState({ markdown: { Markdown: ({ text }) => html`<pre class="source">${text}</pre>` } }),
@@ -58,7 +58,7 @@ export class Finding extends View {
               <section aria-labelledby="advisory">
                 <h2 id="advisory">Advisory</h2>
                 <div class="advisory">
-                  ${markdown ? html`<${markdown.Markdown} text=${finding.description} />` : html`<p class="quiet">Reading …</p>`}
+                  ${markdown ? html`<${markdown.Markdown} text=${finding.description} />` : html`<<p class="quiet">Loading …</p>`}
                 </div>
               </section>
             </div>
@@ -78,7 +78,7 @@ function Facts({ finding }) {
       <dt>Vulnerable</dt>
       <dd>${finding.vulnerableVersionRange}</dd>
       <dt>Patched in</dt>
-      <dd>${finding.patchedVersion ?? "no version yet"}</dd>
+      <dd>${finding.patchedVersion ?? "No version yet"}</dd>
       <dt>Manifest</dt>
       <dd>${finding.manifestPath}</dd>
       ${finding.dependencyScope && html`<dt>Scope</dt><dd>${finding.dependencyScope}</dd>`}
@@ -92,17 +92,17 @@ function Facts({ finding }) {
       ${
         finding.status === "ignored" &&
         html`<dt>Ignored</dt>
-        <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "no reason given"}${finding.ignoredBy && `, by ${finding.ignoredBy}`}</dd>`
+        <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "No reason given"}${finding.ignoredBy && `, by ${finding.ignoredBy}`}</dd>`
       }
       <dt>Last checked</dt>
       <dd><${When} at=${finding.lastSyncedAt} /></dd>
-      <dt>At GitHub</dt>
+      <<dt>On GitHub</dt>
       <dd><a href=${web(finding.url)} rel="noreferrer" target="_blank">Alert #${finding.sourceId}</a></dd>
     </dl>
   </section>`;
 }
 
-/** Only an address on the web becomes a link. @param {string} url */
+/** Only an HTTP(S) URL becomes a link. @param {string} url */
 const web = (url) => (/^https?:\/\//.test(url) ? url : null);
 
 class Actions extends View {
@@ -133,7 +133,7 @@ class Actions extends View {
     return html`
       <p class="actions">
         <button type="button" class="primary" disabled=${starting} onClick=${analyse}>
-          ${starting ? "Starting …" : under ? "Analyse anew" : finding.analysis ? "Analyse again" : "Analyse"}
+          ${starting ? "Starting …" : under ? "Restart analysis" : finding.analysis ? "Analyse again" : "Analyse"}
         </button>
         <button type="button" aria-expanded=${String(asking)} disabled=${dismissing} onClick=${() => this.setState({ asking: !asking })}>
           ${dismissing ? "Dismissing …" : "Dismiss"}
@@ -149,13 +149,13 @@ class Actions extends View {
           </select>
         </label>
         <label>
-          Comment, for whoever looks at the alert at GitHub (optional)
+          Comment, shown on the GitHub alert (optional)
           <textarea name="comment" rows="3" maxlength=${LONGEST_COMMENT} value=${comment}
             aria-describedby="left" onInput=${(event) => this.setState({ comment: event.target.value })}></textarea>
         </label>
         <p class="quiet" id="left">${LONGEST_COMMENT - comment.length} characters left</p>
         <p class="actions">
-          <button type="submit" class="primary">Dismiss at GitHub</button>
+          <button type="submit" class="primary">Dismiss on GitHub</button>
           <button type="button" onClick=${() => this.setState({ asking: false })}>Cancel</button>
         </p>
       </form>`
@@ -171,9 +171,9 @@ function Analysis({ analysis }) {
     <h2 id="analysis">Analysis</h2>
     <div role="status">
       <p><strong><${Analysed} analysis=${analysis} /></strong>${result && `, ${result.confidence} confidence`}</p>
-      ${status === "pending" && html`<p class="quiet">The agent has not begun yet.</p>`}
-      ${status === "running" && html`<p class="quiet">The agent began <${When} at=${startedAt} /> and reports back when it is done.</p>`}
-      ${status === "failed" && html`<p>${ANALYSIS_FAILURE[failureCode] ?? "The agent ended without a result. Start it again."} <code>${failureCode}</code></p>`}
+      ${status === "pending" && html`<p class="quiet">The agent has not started yet.</p>`}
+      ${status === "running" && html`<p class="quiet">The agent started <${When} at=${startedAt} /> and reports back when it is done.</p>`}
+      ${status === "failed" && html`<p>${ANALYSIS_FAILURE[failureCode] ?? "The agent ended without a result. Start the analysis again."} <code>${failureCode}</code></p>`}
     </div>
     ${result && html`<${Result} result=${result} />`}
     ${completedAt && html`<p class="quiet">${full(completedAt)}${startedAt && `, took ${lasted(startedAt, completedAt)}`}</p>`}

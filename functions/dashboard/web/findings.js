@@ -1,5 +1,5 @@
 // @ts-check
-// The findings: filtered by the address, most severe first, a page at a time.
+// The findings: filtered by the URL's parameters, most severe first, one page at a time.
 import { html } from "./html.js";
 import { call, path } from "./api.js";
 import { Reading } from "./reading.js";
@@ -10,7 +10,7 @@ import { When } from "./time.js";
 import { ANALYSIS_STATUS, EXPLOITABILITY, FINDING_STATUS, SEVERITIES, capital, count } from "./words.js";
 
 const FILTERS = ["status", "severity", "repository", "analysis"];
-/** How often findings are read again while one of them is being analysed, in ms. */
+/** How often to read findings while one of them is being analysed, in ms. */
 const ANALYSING = 5_000;
 
 const isAnalysing = ({ analysis }) => analysis?.status === "pending" || analysis?.status === "running";
@@ -56,7 +56,7 @@ function Choice({ name, label, asked, options }) {
   </label>`;
 }
 
-/** The first page is kept up to date; further ones are read once. */
+/** The first page is kept up to date; further pages are read once. */
 class Pages extends View {
   constructor(props) {
     super(props);
@@ -86,10 +86,10 @@ class Pages extends View {
         const all = [...findings, ...more.filter(({ id }) => !known.has(id))];
         const cursor = next === undefined ? nextCursor : next;
         return html`
-          <p class="quiet" role="status">${all.length ? count(all.length, "finding") : "No finding is like that"}${cursor ? ", and more" : ""}.</p>
+          <p class="quiet" role="status">${all.length ? count(all.length, "finding") : "No finding matches"}${cursor ? ", and more" : ""}.</p>
           ${all.length > 0 && html`<${Table} findings=${all} />`}
           ${trouble && html`<p class="notice failed" role="alert">${trouble}</p>`}
-          ${cursor && html`<button type="button" disabled=${reading} onClick=${() => this.more(cursor)}>${reading ? "Reading …" : "Show more"}</button>`}
+          ${cursor && html`<button type="button" disabled=${reading} onClick=${() => this.more(cursor)}>${reading ? "Loading …" : "Show more"}</button>`}
         `;
       }}
     </${Read}>`;

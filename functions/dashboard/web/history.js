@@ -1,5 +1,5 @@
 // @ts-check
-// Every command there was, and what became of it.
+// The history: every command and its outcome.
 import { html } from "./html.js";
 import { call, path } from "./api.js";
 import { commands } from "./commands.js";
@@ -32,18 +32,18 @@ export class History extends View {
   render(_, { more, next, reading, trouble }) {
     return html`
       <${Heading}>Commands</${Heading}>
-      <p class="quiet">Everything that was asked for, newest first, and what became of it.</p>
+      <p class="quiet">All commands and their outcomes, newest first.</p>
       <${Read} of=${this.first} what="the history">
         ${(page) => {
           const cursor = next === undefined ? page.nextCursor : next;
           const all = merged([...page.commands, ...more]);
           return html`
-            <p class="quiet" role="status">${all.length ? count(all.length, "command") : "Nothing was asked for yet"}${cursor ? ", and more" : ""}.</p>
+            <p class="quiet" role="status">${all.length ? count(all.length, "command") : "No commands yet"}${cursor ? ", and more" : ""}.</p>
             <ol class="history">
               ${all.map((command) => html`<${Entry} key=${command.id} command=${command} />`)}
             </ol>
             ${trouble && html`<p class="notice failed" role="alert">${trouble}</p>`}
-            ${cursor && html`<button type="button" disabled=${reading} onClick=${() => this.more(cursor)}>${reading ? "Reading …" : "Show more"}</button>`}
+            ${cursor && html`<button type="button" disabled=${reading} onClick=${() => this.more(cursor)}>${reading ? "Loading …" : "Show more"}</button>`}
           `;
         }}
       </${Read}>
@@ -51,7 +51,7 @@ export class History extends View {
   }
 }
 
-/** Of what is known of a command, the latest. New ones stand first. @param {any[]} listed */
+/** The latest description of each command, newest first. @param {any[]} listed */
 function merged(listed) {
   const latest = new Map(listed.map((command) => [command.id, command]));
   for (const { command } of commands.value.followed.values()) {
@@ -70,7 +70,7 @@ function Entry({ command }) {
     <p>${sentence(command)} ${ended && effectSentence(command)}</p>
     ${command.lastError && html`<p class="quiet">Last error: ${command.lastError}</p>`}
     <dl class="facts">
-      <div><dt>Asked</dt><dd><${When} at=${command.acceptedAt} />, ${ORIGIN[command.origin] ?? command.origin}</dd></div>
+      <div><<dt>Requested</dt><dd><${When} at=${command.acceptedAt} />, ${ORIGIN[command.origin] ?? command.origin}</dd></div>
       ${command.startedAt && html`<div><dt>Waited</dt><dd>${lasted(command.acceptedAt, command.startedAt)}</dd></div>`}
       ${command.startedAt && ended && html`<div><dt>Took</dt><dd>${lasted(command.startedAt, ended)}</dd></div>`}
       ${ended && html`<div><dt>Ended</dt><dd>${full(ended)}</dd></div>`}
@@ -78,7 +78,7 @@ function Entry({ command }) {
       ${command.progress && ended && html`<div><dt>Repositories</dt><dd>${command.progress.done} of ${command.progress.total}</dd></div>`}
       ${command.resultCode && html`<div><dt>Code</dt><dd><code>${command.resultCode}</code></dd></div>`}
       ${command.effect && html`<div><dt>Effect</dt><dd>${command.effect}</dd></div>`}
-      <div><dt>Id</dt><dd><code>${command.id}</code></dd></div>
+      <div><<dt>ID</dt><dd><code>${command.id}</code></dd></div>
     </dl>
   </li>`;
 }

@@ -1,5 +1,5 @@
 // @ts-check
-// The two libraries of every view, bound together: markup as tagged templates, without a build step.
+// Preact and htm, bound together: markup as tagged templates, without a build step.
 import { Component, createRef, h, render } from "./vendor/preact.mjs";
 import htm from "./vendor/htm.mjs";
 

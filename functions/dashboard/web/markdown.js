@@ -1,12 +1,12 @@
 // @ts-check
-// Advisory text. It is parsed and drawn as elements of a few kinds: there is no HTML text at any time, so what an
-// advisory holds can only ever be shown.
+// Renders advisory text. Parsed Markdown becomes elements of a fixed set and never HTML text, so an advisory cannot
+// inject markup.
 import { h } from "./vendor/preact.mjs";
 import MarkdownIt from "./vendor/markdown-it.esm.min.mjs";
 
 const parser = MarkdownIt({ html: false, linkify: false });
 
-/** Elements that Markdown may become. Headings are below the page's own. */
+/** Allowed elements. Headings rank below the page's own. */
 const ELEMENTS = {
   p: "p",
   em: "em",
@@ -33,7 +33,7 @@ const ELEMENTS = {
 /** @param {{text: string}} props */
 export const Markdown = ({ text }) => drawn(parser.parse(text, {}));
 
-/** @param {any[]} tokens a flat list: what opens is closed later */
+/** @param {any[]} tokens a flat list of opening and closing tokens */
 function drawn(tokens) {
   const open = [{ children: [], element: null, props: {} }];
   for (const token of tokens) {
@@ -43,7 +43,7 @@ function drawn(tokens) {
     } else if (token.nesting === -1) {
       open.pop();
       const outer = open[open.length - 1].children;
-      // Paragraphs of a tight list are hidden.
+      // markdown-it marks the paragraphs of a tight list as hidden.
       if (inner.element && !token.hidden) outer.push(h(inner.element, inner.props, inner.children));
       else outer.push(...inner.children);
     } else {
@@ -59,7 +59,7 @@ function opened(token) {
   return { element: ELEMENTS[token.tag] ?? null, props: start === undefined ? {} : { start } };
 }
 
-/** Only what leads to the web is a link. @param {string | null} href */
+/** Only an HTTP(S) URL becomes a link. @param {string | null} href */
 function link(href) {
   const safe = href !== null && /^https?:\/\//i.test(href);
   return { element: safe ? "a" : null, props: { href, rel: "noreferrer", target: "_blank" } };
@@ -81,7 +81,7 @@ function leaf(token) {
     case "softbreak":
       return " ";
     case "image": {
-      // Loading it would tell its server who reads the advisory.
+      // Not loaded: a request would tell the image's server who reads the advisory.
       const { element, props } = link(token.attrGet("src"));
       const text = token.content || "image";
       return element ? h(element, props, text) : text;

@@ -1,15 +1,15 @@
 // @ts-check
-// What findings are called. Commands name them by id only; people know them by their titles.
+// Titles of findings. Commands name a finding by its id only; people know its title.
 import { Store } from "./store.js";
 import { call, path } from "./api.js";
 
-/** Titles by id, as far as they are known. @type {Store<Map<string, string>>} */
+/** The known titles, by id. @type {Store<Map<string, string>>} */
 export const names = new Store(new Map());
 
-/** What was asked for already, whatever became of it. */
+/** Ids that were looked up before, whatever the outcome. */
 const asked = new Set();
 
-/** Keeps what an answer showed. @param {any[]} findings */
+/** Remembers the titles in an answer. @param {any[]} findings */
 export function learn(findings) {
   const unknown = findings.filter(({ id, title }) => names.value.get(id) !== title);
   if (!unknown.length) return;
@@ -18,13 +18,13 @@ export function learn(findings) {
   names.set(next);
 }
 
-/** Asks once what a finding is called. @param {string} owner @param {string} id */
+/** Looks a finding's title up, once. @param {string} owner @param {string} id */
 export async function lookUp(owner, id) {
   if (names.value.has(id) || asked.has(id)) return;
   asked.add(id);
   try {
     learn([(await call("GET", path(owner, `findings/${encodeURIComponent(id)}`))).body]);
   } catch {
-    // Its id has to do.
+    // The id is shown instead.
   }
 }

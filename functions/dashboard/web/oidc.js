@@ -1,6 +1,6 @@
 // @ts-check
-// Signing in with an OpenID issuer: the authorization code flow with PKCE, as a public client. The library validates;
-// this says in which order.
+// Sign-in with an OpenID issuer: the authorization code flow with PKCE, as a public client. The library validates;
+// this module sets the order.
 import * as oauth from "./vendor/oauth4webapi.js";
 import { kept } from "./store.js";
 
@@ -9,7 +9,7 @@ const BEGUN = "sign-in";
 /** @param {{html: any, settings: any, query: URLSearchParams}} page */
 export function way({ html, settings, query }) {
   const client = { client_id: settings.clientId };
-  // The only redirect URI: codes come back to the page itself.
+  // The only redirect URI: the issuer returns codes to the page itself.
   const redirectUri = `${location.origin}/`;
 
   async function server() {
@@ -26,13 +26,13 @@ export function way({ html, settings, query }) {
       settings.clientId
         ? html`<p><button type="button" class="primary" onClick=${() => act()}>Sign in${caller ? " again" : ""}</button></p>`
         : html`<p class="notice">
-            Nobody can sign in: this deployment names no client of an issuer (parameter <code>DashboardClientId</code>).
+            Sign-in is not configured. Set the deployment's parameter <code>DashboardClientId</code>.
           </p>`,
 
-    /** Goes to the issuer. The page is left. */
+    /** Navigates to the issuer. */
     async signIn() {
       const { authorization_endpoint: endpoint } = await server();
-      if (!endpoint) throw new Error("The issuer has no authorization endpoint.");
+      if (!endpoint) throw new Error("The issuer has no authorization endpoint. Check the deployment's issuer.");
       const begun = {
         verifier: oauth.generateRandomCodeVerifier(),
         state: oauth.generateRandomState(),
@@ -57,13 +57,13 @@ export function way({ html, settings, query }) {
       return null;
     },
 
-    /** The token, if the browser has just come back with a code that was asked for in this tab. */
+    /** Returns the token if the issuer has just returned the browser with a code that this tab requested. */
     async returned() {
       if (!query.has("code") && !query.has("error")) return null;
       const begun = kept.read(BEGUN);
-      // A code is good for once, and what it was asked with, too.
+      // A code and its verifier are valid once.
       kept.write(BEGUN, null);
-      if (!begun) throw new Error("The sign-in was not begun in this tab. Sign in again.");
+      if (!begun) throw new Error("The sign-in did not start in this tab. Sign in again.");
       history.replaceState(null, "", `${location.pathname}${begun.place}`);
       const authorizationServer = await server();
       try {
@@ -84,16 +84,16 @@ export function way({ html, settings, query }) {
         return result.access_token;
       } catch (error) {
         const reason = error.error_description ?? error.error ?? error.message;
-        throw new Error(`The issuer said: ${reason} Sign in again.`);
+        throw new Error(`The issuer refused the sign-in: ${reason} Sign in again.`);
       }
     },
   };
 }
 
-/** RFC 8707 wants the resource named with the code, too. */
+/** RFC 8707 requires the resource in the token request, too. */
 const resource = ({ audience }) =>
   audience?.parameter === "resource" ? { additionalParameters: { resource: audience.value } } : {};
 
-/** Plain HTTP stays on this machine, or is not spoken. @param {URL} url */
+/** Plain HTTP is allowed to this machine only. @param {URL} url */
 const local = (url) =>
   ["127.0.0.1", "localhost", "[::1]"].includes(url.hostname) ? { [oauth.allowInsecureRequests]: true } : {};

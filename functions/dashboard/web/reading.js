@@ -1,18 +1,18 @@
 // @ts-check
-// What the server said to a GET, kept up to date while somebody looks at it.
+// The answer to a GET, kept up to date while a view shows it.
 import { Store } from "./store.js";
 import { Refused, SignedOut, call, silent } from "./api.js";
 import { session } from "./session.js";
 
-/** How often what is looked at is read again without another reason, in ms. */
+/** How often to read again without another reason, in ms. */
 const PACE = 30_000;
-/** How long a failed reading waits for its next try at first, and at most, in ms. */
+/** Backoff after a failed read, in ms: first and longest. */
 const [SOON, LATE] = [1_000, 30_000];
 
 /** @type {Set<Reading>} */
 const open = new Set();
 
-/** Reads everything again that is on the screen: something has changed. */
+/** Reads everything on the screen again. */
 export function refreshAll() {
   for (const reading of open) reading.refresh();
 }
@@ -32,9 +32,9 @@ silent.watch((since) => {
 
 /**
  * @typedef {object} State
- * @property {any} data what the server said last
- * @property {Date | null} at when it did
- * @property {Error | null} trouble why it could not be asked since
+ * @property {any} data the last answer
+ * @property {Date | null} at when it arrived
+ * @property {Error | null} trouble why the latest read failed
  */
 
 /** @extends {Store<State>} */
@@ -47,7 +47,7 @@ export class Reading extends Store {
 
   /**
    * @param {string} path
-   * @param {(data: any) => number} [pace] in how many ms such an answer is worth another look
+   * @param {(data: any) => number} [pace] after how many ms to read again, given the answer
    */
   constructor(path, pace = () => PACE) {
     super({ data: undefined, at: null, trouble: null });
@@ -70,7 +70,7 @@ export class Reading extends Store {
     const turn = ++this.#turn;
     try {
       const { body } = await call("GET", this.#path);
-      // A later reading knows better.
+      // Race: a later read has started, and its answer counts.
       if (turn !== this.#turn) return;
       this.#failures = 0;
       this.set({ data: body, at: new Date(), trouble: null });
@@ -78,7 +78,7 @@ export class Reading extends Store {
     } catch (error) {
       if (turn !== this.#turn) return;
       this.set({ ...this.value, trouble: error });
-      // Signing in reads everything again, and what is not there does not come by asking.
+      // No retry: signing in reads everything again, and other 4xx answers do not change.
       if (error instanceof SignedOut || (error instanceof Refused && error.status < 500)) return;
       const pause = Math.min(SOON * 2 ** this.#failures++, LATE);
       this.#again(Math.max(pause, 1000 * (error.retryAfter ?? 0)));

@@ -1,5 +1,5 @@
 // @ts-check
-// Who is signed in, and for which owner this tab looks at findings. The token is kept for this tab only.
+// The signed-in user and the selected owner. The token is stored for this tab only.
 import { Store, kept } from "./store.js";
 
 const TOKEN = "token";
@@ -8,23 +8,23 @@ const OWNER = "owner";
 /**
  * @typedef {object} Session
  * @property {string} token
- * @property {{sub: string, name?: string, email?: string, orgs: string[]}} claims as the token has them
- * @property {boolean} expired whether the server has refused the token since
+ * @property {{sub: string, name?: string, email?: string, orgs: string[]}} claims the token's claims
+ * @property {boolean} expired whether the server has refused the token
  */
 
 /** @type {Store<Session | null>} */
 export const session = new Store(opened(kept.read(TOKEN)));
 
-/** The owner whose data is shown: the caller, or an organisation of theirs; empty while nobody is signed in. */
+/** The owner whose data is shown: the caller or one of their organisations; empty while signed out. */
 export const owner = new Store(chosen(kept.read(OWNER)));
 
 /** @param {string} token */
 export function signIn(token) {
   const before = session.value?.claims.sub;
   const next = opened(token);
-  if (!next) throw new Error("The issuer gave no token that says who it is for.");
+  if (!next) throw new Error("The issuer's token names no subject. Sign in again.");
   kept.write(TOKEN, token);
-  // Who comes back goes on where they were. For somebody else nothing on the screen is true.
+  // The same user continues where they were. Another user must not see the previous user's data.
   if (before !== undefined && before !== next.claims.sub) return location.reload();
   session.set(next);
   choose(owner.value);
@@ -35,7 +35,7 @@ export function signOut() {
   location.reload();
 }
 
-/** The server refuses the token: everything stays on the screen until there is another. */
+/** The server refuses the token. The page stays as it is until the user signs in again. */
 export function expire() {
   if (session.value && !session.value.expired) session.set({ ...session.value, expired: true });
 }
@@ -68,7 +68,7 @@ function opened(token) {
   }
 }
 
-/** A list, or a list in a text. Without the prefix they are organisations all the same. @param {unknown} claim */
+/** A list, or a list as JSON text. The prefix `org:` is optional. @param {unknown} claim */
 function organisations(claim) {
   const list = typeof claim === "string" && claim.startsWith("[") ? JSON.parse(claim) : claim;
   const ids = Array.isArray(list) ? list.filter((id) => typeof id === "string") : [];

@@ -1,5 +1,5 @@
 // @ts-check
-// The settings. Saving is one thing, the refresh it starts another: both are said as they are.
+// The settings. A save and the refresh that it starts have separate outcomes, and both are shown.
 import { html } from "./html.js";
 import { Refused, SignedOut, call, path } from "./api.js";
 import { admit, follow } from "./commands.js";
@@ -13,7 +13,7 @@ const MODES = [
   ["shallow", "Triage only"],
   ["deep", "The whole codebase"],
 ];
-const LEAST = [
+const MIN_SEVERITIES = [
   ["critical", "Critical only"],
   ["high", "High and above"],
   ["medium", "Medium and above"],
@@ -51,7 +51,7 @@ export class Settings extends View {
 class Form extends View {
   constructor(props) {
     super(props);
-    // What is being edited stays as it is, whatever is read in the meantime. Its version says what it was made from.
+    // An edited draft keeps its values and version, whatever is read in the meantime: the version is its `If-Match`.
     this.state = { draft: props.saved, edited: false, saving: false, outcome: null };
   }
 
@@ -85,7 +85,7 @@ class Form extends View {
     refreshAll();
   }
 
-  /** Somebody else saved. What is in the form stays, and can be put over theirs. */
+  /** Somebody else saved. The form keeps its draft, which may replace their version. */
   async conflict() {
     try {
       const { body } = await call("GET", path(owner.value, "config"));
@@ -98,7 +98,7 @@ class Form extends View {
     }
   }
 
-  /** Nobody said whether it was saved: what the server has now says it. */
+  /** The answer was lost. The server's configuration shows whether the save succeeded. */
   async lost(draft, error) {
     try {
       const { body } = await call("GET", path(owner.value, "config"));
@@ -115,7 +115,7 @@ class Form extends View {
       <fieldset>
         <legend>Security Agent</legend>
         <${Check} name="enabled" label="Enabled" checked=${draft.enabled} set=${(enabled) => this.set({ enabled })}
-          hint="Without this nothing is refreshed, dismissed or analysed for this owner." />
+          hint="If this is off, nothing is refreshed, dismissed or analysed for this owner." />
         <${Integration} integration=${integration} />
         <${Check} name="autoSync" label="Refresh every few hours" checked=${draft.autoSync} set=${(autoSync) => this.set({ autoSync })} />
       </fieldset>
@@ -125,12 +125,12 @@ class Form extends View {
         <label class="check">
           <input type="radio" name="selection" checked=${draft.repositorySelection === "all"}
             onChange=${() => this.set({ repositorySelection: "all" })} />
-          All that the installation has, also later ones
+          All repositories of the installation, including future ones
         </label>
         <label class="check">
           <input type="radio" name="selection" checked=${draft.repositorySelection === "selected"}
             onChange=${() => this.set({ repositorySelection: "selected" })} />
-          Only those chosen here
+          Only selected repositories
         </label>
         ${
           draft.repositorySelection === "selected" &&
@@ -147,16 +147,16 @@ class Form extends View {
       </fieldset>
 
       <fieldset>
-        <legend>By itself</legend>
+        <legend>Automatic</legend>
         <${Check} name="autoAnalysis" label="Analyse new findings" checked=${draft.autoAnalysis.enabled}
-          set=${(enabled) => nested("autoAnalysis", { enabled })} hint="At most two at a time, so that one place is always left for you." />
-        <${Select} name="minSeverity" label="Least severity" value=${draft.autoAnalysis.minSeverity} options=${LEAST}
+          set=${(enabled) => nested("autoAnalysis", { enabled })} hint="At most two at a time, so that one slot is always free for you." />
+        <${Select} name="minSeverity" label="Minimum severity" value=${draft.autoAnalysis.minSeverity} options=${MIN_SEVERITIES}
           set=${(minSeverity) => nested("autoAnalysis", { minSeverity })} />
-        <${Check} name="includeExisting" label="Findings that are there already, too" checked=${draft.autoAnalysis.includeExisting}
+        <${Check} name="includeExisting" label="Also analyse existing findings" checked=${draft.autoAnalysis.includeExisting}
           set=${(includeExisting) => nested("autoAnalysis", { includeExisting })} />
-        <${Check} name="autoDismiss" label="Dismiss what an analysis recommends to dismiss" checked=${draft.autoDismiss.enabled}
-          set=${(enabled) => nested("autoDismiss", { enabled })} hint="At GitHub, too." />
-        <${Select} name="minConfidence" label="Least confidence" value=${draft.autoDismiss.minConfidence} options=${CONFIDENCES}
+        <${Check} name="autoDismiss" label="Dismiss findings when an analysis recommends it" checked=${draft.autoDismiss.enabled}
+          set=${(enabled) => nested("autoDismiss", { enabled })} hint="Also on GitHub." />
+        <${Select} name="minConfidence" label="Minimum confidence" value=${draft.autoDismiss.minConfidence} options=${CONFIDENCES}
           set=${(minConfidence) => nested("autoDismiss", { minConfidence })} />
       </fieldset>
 
@@ -176,7 +176,7 @@ class Form extends View {
       <${Outcome} outcome=${outcome} theirs=${(theirs) => this.setState({ draft: theirs, edited: false, outcome: null })} />
       <p class="actions">
         <button type="submit" class="primary" disabled=${saving}>${saving ? "Saving …" : "Save"}</button>
-        <span class="quiet">${edited ? "There are changes that are not saved." : `Version ${draft.version}`}</span>
+        <span class="quiet">${edited ? "Unsaved changes." : `Version ${draft.version}`}</span>
       </p>
     </form>`;
   }
@@ -185,7 +185,7 @@ class Form extends View {
 const put = (draft) =>
   call("PUT", path(owner.value, "config"), { body: draft, headers: { "if-match": String(draft.version) } });
 
-/** Whether two configurations say the same, whatever their versions. */
+/** Whether two configurations are equal apart from their versions. */
 function same(a, b) {
   const content = ({ version, ...settings }) =>
     JSON.stringify(
@@ -206,39 +206,38 @@ function Said({ outcome: { kind, error, theirs: other }, theirs }) {
     case "saved":
       return html`<p class="notice succeeded">The settings are saved.</p>`;
     case "started":
-      return html`<p class="notice succeeded">The settings are saved, and a refresh has been started. Its end is shown under Activity.</p>`;
+      return html`<p class="notice succeeded">The settings are saved, and a refresh has started. Activity shows its progress.</p>`;
     case "not started":
       return html`<div class="notice failed">
         <p>
-          <strong>The settings are saved. The refresh that they call for could not be queued</strong> and was not started
-          (<code>QUEUE_ADMISSION_FAILED</code>). Start it yourself; nothing has to be saved again.
+          <strong>The settings are saved, but the refresh could not be queued</strong>
+          (<code>QUEUE_ADMISSION_FAILED</code>). Start the refresh; you do not need to save again.
         </p>
         <button type="button" onClick=${() => admit({ type: "sync", origin: "dashboard_refresh" })}>Start the refresh</button>
       </div>`;
     case "saved silently":
       return html`<p class="notice succeeded">
-        The answer was lost, but the server has the settings as they are here. Whether a refresh was started is shown under
-        Activity.
+        The answer was lost, but the settings are saved. Activity shows whether a refresh has started.
       </p>`;
     case "conflict":
       return html`<div class="notice failed">
         <p>
-          Somebody else saved in between, so nothing was saved. Your changes are still here: save again to put them in the place
-          of theirs, or look at theirs.
+          Somebody else saved in the meantime, so your changes are not saved. Save again to replace their settings, or
+          show theirs.
         </p>
         <button type="button" onClick=${() => theirs(other)}>Show theirs</button>
       </div>`;
     case "not saved":
-      return html`<p class="notice failed">Nothing was saved. ${error.message} Your changes are still here; save them again.</p>`;
+      return html`<p class="notice failed">Nothing was saved. ${error.message} Your changes are still here. Save again.</p>`;
     case "unread":
-      return html`<p class="notice failed">Somebody else saved in between, so nothing was saved. ${error.message} Save again to see theirs.</p>`;
+      return html`<p class="notice failed">Somebody else saved in the meantime, so your changes are not saved. ${error.message} Save again to see theirs.</p>`;
     case "unknown":
       return html`<p class="notice failed">
-        It is not known whether the settings were saved. ${error.message} Your changes are still here: when the server can be
-        reached again, save once more; if they were saved, it will say so.
+        It is unknown whether the settings were saved. ${error.message} Your changes are still here. Save again when the
+        server is reachable.
       </p>`;
     case "signed out":
-      return html`<p class="notice failed">Your session has expired, and nothing was saved. Your changes are still here: sign in, then save again.</p>`;
+      return html`<p class="notice failed">Your session has expired, so nothing was saved. Your changes are still here. Sign in, then save again.</p>`;
     default:
       return html`<div class="notice failed">
         <p><strong>Nothing was saved.</strong> ${error.message} <code>${error.code}</code></p>
@@ -250,19 +249,19 @@ function Said({ outcome: { kind, error, theirs: other }, theirs }) {
 function Integration({ integration }) {
   if (!integration) return null;
   if (!integration.connected) {
-    return html`<p class="quiet">GitHub: not connected. Install the GitHub App, or Security Agent cannot be enabled.</p>`;
+    return html`<p class="quiet">GitHub: not connected. Install the GitHub App to enable Security Agent.</p>`;
   }
   const rights = integration.canReadAlerts
     ? "may read alerts"
-    : "may not read alerts: grant it that, or nothing can be enabled";
-  const refused = integration.authInvalidAt ? " GitHub refuses its credentials: reinstall or reconnect it." : "";
+    : "may not read alerts. Grant it that permission to enable Security Agent";
+  const refused = integration.authInvalidAt ? " GitHub rejects its credentials. Reinstall or reconnect it." : "";
   return html`<p class="quiet">GitHub: connected to installation ${integration.installationId}, which ${rights}.${refused}</p>`;
 }
 
 function Selection({ repositories, ids, set }) {
   const toggle = (id) => set(ids.includes(id) ? ids.filter((one) => one !== id) : [...ids, id]);
-  return html`<div class="selection" role="group" aria-label="Chosen repositories">
-    ${ids.length === 0 && html`<p class="quiet">None is chosen, so nothing will be refreshed.</p>`}
+  return html`<div class="selection" role="group" aria-label="Selected repositories">
+    ${ids.length === 0 && html`<p class="quiet">No repository is selected, so nothing is refreshed.</p>`}
     ${repositories.map(
       (one) => html`<label class="check" key=${one.id}>
         <input type="checkbox" checked=${ids.includes(one.id)} onChange=${() => toggle(one.id)} />

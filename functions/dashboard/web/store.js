@@ -1,5 +1,5 @@
 // @ts-check
-// Values that views watch.
+// Values that views watch, and this tab's storage.
 
 /** @template T */
 export class Store {
@@ -23,7 +23,7 @@ export class Store {
   }
 
   /**
-   * @param {(value: T) => void} watcher called after each change, until the answer is called
+   * @param {(value: T) => void} watcher called after each change, until the returned function is called
    * @returns {() => void}
    */
   watch(watcher) {
@@ -32,7 +32,7 @@ export class Store {
   }
 }
 
-/** What this tab keeps over a reload, and forgets when it is closed. */
+/** Session storage: survives a reload and ends with the tab. */
 export const kept = {
   /** @param {string} name */
   read(name) {
@@ -44,21 +44,21 @@ export const kept = {
   },
   /**
    * @param {string} name
-   * @param {unknown} value `null` to forget it
+   * @param {unknown} value `null` removes it
    */
   write(name, value) {
     try {
       if (value === null) sessionStorage.removeItem(name);
       else sessionStorage.setItem(name, JSON.stringify(value));
     } catch {
-      // A browser that keeps nothing: everything works until the next reload.
+      // Storage is unavailable: everything works until the next reload.
     }
   },
   clear() {
     try {
       sessionStorage.clear();
     } catch {
-      // Nothing was kept.
+      // Storage is unavailable, so it holds nothing.
     }
   },
 };

@@ -1,5 +1,5 @@
 // @ts-check
-// Times for people, in their own zone and language.
+// Times in the user's time zone and language.
 import { Component, html } from "./html.js";
 
 const FULL = new Intl.DateTimeFormat(undefined, { dateStyle: "medium", timeStyle: "medium" });
@@ -20,7 +20,7 @@ export const full = (time) => FULL.format(new Date(time));
 /** @param {string | Date} time */
 export const clock = (time) => CLOCK.format(new Date(time));
 
-/** How long between two times. @param {string} from @param {string} to */
+/** The time between two times, as text. @param {string} from @param {string} to */
 export function lasted(from, to) {
   const seconds = Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
   if (seconds < 60) return `${seconds.toFixed(1)} s`;
@@ -38,7 +38,7 @@ function relative(seconds) {
   return seconds > 0 ? "in less than a minute" : "just now";
 }
 
-/** A time as one says it, exact on hover and for machines. */
+/** A relative time, exact on hover and for machines. */
 export class When extends Component {
   componentDidMount() {
     this.timer = setInterval(() => this.forceUpdate(), 20_000);

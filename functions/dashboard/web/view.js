@@ -1,10 +1,10 @@
 // @ts-check
-// What views have in common.
+// What all views share.
 import { Component, createRef, html } from "./html.js";
 import { Refused, SignedOut } from "./api.js";
 import { clock } from "./time.js";
 
-/** A view that is drawn again when what it watches has changed. */
+/** A view that renders again when a store it watches changes. */
 export class View extends Component {
   #watched = [];
   #readings = [];
@@ -16,7 +16,7 @@ export class View extends Component {
     return store;
   }
 
-  /** A reading that is kept up to date while the view is there. @param {import("./reading.js").Reading} reading */
+  /** A reading that is kept up to date while the view is mounted. @param {import("./reading.js").Reading} reading */
   reads(reading) {
     this.#readings.push(reading);
     return this.watches(reading);
@@ -33,7 +33,7 @@ export class View extends Component {
   }
 }
 
-/** The page's heading. It gets the focus when the page is changed to, so that a screen reader says where one is. */
+/** The page's heading. It takes the focus on navigation, so that a screen reader announces the page. */
 export class Heading extends Component {
   heading = createRef();
 
@@ -56,25 +56,25 @@ export class Heading extends Component {
   }
 }
 
-/** Shows a reading: what the server said, or why there is nothing, or that it is from earlier. */
+/** Shows a reading: its data, why there is none, or that the data is old. */
 export function Read({ of: reading, what, children }) {
   const { data, at, trouble } = reading.value;
   if (data === undefined) {
-    if (!trouble || trouble instanceof SignedOut) return html`<p class="quiet" role="status">Reading ${what} …</p>`;
+    if (!trouble || trouble instanceof SignedOut) return html`<p class="quiet" role="status">Loading ${what} …</p>`;
     return html`<p class="notice failed" role="alert">
       ${
         trouble instanceof Refused && trouble.status === 404
-          ? `There is nothing here: ${what} cannot be found.`
-          : `${trouble.message} It is tried again by itself.`
+          ? `Not found: ${what}. Check the address.`
+          : `${trouble.message} It is retried automatically.`
       }
     </p>`;
   }
   const stale =
     trouble &&
-    html`<p class="quiet" role="status">What is shown of ${what} is from ${clock(at)}. ${trouble.message}</p>`;
+    html`<p class="quiet" role="status">This shows ${what} as of ${clock(at)}. ${trouble.message}</p>`;
   return [stale, children(data)];
 }
 
-/** Severity: a shape and a word, never a colour alone. */
+/** Severity as bars and a word, so that it never depends on colour alone. */
 export const Severity = ({ of }) =>
   html`<span class=${`severity ${of}`}><span class="bars" aria-hidden="true"><i></i><i></i><i></i><i></i></span>${of}</span>`;

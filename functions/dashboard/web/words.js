@@ -1,7 +1,7 @@
 // @ts-check
-// The words of the page. What the API says in sentences is shown as it is; these are for what it says in codes.
+// The words of the page for the API's codes. The API's sentences are shown unchanged.
 
-/** What was asked for. @param {any} command */
+/** The command in a few words. @param {any} command */
 export function title(command) {
   switch (command.type) {
     case "sync":
@@ -10,7 +10,7 @@ export function title(command) {
     case "dismiss_finding":
       return command.origin === "auto_dismiss" ? "Automatic dismissal" : "Dismissal";
     case "start_analysis":
-      return command.origin === "auto_analysis" ? "Automatic analysis" : "Start of an analysis";
+      return command.origin === "auto_analysis" ? "Automatic analysis" : "Analysis start";
     case "reopen_finding":
       return "Reopening";
     default:
@@ -29,31 +29,31 @@ const STATUS = {
 /** @param {string} status */
 export const statusWord = (status) => STATUS[status] ?? status;
 
-// A success needs no sentence from the API: what to do next is nothing. Here it is told what was done.
+// The API has no sentence for a success, because there is nothing to do next. These say what was done.
 const DONE = {
-  SYNC_COMPLETED: "Every repository in scope was refreshed, or has nothing to refresh.",
-  FINDING_DISMISSED: "The alert is dismissed at GitHub, and the finding is ignored here.",
+  SYNC_COMPLETED: "Every repository in scope was refreshed or has nothing to refresh.",
+  FINDING_DISMISSED: "The alert is dismissed on GitHub, and the finding is ignored here.",
   FINDING_REOPENED: "The alert is open on GitHub again, and so is the finding.",
-  ANALYSIS_LAUNCH_STARTED: "The agent has begun. The finding shows the result when there is one.",
-  ANALYSIS_RESTART_STARTED: "The agent has begun anew. The finding shows the result when there is one.",
+  ANALYSIS_LAUNCH_STARTED: "The agent has started. The finding shows the result when it is ready.",
+  ANALYSIS_RESTART_STARTED: "The agent has started again. The finding shows the result when it is ready.",
 };
 
 const DOING = {
-  sync: "The alerts of each repository are being read from GitHub.",
-  dismiss_finding: "GitHub is being asked to dismiss the alert.",
-  start_analysis: "The agent is being asked to begin.",
-  reopen_finding: "GitHub is being asked to reopen the alert.",
+  sync: "Reading each repository's alerts from GitHub.",
+  dismiss_finding: "Dismissing the alert on GitHub.",
+  start_analysis: "Starting the agent.",
+  reopen_finding: "Reopening the alert on GitHub.",
 };
 
-/** How a command stands, in a sentence. @param {any} command */
+/** A command's status in a sentence. @param {any} command */
 export function sentence(command) {
   if (command.message) return command.message;
   switch (command.status) {
     case "accepted":
-      return command.attempts ? "It is waiting to go on." : "It is waiting for a worker.";
+      return command.attempts ? "Waiting to continue." : "Waiting for a worker.";
     case "running":
       return command.waitingUntil
-        ? "It waits for GitHub's rate limit and goes on by itself."
+        ? "Waiting for GitHub's rate limit. It continues automatically."
         : (DOING[command.type] ?? "");
     default:
       return DONE[command.resultCode] ?? "";
@@ -61,37 +61,37 @@ export function sentence(command) {
 }
 
 const EFFECT = {
-  none: "Nothing was changed.",
+  none: "Nothing has changed.",
   applied: "",
-  unknown: "Whether it took effect at GitHub or the agent is not known. Look there before you start it again.",
+  unknown: "It is unknown whether this took effect. Check GitHub or the agent before you start it again.",
 };
 
-/** What is known of a failure's effect, where that is not plain. @param {any} command */
+/** A failed command's effect, unless the status already says it. @param {any} command */
 export function effectSentence(command) {
-  if (command.status === "failed" && command.effect === "applied") return "Part of it was done.";
+  if (command.status === "failed" && command.effect === "applied") return "Part of it took effect.";
   return command.status === "succeeded" ? "" : (EFFECT[command.effect] ?? "");
 }
 
-/** Why a repository is not fresh: what happened, and what to do. */
+/** Why a repository could not be refreshed: what happened and what to do. */
 export const REPOSITORY_FAILURE = {
-  GITHUB_AUTH_INVALID: "GitHub refused the app's credentials. Reinstall or reconnect the GitHub App.",
-  REPOSITORY_UNAVAILABLE: "It is gone, blocked, moved or out of the app's reach. Check that the app may access it.",
-  GITHUB_PERMISSION_MISSING: "The app may not read alerts here. Grant it that permission.",
-  DEPENDABOT_ALERTS_DISABLED: "Dependabot alerts are off here, or it is archived: there is nothing to refresh.",
-  GITHUB_RATE_LIMITED: "GitHub's rate limit left no room. Refresh again after it resets.",
-  SYNC_FAILED: "GitHub failed, or gave an answer that makes no sense. Refresh again later.",
-  SYNC_PARTIAL_FAILURE: "An alert could not be stored; the others were. Refresh again.",
+  GITHUB_AUTH_INVALID: "GitHub rejected the app's credentials. Reinstall or reconnect the GitHub App.",
+  REPOSITORY_UNAVAILABLE: "The repository was deleted, blocked or moved, or the app cannot access it. Check the app's access.",
+  GITHUB_PERMISSION_MISSING: "The app may not read this repository's alerts. Grant it that permission.",
+  DEPENDABOT_ALERTS_DISABLED: "Dependabot alerts are off, or the repository is archived. There is nothing to refresh.",
+  GITHUB_RATE_LIMITED: "GitHub's rate limit is used up. Refresh again after it resets.",
+  SYNC_FAILED: "GitHub failed or sent an invalid response. Refresh again later.",
+  SYNC_PARTIAL_FAILURE: "An alert could not be stored; the others are. Refresh again.",
 };
 
 /** Why an analysis has no result. */
 export const ANALYSIS_FAILURE = {
-  RUN_LOST: "The agent never reported back in time. Start it again.",
+  RUN_LOST: "The agent did not report back in time. Start the analysis again.",
 };
 
 export const SEVERITIES = ["critical", "high", "medium", "low"];
 
 export const REASONS = {
-  fix_started: "A fix has been started",
+  fix_started: "A fix is in progress",
   inaccurate: "The alert is inaccurate",
   no_bandwidth: "No bandwidth to fix this",
   not_used: "The vulnerable code is not used",
@@ -117,16 +117,16 @@ export const EXPLOITABILITY = {
 export const SUGGESTION = {
   dismiss: "Dismiss the finding",
   open_pr: "Open a pull request with the fix",
-  manual_review: "Have somebody review it",
-  monitor: "Keep an eye on it",
+  manual_review: "Review it manually",
+  monitor: "Monitor it",
 };
 
 export const ORIGIN = {
-  manual: "by hand",
+  manual: "manual",
   dashboard_refresh: "from the dashboard",
-  enable_initial_sync: "by saving the settings",
-  auto_dismiss: "by itself, as the settings say",
-  auto_analysis: "by itself, as the settings say",
+  enable_initial_sync: "from saving the settings",
+  auto_dismiss: "automatic",
+  auto_analysis: "automatic",
 };
 
 /** @param {string} word */

@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use domain::lifecycle::Timeouts;
 use runtime::{
@@ -7,16 +7,16 @@ use runtime::{
     queue::QueueUrl,
 };
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `STACK`, `TABLE`.
     pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
-    /// `SYNC_DEAD_LETTER_QUEUE_URL` and its like for each queue of commands: messages that no delivery could settle.
+    /// `SYNC_DEAD_LETTER_QUEUE_URL` and so on, one for each queue of commands: their dead-letter queues.
     pub dead_letters: Vec<QueueUrl>,
-    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    /// `MALFORMED_QUEUE_URL`: the queue of messages that cannot be parsed.
     pub malformed_queue: QueueUrl,
 }
 

@@ -1,13 +1,13 @@
-//! The dead-letter function: ends the commands whose messages nobody could deliver, and acknowledges the messages.
+//! The dead-letter function: ends the commands whose messages ran out of deliveries, and acknowledges the messages.
 //!
 //! | the message | what happens |
 //! | --- | --- |
-//! | of a command that nobody holds | the command fails, `QUEUE_RETRIES_EXHAUSTED` |
-//! | of a command that has ended, moved on, or is gone | acknowledged |
-//! | of a command under a live claim | comes again when that claim can have expired |
+//! | of an unclaimed command | the command fails, `QUEUE_RETRIES_EXHAUSTED` |
+//! | of a command that has ended, is at a later stage, or is gone | acknowledged |
+//! | of a command under a live claim | redelivered after the claim has expired |
 //! | of a newer version | its command fails as above; the message is kept for an operator |
-//! | that nobody can read | kept for an operator; its command fails, `MALFORMED_MESSAGE` |
-//! | a scheduled sync, a call back, an erasure | acknowledged: a row brings another, in the next cycle or soon |
+//! | that cannot be parsed | kept for an operator; its command fails, `MALFORMED_MESSAGE` |
+//! | a scheduled sync, a callback, an erasure | acknowledged: the reconciler sends another for the row |
 
 mod config;
 
@@ -38,41 +38,41 @@ use tracing::{error, info, warn};
 
 pub use config::Config;
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct DeadLetters {
     /// The commands.
     pub ledger: Ledger,
-    /// Gives back what those commands hold.
+    /// Frees what failed commands hold.
     pub cleaner: Cleaner,
-    /// The dead-letter queues of commands: what else comes never waits for anybody.
+    /// The dead-letter queues of commands. Other messages never have to wait.
     pub inbox: Inbox,
-    /// Takes messages that cannot be used.
+    /// Keeps messages that cannot be parsed.
     pub quarantine: Quarantine,
-    /// The time.
+    /// DynamoDB's time.
     pub clock: Clock,
 }
 
-/// What became of one dead letter.
+/// The outcome of one dead letter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Dealt {
-    /// It ended its command.
+    /// Its command has failed.
     Settled,
-    /// Its command had ended before, or is gone.
+    /// Its command had already ended, or is gone.
     Late,
     /// A later message carries its command.
     Superseded,
-    /// A worker holds its command: it comes again.
+    /// A worker has claimed its command; the dead letter is redelivered.
     Held,
-    /// There is no command, and a row that brings another message.
+    /// It has no command; the reconciler sends another message for its row.
     Recurring,
-    /// Nobody can read it; it is kept.
+    /// It cannot be parsed; the quarantine keeps it.
     Malformed,
-    /// It comes again, because something failed.
+    /// Handling it failed; the dead letter is redelivered.
     Failed,
 }
 
-/// How many dead letters of a batch went which way.
+/// How many dead letters of a batch had which outcome.
 #[derive(Clone, Copy, Debug, Default)]
 struct Counts {
     settled: u32,
@@ -85,7 +85,7 @@ struct Counts {
 }
 
 impl DeadLetters {
-    /// Deals with a batch; what is to come again is reported, and nothing else.
+    /// Handles a batch. Returns the messages to be redelivered.
     pub async fn settle_each(&self, event: &SqsEvent) -> SqsBatchResponse {
         let counts = Cell::new(Counts::default());
         let response = sqs::each_message(event, async |delivery| {
@@ -105,7 +105,7 @@ impl DeadLetters {
         } = counts.get();
         info!(
             settled,
-            late, superseded, held, recurring, malformed, failed, "dead letters dealt with"
+            late, superseded, held, recurring, malformed, failed, "dead letters handled"
         );
         response
     }
@@ -128,12 +128,12 @@ impl DeadLetters {
         match message {
             Message::Command { key, stage } => self.exhaust(delivery, key, *stage).await,
             Message::ScheduledSync(_) => {
-                warn!("a scheduled sync failed on every delivery; the next cycle brings another");
+                warn!("a scheduled sync failed on every delivery; the next cycle sends another");
                 Dealt::Recurring
             }
             Message::Callback { .. } => {
                 warn!(
-                    "a call back was not recorded on any delivery; the reconciler sends it again"
+                    "a callback failed on every delivery; the reconciler sends its message again"
                 );
                 Dealt::Recurring
             }
@@ -144,7 +144,7 @@ impl DeadLetters {
         }
     }
 
-    /// Ends the command of a message that is past its last delivery.
+    /// Fails the command of a message without deliveries left.
     async fn exhaust(&self, delivery: &Delivery, key: &CommandKey, stage: Stage) -> Dealt {
         let now = self.clock.now();
         let code = ResultCode::QueueRetriesExhausted;
@@ -159,11 +159,11 @@ impl DeadLetters {
             }
             Ok(Outcome::Refused(found)) => self.refused(delivery, &found, stage, now).await,
             Ok(Outcome::Missing) => {
-                info!("no such command: erased or expired");
+                info!("the command does not exist: erased or expired");
                 Dealt::Late
             }
             Err(error) => {
-                error!(error = %chain(&error), "a dead letter could not be settled and comes again");
+                error!(error = %chain(&error), "cannot settle the dead letter; it is redelivered");
                 Dealt::Failed
             }
         }
@@ -181,7 +181,7 @@ impl DeadLetters {
             Obstacle::Ended => {
                 info!(
                     command.status = standing.status.as_str(),
-                    "a dead letter of a command that has ended"
+                    "the dead letter's command has already ended"
                 );
                 Dealt::Late
             }
@@ -194,8 +194,9 @@ impl DeadLetters {
                 Dealt::Superseded
             }
             Obstacle::Waiting { until } | Obstacle::Held { until } => {
-                // The worker may yet settle. If it died, nothing else would come for this command before its deadline.
-                info!("a worker holds the command; its dead letter comes again");
+                // The worker may still settle the command. If it has died, no other message would end the command
+                // before its deadline.
+                info!("a worker has claimed the command; its dead letter is redelivered");
                 self.inbox
                     .set_visibility(delivery, until.since(now) + Duration::from_secs(1))
                     .await;
@@ -204,8 +205,8 @@ impl DeadLetters {
         }
     }
 
-    /// A message that only a later version understands has been refused by every worker: its command is not carried by
-    /// anything else. The body stays for an operator, who can send it again once that version is back.
+    /// Handles a message that only a newer version understands. Every worker has refused it and its command has no
+    /// other message, so the command fails. The body is kept: an operator can send it again once that version is back.
     async fn newer(&self, delivery: &Delivery, unusable: &Unusable) -> Dealt {
         if let Some(about) = unusable.command() {
             let message = Message::Command {
@@ -263,7 +264,7 @@ impl Counts {
 }
 
 fn log_settled(command: &Command) {
-    // Only a claim counts an attempt: without one the command was still waiting for its first worker.
+    // Only a claim counts an attempt: with none, the command was still waiting for its first worker.
     let previous = match command.standing.attempt {
         0 => Status::Accepted,
         _ => Status::Running,
@@ -272,7 +273,7 @@ fn log_settled(command: &Command) {
         previous_status = previous.as_str(),
         command.status = command.status().as_str(),
         command.code = ResultCode::QueueRetriesExhausted.as_str(),
-        "no delivery is left; the command has failed"
+        "the command has failed: its message has no delivery left"
     );
 }
 
@@ -281,7 +282,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_is_counted_apart() {
+    fn each_outcome_is_counted_separately() {
         let all = [
             Dealt::Settled,
             Dealt::Late,

@@ -1,8 +1,8 @@
-//! The erase function: deletes everything of an owner who asked for it, and says so only when nothing is left.
+//! The erase function: deletes all data of an owner on request, and completes the erasure only when nothing is left.
 //!
-//! A delivery sweeps as long as it may and sends the rest on. Once everything is gone it waits for the last admissions that
-//! may have been under way, sweeps once more, and notes the end. Whatever stops it in between is resumed by the message's
-//! next delivery, or by the reconciler, which knows every erasure that is not done.
+//! A delivery sweeps until its time is up and continues in another message. When everything is deleted, it waits until
+//! admissions that may have been in flight have ended, sweeps once more, and records the completion. After a failure,
+//! the redelivery or the reconciler resumes the erasure.
 
 mod config;
 
@@ -24,34 +24,34 @@ use store::{
 use telemetry::chain;
 use tracing::{error, info, warn};
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct Eraser {
     /// The owners' rows.
     pub erasures: Erasures,
-    /// The queue it reads.
+    /// The queue that the function reads.
     pub inbox: Inbox,
-    /// Sends what is left to a later delivery.
+    /// Sends the continuation.
     pub sender: Sender,
-    /// Where erasures are queued.
+    /// The queue of erasures.
     pub queue: QueueUrl,
-    /// Takes messages that cannot be used.
+    /// Keeps messages that cannot be parsed.
     pub quarantine: Quarantine,
-    /// The time.
+    /// DynamoDB's time.
     pub clock: Clock,
 }
 
-/// What a delivery leaves.
+/// What is left after a delivery.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Left {
-    /// Nothing: the erasure is done, or was done, or is another by now.
+    /// Nothing: the erasure is completed, or a later erasure has replaced it.
     Nothing,
-    /// Another sweep, after this long.
+    /// Another sweep, after this delay.
     More(Duration),
 }
 
 impl Eraser {
-    /// Takes one delivery to its verdict.
+    /// Handles one delivery.
     pub async fn deliver(&self, delivery: &Delivery, invocation: Invocation) -> Disposition {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
@@ -77,7 +77,7 @@ impl Eraser {
         else {
             error!(
                 sqs.message_id = delivery.message_id,
-                "a message of another worker's kind"
+                "the message is for another worker"
             );
             return Disposition::Retry;
         };
@@ -85,7 +85,7 @@ impl Eraser {
             Ok(Left::Nothing) => return Disposition::Ack,
             Ok(Left::More(after)) => after,
             Err(error) => {
-                warn!(error = %chain(&error), "an erasure was interrupted; its message comes again");
+                warn!(error = %chain(&error), "the erasure was interrupted; its message is redelivered");
                 let pause = backoff(delivery.receives);
                 self.inbox.set_visibility(delivery, pause).await;
                 return Disposition::Retry;
@@ -94,7 +94,7 @@ impl Eraser {
         match self.sender.send(&self.queue, message, after).await {
             Ok(()) => Disposition::Ack,
             Err(error) => {
-                error!(error = %chain(&error), "the rest of an erasure was not sent on; this message comes again");
+                error!(error = %chain(&error), "cannot queue the erasure's continuation; this message is redelivered");
                 Disposition::Retry
             }
         }
@@ -112,26 +112,26 @@ impl Eraser {
             erasure.requested_at == requested_at && erasure.completed_at.is_none()
         });
         if !is_this {
-            info!("an erasure that is done, or another by now");
+            info!("the erasure is completed, or a later one has replaced it");
             return Ok(Left::Nothing);
         }
         let settled = requested_at + SETTLES_AFTER;
         match self.erasures.sweep(owner, invocation.work_until()).await? {
             Swept::OutOfTime { deleted } => {
-                info!(deleted, "an erasure goes on in a later delivery");
+                info!(deleted, "the erasure continues in a later delivery");
                 Ok(Left::More(Duration::ZERO))
             }
             Swept::Everything { deleted } if began < settled => {
                 info!(
                     deleted,
-                    "an owner's rows are gone; once more, when all admissions have ended"
+                    "the owner's rows are deleted; they are swept again when all admissions have ended"
                 );
                 Ok(Left::More(settled.since(self.clock.now())))
             }
             Swept::Everything { deleted } => {
                 let now = self.clock.now();
                 let completed = self.erasures.complete(owner, requested_at, now).await?;
-                info!(deleted, completed, "an owner is erased");
+                info!(deleted, completed, "the owner is erased");
                 Ok(Left::Nothing)
             }
         }

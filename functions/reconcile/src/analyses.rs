@@ -1,5 +1,5 @@
-//! Analyses that need attention: what was called back and not recorded is sent on, what was lost is failed. And owners for
-//! whom automation is to look for more.
+//! Due analyses: sends a message again for a callback that is not recorded, and fails an analysis that is lost. Also
+//! due owners, for whom automation looks for findings to analyse.
 
 use std::time::Duration;
 
@@ -21,11 +21,11 @@ use tracing::{error, warn};
 
 use crate::{PAGE, Reconciler, Run, each_page};
 
-/// How long a message that was sent on has before another is.
+/// How long to wait for a callback's message before sending another.
 const SENT_ON_FOR: Duration = Duration::from_secs(120);
 
 impl Reconciler {
-    /// Goes through the analyses of one shard that are due, oldest first.
+    /// Handles one shard's due analyses, oldest first.
     pub(crate) async fn analyses(&self, run: &Run, shard: u8) {
         let analyses = &self.automation.analyses;
         let read = async |after| analyses.due(shard, PAGE, after, run.now).await;
@@ -45,7 +45,7 @@ impl Reconciler {
         let record = match self.automation.findings.read_alone(owner, *finding).await {
             Ok(record) => record,
             Err(error) => {
-                error!(finding.id = %finding, error = %chain(&error), "a due analysis cannot be read");
+                error!(finding.id = %finding, error = %chain(&error), "cannot read a due analysis");
                 return run.count(|report| report.errors += 1);
             }
         };
@@ -64,16 +64,17 @@ impl Reconciler {
         };
         match attended {
             Ok(true) => {}
-            // The worker, a call back or an overlapping run was quicker.
+            // Race: the worker, a callback or an overlapping run was faster.
             Ok(false) => run.count(|report| report.raced += 1),
             Err(error) => {
-                error!(finding.id = %finding, error = %chain(&error), "a due analysis could not be attended to");
+                error!(finding.id = %finding, error = %chain(&error), "cannot handle a due analysis; the next run retries it");
                 run.count(|report| report.errors += 1);
             }
         }
     }
 
-    /// Has a call back recorded that is on the row: its message was lost, or failed on every delivery.
+    /// Sends a message for a callback that is on the row but not recorded: its message was lost or failed on every
+    /// delivery.
     async fn send_on(
         &self,
         run: &Run,
@@ -83,7 +84,7 @@ impl Reconciler {
     ) -> Result<bool, AnalysesError> {
         let DueAnalysis { owner, finding } = due;
         let analyses = &self.automation.analyses;
-        // First the next look: should this run die, or the message be lost again, there is another.
+        // Postponed before the send: if this run dies or the message is lost again, the row becomes due again.
         if !analyses
             .postpone(owner, *finding, seen, now + SENT_ON_FOR)
             .await?
@@ -102,14 +103,14 @@ impl Reconciler {
         match sent {
             Ok(()) => run.count(|report| report.sent_on += 1),
             Err(error) => {
-                error!(command.id = %seen.attempt, error = %chain(&error), "a call back could not be sent on; it comes again in two minutes");
+                error!(command.id = %seen.attempt, error = %chain(&error), "cannot queue the callback's message; it is retried in two minutes");
                 run.count(|report| report.unsent += 1);
             }
         }
         Ok(true)
     }
 
-    /// Fails an analysis that nothing was heard of in time, and frees its slot.
+    /// Fails an analysis without a callback in time, and frees its slot.
     async fn lose(
         &self,
         run: &Run,
@@ -137,7 +138,7 @@ impl Reconciler {
                 command.id = %seen.attempt,
                 analysis.status = seen.status.as_str(),
                 age_ms = u64::try_from(now.since(seen.begun_at).as_millis()).unwrap_or(u64::MAX),
-                "nothing was heard of the analysis in time; it has failed"
+                "the analysis has failed: the agent did not call back in time"
             );
             metrics::record(Metric::AnalysisLost);
             run.count(|report| report.lost += 1);
@@ -145,7 +146,7 @@ impl Reconciler {
         Ok(lost)
     }
 
-    /// Goes through the owners of one shard for whom automation is to look for more.
+    /// Handles one shard's due owners: automation looks for findings to analyse.
     pub(crate) async fn automation(&self, run: &Run, shard: u8) {
         let analyses = &self.automation.analyses;
         let read = async |after| analyses.due_automation(shard, PAGE, after, run.now).await;

@@ -1,5 +1,4 @@
-//! Commands that need attention: a message that nobody claims is sent again, a deadline that has passed ends the
-//! command.
+//! Due commands: sends the message of an unclaimed command again, and fails a command whose deadline has passed.
 
 use std::time::Duration;
 
@@ -21,7 +20,7 @@ use tracing::{Instrument, error, info, warn};
 use crate::{PAGE, Reconciler, Run, each_page};
 
 impl Reconciler {
-    /// Goes through the commands of one shard that are due, oldest first.
+    /// Handles one shard's due commands, oldest first.
     pub(crate) async fn commands(&self, run: &Run, shard: u8) {
         let read = async |after| self.ledger.due(shard, PAGE, after, run.now).await;
         each_page(run, read, async |candidates| {
@@ -40,7 +39,7 @@ impl Reconciler {
                         trace.follow(attended.instrument(span)).await;
                     }
                     Err(error) => {
-                        error!(error = %chain(&error), "a due command cannot be read");
+                        error!(error = %chain(&error), "cannot read a due command");
                         run.count(|report| report.errors += 1);
                     }
                 }
@@ -55,7 +54,7 @@ impl Reconciler {
         match candidate.status {
             Status::Accepted => metrics::record(Metric::OldestAcceptedAge(age)),
             Status::Running => metrics::record(Metric::OldestRunningAge(age)),
-            // The index lags: the row has left it.
+            // Race: the index lags behind the row, which has left it.
             Status::Succeeded | Status::Failed | Status::NoOp => {}
         }
         let attended = match candidate.seen.need(now) {
@@ -71,16 +70,16 @@ impl Reconciler {
         };
         match attended {
             Ok(Some(())) => {}
-            // Claimed, settled, attended to by an overlapping run, or erased since the index was written.
+            // Race: claimed, settled, handled by an overlapping run, or erased since the index was written.
             Ok(None) => run.count(|report| report.raced += 1),
             Err(error) => {
-                error!(error = %chain(&error), "a due command could not be attended to");
+                error!(error = %chain(&error), "cannot handle a due command; the next run retries it");
                 run.count(|report| report.errors += 1);
             }
         }
     }
 
-    /// `None` if the row was not as the index showed it.
+    /// Returns `None` if the row has changed since the index was written.
     async fn resent(&self, run: &Run, resent: Outcome) -> Option<()> {
         self.send_again(run, resent.made()?).await;
         Some(())
@@ -95,7 +94,7 @@ impl Reconciler {
         Some(())
     }
 
-    /// Sends the message that carries the command now. Should that fail, the row's next look is already planned.
+    /// Sends the message of the command's current stage. If that fails, the row is already due again later.
     async fn send_again(&self, run: &Run, command: Command) {
         let resends = command.standing.resends;
         let queue = self.queues.of(command.action.command_type());
@@ -104,13 +103,13 @@ impl Reconciler {
             Ok(()) => {
                 info!(
                     command.resends = resends,
-                    "nobody claimed the command; its message was sent again"
+                    "no worker has claimed the command; its message is sent again"
                 );
                 metrics::record(Metric::CommandResent);
                 run.count(|report| report.resent += 1);
             }
             Err(error) => {
-                error!(command.resends = resends, error = %chain(&error), "a command's message could not be sent again");
+                error!(command.resends = resends, error = %chain(&error), "cannot send the command's message again");
                 run.count(|report| report.unsent += 1);
             }
         }
@@ -118,7 +117,7 @@ impl Reconciler {
 }
 
 fn log_stalled(command: &Command) {
-    // Only a claim counts an attempt: without one the command was still waiting for its first worker.
+    // Only a claim counts an attempt: with none, the command was still waiting for its first worker.
     let previous = match command.standing.attempt {
         0 => Status::Accepted,
         _ => Status::Running,
@@ -129,6 +128,6 @@ fn log_stalled(command: &Command) {
         command.status = command.status().as_str(),
         command.code = ResultCode::CommandStalled.as_str(),
         age_ms = u64::try_from(age.as_millis()).unwrap_or(u64::MAX),
-        "the command's deadline has passed; it has failed"
+        "the command has failed: its deadline has passed"
     );
 }

@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use domain::{command::PausedCommands, lifecycle::Timeouts};
 use runtime::{
@@ -7,22 +7,22 @@ use runtime::{
     queue::{CommandQueues, QueueUrl},
 };
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `STACK`, `TABLE`.
     pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
-    /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: where commands are queued.
+    /// `SYNC_QUEUE_URL`, `DISMISS_QUEUE_URL`, `ANALYSE_QUEUE_URL`: the queues of commands.
     pub queues: CommandQueues,
-    /// `CALLBACK_QUEUE_URL`: what the agent called back with.
+    /// `CALLBACK_QUEUE_URL`: the queue of callbacks.
     pub callback_queue: QueueUrl,
-    /// `ERASE_QUEUE_URL`: erasures.
+    /// `ERASE_QUEUE_URL`: the queue of erasures.
     pub erase_queue: QueueUrl,
-    /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
+    /// `SCHEDULED_SYNC_QUEUE_URL`: the queue of scheduled syncs.
     pub scheduled_sync_queue: QueueUrl,
-    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    /// `PAUSED_COMMANDS`: the command types that are not admitted.
     pub paused: PausedCommands,
 }
 

@@ -1,4 +1,4 @@
-//! Erasures that should have been done by now: each is sent again.
+//! Due erasures: sends the message of an erasure that has not completed in time again.
 
 use std::time::Duration;
 
@@ -10,7 +10,7 @@ use tracing::{error, warn};
 use crate::{PAGE, Reconciler, Run, each_page};
 
 impl Reconciler {
-    /// Goes through the erasures that are due.
+    /// Handles one shard's due erasures.
     pub(crate) async fn erasures(&self, run: &Run, shard: u8) {
         let read = async |after| self.erasures.due(shard, PAGE, after, run.now).await;
         each_page(run, read, async |due| {
@@ -22,7 +22,7 @@ impl Reconciler {
                     Ok(true) => {}
                     Ok(false) => run.count(|report| report.raced += 1),
                     Err(error) => {
-                        error!(owner = due.owner.hashed(), error = %chain(&error), "an erasure could not be resumed");
+                        error!(owner = due.owner.hashed(), error = %chain(&error), "cannot resume an erasure; the next run retries it");
                         run.count(|report| report.errors += 1);
                     }
                 }
@@ -54,12 +54,12 @@ impl Reconciler {
             Ok(()) => {
                 warn!(
                     owner = due.owner.hashed(),
-                    "an erasure that was not done is resumed"
+                    "an incomplete erasure is resumed"
                 );
                 run.count(|report| report.resumed += 1);
             }
             Err(error) => {
-                error!(owner = due.owner.hashed(), error = %chain(&error), "an erasure could not be sent again");
+                error!(owner = due.owner.hashed(), error = %chain(&error), "cannot send the erasure's message again");
                 run.count(|report| report.unsent += 1);
             }
         }

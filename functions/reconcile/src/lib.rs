@@ -1,10 +1,9 @@
-//! The reconcile function: every minute, looks at what waits for attention and gives it some.
+//! The reconcile function: handles, every minute, the rows that are due.
 //!
-//! `commands` sends again what nobody claimed and fails what ran past its deadline; `schedules` queues the scheduled
-//! syncs that are due; `analyses` fails those that were lost, sends on what was called back and not recorded, and has
-//! automation look for more; `erasures` resumes those that are not done. All read only what is due, from an index that may lag: what it names is a nomination, and the
-//! guard of the write that follows decides. So any number of overlapping runs does what one would, and a run that stops
-//! anywhere leaves the rest to the next.
+//! `commands` sends messages of unclaimed commands again and fails commands past their deadline; `schedules` queues due
+//! syncs; `analyses` fails lost analyses, sends unrecorded callbacks again and starts automatic analyses; `erasures`
+//! resumes incomplete erasures. All read an index that may lag behind the rows: it only nominates a row, and the guard
+//! of the write decides. So overlapping runs are safe, and a run that stops anywhere leaves the rest to the next.
 
 mod analyses;
 mod commands;
@@ -43,49 +42,49 @@ pub use report::Report;
 
 /// How many rows one page of the index holds.
 const PAGE: u32 = 50;
-/// How long before its end an invocation begins nothing new.
+/// How long before its deadline an invocation stops starting work.
 const WIND_UP: Duration = Duration::from_secs(5);
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct Reconciler {
     /// The commands.
     pub ledger: Ledger,
-    /// Whose scheduled syncs are due.
+    /// The owners, with the times of their scheduled syncs.
     pub owners: Owners,
-    /// What starts by itself, and the stores of findings and analyses.
+    /// Starts automatic commands; has the stores of findings and analyses.
     pub automation: Automation,
-    /// What was done, by whom.
+    /// The audit events.
     pub audit: Audit,
-    /// Gives back what stalled commands hold.
+    /// Frees what stalled commands hold.
     pub cleaner: Cleaner,
-    /// Who is being erased.
+    /// The erasures.
     pub erasures: Erasures,
-    /// Sends what is due.
+    /// Sends messages.
     pub sender: Sender,
-    /// Where commands are queued.
+    /// The queues of commands.
     pub queues: CommandQueues,
-    /// Where scheduled syncs are queued.
+    /// The queue of scheduled syncs.
     pub scheduled_queue: QueueUrl,
-    /// Where call backs are queued.
+    /// The queue of callbacks.
     pub callback_queue: QueueUrl,
-    /// Where erasures are queued.
+    /// The queue of erasures.
     pub erase_queue: QueueUrl,
-    /// The time.
+    /// DynamoDB's time.
     pub clock: Clock,
 }
 
-/// One run: its time, and what it counted so far.
+/// One run: its time limit and its counts.
 #[derive(Debug)]
 struct Run {
-    /// What was due by this moment is this run's; what becomes due meanwhile is the next one's.
+    /// The run handles rows due by this time. Rows that become due later are the next run's.
     now: Timestamp,
     work_until: Instant,
     report: RefCell<Report>,
 }
 
 impl Reconciler {
-    /// One run. What is due of each kind is done beside the others, so that a flood of one cannot starve them.
+    /// Performs one run. Handles all kinds concurrently, so that a flood of one kind cannot starve the others.
     pub async fn reconcile(&self, invocation: Invocation) -> Report {
         let run = Run {
             now: self.clock.now(),
@@ -131,7 +130,7 @@ impl Reconciler {
     }
 }
 
-/// What a run says of itself. The ages are those of what it found due: of nothing, none.
+/// Records the run's metrics. The ages are recorded as zero first, for a run that finds nothing due.
 fn measure(report: &Report) {
     metrics::record(Metric::OldestAcceptedAge(Duration::ZERO));
     metrics::record(Metric::OldestRunningAge(Duration::ZERO));
@@ -149,7 +148,7 @@ impl Run {
         count(&mut self.report.borrow_mut());
     }
 
-    /// Whether there is time to begin something. If not, the report says that something was left.
+    /// Whether there is time to start more work. If not, the report says that work is left over.
     fn has_time(&self) -> bool {
         let has_time = Instant::now() < self.work_until;
         if !has_time {
@@ -159,8 +158,8 @@ impl Run {
     }
 }
 
-/// Takes a few shards of a kind at once, beginning with another one each minute: a few that are flooded cannot starve the
-/// same others run after run.
+/// Handles a few shards of a kind at once, starting with another one each minute, so that flooded shards do not starve
+/// the same others in every run.
 async fn each_shard(run: &Run, kind: DueKind, at_once: usize, work: impl AsyncFn(u8)) {
     let count = kind.shards();
     let first = run.now.as_seconds().div_euclid(60).rem_euclid(count.into());
@@ -171,8 +170,8 @@ async fn each_shard(run: &Run, kind: DueKind, at_once: usize, work: impl AsyncFn
         .await;
 }
 
-/// Goes through what is due of one shard, page after page and oldest first, while there is time. A page that cannot be read
-/// ends it: the next run tries again.
+/// Handles one shard's due rows page by page, oldest first, while there is time. A page that cannot be read ends the
+/// shard; the next run retries it.
 async fn each_page<T, E: std::error::Error>(
     run: &Run,
     read: impl AsyncFn(Option<Item>) -> Result<(Vec<T>, Option<Item>), E>,
@@ -183,14 +182,14 @@ async fn each_page<T, E: std::error::Error>(
         let (due, next) = match read(after).await {
             Ok(page) => page,
             Err(error) => {
-                error!(error = %chain(&error), "a shard of what is due could not be read");
+                error!(error = %chain(&error), "cannot read a shard of the due index; the next run retries it");
                 return run.count(|report| report.errors += 1);
             }
         };
         let nominated = u32::try_from(due.len()).unwrap_or(u32::MAX);
         run.count(|report| report.nominated += nominated);
         attend(due).await;
-        // A run that dies must not take with it what it counted.
+        // Written after each page, so that a run that dies later does not lose these counts.
         metrics::write_now();
         after = next;
         if after.is_none() {

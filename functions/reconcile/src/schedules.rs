@@ -1,7 +1,7 @@
-//! Owners whose scheduled sync is due: each turn is leased, its message queued, then the turn moved to the next cycle.
+//! Due scheduled syncs: leases an owner's turn, queues the message, then moves the turn to the next cycle.
 //!
-//! A run that dies in between leaves the lease, which is due again in a few minutes, not in a cycle. The sync may then
-//! be queued twice, which costs one listing and changes nothing.
+//! If a run dies in between, the turn is due again when the lease ends, not a cycle later. The sync may then be queued
+//! twice, which costs one listing and changes nothing.
 
 use std::time::Duration;
 
@@ -15,13 +15,13 @@ use uuid::Uuid;
 
 use crate::{PAGE, Reconciler, Run, each_page};
 
-/// For how long a dispatch under way keeps others from the same turn.
+/// How long a dispatch keeps other runs from the same turn.
 const LEASE: Duration = Duration::from_secs(5 * 60);
-/// As many messages as one request takes.
+/// The most messages in one `SendMessageBatch` request.
 const BATCH: usize = 10;
 
 impl Reconciler {
-    /// Goes through the owners of one shard that are due, oldest first.
+    /// Handles one shard's due owners, oldest first.
     pub(crate) async fn schedules(&self, run: &Run, shard: u8) {
         let read = async |after| self.owners.due(shard, PAGE, after, run.now).await;
         each_page(run, read, async |due| {
@@ -30,7 +30,7 @@ impl Reconciler {
                 match due {
                     Ok(due) => owners.push(due),
                     Err(error) => {
-                        error!(error = %chain(&error), "a due owner cannot be read");
+                        error!(error = %chain(&error), "cannot read a due owner");
                         run.count(|report| report.errors += 1);
                     }
                 }
@@ -77,14 +77,14 @@ impl Reconciler {
         {
             Ok(refused) => refused,
             Err(error) => {
-                error!(count = leased.len(), error = %chain(&error), "scheduled syncs could not be queued; they come again when their lease ends");
+                error!(count = leased.len(), error = %chain(&error), "cannot queue scheduled syncs; they are due again when their lease ends");
                 (0..leased.len()).collect()
             }
         };
         for place in &refused {
             warn!(
                 owner = leased[*place].owner.hashed(),
-                "the queue did not take a scheduled sync; it comes again when its lease ends"
+                "the queue refused a scheduled sync; it is due again when its lease ends"
             );
             run.count(|report| report.refused += 1);
         }
@@ -98,13 +98,13 @@ impl Reconciler {
                 owner: due.owner.clone(),
                 due_at: lease,
             };
-            // Not moved means that the owner was configured anew meanwhile, which planned the next turn.
+            // Race: if the turn is not moved, a save of the configuration has planned the next one.
             self.plan_next(run, &leased, now).await;
         }))
         .await;
     }
 
-    /// Whether this run has the turn.
+    /// Moves the turn. Returns whether this run has it.
     async fn move_turn(&self, run: &Run, due: &DueOwner, to: Timestamp) -> bool {
         match self.owners.move_turn(&due.owner, due.due_at, to).await {
             Ok(moved) => {
@@ -114,7 +114,7 @@ impl Reconciler {
                 moved
             }
             Err(error) => {
-                error!(owner = due.owner.hashed(), error = %chain(&error), "a scheduled sync could not be leased");
+                error!(owner = due.owner.hashed(), error = %chain(&error), "cannot lease a scheduled sync");
                 run.count(|report| report.errors += 1);
                 false
             }
@@ -125,7 +125,7 @@ impl Reconciler {
         let next = next_sync(&leased.owner, now);
         let moved = self.owners.move_turn(&leased.owner, leased.due_at, next);
         if let Err(error) = moved.await {
-            error!(owner = leased.owner.hashed(), error = %chain(&error), "a scheduled sync was queued, and is due again when its lease ends");
+            error!(owner = leased.owner.hashed(), error = %chain(&error), "cannot plan the next scheduled sync; the queued one is due again when its lease ends");
             run.count(|report| report.errors += 1);
         }
     }

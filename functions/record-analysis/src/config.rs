@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use domain::{command::PausedCommands, lifecycle::Timeouts};
 use runtime::{
@@ -7,22 +7,22 @@ use runtime::{
     queue::QueueUrl,
 };
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `STACK`, `TABLE`.
     pub function: FunctionConfig,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub timeouts: Timeouts,
-    /// `CALLBACK_QUEUE_URL`: what the agent called back with.
+    /// `CALLBACK_QUEUE_URL`: the queue of callbacks, which the function reads.
     pub queue: QueueUrl,
-    /// `DISMISS_QUEUE_URL`: dismissals, for automation's own.
+    /// `DISMISS_QUEUE_URL`: the queue of dismissals, for automatic ones.
     pub dismiss_queue: QueueUrl,
-    /// `ANALYSE_QUEUE_URL`: launches of analyses, for automation's own.
+    /// `ANALYSE_QUEUE_URL`: the queue of launches, for automatic ones.
     pub analyse_queue: QueueUrl,
-    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    /// `MALFORMED_QUEUE_URL`: the queue of messages that cannot be parsed.
     pub malformed_queue: QueueUrl,
-    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    /// `PAUSED_COMMANDS`: the command types that are not admitted.
     pub paused: PausedCommands,
 }
 

@@ -1,10 +1,9 @@
-//! The record-analysis function: records what the agent called back with.
+//! The record-analysis function: records the agent's callbacks.
 //!
-//! The call back itself is on the finding's row, where the API put it before it acknowledged; a message only says that it is
-//! there. Result, freed slot, audit event and, where the owner wants it, the dismissal that the result recommends are
-//! written in one transaction. A message of an earlier attempt, of an analysis that has ended or of an owner who is gone
-//! finds nothing to do. Should every delivery fail, the call back stays where it is, and the reconciler sends another
-//! message.
+//! The API stores a callback on the finding's row before it acknowledges it; the message only points to the row.
+//! Result, freed slot, audit event and, if the owner wants it, the recommended dismissal are one transaction. A message
+//! of an earlier attempt, an ended analysis or an erased owner is stale and acknowledged. If every delivery fails, the
+//! callback stays on the row, and the reconciler sends another message.
 
 mod config;
 
@@ -36,41 +35,41 @@ use store::{
 use telemetry::chain;
 use tracing::{error, info, warn};
 
-/// How often the finding may change between our read and our write.
+/// How often to read and write again if the finding changes in between.
 const TRIES: usize = 5;
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct Recorder {
-    /// What follows from a result, and the stores.
+    /// Starts what follows from a result; has the stores.
     pub automation: Automation,
-    /// What was done, by whom.
+    /// The audit events.
     pub audit: Audit,
-    /// The queue it reads.
+    /// The queue that the function reads.
     pub inbox: Inbox,
-    /// Where dismissals are queued.
+    /// The queue of dismissals.
     pub dismiss_queue: QueueUrl,
-    /// Takes messages that cannot be used.
+    /// Keeps messages that cannot be parsed.
     pub quarantine: Quarantine,
-    /// The time.
+    /// DynamoDB's time.
     pub clock: Clock,
 }
 
-/// What became of a call back.
+/// The outcome of a callback.
 #[derive(Clone, Debug, PartialEq, Eq)]
 enum Recorded {
-    /// It is recorded; with the dismissal that was admitted for it.
+    /// The callback is recorded, with the dismissal that was admitted for it.
     Now(Option<Box<Command>>),
     /// There is nothing to record.
     Stale,
-    /// The finding kept changing.
+    /// The finding changed on every try.
     Contended,
 }
 
 type Failure = Box<dyn std::error::Error>;
 
 impl Recorder {
-    /// Takes one delivery to its verdict.
+    /// Handles one delivery.
     pub async fn deliver(&self, delivery: &Delivery) -> Disposition {
         let message = match Message::parse(&delivery.body) {
             Ok(message) => message,
@@ -93,7 +92,7 @@ impl Recorder {
         else {
             error!(
                 sqs.message_id = delivery.message_id,
-                "a message of another worker's kind"
+                "the message is for another worker"
             );
             return Disposition::Retry;
         };
@@ -110,7 +109,7 @@ impl Recorder {
                 Disposition::Ack
             }
             Ok(Recorded::Stale) => {
-                info!(finding.id = %finding, "a call back that is stale, or recorded already");
+                info!(finding.id = %finding, "the callback is stale or already recorded");
                 Disposition::Ack
             }
             Ok(Recorded::Contended) => self.again(delivery, None).await,
@@ -147,12 +146,12 @@ impl Recorder {
                 .ended(owner, finding, seen, outcome, now)
                 .and(self.audit.record(owner, &event))
                 .and(admission);
-            if analyses.write(finding, "a call back", writes).await? {
+            if analyses.write(finding, "a callback", writes).await? {
                 info!(
                     finding.id = %finding,
                     command.id = %attempt,
                     analysis.status = event.action.as_str(),
-                    "a call back is recorded"
+                    "the callback is recorded"
                 );
                 return Ok(Recorded::Now(dismissal.map(Box::new)));
             }
@@ -160,7 +159,7 @@ impl Recorder {
         Ok(Recorded::Contended)
     }
 
-    /// The dismissal that a result recommends, if the owner wants it made: the command, and the write that admits it.
+    /// Returns the dismissal that a result recommends, if the owner wants it: the command and the write that admits it.
     fn dismissal(
         &self,
         owner: &Owner,
@@ -172,7 +171,7 @@ impl Recorder {
         let AnalysisOutcome::Completed(result) = outcome else {
             return (None, Writes::default());
         };
-        // What is recommended while dismissals are paused is left to people.
+        // A dismissal that is recommended while dismissals are paused is not made up for: it is left to people.
         let paused = self.automation.paused.contain(CommandType::DismissFinding);
         if paused || !is_to_be_dismissed(settings, record.finding.status, result) {
             return (None, Writes::default());
@@ -200,7 +199,7 @@ impl Recorder {
         let error = error.map_or_else(|| "the finding keeps changing".to_owned(), chain);
         warn!(
             receives = delivery.receives,
-            error, "a call back could not be recorded; its message comes again"
+            error, "cannot record the callback; its message is redelivered"
         );
         let pause = backoff(delivery.receives);
         self.inbox.set_visibility(delivery, pause).await;
@@ -208,14 +207,14 @@ impl Recorder {
     }
 }
 
-/// The analysis of this attempt and the call back of its that waits to be recorded.
+/// Returns this attempt's analysis and its callback that is not recorded yet.
 fn waiting(analysis: Option<&Analysis>, attempt: CommandId) -> Option<(&Analysis, &Callback)> {
     let waits = |seen: &&Analysis| seen.attempt == attempt && seen.status.in_flight();
     let seen = analysis.filter(waits)?;
     Some((seen, seen.called_back.as_ref()?))
 }
 
-/// Whether the owner wants a finding that stands so dismissed for this result.
+/// Whether the owner wants a finding with this status dismissed for this result.
 fn is_to_be_dismissed(
     settings: &Settings,
     finding: FindingStatus,
@@ -233,7 +232,7 @@ fn is_to_be_dismissed(
         && result.confidence.at_least(auto_dismiss.min_confidence)
 }
 
-/// Why a finding is dismissed that the agent recommends to dismiss, in GitHub's words.
+/// Returns GitHub's reason for a dismissal that the agent recommends.
 fn reason(result: &AnalysisResult) -> DismissReason {
     match result.exploitability {
         Exploitability::NotExploitable if result.usage_locations.is_empty() => {

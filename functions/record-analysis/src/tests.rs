@@ -1,4 +1,4 @@
-//! What is recorded, and what follows from a result.
+//! Which callbacks are recorded, and which dismissals follow from a result.
 
 use super::*;
 use domain::{
@@ -19,7 +19,7 @@ fn analysis(status: AnalysisStatus) -> Analysis {
     }
 }
 
-/// It is to be dismissed, with medium confidence.
+/// Recommends to dismiss the finding, with medium confidence.
 fn result() -> AnalysisResult {
     AnalysisResult {
         exploitability: Exploitability::NotExploitable,
@@ -32,7 +32,7 @@ fn result() -> AnalysisResult {
     }
 }
 
-/// Everything is switched on, from medium confidence.
+/// Enabled, with automatic dismissals from medium confidence.
 fn settings() -> Settings {
     Settings {
         enabled: true,
@@ -45,7 +45,7 @@ fn settings() -> Settings {
 }
 
 #[test]
-fn only_a_call_back_of_the_attempt_that_is_in_flight_is_recorded() {
+fn only_a_callback_of_the_attempt_in_flight_is_recorded() {
     for (status, waits) in [
         (AnalysisStatus::Pending, true),
         (AnalysisStatus::Running, true),
@@ -56,7 +56,11 @@ fn only_a_call_back_of_the_attempt_that_is_in_flight_is_recorded() {
         let found = waiting(Some(&seen), seen.attempt);
         let callback = seen.called_back.as_ref().expect("it was received");
         assert_eq!(found, waits.then_some((&seen, callback)), "{status:?}");
-        assert_eq!(waiting(Some(&seen), CommandId::new(NOW)), None, "another's");
+        assert_eq!(
+            waiting(Some(&seen), CommandId::new(NOW)),
+            None,
+            "another attempt"
+        );
         let silent = Analysis {
             called_back: None,
             ..seen
@@ -67,7 +71,7 @@ fn only_a_call_back_of_the_attempt_that_is_in_flight_is_recorded() {
 }
 
 #[test]
-fn a_finding_is_dismissed_only_if_the_owner_and_the_result_both_want_it() {
+fn a_dismissal_needs_the_owners_settings_and_the_results_advice() {
     let open = FindingStatus::Open;
     assert!(is_to_be_dismissed(&settings(), open, &result()));
     let disabled = Settings {
@@ -116,7 +120,7 @@ fn a_finding_is_dismissed_only_if_the_owner_and_the_result_both_want_it() {
 }
 
 #[test]
-fn a_dismissal_says_that_the_package_is_not_used_only_if_that_was_found() {
+fn only_an_unused_package_is_dismissed_as_not_used() {
     for (exploitability, used, expected) in [
         (
             Exploitability::NotExploitable,
@@ -146,6 +150,6 @@ fn a_dismissal_says_that_the_package_is_not_used_only_if_that_was_found() {
 }
 
 #[test]
-fn what_automation_says_to_a_dismissal_is_a_comment_that_github_takes() {
+fn an_automatic_dismissals_comment_is_valid_at_github() {
     assert!(comment().is_some());
 }

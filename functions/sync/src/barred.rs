@@ -3,16 +3,16 @@
 use domain::{Timestamp, command::LastError};
 use store::owners::{Integration, OwnerRecord};
 
-/// Why GitHub is not to be asked at all.
+/// Why a pass may not ask GitHub at all.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Barred {
-    /// The owner has switched everything off.
+    /// The owner is not enabled.
     Disabled,
-    /// GitHub would reject the App.
+    /// The owner is not connected, or GitHub has recently rejected the credentials.
     Rejected(LastError),
 }
 
-/// What to ask GitHub with.
+/// Returns the integration to ask GitHub with.
 pub(crate) fn to_ask_with(owner: &OwnerRecord, now: Timestamp) -> Result<&Integration, Barred> {
     if !owner.settings.enabled {
         return Err(Barred::Disabled);

@@ -1,50 +1,50 @@
-//! What all repositories of a delivery share: a reason to stop.
+//! The stop signal that all repositories of a delivery share.
 
 use std::{cell::Cell, time::Duration};
 
 use domain::Timestamp;
 use tokio::time::Instant;
 
-/// How long before its end an invocation asks for nothing new, so that what is under way can be stored.
+/// How long before its deadline an invocation sends no new request, so that pages in flight can be stored.
 const SOFT_STOP: Duration = Duration::from_secs(10);
-/// However little time it has, it asks for something.
-const LEAST: Duration = Duration::from_millis(500);
+/// How long an invocation sends requests at least, however little time it has.
+const MIN_WORK: Duration = Duration::from_millis(500);
 
-/// Whether a delivery goes on, and what it has learned of GitHub on the way.
+/// Whether a delivery continues, and what it has learned about GitHub so far.
 #[derive(Debug)]
 pub(crate) struct Brake {
     soft: Instant,
     stop: Cell<Option<Stop>>,
-    /// The last failure of GitHub's that may pass.
+    /// The status of GitHub's latest transient failure.
     pub(crate) failed: Cell<Option<u16>>,
     /// Whether GitHub accepted the credentials.
     pub(crate) accepted: Cell<bool>,
-    /// How many findings were written.
+    /// The number of findings written.
     pub(crate) written: Cell<usize>,
 }
 
-/// Why a delivery stops before everything is done.
+/// Why a delivery stops early.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// GitHub refuses the credentials: nobody else need ask.
+    /// GitHub rejects the credentials, for every repository.
     AuthInvalid,
-    /// GitHub's rate limit.
+    /// GitHub's rate limit, until this time.
     RateLimited(Timestamp),
     /// The delivery's time is up.
     OutOfTime,
     /// The data store fails.
     StoreUnavailable,
-    /// Our own credentials cannot be read.
+    /// The App's credentials cannot be read.
     NoCredentials,
     /// The claim is lost.
     Fenced,
 }
 
 impl Brake {
-    /// For a delivery that begins `now` and is killed then.
+    /// For a delivery that begins `now` and is killed at `killed`.
     pub(crate) fn new(killed: Instant, now: Instant) -> Self {
         Self {
-            soft: (killed - SOFT_STOP).max(now + LEAST),
+            soft: (killed - SOFT_STOP).max(now + MIN_WORK),
             stop: Cell::new(None),
             failed: Cell::new(None),
             accepted: Cell::new(false),
@@ -52,15 +52,15 @@ impl Brake {
         }
     }
 
-    /// Why to stop, if there is a reason.
+    /// Returns the reason to stop, if there is one.
     pub(crate) fn on(&self) -> Option<Stop> {
         self.stop
             .get()
             .or((Instant::now() >= self.soft).then_some(Stop::OutOfTime))
     }
 
-    /// Stops everybody. The first reason stands, but the later of two limits counts, refused credentials outdo a limit,
-    /// as there is nothing to wait for, and a lost claim outdoes all.
+    /// Stops all repositories. The first reason counts, with three exceptions: the later of two rate limits counts;
+    /// rejected credentials override a rate limit, because waiting does not help; and a lost claim overrides all.
     pub(crate) fn pull(&self, stop: Stop) {
         let stop = match (self.stop.get(), stop) {
             (None, stop) | (_, stop @ Stop::Fenced) => stop,
@@ -83,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_stops_ten_seconds_before_its_end_but_always_asks_for_something() {
+    fn a_delivery_stops_ten_seconds_early_but_always_sends_a_request() {
         let now = Instant::now();
         for (has, asks_for) in [(30_000, 20_000), (11_000, 1_000), (10_000, 500), (0, 500)] {
             let [has, asks_for] = [has, asks_for].map(Duration::from_millis);
@@ -92,7 +92,7 @@ mod tests {
     }
 
     #[test]
-    fn time_that_is_up_stops_a_delivery_unless_something_else_has() {
+    fn running_out_of_time_stops_a_delivery_without_another_reason() {
         assert_eq!(with_time().on(), None);
         let over = Brake {
             soft: Instant::now(),
@@ -104,7 +104,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_reason_stands_unless_a_graver_one_follows() {
+    fn the_first_reason_counts_unless_a_stronger_one_follows() {
         let (sooner, later) = (Stop::RateLimited(noon(1)), Stop::RateLimited(noon(2)));
         use Stop::{AuthInvalid, Fenced, NoCredentials, StoreUnavailable};
         for (first, second, stands) in [

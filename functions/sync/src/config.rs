@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's configuration, from its environment.
 
 use domain::command::CommandQueue;
 use domain::command::PausedCommands;
@@ -10,21 +10,21 @@ use runtime::{
     worker::WorkerConfig,
 };
 
-/// The function's configuration, as template.yaml sets it.
+/// The function's configuration, as set by template.yaml.
 #[derive(Clone, Debug)]
 pub struct Config {
     /// `STACK`, `TABLE`.
     pub function: FunctionConfig,
-    /// `SYNC_QUEUE_URL` for syncs that were asked for, `MALFORMED_QUEUE_URL`, `MAX_RECEIVES` of both queues,
+    /// `SYNC_QUEUE_URL` for commands, `MALFORMED_QUEUE_URL`, `MAX_RECEIVES` of both queues,
     /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`.
     pub worker: WorkerConfig,
-    /// `SCHEDULED_SYNC_QUEUE_URL`: syncs on schedule.
+    /// `SCHEDULED_SYNC_QUEUE_URL`: the queue of scheduled syncs.
     pub scheduled_sync_queue: QueueUrl,
-    /// `ANALYSE_QUEUE_URL`: launches of analyses, for automation's own.
+    /// `ANALYSE_QUEUE_URL`: the queue of launches, for automatic ones.
     pub analyse_queue: QueueUrl,
     /// `GITHUB_API_URL`, `GITHUB_API_VERSION`, `GITHUB_APP_ID`, `GITHUB_PRIVATE_KEY_SECRET`.
     pub github: GithubConfig,
-    /// `PAUSED_COMMANDS`: which command types are not admitted for now.
+    /// `PAUSED_COMMANDS`: the command types that are not admitted.
     pub paused: PausedCommands,
 }
 

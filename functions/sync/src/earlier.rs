@@ -1,4 +1,4 @@
-//! What earlier deliveries of a pass left in a repository's row.
+//! The state of a repository's row after earlier deliveries of a pass.
 
 use domain::Timestamp;
 use store::repositories::{
@@ -24,24 +24,24 @@ impl From<&RepositoryOutcome> for Ended {
     }
 }
 
-/// How far a pass has come with a repository.
+/// A pass's progress with a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Earlier {
-    /// It has not begun it.
+    /// The pass has not begun the repository.
     Nothing,
-    /// It has begun it, and must go on.
+    /// The pass has begun the repository and must continue.
     Begun {
-        /// When it did.
+        /// When it began.
         at: Timestamp,
-        /// Where it goes on, if not at the first page.
+        /// The checkpoint to continue from; `None` for the first page.
         from: Option<Checkpoint>,
     },
-    /// It is done with it.
+    /// The pass has finished the repository.
     Ended(Ended),
 }
 
 impl Earlier {
-    /// Whether what GitHub showed was stored, at least in part.
+    /// Whether any alert was stored.
     pub(crate) const fn has_stored(&self) -> bool {
         match self {
             Self::Begun { from, .. } => from.is_some(),
@@ -52,7 +52,7 @@ impl Earlier {
         }
     }
 
-    /// How far `pass` has come with the repository of this row.
+    /// Returns `pass`'s progress with the repository of this row.
     pub(crate) fn of(record: Option<&RepositoryRecord>, pass: Uuid) -> Self {
         let mine = record
             .and_then(|record| Some((record, record.pass.as_ref()?, record.last_attempted_at?)))
@@ -75,8 +75,8 @@ impl Earlier {
     }
 }
 
-/// Whether a delivery takes an earlier one's word for it. What GitHub failed at is tried again. So is what met refused
-/// credentials or a limit: the delivery that did would have ended the pass, had it been able to.
+/// Whether an earlier delivery's failure is final. GitHub's own failures are retried. So are rejected credentials and
+/// rate limits: that delivery would have ended the pass if it had not been interrupted.
 const fn is_final(failure: RepositoryFailure) -> bool {
     match failure {
         RepositoryFailure::RepositoryUnavailable
@@ -105,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn what_no_pass_or_another_pass_has_left_is_nothing() {
+    fn rows_of_no_pass_or_another_pass_count_as_not_begun() {
         assert_eq!(Earlier::of(None, PASS), Earlier::Nothing);
         assert_eq!(Earlier::of(Some(&record(7)), PASS), Earlier::Nothing);
         for state in [
@@ -119,13 +119,13 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_goes_on_where_the_pass_stopped_and_counts_from_when_it_was_begun() {
+    fn a_repository_resumes_at_its_checkpoint_and_keeps_its_start() {
         let begun = |state| Earlier::of(Some(&left(state, None)), PASS);
         let at = noon(0);
         assert_eq!(
             begun(PassState::Begun),
             Earlier::Begun { at, from: None },
-            "from the first page"
+            "starts at the first page"
         );
         let from = Some(cursor());
         let paused = PassState::Paused(Box::new(cursor()));
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_that_ended_is_not_asked_for_again_unless_that_may_end_otherwise() {
+    fn a_finished_repository_is_retried_only_after_a_transient_failure() {
         use RepositoryFailure as Failure;
         let of = |failure| Earlier::of(Some(&left(PassState::Finished, failure)), PASS);
         assert_eq!(of(None), Earlier::Ended(Ended::Succeeded));
@@ -157,8 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn a_delivery_has_stored_something_if_it_kept_a_place_refreshed_or_met_what_it_could_not_store()
-    {
+    fn a_checkpoint_a_success_or_a_partial_failure_means_alerts_are_stored() {
         use RepositoryFailure as Failure;
         let ended = |ended| Earlier::Ended(ended);
         let begun = |from| Earlier::Begun { at: noon(0), from };
@@ -179,9 +178,9 @@ mod tests {
         }
     }
 
-    /// An earlier pass's failure stays in the row until this one has an outcome.
+    /// An earlier pass's failure stays on the row until this pass has an outcome.
     #[test]
-    fn the_failure_of_an_earlier_pass_is_not_this_ones() {
+    fn an_earlier_passs_failure_does_not_count() {
         let record = left(
             PassState::Begun,
             Some(RepositoryFailure::RepositoryUnavailable),

@@ -1,8 +1,8 @@
 //! The sync function: refreshes an owner's findings from GitHub, for a command or on schedule.
 //!
-//! `Work` takes one message to its verdict. `pass` goes over the repositories in `scope`, but for what an `earlier`
-//! delivery has done, and `repository` lists one of them, until the `brake` is on. What is decided on the way is pure:
-//! what is taken from a `listing`, what `refusals` mean, and what a `tally` comes to.
+//! `Work` handles one message. `pass` refreshes the repositories in `scope` that no `earlier` delivery has finished,
+//! and `repository` refreshes one of them, until the `brake` stops it. Decisions are pure: `listing` selects the alerts
+//! to store, `refusals` classifies GitHub's failures, and `tally` derives the outcome.
 
 mod barred;
 mod brake;
@@ -46,22 +46,22 @@ use uuid::Uuid;
 
 use pass::{Pass, Reporter};
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct Sync {
-    /// What every worker does around its effect.
+    /// The frame that all workers share.
     pub worker: Worker,
-    /// Where scheduled syncs are queued.
+    /// The queue of scheduled syncs.
     pub scheduled_queue: QueueUrl,
-    /// Configuration and integration.
+    /// Configurations and integrations.
     pub owners: Owners,
-    /// What is known of the repositories.
+    /// The repositories.
     pub repositories: Repositories,
     /// The findings.
     pub findings: Findings,
-    /// What was done, by whom.
+    /// The audit events.
     pub audit: Audit,
-    /// What starts by itself.
+    /// Starts automatic analyses.
     pub automation: Automation,
     /// GitHub.
     pub github: Github,
@@ -70,7 +70,7 @@ pub struct Sync {
 impl Work for Sync {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
         let Action::Sync(SyncFindings { repository }) = &command.action else {
-            error!("a command of another worker's type");
+            error!("the command is of another worker's type");
             return Effected::Transient {
                 error: LastError::Unexpected,
                 after: None,
@@ -96,7 +96,7 @@ impl Work for Sync {
         settled.unwrap_or(effected)
     }
 
-    /// A scheduled sync has no row: what it could not do now it does in a later message, or in the next cycle.
+    /// Handles a scheduled sync. It has no row: unfinished work continues in a later message or in the next cycle.
     async fn other(
         &self,
         delivery: &Delivery,
@@ -106,7 +106,7 @@ impl Work for Sync {
         let Message::ScheduledSync(sync) = message else {
             error!(
                 sqs.message_id = delivery.message_id,
-                "a message of another worker's kind"
+                "the message is for another worker"
             );
             return Disposition::Retry;
         };
@@ -141,7 +141,7 @@ impl Work for Sync {
             }
             Effected::Continues { at, .. } => self.continue_scheduled(delivery, sync, at).await,
             Effected::Transient { error, .. } => {
-                warn!(error = %error, "a scheduled sync failed and comes again");
+                warn!(error = %error, "the scheduled sync failed; its message is redelivered");
                 let pause = pause(delivery.receives);
                 self.worker.inbox.set_visibility(delivery, pause).await;
                 Disposition::Retry
@@ -168,19 +168,20 @@ impl Sync {
         {
             Ok(()) => Disposition::Ack,
             Err(error) => {
-                error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a scheduled sync's continuation was not sent; this message comes again");
+                error!(sqs.message_id = delivery.message_id, error = %chain(&error), "cannot queue the scheduled sync's continuation; this message is redelivered");
                 Disposition::Retry
             }
         }
     }
 }
 
-/// How long a scheduled sync stays away after its n-th failed delivery: nobody waits for it.
+/// Returns the visibility timeout after the n-th failed delivery: a minute more each time, because no user waits for a
+/// scheduled sync.
 fn pause(receives: u32) -> Duration {
     Duration::from_mins(1) * receives
 }
 
-/// What the audit says of a sync in which every repository was refreshed or skipped.
+/// Returns the audit event of a sync in which every repository was refreshed or skipped.
 fn completed(
     command: &Command,
     repository: Option<&RepositoryName>,
@@ -219,7 +220,7 @@ mod tests {
     use serde_json::json;
 
     #[test]
-    fn a_scheduled_sync_that_fails_comes_again_after_a_minute_more_each_time() {
+    fn a_failed_scheduled_syncs_backoff_grows_by_a_minute_each_time() {
         let minutes = [1, 2, 5].map(|receives| pause(receives).as_secs());
         assert_eq!(minutes, [60, 120, 300]);
     }
@@ -260,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn the_audit_says_who_had_what_refreshed_and_how_many_repositories_that_were() {
+    fn the_audit_event_names_actor_resource_and_number_of_repositories() {
         let command = command();
         let progress = Some(Progress { done: 3, total: 3 });
         let event = completed(&command, None, progress, noon(9));

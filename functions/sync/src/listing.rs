@@ -1,4 +1,4 @@
-//! A repository's listing of alerts under way: what of each page is stored, when it ends, and how. Pure.
+//! Pure decisions of a repository's listing: which alerts of a page to store, and when and how the listing ends.
 
 use std::time::Duration;
 
@@ -12,25 +12,25 @@ use store::repositories::{Checkpoint, RepositoryFailure, Watermark, Watermarks};
 use telemetry::chain;
 use tracing::warn;
 
-/// How long before the watermark a listing still compares: updates of one moment may appear one after the other.
+/// How far before the watermark a listing still compares: updates with the same time may appear one after the other.
 const OVERLAP: Duration = Duration::from_secs(300);
-/// The most alerts that a watermark remembers; others are merely compared again.
+/// The most alerts that a watermark remembers. Others are compared again, which is safe.
 const SEEN: usize = 100;
 
-/// A listing under way.
+/// A listing in progress.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Progressing {
-    /// The next page, but for the first.
+    /// The next page; `None` for the first.
     pub(crate) next: Option<PageCursor>,
     watermark: Watermark,
     complete: bool,
     unstorable: bool,
-    /// The listing cannot be followed to where it should end.
+    /// The next page's link was refused, so the listing cannot reach its end.
     broken: bool,
 }
 
 impl Progressing {
-    /// From the first page; to the last whatever it meets, or not.
+    /// Starts at the first page. If `complete`, the listing reads every page and skips nothing.
     pub(crate) fn new(complete: bool) -> Self {
         Self {
             next: None,
@@ -41,7 +41,7 @@ impl Progressing {
         }
     }
 
-    /// From where an earlier delivery stopped.
+    /// Resumes from an earlier delivery's checkpoint.
     pub(crate) fn resumed(cursor: Checkpoint) -> Self {
         let Checkpoint {
             next,
@@ -60,7 +60,7 @@ impl Progressing {
         }
     }
 
-    /// What the next delivery needs to go on. Without a page of its own it simply begins again.
+    /// Returns the checkpoint for the next delivery. `None` before the second page: the next delivery starts over.
     pub(crate) fn kept(&self, source: Source, done: &Watermarks) -> Option<Checkpoint> {
         Some(Checkpoint {
             source,
@@ -72,7 +72,7 @@ impl Progressing {
         })
     }
 
-    /// Takes a page's alerts: gives those to be stored, and the page to fetch next, unless what follows has been seen.
+    /// Takes a page. Returns the findings to store and the next page, unless the remaining alerts have been seen.
     pub(crate) fn take(
         &mut self,
         page: AlertsPage,
@@ -89,14 +89,14 @@ impl Progressing {
             let finding = match alert.finding {
                 Ok(finding) => finding,
                 Err(error) => {
-                    warn!(error = %chain(&error), "an alert cannot be stored");
+                    warn!(error = %chain(&error), "cannot store an alert");
                     self.unstorable = true;
                     continue;
                 }
             };
             let before = known.seen.get(&alert.number);
             let near = self.in_overlap(alert.updated_at) && self.watermark.seen.len() < SEEN;
-            // A hash of the whole finding: only where somebody asks for it.
+            // The digest hashes the whole finding, so compute it only where it is used.
             let digest = (near || before.is_some()).then(|| finding.digest());
             let unchanged = before.is_some() && before == digest.as_ref();
             if let Some(digest) = digest.filter(|_| near) {
@@ -113,7 +113,7 @@ impl Progressing {
             Next::Page(next) => Some(next),
             Next::End => None,
             Next::Refused(refusal) => {
-                warn!(?refusal, "a listing's next page is not to be followed");
+                warn!(?refusal, "the link to a listing's next page is refused");
                 self.broken = true;
                 None
             }
@@ -121,7 +121,7 @@ impl Progressing {
         (findings, next)
     }
 
-    /// So many of a page's findings could not be stored.
+    /// Notes that `unstorable` findings of a page could not be stored.
     pub(crate) const fn not_stored(&mut self, unstorable: usize) {
         self.unstorable |= unstorable > 0;
     }
@@ -131,16 +131,16 @@ impl Progressing {
         newest.is_some_and(|newest| updated_at >= newest - OVERLAP)
     }
 
-    /// How a listing ended that came to its end.
+    /// Returns the outcome of a listing that has read its last page.
     pub(crate) fn outcome(self, known: &Watermark) -> Result<Finished, RepositoryFailure> {
         if self.broken {
             return Err(RepositoryFailure::SyncFailed);
         }
         if self.unstorable {
-            // The watermark stays, so that the next pass tries what could not be stored again.
+            // The watermark does not advance, so that the next pass tries to store these alerts again.
             return Err(RepositoryFailure::SyncPartialFailure);
         }
-        // A listing that showed nothing newer: what was known stands.
+        // The listing has nothing newer: the known watermark stays.
         let watermark = if self.watermark.updated_at < known.updated_at {
             known.clone()
         } else {
@@ -153,12 +153,12 @@ impl Progressing {
     }
 }
 
-/// A listing that came to its end.
+/// A finished listing.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Finished {
-    /// How far its source's alerts are seen now.
+    /// The source's new watermark.
     pub(crate) watermark: Watermark,
-    /// Whether it went to the end whatever it met.
+    /// Whether the listing read every page.
     pub(crate) complete: bool,
 }
 

@@ -1,5 +1,5 @@
-//! One delivery's part of a pass over an owner's repositories: a bounded number of them at a time, what is recorded on
-//! the way, and what is known of the owner by their outcomes.
+//! One delivery's part of a pass over an owner's repositories: refreshes a bounded number at a time, records their
+//! outcomes, and updates the owner's row by them.
 
 use std::time::Duration;
 
@@ -30,9 +30,9 @@ use crate::{
     tally::{Tally, completed},
 };
 
-/// How many repositories are listed at once. GitHub allows an installation 100 requests at a time.
+/// The most repositories listed at once. GitHub allows 100 concurrent requests per installation.
 const CONCURRENCY: usize = 8;
-/// Progress is written at most so often.
+/// The interval between heartbeats, which also write the progress.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
 
 /// One delivery's part of a pass.
@@ -40,27 +40,27 @@ const REPORT_EVERY: Duration = Duration::from_secs(2);
 pub(crate) struct Pass<'a> {
     pub(crate) sync: &'a Sync,
     pub(crate) owner: &'a Owner,
-    /// Only this repository, selected or not.
+    /// If set, the pass is about this repository only, selected or not.
     pub(crate) only: Option<&'a RepositoryName>,
-    /// Names the pass through all its deliveries.
+    /// The pass's id, the same in all its deliveries.
     pub(crate) id: Uuid,
-    /// When its first delivery began.
+    /// When the pass's first delivery began.
     pub(crate) began: Timestamp,
     pub(crate) invocation: Invocation,
     pub(crate) reporter: Reporter<'a>,
 }
 
-/// Who hears of the progress.
+/// Where progress is reported.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Reporter<'a> {
-    /// The command's row.
+    /// To the command's row, by a heartbeat.
     Command(&'a Claim),
-    /// Nobody: a scheduled sync has no row.
+    /// Nowhere: a scheduled sync has no row.
     Nobody,
 }
 
 impl Pass<'_> {
-    /// Goes over what is left of the pass.
+    /// Refreshes the repositories that are left of the pass.
     pub(crate) async fn run(&self) -> Effected {
         let read = tokio::join!(
             self.sync.owners.read(self.owner),
@@ -82,7 +82,7 @@ impl Pass<'_> {
         }
     }
 
-    /// Which repositories to refresh: what the installation lists now, narrowed by what the owner chose.
+    /// Returns the repositories to refresh: the installation's current list, narrowed by the owner's selection.
     async fn scope(
         &self,
         owner: &OwnerRecord,
@@ -101,7 +101,7 @@ impl Pass<'_> {
         let listed = match listed {
             Ok(listed) => listed.repositories,
             Err(error) => {
-                warn!(error = %chain(&error), "the installation's repositories could not be listed");
+                warn!(error = %chain(&error), "cannot list the installation's repositories");
                 return Err(match Unlisted::from(&error) {
                     Unlisted::Stops(stop) => self.conclude(&so_far, Some(stop), None).await,
                     Unlisted::MayPass { error, after } => Effected::Transient { error, after },
@@ -127,7 +127,7 @@ impl Pass<'_> {
             mut tally,
             targets,
         } = scope.left(self.id, now);
-        // Before anything is fetched: a worker that dies must have left a trace.
+        // Recorded before anything is fetched, so that the rows show the attempt even if the worker dies.
         let repositories = &self.sync.repositories;
         if let Err(error) = repositories.record(self.owner, &listings, now).await {
             return self.unavailable(&error);
@@ -157,7 +157,7 @@ impl Pass<'_> {
         }
         drop(ends);
         tally.wrote(brake.written.get());
-        // Before the end is written down: a worker that dies in between is followed by one that looks again.
+        // Before the command's end is written: if the worker dies in between, the redelivery runs automation again.
         if owner.settings.auto_analysis.enabled
             && let Err(error) = self.sync.automation.advance(self.owner, self.now()).await
         {
@@ -177,7 +177,7 @@ impl Pass<'_> {
         effected
     }
 
-    /// Says of the repositories that the rate limit kept from being refreshed that it did.
+    /// Records the rate limit as the failure of the repositories that it kept from being refreshed.
     async fn give_up(&self, stopped: &[&Target]) {
         let outcome = RepositoryOutcome::Failed(RepositoryFailure::GithubRateLimited);
         let recorded = stream::iter(stopped).map(|target| {
@@ -188,11 +188,11 @@ impl Pass<'_> {
         });
         let recorded: Vec<_> = recorded.buffer_unordered(CONCURRENCY).collect().await;
         for error in recorded.into_iter().filter_map(Result::err) {
-            warn!(error = %chain(&error), "a repository's outcome could not be recorded");
+            warn!(error = %chain(&error), "cannot record a repository's outcome");
         }
     }
 
-    /// Shows how far the pass is. A claim that is lost stops it.
+    /// Sends a heartbeat with the progress. A lost claim stops the pass.
     async fn report(&self, tally: &Tally, brake: &Brake) {
         let (Reporter::Command(claim), Some(progress)) = (self.reporter, tally.progress()) else {
             return;
@@ -209,12 +209,13 @@ impl Pass<'_> {
                 brake.pull(Stop::Fenced);
             }
             Err(error) => {
-                warn!(error = %chain(&error), "progress could not be reported");
+                warn!(error = %chain(&error), "cannot report progress");
             }
         }
     }
 
-    /// What it all comes to. Notes of the owner that GitHub refuses the credentials, or that everything is fresh.
+    /// Returns the effect of the delivery. Records on the owner's row that GitHub rejects the credentials, or that the
+    /// sync is complete.
     async fn conclude(&self, tally: &Tally, stop: Option<Stop>, failed: Option<u16>) -> Effected {
         let now = self.now();
         if stop == Some(Stop::AuthInvalid)
@@ -238,7 +239,7 @@ impl Pass<'_> {
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(error = %chain(error), "the data store failed");
+        warn!(error = %chain(error), "cannot read or write the data store");
         Effected::Transient {
             error: LastError::StoreUnavailable,
             after: None,

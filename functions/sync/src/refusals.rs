@@ -1,4 +1,4 @@
-//! What it means for a pass, and for a repository, that GitHub did not give what was asked for. Pure.
+//! Pure decisions: what a failed request to GitHub means for a pass and for a repository.
 
 use std::time::Duration;
 
@@ -8,16 +8,16 @@ use store::repositories::RepositoryFailure;
 
 use crate::brake::Stop;
 
-/// What it means that the installation's repositories could not be listed.
+/// What follows when the installation's repositories cannot be listed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Unlisted {
-    /// Nothing is to be asked for.
+    /// The pass stops.
     Stops(Stop),
-    /// It may work another time.
+    /// A retry may succeed.
     MayPass {
         /// What went wrong.
         error: LastError,
-        /// Not before this long.
+        /// The shortest delay of the retry.
         after: Option<Duration>,
     },
 }
@@ -49,14 +49,14 @@ impl From<&GithubError> for Unlisted {
     }
 }
 
-/// What it means that a page of a repository's alerts was not given.
+/// What follows when a page of a repository's alerts cannot be read.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Ungiven {
-    /// How the repository has ended. `None` if it goes on in a later delivery.
+    /// The repository's failure. `None` if it continues in a later delivery.
     pub(crate) failure: Option<RepositoryFailure>,
-    /// Why the delivery stops.
+    /// Why the delivery stops, if it does.
     pub(crate) stop: Option<Stop>,
-    /// What GitHub failed with.
+    /// GitHub's HTTP status, if it failed.
     pub(crate) status: Option<u16>,
 }
 
@@ -77,7 +77,8 @@ impl Ungiven {
         }
     }
 
-    /// Of a page of `asked`, one of `all` repositories of the installation, in a delivery that stops already or not.
+    /// Decides about a page of `asked`, one of the installation's repositories `all`. `stop` is set if the delivery is
+    /// already stopping.
     pub(crate) fn of(
         error: &GithubError,
         asked: &Repository,
@@ -119,7 +120,7 @@ impl Ungiven {
     }
 }
 
-/// Whether a redirect led to another repository than the one asked for. A new name of the same one is fine.
+/// Whether a redirect led to another repository than `asked`. A new name of the same repository does not count.
 pub(crate) fn leads_away(
     led_to: Option<&RepositoryPath>,
     asked: &Repository,

@@ -1,4 +1,4 @@
-//! One repository: list its alerts, store what differs, record how it ended.
+//! One repository: lists its alerts, stores those that differ, records the outcome.
 
 use domain::{
     finding::{Repository, Source},
@@ -22,7 +22,7 @@ use crate::{
     scope::Target,
 };
 
-/// What is listed, of which installation, and what stops it.
+/// What to list, with which installation, and the stop signal.
 #[derive(Clone, Copy)]
 struct Of<'a> {
     installation: InstallationId,
@@ -34,7 +34,7 @@ struct Of<'a> {
 }
 
 impl Pass<'_> {
-    /// Refreshes one repository and records the outcome. `None` if it goes on in a later delivery.
+    /// Refreshes one repository and records the outcome. Returns `None` if it continues in a later delivery.
     pub(crate) async fn refresh(
         &self,
         installation: InstallationId,
@@ -45,7 +45,7 @@ impl Pass<'_> {
         let id = target.repository.id;
         let outcome = self.list(installation, target, all, brake).await?;
         if let RepositoryOutcome::Failed(failure) = &outcome {
-            info!(repository.id = %id, repository.failure = failure.as_str(), "a repository could not be refreshed");
+            info!(repository.id = %id, repository.failure = failure.as_str(), "the repository was not refreshed");
         }
         let recorded = self
             .sync
@@ -53,7 +53,7 @@ impl Pass<'_> {
             .finish(self.owner, id, self.id, target.begun, &outcome)
             .await;
         if let Err(error) = recorded {
-            warn!(repository.id = %id, error = %chain(&error), "a repository's outcome could not be recorded");
+            warn!(repository.id = %id, error = %chain(&error), "cannot record a repository's outcome");
             brake.pull(Stop::StoreUnavailable);
             return None;
         }
@@ -99,7 +99,7 @@ impl Pass<'_> {
         })
     }
 
-    /// Lists the alerts of one source. `None` if it goes on in a later delivery.
+    /// Lists the alerts of one source. Returns `None` if it continues in a later delivery.
     async fn list_source(
         &self,
         of: Of<'_>,
@@ -119,7 +119,7 @@ impl Pass<'_> {
         };
         let mut fetched = self.fetch(of, cursor.next.as_ref()).await;
         if matches!(fetched, Err(GithubError::PageElsewhere)) {
-            // What was kept is no page of this repository any more: from the beginning.
+            // The checkpoint no longer points to a page of this repository: start at the first page.
             cursor = Progressing::new(target.complete);
             fetched = self.fetch(of, None).await;
         }
@@ -154,7 +154,7 @@ impl Pass<'_> {
                 arrival,
                 self.sync.worker.clock.now(),
             );
-            // The next page is fetched while this one is stored.
+            // Fetch the next page while this one is stored.
             let following = async {
                 match &next {
                     Some(next) => Some(self.fetch(of, Some(next)).await),
@@ -170,7 +170,7 @@ impl Pass<'_> {
                     cursor.not_stored(stored.unstorable);
                 }
                 Err(error) => {
-                    warn!(repository.id = %target.repository.id, error = %chain(&error), "findings could not be stored");
+                    warn!(repository.id = %target.repository.id, error = %chain(&error), "cannot store findings");
                     brake.pull(Stop::StoreUnavailable);
                     return None;
                 }
@@ -183,7 +183,7 @@ impl Pass<'_> {
         }
     }
 
-    /// A page, or `None` if the delivery must stop.
+    /// Fetches a page. Returns `None` if the delivery must stop.
     async fn fetch(
         &self,
         of: Of<'_>,
@@ -224,7 +224,7 @@ impl Pass<'_> {
             target, all, brake, ..
         } = of;
         if !matches!(error, GithubError::Refused { .. }) {
-            warn!(repository.id = %target.repository.id, error = %chain(error), "GitHub gave no usable answer");
+            warn!(repository.id = %target.repository.id, error = %chain(error), "cannot read a page of alerts from GitHub");
         }
         let Ungiven {
             failure,
@@ -241,7 +241,7 @@ impl Pass<'_> {
         failure
     }
 
-    /// Keeps where the listing is, for the next delivery.
+    /// Saves the listing's checkpoint for the next delivery.
     async fn pause(&self, of: Of<'_>, cursor: &Progressing, done: &Watermarks) {
         if let Some(cursor) = cursor.kept(of.source, done) {
             let id = of.target.repository.id;
@@ -251,7 +251,7 @@ impl Pass<'_> {
                 .pause(self.owner, id, self.id, &cursor)
                 .await;
             if let Err(error) = paused {
-                warn!(repository.id = %id, error = %chain(&error), "the cursor could not be kept; the next delivery begins again");
+                warn!(repository.id = %id, error = %chain(&error), "cannot save the checkpoint; the next delivery lists the repository again");
             }
         }
     }

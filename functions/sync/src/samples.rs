@@ -1,4 +1,4 @@
-//! What tests speak of.
+//! Sample values for tests.
 
 use domain::{
     Timestamp,
@@ -10,11 +10,11 @@ use serde_json::{Value, json};
 use store::repositories::{Checkpoint, Counts, RepositoryRecord, Watermark, Watermarks};
 use uuid::Uuid;
 
-/// The pass that is looked at, and another.
+/// The pass under test, and another.
 pub(crate) const PASS: Uuid = Uuid::from_u128(1);
 pub(crate) const OTHER: Uuid = Uuid::from_u128(2);
 
-/// 2026-11-23T12:00:00Z, and so many seconds.
+/// 2026-11-23T12:00:00Z plus `seconds`.
 pub(crate) const fn noon(seconds: i64) -> Timestamp {
     Timestamp::from_millis((1_795_435_200 + seconds) * 1_000)
 }
@@ -23,7 +23,7 @@ pub(crate) fn name(text: &str) -> RepositoryName {
     text.parse().expect("a name")
 }
 
-/// A repository that is called after its id.
+/// A repository that is named after its id.
 pub(crate) fn repository(id: u64) -> Repository {
     Repository {
         id: RepositoryId::new(id),
@@ -31,7 +31,7 @@ pub(crate) fn repository(id: u64) -> Repository {
     }
 }
 
-/// Listed, and never attempted.
+/// A listed repository that was never attempted.
 pub(crate) fn record(id: u64) -> RepositoryRecord {
     RepositoryRecord {
         repository: repository(id),
@@ -70,7 +70,7 @@ pub(crate) fn cursor() -> Checkpoint {
     }
 }
 
-/// An open alert that was updated so many seconds after noon, but for these fields.
+/// An open alert, updated `updated` seconds after noon, with these fields replaced.
 pub(crate) fn alert_but(number: u32, updated: i64, fields: Value) -> Alert {
     let mut alert = json!({
         "number": number,

@@ -1,4 +1,4 @@
-//! Which repositories a pass is about, and what is left to do with them. Pure.
+//! Pure decisions: which repositories are in a pass's scope, and which are left for this delivery.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -13,24 +13,26 @@ use uuid::Uuid;
 
 use crate::{earlier::Earlier, tally::Tally};
 
-/// A listing goes to its end at least so often. Less than a day, so that cycles of some hours keep the promise of one.
+/// How often a listing reads every page, at least. Less than a day, so that cycles of several hours still achieve one
+/// complete listing a day.
 const COMPLETE_EVERY: Duration = Duration::from_hours(20);
 
-/// The repositories that a pass is about.
+/// The repositories in a pass's scope.
 #[derive(Debug)]
 pub(crate) struct Scope {
     /// Every repository of the installation.
     all: Vec<Repository>,
-    /// What is to be recorded of the listing.
+    /// The changes of the installation's list, to be recorded.
     listings: Vec<Listing>,
-    /// How many chosen repositories the installation no longer has.
+    /// The number of selected repositories that the installation no longer has.
     gone: usize,
-    /// The installation's that are to be refreshed, with what is known of them.
+    /// The installation's repositories to refresh, with their rows.
     wanted: Vec<(InstallationRepository, Option<RepositoryRecord>)>,
 }
 
 impl Scope {
-    /// The repository of this name, if it is known. It needs no listing: should it be gone, its alerts' answer says so.
+    /// Returns the scope of one named repository, if it is known. It needs no listing of the installation: if the
+    /// repository is gone, the request for its alerts fails.
     pub(crate) fn known(name: &RepositoryName, records: &[RepositoryRecord]) -> Option<Self> {
         let listed = || records.iter().filter(|record| record.listed);
         let named = listed().find(|record| record.repository.name.same_as(name))?;
@@ -47,8 +49,8 @@ impl Scope {
         })
     }
 
-    /// What the installation lists now, narrowed by what the owner chose, or to the one that is named. `None` if that
-    /// is not among them.
+    /// Returns the installation's current list, narrowed by the owner's selection or to `only`. `None` if `only` is not
+    /// on the list.
     pub(crate) fn listed(
         listed: &[InstallationRepository],
         settings: &Settings,
@@ -91,7 +93,7 @@ impl Scope {
         })
     }
 
-    /// What earlier deliveries of `pass` have left of it, for one that begins `now`.
+    /// Returns what earlier deliveries of `pass` have left, for a delivery that begins `now`.
     pub(crate) fn left(self, pass: Uuid, now: Timestamp) -> Left {
         let Self {
             all,
@@ -137,34 +139,34 @@ impl Scope {
     }
 }
 
-/// What is left of a pass.
+/// The rest of a pass.
 #[derive(Debug)]
 pub(crate) struct Left {
     /// Every repository of the installation.
     pub(crate) all: Vec<Repository>,
-    /// What is to be recorded before anything is fetched: what is listed otherwise than before, and what is begun now.
+    /// Recorded before anything is fetched: changes of the installation's list, and repositories that the pass begins.
     pub(crate) listings: Vec<Listing>,
-    /// What earlier deliveries came to.
+    /// The outcomes of earlier deliveries.
     pub(crate) tally: Tally,
-    /// What is to be refreshed.
+    /// The repositories to refresh.
     pub(crate) targets: Vec<Target>,
 }
 
-/// A repository to be refreshed.
+/// A repository to refresh.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Target {
     pub(crate) repository: Repository,
-    /// When the pass began it.
+    /// When the pass began the repository.
     pub(crate) begun: Timestamp,
-    /// Where the pass goes on, if not at the first page.
+    /// The checkpoint to continue from; `None` for the first page.
     pub(crate) from: Option<Checkpoint>,
-    /// How far finished listings of each source have seen.
+    /// Each source's watermark, up to which finished listings have seen its alerts.
     pub(crate) seen: Watermarks,
-    /// Whether a listing that begins now goes to its end whatever it meets.
+    /// Whether a listing that begins now reads every page.
     pub(crate) complete: bool,
 }
 
-/// Whether the installation lists a repository otherwise than is known.
+/// Whether the installation's entry differs from the repository's row.
 fn differs(record: &RepositoryRecord, entry: &InstallationRepository) -> bool {
     let known = (record.listed, record.private, &record.repository.name);
     known != (true, entry.private, &entry.repository.name)

@@ -1,4 +1,4 @@
-//! What the repositories of a pass came to, and what the pass comes to by that. Pure.
+//! Pure decisions: adds up the repositories' outcomes and derives the outcome of the pass.
 
 use domain::{
     Timestamp,
@@ -19,7 +19,7 @@ use crate::{
     earlier::{Earlier, Ended},
 };
 
-/// The codes of a sync that did not do all it should, the first in rank first.
+/// The codes of an incomplete sync, highest rank first.
 const RANKED: [ResultCode; 4] = [
     ResultCode::RepositoryUnavailable,
     ResultCode::GithubAuthInvalid,
@@ -27,20 +27,20 @@ const RANKED: [ResultCode; 4] = [
     ResultCode::SyncPartialFailure,
 ];
 
-/// What the repositories of a pass came to, this delivery's and the earlier ones'.
+/// The outcomes of a pass's repositories, in this and earlier deliveries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Tally {
-    /// Of how many; `None` before that is known.
+    /// The number of repositories; `None` until it is known.
     total: Option<u32>,
     succeeded: u32,
     skipped: u32,
     failures: Vec<RepositoryFailure>,
-    /// Whether anything that GitHub showed was stored, though its repository may not have succeeded.
+    /// Whether any alert was stored, even of a repository that did not succeed.
     stored: bool,
 }
 
 impl Tally {
-    /// What earlier deliveries of a pass have come to, for one that does not get to know how many there are.
+    /// Adds up earlier deliveries of a pass, for a delivery that does not learn the number of repositories.
     pub(crate) fn so_far(records: &[RepositoryRecord], pass: Uuid) -> Self {
         let mut tally = Self::default();
         for record in records {
@@ -50,7 +50,7 @@ impl Tally {
         tally
     }
 
-    /// Nothing yet, of so many repositories and so many more that the installation no longer has.
+    /// Starts with `targets` repositories and `gone` more that the installation no longer has.
     pub(crate) fn of(targets: usize, gone: usize) -> Self {
         Self {
             total: Some(u32::try_from(targets.saturating_add(gone)).unwrap_or(u32::MAX)),
@@ -59,7 +59,7 @@ impl Tally {
         }
     }
 
-    /// Counts what earlier deliveries have left of one repository.
+    /// Counts what earlier deliveries have done with one repository.
     pub(crate) fn count_earlier(&mut self, earlier: &Earlier) {
         self.stored |= earlier.has_stored();
         if let Earlier::Ended(ended) = earlier {
@@ -67,7 +67,7 @@ impl Tally {
         }
     }
 
-    /// This delivery has written so many findings.
+    /// Notes that this delivery has written `findings` findings.
     pub(crate) const fn wrote(&mut self, findings: usize) {
         self.stored |= findings > 0;
     }
@@ -84,14 +84,14 @@ impl Tally {
         u32::try_from(self.failures.len()).unwrap_or(u32::MAX)
     }
 
-    /// How many have ended, of how many; `None` before the latter is known.
+    /// Returns the number of ended repositories and their total; `None` until the total is known.
     pub(crate) fn progress(&self) -> Option<Progress> {
         let done = self.succeeded + self.skipped + self.failed();
         self.total.map(|total| Progress { done, total })
     }
 
-    /// What a delivery's part of a pass that began at `began` comes to: stopped, or not. `failed` is a status that
-    /// GitHub failed with; `resumes` says when to go on after a limit that ends then, if the pass may live that long.
+    /// Returns the effect of a delivery in a pass that began at `began`. `failed` is the status of GitHub's latest
+    /// failure; `resumes` returns when to continue after a rate limit, or `None` if that exceeds the pass's budget.
     pub(crate) fn comes_to(
         &self,
         stop: Option<Stop>,
@@ -109,14 +109,14 @@ impl Tally {
             Some(Stop::StoreUnavailable) => transient(LastError::StoreUnavailable),
             Some(Stop::NoCredentials) => transient(LastError::NoCredentials),
             Some(Stop::RateLimited(until)) if !all_done => self.rate_limited(until, resumes(until)),
-            // What is left is gone on with, even if nothing stopped it: that is no completed sync.
+            // Unfinished repositories are continued even if nothing stopped the delivery: the sync is not complete.
             None | Some(Stop::OutOfTime) if !all_done => self.out_of_time(began, now),
             None | Some(Stop::RateLimited(_) | Stop::OutOfTime) => self.all_ended(failed),
         }
     }
 
     fn all_ended(&self, failed: Option<u16>) -> Effected {
-        // Nothing but failures that may pass: worth another try.
+        // Only transient failures: retry the message.
         let mut failures = self.failures.iter();
         let may_pass = failures.all(|failure| *failure == RepositoryFailure::SyncFailed);
         let error = self.total.filter(|_| !self.failures.is_empty());
@@ -130,7 +130,7 @@ impl Tally {
         self.ended(self.code(None), error)
     }
 
-    /// A limit is waited for in a message of its own: that costs no deliveries.
+    /// Waits for a rate limit in a continuation, which uses up no deliveries.
     fn rate_limited(&self, until: Timestamp, resumes: Option<Timestamp>) -> Effected {
         let error = LastError::RateLimited(until);
         match resumes {
@@ -158,7 +158,7 @@ impl Tally {
         self.ended(ResultCode::SyncPartialFailure, error)
     }
 
-    /// The end of a pass that may not go on.
+    /// Ends a pass that may not ask GitHub.
     pub(crate) fn barred(&self, barred: Barred) -> Effected {
         match barred {
             Barred::Disabled => self.ended(ResultCode::ConfigDisabled, None),
@@ -166,7 +166,7 @@ impl Tally {
         }
     }
 
-    /// The end of a pass that this stopped, unless what a repository met is first in rank.
+    /// Ends a pass that `stopped_by` stopped, unless a repository's failure ranks higher.
     pub(crate) fn ended_by(&self, stopped_by: RepositoryFailure, error: LastError) -> Effected {
         self.ended(self.code(Some(stopped_by)), Some(error))
     }
@@ -180,7 +180,7 @@ impl Tally {
         })
     }
 
-    /// The first in rank of the codes that the outcomes met, and of the one that stopped the pass, if one did.
+    /// Returns the highest-ranked code among the repositories' failures and `stopped_by`.
     fn code(&self, stopped_by: Option<RepositoryFailure>) -> ResultCode {
         let failures = self.failures.iter().copied().chain(stopped_by);
         let met: Vec<ResultCode> = failures.map(code).collect();
@@ -197,7 +197,7 @@ impl Tally {
     }
 }
 
-/// How a pass ended in which every repository was refreshed or skipped.
+/// Returns the end of a pass in which every repository was refreshed or skipped.
 pub(crate) fn completed(effected: &Effected) -> Option<&Ending> {
     match effected {
         Effected::Ended(ending) if ending.code == ResultCode::SyncCompleted => Some(ending),
@@ -205,7 +205,7 @@ pub(crate) fn completed(effected: &Effected) -> Option<&Ending> {
     }
 }
 
-/// What a sync ends with if this is all that went wrong.
+/// Returns a sync's code if this is its only kind of failure.
 const fn code(failure: RepositoryFailure) -> ResultCode {
     match failure {
         RepositoryFailure::RepositoryUnavailable => ResultCode::RepositoryUnavailable,

@@ -209,9 +209,9 @@ impl Logged {
                 let number = |field: &str| line[field].as_u64().unwrap_or_default();
                 let (what, times) = match line["message"].as_str() {
                     Some("reconciled") => ("resent", number("resent")),
-                    Some("dead letters dealt with") => ("settled", number("settled")),
+                    Some("dead letters handled") => ("settled", number("settled")),
                     Some("a scheduled sync has ended") => ("scheduled", 1),
-                    Some("a call back is recorded") => ("recorded", 1),
+                    Some("the callback is recorded") => ("recorded", 1),
                     Some(message) if message.starts_with("fenced") => ("fenced", 1),
                     Some(_) | None => continue,
                 };

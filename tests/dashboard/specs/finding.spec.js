@@ -21,7 +21,7 @@ test("findings can be filtered and are sorted by severity", async ({ dashboard, 
   for (const row of await rows.allTextContents()) expect(row).toContain("acme-appsec/nodegoat");
   await filters.getByLabel("Severity").selectOption("low");
   await filters.getByLabel("Analysis").selectOption("completed");
-  await expect(dashboard.getByText("No finding is like that.")).toBeVisible();
+  await expect(dashboard.getByText("No finding matches.")).toBeVisible();
   await dashboard.goBack();
   await expect(rows.first()).toContainText("low");
 });
@@ -46,7 +46,7 @@ test("a dismissal is made on GitHub before it is shown", async ({ dashboard, cal
   await dashboard.getByRole("button", { name: "Dismiss", exact: true }).click();
   await dashboard.getByLabel("Reason").selectOption("not_used");
   await dashboard.getByLabel(/^Comment/).fill("Only the tests use it.");
-  await dashboard.getByRole("button", { name: "Dismiss at GitHub" }).click();
+  await dashboard.getByRole("button", { name: "Dismiss on GitHub" }).click();
   await expect(item(dashboard, "Dismissal")).toHaveAttribute("data-status", "succeeded");
   await expect(dashboard.getByRole("main")).toContainText("The vulnerable code is not used, by security-agent[bot]");
   await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeHidden();
@@ -61,7 +61,7 @@ test("a dismissal that GitHub refuses leaves the finding open and says so", asyn
   const finding = await caller.finding("status=open&severity=medium");
   await open(dashboard, finding);
   await dashboard.getByRole("button", { name: "Dismiss", exact: true }).click();
-  await dashboard.getByRole("button", { name: "Dismiss at GitHub" }).click();
+  await dashboard.getByRole("button", { name: "Dismiss on GitHub" }).click();
   await expect(item(dashboard, "Dismissal")).toHaveAttribute("data-status", "failed");
   await expect(item(dashboard, "Dismissal")).toContainText(
     "GitHub did not accept the dismissal, and the alert is unchanged.",
@@ -80,7 +80,7 @@ test("an analysis is shown from its launch to its result, also after a reload", 
   const finding = await caller.finding("status=open&severity=critical");
   await open(dashboard, finding);
   await dashboard.getByRole("button", { name: "Analyse", exact: true }).click();
-  await expect(item(dashboard, "Start of an analysis")).toHaveAttribute("data-status", "succeeded");
+  await expect(item(dashboard, "Analysis start")).toHaveAttribute("data-status", "succeeded");
   const analysis = dashboard.getByRole("region", { name: "Analysis" });
   await expect(analysis).toHaveAttribute("data-analysis", "running");
   await dashboard.reload();
@@ -96,8 +96,8 @@ test("an analysis that the agent refuses says why", async ({ dashboard, caller, 
   await stack.agent({ operation: "create_session", status: 402 });
   await open(dashboard, await caller.finding("status=open&severity=high"));
   await dashboard.getByRole("button", { name: "Analyse", exact: true }).click();
-  await expect(item(dashboard, "Start of an analysis")).toHaveAttribute("data-status", "failed");
-  await expect(item(dashboard, "Start of an analysis")).toContainText("no credits left");
+  await expect(item(dashboard, "Analysis start")).toHaveAttribute("data-status", "failed");
+  await expect(item(dashboard, "Analysis start")).toContainText("no credits left");
 });
 
 test("the history shows each command's outcome, code, timing and attempts", async ({ dashboard, caller }) => {
@@ -111,7 +111,7 @@ test("the history shows each command's outcome, code, timing and attempts", asyn
     "Attempts1",
     "Repositories5 of 5",
     initial.id,
-    "by saving the settings",
+    "from saving the settings",
   ]) {
     await expect(entry).toContainText(fact);
   }

@@ -84,7 +84,7 @@ test("after a token expires, a new sign-in continues where the page was", async 
   await signIn(page, "somebody");
   await page.getByRole("button", { name: "Refresh", exact: true }).first().click();
   const item = activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
-  await expect(item).toContainText("It waits for GitHub's rate limit and goes on by itself.");
+  await expect(item).toContainText("Waiting for GitHub's rate limit. It continues automatically.");
   const id = await item.getAttribute("data-command");
   const banner = page.getByRole("alert", { name: "Session" });
   await expect(banner).toContainText("Your session has expired");
@@ -102,7 +102,7 @@ test("a code that this tab did not request is not redeemed", async ({ page, stac
   const redeemed = [];
   page.on("request", (request) => request.url().startsWith(issuer.url) && redeemed.push(request.url()));
   await page.goto(`${stack.url}/?code=stolen&state=any`);
-  await expect(page.getByRole("alert")).toContainText("The sign-in was not begun in this tab. Sign in again.");
+  await expect(page.getByRole("alert")).toContainText("The sign-in did not start in this tab. Sign in again.");
   expect(page.url()).toBe(`${stack.url}/`);
   expect(redeemed).toEqual([]);
 });

@@ -48,7 +48,7 @@ test("everything can be done with the keyboard alone", async ({ page, caller, st
   await page.keyboard.press("Space");
   await reach(page, "combobox", "Reason");
   await page.keyboard.press("ArrowDown");
-  await reach(page, "button", "Dismiss at GitHub");
+  await reach(page, "button", "Dismiss on GitHub");
   await page.keyboard.press("Enter");
   await expect(page.getByRole("main")).toContainText("The alert is inaccurate, by security-agent[bot]");
 });

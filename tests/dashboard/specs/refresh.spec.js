@@ -26,9 +26,9 @@ test("a failure says what happened, what to do, and why for each repository", as
   await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
   await expect(all(dashboard)).toContainText("REPOSITORY_UNAVAILABLE");
   await expect(all(dashboard)).toContainText("Check that it exists and that the GitHub App may access it");
-  await expect(all(dashboard)).toContainText("Part of it was done.");
+  await expect(all(dashboard)).toContainText("Part of it took effect.");
   const row = dashboard.getByRole("row").filter({ hasText: "acme-appsec/no-permission" });
-  await expect(row).toContainText("The app may not read alerts here. Grant it that permission.");
+  await expect(row).toContainText("The app may not read this repository's alerts. Grant it that permission.");
 });
 
 test("a reload in mid-command finds the command again and shows its end", async ({ dashboard, caller, stack }) => {
@@ -57,9 +57,9 @@ test("a command that ended unseen is shown after a reload until dismissed", asyn
   await caller.end(id);
   await dashboard.goto(stack.url);
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
-  await all(dashboard).getByRole("button", { name: "Put away" }).click();
+  await all(dashboard).getByRole("button", { name: "Dismiss" }).click();
   await dashboard.reload();
-  await expect(activity(dashboard)).toContainText("Nothing is under way.");
+  await expect(activity(dashboard)).toContainText("Nothing is in progress.");
 });
 
 test("a command that could not be queued says so, and a retry is the same command", async ({
@@ -72,7 +72,7 @@ test("a command that could not be queued says so, and a retry is the same comman
   await refresh(dashboard).click();
   await expect(all(dashboard)).toHaveAttribute("data-status", "failed");
   await expect(all(dashboard)).toContainText("QUEUE_ADMISSION_FAILED");
-  await expect(all(dashboard)).toContainText("Nothing was changed.");
+  await expect(all(dashboard)).toContainText("Nothing has changed.");
   const id = await all(dashboard).getAttribute("data-command");
   await dashboard.reload();
   await stack.heal();
@@ -95,7 +95,7 @@ test("a request whose answer is lost is retried, even after a reload, as one com
     await route.abort();
   });
   await refresh(dashboard).click();
-  await expect(activity(dashboard)).toContainText("It is not known whether the request arrived");
+  await expect(activity(dashboard)).toContainText("It is unknown whether the request arrived");
   await dashboard.reload();
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
   expect(lost).toBe(2);
@@ -119,8 +119,8 @@ test("a refused request is shown as refused and leaves nothing pending", async (
   await refresh(dashboard).click();
   const item = activity(dashboard).locator("[data-kind=refused]");
   await expect(item).toContainText("The key was used for another request.");
-  await item.getByRole("button", { name: "Put away" }).click();
-  await expect(activity(dashboard)).toContainText("Nothing is under way.");
+  await item.getByRole("button", { name: "Dismiss" }).click();
+  await expect(activity(dashboard)).toContainText("Nothing is in progress.");
 });
 
 test("many running commands are polled together, and each shows its own end", async ({ dashboard, caller, stack }) => {

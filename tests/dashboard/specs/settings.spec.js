@@ -6,11 +6,11 @@ const outcome = (page) => page.locator("[data-outcome]");
 
 test("enabling and the refresh that it starts are separate outcomes", async ({ dashboard, caller }) => {
   await settings(dashboard);
-  await dashboard.getByLabel("Only those chosen here").check();
+  await dashboard.getByLabel("Only selected repositories").check();
   await dashboard.getByLabel("acme-appsec/nodegoat").check();
   await dashboard.getByLabel("Enabled").check();
   await save(dashboard);
-  await expect(outcome(dashboard)).toHaveText(/The settings are saved, and a refresh has been started/);
+  await expect(outcome(dashboard)).toHaveText(/The settings are saved, and a refresh has started/);
   const item = activity(dashboard).getByRole("listitem").filter({ hasText: "Initial refresh" });
   await expect(item).toHaveAttribute("data-status", "succeeded");
   const config = await caller.ask("GET", "config");
@@ -24,12 +24,12 @@ test("settings stay saved if the initial refresh cannot be queued, and both are 
 }) => {
   await stack.aws({ service: "sqs", operation: "SendMessage", function: "api", effect: "error", status: 500 });
   await settings(dashboard);
-  await dashboard.getByLabel("Only those chosen here").check();
+  await dashboard.getByLabel("Only selected repositories").check();
   await dashboard.getByLabel("acme-appsec/nodegoat").check();
   await dashboard.getByLabel("Enabled").check();
   await save(dashboard);
   await expect(outcome(dashboard)).toContainText(
-    "The settings are saved. The refresh that they call for could not be queued",
+    "The settings are saved, but the refresh could not be queued",
   );
   expect((await caller.ask("GET", "config")).enabled).toBe(true);
   await stack.heal();
@@ -41,16 +41,16 @@ test("settings stay saved if the initial refresh cannot be queued, and both are 
 test("every setting is saved as shown", async ({ dashboard, caller }) => {
   await settings(dashboard);
   await dashboard.getByLabel("Refresh every few hours").uncheck();
-  await dashboard.getByLabel("Only those chosen here").check();
+  await dashboard.getByLabel("Only selected repositories").check();
   await dashboard.getByLabel("acme-appsec/pygoat").check();
   await dashboard.getByLabel("Depth").selectOption("deep");
   await dashboard.getByLabel("Model for triage").fill("small");
   await dashboard.getByLabel("Model for analyses").fill("large");
   await dashboard.getByLabel("Analyse new findings").check();
-  await dashboard.getByLabel("Least severity").selectOption("critical");
-  await dashboard.getByLabel("Findings that are there already, too").check();
-  await dashboard.getByLabel("Dismiss what an analysis recommends to dismiss").check();
-  await dashboard.getByLabel("Least confidence").selectOption("medium");
+  await dashboard.getByLabel("Minimum severity").selectOption("critical");
+  await dashboard.getByLabel("Also analyse existing findings").check();
+  await dashboard.getByLabel("Dismiss findings when an analysis recommends it").check();
+  await dashboard.getByLabel("Minimum confidence").selectOption("medium");
   await dashboard.getByLabel("Low", { exact: true }).fill("120");
   await save(dashboard);
   await expect(outcome(dashboard)).toHaveText("The settings are saved.");
@@ -78,7 +78,7 @@ test("a concurrent change by somebody else is not overwritten", async ({ dashboa
   await dashboard.getByLabel("Model for triage").fill("mine");
   await caller.ask("PUT", "config", { analysisMode: "deep" }, { "if-match": "*" });
   await save(dashboard);
-  await expect(outcome(dashboard)).toContainText("Somebody else saved in between, so nothing was saved");
+  await expect(outcome(dashboard)).toContainText("Somebody else saved in the meantime, so your changes are not saved");
   expect((await caller.ask("GET", "config")).triageModel).toBe("auto");
   await dashboard.getByRole("button", { name: "Show theirs" }).click();
   await expect(dashboard.getByLabel("Depth")).toHaveValue("deep");
@@ -94,9 +94,7 @@ test("if the answer to a save is lost, the page reads the saved settings", async
     await route.abort();
   });
   await save(dashboard);
-  await expect(outcome(dashboard)).toContainText(
-    "The answer was lost, but the server has the settings as they are here",
-  );
+  await expect(outcome(dashboard)).toContainText("The answer was lost, but the settings are saved.");
   expect((await caller.ask("GET", "config")).triageModel).toBe("kept");
   await dashboard.unroute("**/config");
   await dashboard.getByLabel("Model for triage").fill("never sent");

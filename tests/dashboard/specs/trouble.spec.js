@@ -30,7 +30,7 @@ test("a lost network is shown, settles no command, and recovers", async ({ dashb
   // The command has ended, and the page cannot know yet.
   await caller.end(id);
   await expect(all(dashboard)).toHaveAttribute("data-status", "running");
-  await expect(all(dashboard)).toContainText("Said at");
+  await expect(all(dashboard)).toContainText("Last update at");
   await context.setOffline(false);
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
   await expect(dashboard.getByRole("alert")).toBeHidden();
@@ -41,7 +41,7 @@ test("a request made offline is sent once when the network is back", async ({ da
   const before = (await caller.commands()).length;
   await context.setOffline(true);
   await refresh(dashboard).click();
-  await expect(activity(dashboard)).toContainText("It is not known whether the request arrived");
+  await expect(activity(dashboard)).toContainText("It is unknown whether the request arrived");
   await context.setOffline(false);
   await expect(all(dashboard)).toHaveAttribute("data-status", "succeeded");
   expect((await caller.commands()).length).toBe(before + 1);
@@ -95,7 +95,7 @@ test("an organisation's data is separate from the user's", async ({ page, stack 
   await expect(all(page)).toHaveAttribute("data-status", "no_op");
   await expect(all(page)).toContainText("Enable it in the settings and try again.");
   await page.getByLabel("Owner").selectOption({ index: 0 });
-  await expect(activity(page)).toContainText("Nothing is under way.");
+  await expect(activity(page)).toContainText("Nothing is in progress.");
   await page.getByLabel("Owner").selectOption(`org:${org}`);
   await expect(all(page)).toContainText("CONFIG_DISABLED");
 });

@@ -46,7 +46,7 @@ test("every page is accessible and fits, in light, dark and on a phone", async (
     if (look === "light") {
       await page.goto(`${stack.url}/#/findings/${lesser.id}`);
       await page.getByRole("button", { name: "Dismiss", exact: true }).click();
-      await page.getByRole("button", { name: "Dismiss at GitHub" }).click();
+      await page.getByRole("button", { name: "Dismiss on GitHub" }).click();
       await expect(activity(page).getByRole("listitem").first()).toHaveAttribute("data-status", "failed");
     }
     await page.goto(`${stack.url}/#/`);
@@ -64,7 +64,7 @@ test("every page is accessible and fits, in light, dark and on a phone", async (
     await seen("findings");
     await page.goto(`${stack.url}/#/findings/${worst.id}`);
     await expect(page.getByRole("region", { name: "Analysis" })).toHaveAttribute("data-analysis", "completed");
-    await expect(page.locator(".advisory p").first()).not.toHaveText("Reading …");
+    await expect(page.locator(".advisory p").first()).not.toHaveText("Loading …");
     await seen("finding");
     await page.goto(`${stack.url}/#/commands`);
     await expect(page.locator(".history li").first()).toContainText("SYNC_COMPLETED");

@@ -28,7 +28,10 @@ pub(super) async fn dead_letter_never_taken_up<S: Subject>() {
     assert_eq!(ended["attempts"], 0);
     trial.requested(0).await;
     trial.is_empty(consumer.dead_letters).await;
-    let told = trial.told(&key, "no delivery is left; the command has failed");
+    let told = trial.told(
+        &key,
+        "the command has failed: its message has no delivery left",
+    );
     assert_eq!(told[0]["previous_status"], "accepted", "{told:?}");
     trial.holds().await;
 }

@@ -10,7 +10,7 @@ impl<S: Subject> Trial<S> {
     async fn stalls(&self, key: &CommandKey, previous: &str, effect: &str) {
         assert_eq!(self.scene.stack.reconcile().await["stalled"], 1);
         self.fails(key, ResultCode::CommandStalled, effect).await;
-        let told = self.told(key, "the command's deadline has passed; it has failed");
+        let told = self.told(key, "the command has failed: its deadline has passed");
         let [line] = &told[..] else {
             panic!("{told:?}");
         };

@@ -9,8 +9,8 @@ use crate::Stack;
 /// The messages that report a command's end, one for each way to end.
 pub(super) const ENDINGS: [&str; 4] = [
     "the command has ended",
-    "no delivery is left; the command has failed",
-    "the command's deadline has passed; it has failed",
+    "the command has failed: its message has no delivery left",
+    "the command has failed: its deadline has passed",
     "the command of a malformed message",
 ];
 /// The messages that report a quarantined message.

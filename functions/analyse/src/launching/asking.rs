@@ -1,4 +1,4 @@
-//! Asking for what a launch needs: a token of GitHub's for the agent, our own token for its call back, and the session.
+//! Requests what a launch needs: GitHub's token for the agent, the callback token, and the session.
 
 use std::time::Duration;
 
@@ -19,18 +19,18 @@ use tracing::warn;
 
 use super::{Failure, Held, Launching};
 
-/// Why the agent has not begun.
+/// Why the agent has not started.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum NotBegun {
-    /// It will not.
+    /// It will not: a permanent failure.
     Permanent(Failure),
-    /// It may another time; not before this long, if it said so.
+    /// A retry may succeed; not before this delay, if there is one.
     Transient(LastError, Option<Duration>),
-    /// GitHub's rate limit ends then.
+    /// GitHub's rate limit ends at this time.
     Limited(Timestamp, LastError),
 }
 
-/// How the finding is analysed: as the command says, otherwise as the owner configured.
+/// How to analyse the finding: the command's options, otherwise the owner's settings.
 struct Manner<'a> {
     model: &'a str,
     triage_model: &'a str,
@@ -56,7 +56,7 @@ impl<'a> Manner<'a> {
 }
 
 impl Launching<'_> {
-    /// Gets the tokens and has the agent begin.
+    /// Requests the tokens and has the agent start.
     pub(crate) async fn launch(
         &self,
         owner: &OwnerRecord,
@@ -78,7 +78,7 @@ impl Launching<'_> {
         };
         let callback_token = self.analyse.callback_tokens.sign(&capability, now).await;
         let callback_token = callback_token.map_err(|error| {
-            warn!(error = %chain(&error), "the right to call back could not be signed");
+            warn!(error = %chain(&error), "cannot sign the callback token");
             NotBegun::Transient(LastError::Unexpected, None)
         })?;
         let manner = Manner::of(self.options, &owner.settings);
@@ -96,7 +96,7 @@ impl Launching<'_> {
         };
         let launched = self.analyse.agent.launch(&launch, now, self.deadline());
         launched.await.map_err(|failed| {
-            warn!(error = %chain(&failed.error), "the agent did not begin");
+            warn!(error = %chain(&failed.error), "the agent did not start");
             not_begun(&failed, self.so_far())
         })
     }
@@ -120,7 +120,7 @@ impl Launching<'_> {
             Ok(token) => return Ok(token),
             Err(error) => error,
         };
-        warn!(error = %chain(&error), "GitHub gave no token for the repository");
+        warn!(error = %chain(&error), "GitHub issued no token for the repository");
         let now = self.now();
         if let GithubError::Refused {
             refusal: Refusal::AuthInvalid,
@@ -129,7 +129,7 @@ impl Launching<'_> {
         {
             let owner = &self.command.key.owner;
             if let Err(error) = self.analyse.owners.mark_auth_invalid(owner, now).await {
-                warn!(error = %chain(&error), "the integration could not be marked");
+                warn!(error = %chain(&error), "cannot record that GitHub rejects the credentials");
             }
         }
         let began = held.analysis.begun_at;
@@ -139,14 +139,14 @@ impl Launching<'_> {
     }
 }
 
-/// What it means that the agent has not begun. `so_far` is what earlier deliveries may have done.
+/// Decides what follows when the agent has not started. `so_far` is the effect that earlier deliveries may have had.
 fn not_begun(failed: &LaunchFailed, so_far: Effect) -> NotBegun {
     let effect = if failed.may_have_begun {
         Effect::Unknown
     } else {
         so_far
     };
-    let lasting = |code, status| {
+    let permanent = |code, status| {
         NotBegun::Permanent(Failure {
             code,
             effect,
@@ -154,8 +154,8 @@ fn not_begun(failed: &LaunchFailed, so_far: Effect) -> NotBegun {
         })
     };
     match &failed.error {
-        AgentError::NoCredits => lasting(ResultCode::InsufficientCredits, 402),
-        AgentError::Refused { status } => lasting(ResultCode::AnalysisLaunchFailed, *status),
+        AgentError::NoCredits => permanent(ResultCode::InsufficientCredits, 402),
+        AgentError::Refused { status } => permanent(ResultCode::AnalysisLaunchFailed, *status),
         AgentError::Busy {
             status,
             retry_after,
@@ -168,8 +168,8 @@ fn not_begun(failed: &LaunchFailed, so_far: Effect) -> NotBegun {
     }
 }
 
-/// What it means that GitHub gave no token, `now`, for an analysis that has its slot since `began`. `resumes_at` tells
-/// whether and when a command goes on after a rate limit.
+/// Decides what follows when GitHub issued no token at `now`, for an analysis that has had its slot since `began`.
+/// `resumes_at` says whether and when the command continues after a rate limit.
 fn withheld(
     error: &GithubError,
     began: Timestamp,
@@ -177,7 +177,7 @@ fn withheld(
     so_far: Effect,
     resumes_at: impl FnOnce(Timestamp) -> Option<Timestamp>,
 ) -> NotBegun {
-    let lasting = |code, error| {
+    let permanent = |code, error| {
         NotBegun::Permanent(Failure {
             code,
             effect: so_far,
@@ -186,16 +186,16 @@ fn withheld(
     };
     match error {
         GithubError::Refused { refusal, .. } => match refusal {
-            Refusal::AuthInvalid => lasting(
+            Refusal::AuthInvalid => permanent(
                 ResultCode::GithubAuthInvalid,
                 LastError::CredentialsRefused(now),
             ),
             Refusal::RateLimited(limit) => {
                 let error = LastError::RateLimited(limit.until);
-                // By then the slot must still be this command's.
+                // The slot must still be this command's when the limit ends.
                 match resumes_at(limit.until).filter(|at| !too_late(began, *at)) {
                     Some(at) => NotBegun::Limited(at, error),
-                    None => lasting(ResultCode::GithubRateLimited, error),
+                    None => permanent(ResultCode::GithubRateLimited, error),
                 }
             }
             Refusal::ServerError { status, .. } => {
@@ -206,7 +206,7 @@ fn withheld(
             | Refusal::PermissionMissing
             | Refusal::AlertsDisabled
             | Refusal::Gone
-            | Refusal::Unexpected { .. } => lasting(
+            | Refusal::Unexpected { .. } => permanent(
                 ResultCode::GithubTokenUnavailable,
                 LastError::NoRepositoryToken,
             ),
@@ -220,7 +220,7 @@ fn withheld(
     }
 }
 
-/// Whether the slot that was taken at `began` is not this command's any more.
+/// Whether the slot that was taken at `began` is no longer this command's.
 fn too_late(began: Timestamp, now: Timestamp) -> bool {
     began + PENDING_FOR <= now
 }

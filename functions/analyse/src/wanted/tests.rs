@@ -1,4 +1,4 @@
-//! Each thing that stands in the way of a launch, before and after it has its slot.
+//! Every reason to refuse a launch, before and after it has its slot.
 
 use super::*;
 use domain::installation::InstallationId;
@@ -17,7 +17,7 @@ const LONG_BEFORE: Timestamp = Timestamp::from_millis(1_795_431_600_000);
 
 const OPEN: FindingStatus = FindingStatus::Open;
 
-/// Everything is switched on, and connected.
+/// Enabled, with automatic analyses, and connected.
 fn owner() -> OwnerRecord {
     OwnerRecord {
         settings: Settings {
@@ -48,7 +48,7 @@ fn session() -> SessionId {
     "ses-1".parse().expect("a session")
 }
 
-/// A pending analysis whose session somebody has told: who launched it, or the agent by calling back.
+/// A pending analysis whose session is known: from the launch, or from the agent's callback.
 fn told() -> [Analysis; 2] {
     let pending = analysis(AnalysisStatus::Pending);
     let callback = Callback {
@@ -71,7 +71,7 @@ fn refused(code: ResultCode, error: Option<LastError>) -> Result<(), Refusal> {
     Err(Refusal { code, error })
 }
 
-/// Checks an answer before the slot is taken and after.
+/// Checks that the answer is the same before and after the slot is taken.
 #[track_caller]
 fn both(owner: &OwnerRecord, origin: Origin, finding: FindingStatus, answer: Result<(), Refusal>) {
     let pending = analysis(AnalysisStatus::Pending);
@@ -80,7 +80,7 @@ fn both(owner: &OwnerRecord, origin: Origin, finding: FindingStatus, answer: Res
 }
 
 #[test]
-fn a_launch_needs_an_owner_who_wants_it_and_credentials_that_github_takes() {
+fn a_launch_needs_an_enabled_owner_and_valid_credentials() {
     use ResultCode::{ConfigDisabled, GithubAuthInvalid, GithubTokenUnavailable};
     for origin in [Origin::Manual, Origin::AutoAnalysis] {
         both(&owner(), origin, OPEN, Ok(()));
@@ -125,7 +125,7 @@ fn a_launch_needs_an_open_finding() {
 }
 
 #[test]
-fn what_is_in_flight_is_replaced_only_if_that_was_asked_for() {
+fn an_analysis_in_flight_is_replaced_only_on_request() {
     let begins = |status, restarts| {
         let before = analysis(status);
         let owner = owner();
@@ -144,7 +144,7 @@ fn what_is_in_flight_is_replaced_only_if_that_was_asked_for() {
 }
 
 #[test]
-fn what_the_agent_has_begun_goes_on_whatever_the_owner_wants_by_now() {
+fn a_started_session_is_recorded_whatever_the_settings_are_now() {
     let nobody = OwnerRecord::default();
     let goes_on = |mine: &Analysis| {
         let closed = FindingStatus::Closed;
@@ -165,7 +165,7 @@ fn what_the_agent_has_begun_goes_on_whatever_the_owner_wants_by_now() {
 }
 
 #[test]
-fn only_a_command_that_automation_admitted_takes_a_slot_of_automations_share() {
+fn only_automatic_commands_use_automations_share_of_slots() {
     let begun = [Origin::AutoAnalysis, Origin::Manual, Origin::AutoDismiss].map(begun_by);
     assert_eq!(
         begun,
@@ -174,7 +174,7 @@ fn only_a_command_that_automation_admitted_takes_a_slot_of_automations_share() {
 }
 
 #[test]
-fn a_slot_is_given_back_only_while_it_is_held_and_nobody_has_a_session() {
+fn a_slot_is_given_back_only_while_held_and_without_a_session() {
     assert_eq!(next(None), Next::End);
     for told in told() {
         assert_eq!(next(Some(&told)), Next::Record(session()));

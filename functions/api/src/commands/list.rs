@@ -1,4 +1,4 @@
-//! Lists of commands: the active ones, exactly these, or the history.
+//! Lists commands: the active ones, those with given ids, or the history.
 
 use axum::{Json, extract::State};
 use domain::{
@@ -20,19 +20,19 @@ use crate::{
     scope::OwnerScope,
 };
 
-/// Commands, newest first; with `ids`, in the order asked for.
+/// Commands, newest first; with `ids`, in the requested order.
 #[derive(Debug, Serialize, ToSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct CommandList {
     commands: Vec<CommandView>,
-    /// Continues the list; `null` at its end.
+    /// The cursor of the next page; `null` on the last page.
     next_cursor: Option<String>,
 }
 
-/// The most commands that are asked for by id.
+/// The most ids in one request.
 const MOST_IDS: usize = 100;
 
-/// Which commands are asked for.
+/// The query of a list.
 #[derive(Debug)]
 enum Asked {
     Active(Page),
@@ -46,14 +46,14 @@ struct Page {
     cursor: Option<String>,
 }
 
-/// Lists commands: `state=active` those that have not ended, `ids` exactly these, otherwise the history.
+/// Lists commands: with `state=active` those that have not ended, with `ids` exactly these, otherwise the history.
 #[utoipa::path(get, path = "/v1/owners/{owner}/commands", operation_id = "listCommands",
     params(
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
-        ("state" = Option<String>, Query, description = "`active`: all that have not ended, strongly consistent"),
-        ("ids" = Option<String>, Query, description = "Up to 100 ids, separated by commas; unknown ones are absent"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; 50 unless given. Active commands come all at once without it", minimum = 1, maximum = 100),
-        ("cursor" = Option<String>, Query, description = "Continues where `nextCursor` was given")
+        ("state" = Option<String>, Query, description = "`active`: the commands that have not ended, strongly consistent"),
+        ("ids" = Option<String>, Query, description = "Up to 100 ids, separated by commas; unknown ids are omitted"),
+        ("limit" = Option<u8>, Query, description = "1 to 100; default 50. Without it, active commands are returned on one page", minimum = 1, maximum = 100),
+        ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),
     responses(
         (status = 200, body = CommandList),
@@ -103,16 +103,16 @@ fn these(text: &str, query: &mut Query) -> Vec<CommandId> {
     for id in text.split(',') {
         match id.parse() {
             Ok(id) => ids.push(id),
-            Err(_) => query.refuse("ids", format!("{id:?} is no command id")),
+            Err(_) => query.refuse("ids", format!("{id:?} is not a command id")),
         }
     }
     if ids.len() > MOST_IDS {
-        query.refuse("ids", format!("must be at most {MOST_IDS} ids"));
+        query.refuse("ids", format!("must have at most {MOST_IDS} ids"));
     }
     ids
 }
 
-/// The active commands are read together, strongly consistent; a page is cut from them.
+/// Reads all active commands, strongly consistent, and returns a page of them.
 async fn active(
     app: &App,
     owner: &Owner,

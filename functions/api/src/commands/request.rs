@@ -1,4 +1,4 @@
-//! What may be asked for: the arguments that the command's own type declares.
+//! The body of an admission. Its arguments are those that the command's type declares.
 
 use domain::command::{
     Action, Argument, CommandType, Field, Origin, Reader, Refused, Shape, Value,
@@ -14,17 +14,17 @@ use utoipa::{
 
 use crate::{fields::Fields, problem::Problem, schema};
 
-/// A command that is asked for.
+/// A requested command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CommandRequest {
-    /// What it is to do.
+    /// What the command does.
     pub action: Action,
-    /// What causes it.
+    /// What causes the command.
     pub origin: Origin,
 }
 
 impl CommandRequest {
-    /// Reads a body. Unknown fields are refused; `404` if it is about what cannot be a finding.
+    /// Reads a body. Refuses unknown fields. Answers `404` if the body names a finding that cannot exist.
     pub(super) fn read(mut fields: Fields) -> Result<Self, Problem> {
         let mut body = Body {
             fields: &mut fields,
@@ -36,7 +36,7 @@ impl CommandRequest {
                 let action = kind.read(&mut body);
                 action.zip(origin)
             }
-            // Whatever it was meant to be, its fields are looked at for what else is wrong.
+            // Without a known type, check the fields of every type, so that the caller learns of all errors.
             None => {
                 for &kind in CommandType::ALL {
                     _ = origin(kind, body.fields);
@@ -52,14 +52,14 @@ impl CommandRequest {
         let not_found = body.unknown;
         let read = read.map(|(action, origin)| Self { action, origin });
         match fields.finish(read) {
-            // All is well but for what names nothing of this owner's.
+            // Only the argument that names nothing is wrong.
             Err(_) if not_found => Err(Problem::not_found()),
             read => read,
         }
     }
 }
 
-/// A body that arguments are read from.
+/// A body from which arguments are read.
 struct Body<'a> {
     fields: &'a mut Fields,
     /// Whether an argument names nothing that can exist.
@@ -67,7 +67,7 @@ struct Body<'a> {
 }
 
 impl Body<'_> {
-    /// Takes the value of a field. `None` if it is of another JSON type than its shape, which is noted.
+    /// Takes the value of a field. `None` if its JSON type does not match its shape; that is recorded as an error.
     fn value(&mut self, field: &Field) -> Option<Option<Value>> {
         Some(match (self.fields.take::<Json>(field.name), field.shape) {
             (None | Some(Json::Null), _) | (Some(Json::Bool(false)), Shape::Flag) => None,
@@ -77,7 +77,7 @@ impl Body<'_> {
             }
             (Some(_), shape) => {
                 let expected = match shape {
-                    Shape::Text { .. } | Shape::Word(_) => "must be a text",
+                    Shape::Text { .. } | Shape::Word(_) => "must be a string",
                     Shape::Flag => "must be true or false",
                 };
                 self.fields.refuse(field.name, expected);
@@ -115,7 +115,7 @@ fn command_type(fields: &mut Fields) -> Option<CommandType> {
     named
 }
 
-/// What causes the command, where a client may say so.
+/// Reads the origin, if a client may choose it for this type.
 fn origin(kind: CommandType, fields: &mut Fields) -> Option<Origin> {
     let allowed = kind.requested_origins();
     let Some(&usual) = allowed.first() else {
@@ -144,9 +144,8 @@ impl ToSchema for CommandRequest {
 impl PartialSchema for CommandRequest {
     fn schema() -> RefOr<Schema> {
         let one_of = CommandType::ALL.iter().fold(
-            OneOfBuilder::new().description(Some(
-                "A command that is asked for. Unknown fields are refused.",
-            )),
+            OneOfBuilder::new()
+                .description(Some("A command to admit. Unknown fields are refused.")),
             |one_of, &kind| one_of.item(of_type(kind)),
         );
         Schema::OneOf(one_of.build()).into()
@@ -168,7 +167,7 @@ fn of_type(kind: CommandType) -> Object {
     let origins = kind.requested_origins();
     if let Some(usual) = origins.first() {
         let mut origin = schema::words(words(origins));
-        origin.description = Some("Who asks.".to_owned());
+        origin.description = Some("Where the request comes from.".to_owned());
         origin.default = Some(usual.as_str().into());
         object = object.property("origin", origin);
     }

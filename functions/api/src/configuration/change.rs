@@ -1,4 +1,4 @@
-//! What a save changes.
+//! The body of a save: the fields that it changes.
 
 use domain::{
     finding::RepositoryId,
@@ -11,21 +11,21 @@ use utoipa::ToSchema;
 
 use crate::{conditional::Expected, fields::Fields, problem::Problem, schema};
 
-/// The most repositories that can be chosen.
+/// The most repositories that can be selected.
 const MOST_REPOSITORIES: usize = 1000;
 /// The longest name of a model, in characters.
 const LONGEST_MODEL: usize = 128;
 
-/// The fields of a configuration. In a save, those left out keep their value; unknown ones are refused.
+/// A configuration. In a save, omitted fields keep their value, and unknown fields are refused.
 #[derive(Clone, Debug, Default, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ConfigChange {
-    /// Whether anything is done for the owner at all.
+    /// Whether Security Agent works for the owner. If `false`, nothing is refreshed, dismissed or analysed.
     pub enabled: Option<bool>,
-    /// Which repositories are looked at.
+    /// Which repositories are in scope.
     #[schema(schema_with = schema::repository_selection)]
     pub repository_selection: Option<RepositorySelection>,
-    /// The chosen repositories by GitHub's ids; they count if the selection is `selected`.
+    /// GitHub's ids of the selected repositories; used if `repositorySelection` is `selected`.
     #[schema(value_type = Option<Vec<u64>>, max_items = 1000)]
     pub selected_repository_ids: Option<Vec<RepositoryId>>,
     /// Whether findings are refreshed every few hours.
@@ -39,38 +39,38 @@ pub struct ConfigChange {
     /// The model that analyses.
     #[schema(min_length = 1, max_length = 128)]
     pub analysis_model: Option<String>,
-    /// Whether and which analyses start by themselves.
+    /// Automatic analyses: whether they run, and for which findings.
     pub auto_analysis: Option<AutoAnalysisChange>,
-    /// Whether recommended dismissals are made by themselves.
+    /// Automatic dismissals: whether they run, and from which confidence.
     pub auto_dismiss: Option<AutoDismissChange>,
     /// For each severity, how many days a finding may stay open.
     pub sla_days: Option<SlaDaysChange>,
-    /// That of `If-Match`, or absent: so a configuration can be sent back as it was shown.
+    /// Must match `If-Match` if present, so that a configuration can be sent back as it was read.
     pub version: Option<u64>,
 }
 
-/// Whether and which analyses start by themselves.
+/// Automatic analyses: whether they run, and for which findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = AutoAnalysis)]
 pub struct AutoAnalysisChange {
-    /// Off unless chosen.
+    /// Initially `false`.
     pub enabled: Option<bool>,
-    /// The least severity that is analysed.
+    /// The minimum severity that is analysed.
     #[schema(schema_with = schema::min_severity)]
     pub min_severity: Option<MinSeverity>,
-    /// Whether findings that existed before are analysed too.
+    /// Whether findings that already exist are analysed, too.
     pub include_existing: Option<bool>,
 }
 
-/// Whether recommended dismissals are made by themselves.
+/// Automatic dismissals: whether they run, and from which confidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, ToSchema)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 #[schema(as = AutoDismiss)]
 pub struct AutoDismissChange {
-    /// Off unless chosen.
+    /// Initially `false`.
     pub enabled: Option<bool>,
-    /// The least confidence of the analysis.
+    /// The minimum confidence of the analysis.
     #[schema(schema_with = schema::confidence)]
     pub min_confidence: Option<Confidence>,
 }
@@ -83,20 +83,19 @@ pub struct SlaDaysChange {
     /// For critical findings.
     #[schema(minimum = 1, maximum = 365)]
     pub critical: Option<u16>,
-    /// For high ones.
+    /// For high findings.
     #[schema(minimum = 1, maximum = 365)]
     pub high: Option<u16>,
-    /// For medium ones.
+    /// For medium findings.
     #[schema(minimum = 1, maximum = 365)]
     pub medium: Option<u16>,
-    /// For low ones.
+    /// For low findings.
     #[schema(minimum = 1, maximum = 365)]
     pub low: Option<u16>,
 }
 
 impl ConfigChange {
-    /// Reads a body. Its `version` is what a caller got with the configuration: it may come back, if `If-Match` says
-    /// the same.
+    /// Reads a body. It may contain the `version` that the caller read, if `If-Match` has the same.
     pub(super) fn read(mut fields: Fields, expected: Expected) -> Result<Self, Problem> {
         let change = Self {
             enabled: fields.take("enabled"),
@@ -128,7 +127,7 @@ impl ConfigChange {
         fields.finish(Some(change))
     }
 
-    /// The configuration with the change made.
+    /// Applies the change to a configuration.
     pub(super) fn apply(self, before: Settings) -> Settings {
         let ids = self.selected_repository_ids;
         let auto_analysis = self.auto_analysis.unwrap_or_default();

@@ -1,4 +1,4 @@
-//! A finding as callers see it.
+//! A finding as the API shows it.
 
 use domain::{
     Timestamp,
@@ -38,10 +38,10 @@ pub struct FindingView {
     severity: Severity,
     #[schema(schema_with = schema::finding_status)]
     status: FindingStatus,
-    /// Why it is ignored, if it is.
+    /// Why the finding is ignored, if it is.
     #[schema(value_type = Option<String>)]
     ignored_reason: Option<IgnoredReason>,
-    /// The login of who had it ignored, if that is known.
+    /// The GitHub login that dismissed the alert, if known.
     ignored_by: Option<String>,
     #[schema(value_type = PackageView)]
     package: Package,
@@ -65,13 +65,13 @@ pub struct FindingView {
     first_detected_at: Timestamp,
     #[schema(value_type = Option<String>, format = DateTime)]
     fixed_at: Option<Timestamp>,
-    /// Until when it may stay open, by the owner's present configuration.
+    /// When the finding becomes overdue, by the owner's current configuration.
     #[schema(value_type = String, format = DateTime)]
     sla_due_at: Timestamp,
-    /// When it was last compared with GitHub.
+    /// When the finding was last compared with GitHub.
     #[schema(value_type = String, format = DateTime)]
     last_synced_at: Timestamp,
-    /// Its analysis; `null` while there is none.
+    /// The latest analysis; `null` if there is none.
     analysis: Option<AnalysisView>,
 }
 
@@ -82,7 +82,7 @@ pub struct FindingView {
 pub(crate) struct AnalysisView {
     #[schema(schema_with = schema::analysis_status)]
     status: AnalysisStatus,
-    /// When the agent began.
+    /// When the agent started.
     #[schema(value_type = Option<String>, format = DateTime)]
     started_at: Option<Timestamp>,
     /// When it ended.
@@ -94,15 +94,15 @@ pub(crate) struct AnalysisView {
     /// The agent's session for its command line.
     #[schema(value_type = Option<String>)]
     cli_session_id: Option<SessionId>,
-    /// Why it has no result, if it failed.
+    /// Why the analysis failed, if it did.
     #[schema(value_type = Option<String>, example = "RUN_LOST")]
     failure_code: Option<FailureCode>,
-    /// What it found.
+    /// The result, if the analysis completed.
     #[schema(value_type = Option<AnalysisResultView>)]
     result: Option<AnalysisResult>,
 }
 
-/// What an analysis found.
+/// The result of an analysis.
 #[derive(Debug, ToSchema)]
 #[serde(rename_all = "camelCase")]
 #[schema(as = AnalysisResult)]
@@ -114,7 +114,7 @@ struct AnalysisResultView {
     #[schema(schema_with = schema::exploitability)]
     exploitability: Exploitability,
     reasoning: String,
-    /// Where the vulnerable code is used, in the agent's own form.
+    /// Where the vulnerable code is used, in the agent's own format.
     usage_locations: Vec<serde_json::Value>,
     suggested_fix: Option<String>,
     #[schema(schema_with = schema::suggested_action)]
@@ -153,7 +153,7 @@ struct PackageView {
 }
 
 impl FindingView {
-    /// The finding, due as `sla` says.
+    /// Returns the finding, with its due date by `sla`.
     pub fn new(record: FindingRecord, sla: &SlaDays) -> Self {
         let FindingRecord {
             finding,

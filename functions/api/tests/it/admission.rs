@@ -1,4 +1,4 @@
-//! Admission over HTTP: one row, one message, and what is said when they do not both succeed.
+//! Admission over HTTP: one row, one message, and the answers when one of them fails.
 
 use std::time::Duration;
 
@@ -19,7 +19,7 @@ fn keyed(key: &str) -> Call {
 }
 
 #[tokio::test]
-async fn a_command_is_accepted_as_its_callers_expect_it() {
+async fn an_accepted_command_has_all_documented_fields() {
     let stack = Stack::start().await;
     let body = json!({"type": "sync", "repository": "octo/app", "origin": "dashboard_refresh"});
     let answer = stack.call(post(COMMANDS).body(body)).await;
@@ -81,7 +81,7 @@ async fn the_same_key_with_another_request_is_refused() {
 }
 
 #[tokio::test]
-async fn of_concurrent_requests_with_one_key_one_creates_the_command() {
+async fn one_of_concurrent_requests_with_one_key_creates_the_command() {
     let stack = Stack::start().await;
     let (a, b, c) = tokio::join!(
         stack.call(keyed("k-1")),
@@ -126,7 +126,7 @@ async fn a_command_that_cannot_be_queued_fails_and_its_key_readmits_it() {
 }
 
 #[tokio::test]
-async fn a_command_that_a_worker_holds_was_queued_whatever_the_queue_said() {
+async fn a_claimed_command_counts_as_queued_even_if_the_send_failed() {
     let stack = Stack::start().await;
     stack.services.queue(Queue::DeliversButFails);
     let answer = stack.call(sync()).await;
@@ -138,7 +138,7 @@ async fn a_command_that_a_worker_holds_was_queued_whatever_the_queue_said() {
 }
 
 #[tokio::test]
-async fn a_command_that_another_request_could_not_queue_either_has_failed_for_both() {
+async fn a_command_that_two_requests_with_one_key_cannot_queue_fails_for_both() {
     let stack = Stack::start().await;
     stack.services.queue(Queue::RefusesWhatHasFailed);
     let answer = stack.call(keyed("k-1")).await;
@@ -151,7 +151,7 @@ async fn a_command_that_another_request_could_not_queue_either_has_failed_for_bo
 }
 
 #[tokio::test]
-async fn a_command_that_can_neither_be_queued_nor_failed_is_shown_as_it_was_stored() {
+async fn a_command_that_can_neither_be_queued_nor_failed_is_shown_as_stored() {
     let stack = Stack::start().await;
     stack.services.queue(Queue::RefusesAsTheTableVanishes);
     let answer = stack.call(sync()).await;

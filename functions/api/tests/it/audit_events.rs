@@ -1,4 +1,4 @@
-//! `/audit-events`: what saving the configuration leaves there, and how it is paged through.
+//! `/audit-events`: the events of a save, and paging.
 
 use std::time::Duration;
 
@@ -34,7 +34,7 @@ fn page(query: &str) -> Call {
 }
 
 #[tokio::test]
-async fn what_a_save_does_is_told_once_and_what_it_leaves_as_it_was_is_not() {
+async fn a_save_records_each_change_once_and_nothing_unchanged() {
     let stack = Stack::connected().await;
     let mut told = 0;
     for (version, (body, expected)) in [
@@ -82,7 +82,7 @@ async fn what_a_save_does_is_told_once_and_what_it_leaves_as_it_was_is_not() {
 }
 
 #[tokio::test]
-async fn a_save_that_is_refused_leaves_no_event() {
+async fn a_refused_save_records_no_event() {
     let stack = Stack::start().await;
     for (version, body, status) in [
         ("\"1\"", json!({"autoSync": false}), 412),
@@ -105,7 +105,7 @@ async fn with_events() -> Stack {
 }
 
 #[tokio::test]
-async fn pages_go_back_from_the_newest_event() {
+async fn events_are_paged_newest_first() {
     let stack = with_events().await;
     let all = stack.call(get(EVENTS)).await.ids("auditEvents");
     assert_eq!(all.len(), 3);
@@ -131,7 +131,7 @@ async fn pages_go_back_from_the_newest_event() {
 }
 
 #[tokio::test]
-async fn a_cursor_is_good_for_its_owner_and_this_list_only() {
+async fn a_cursor_is_valid_for_its_owner_and_this_list_only() {
     let stack = with_events().await;
     let cursor = stack.call(page("limit=1")).await.next();
     let query = format!("cursor={}", cursor.expect("a second page"));

@@ -1,4 +1,4 @@
-//! `/v1/callbacks/analysis`: who may call back, what is kept, and what is acknowledged when.
+//! `/v1/callbacks/analysis`: who may call back, what is stored, and when it is acknowledged.
 
 use std::time::Duration;
 
@@ -20,7 +20,7 @@ use crate::support::{Answer, Call, NOON, Queue, Stack, github::finding, owner, p
 
 const CALL_BACK: &str = "/v1/callbacks/analysis";
 
-/// A stack on which an analysis of a finding is in flight.
+/// A stack with a finding whose analysis is in flight.
 struct Scene {
     stack: Stack,
     finding: Finding,
@@ -68,7 +68,7 @@ impl Scene {
         signed.expect("the keys are there").expose().to_owned()
     }
 
-    /// Calls back with the right to.
+    /// Calls back with a valid token.
     async fn call(&self, body: Value) -> Answer {
         let token = self.token(&self.capability()).await;
         self.stack.call(bearing(&token, body)).await
@@ -116,7 +116,7 @@ fn completed() -> Value {
 }
 
 #[tokio::test]
-async fn a_call_back_is_kept_and_queued_and_then_acknowledged() {
+async fn a_callback_is_stored_and_queued_before_it_is_acknowledged() {
     for body in [completed(), failed("ses-1")] {
         let scene = Scene::set().await;
         scene.stack.calls.take();
@@ -137,14 +137,14 @@ async fn a_call_back_is_kept_and_queued_and_then_acknowledged() {
         assert_eq!(
             scene.stack.services.sent_to(),
             repeated,
-            "its message may be lost"
+            "due again, because its message may be lost"
         );
         assert_eq!(scene.analysis().await, kept);
     }
 }
 
 #[tokio::test]
-async fn whoever_may_not_call_back_changes_nothing() {
+async fn a_callback_with_an_invalid_token_changes_nothing() {
     let scene = Scene::set().await;
     let right = scene.capability();
     let token = scene.token(&right).await;
@@ -170,7 +170,7 @@ async fn whoever_may_not_call_back_changes_nothing() {
         &format!("{token} "),
     ] {
         refused.push(bearing(token, failed("ses-1")));
-        // Before anything else is looked at.
+        // The token is checked before anything else.
         refused.push(bearing(token, json!([])));
     }
     scene.stack.calls.take();
@@ -191,7 +191,7 @@ async fn whoever_may_not_call_back_changes_nothing() {
 }
 
 #[tokio::test]
-async fn what_is_no_call_back_is_refused_with_everything_that_is_wrong() {
+async fn a_refused_callback_lists_every_error() {
     let scene = Scene::set().await;
     let mut without = completed();
     without["result"] = Value::Null;
@@ -226,7 +226,7 @@ async fn what_is_no_call_back_is_refused_with_everything_that_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_stale_call_back_is_acknowledged_and_changes_nothing() {
+async fn a_stale_callback_is_acknowledged_and_changes_nothing() {
     let scene = Scene::set().await;
     let right = scene.capability();
     let before = scene.analysis().await;
@@ -257,7 +257,7 @@ async fn a_stale_call_back_is_acknowledged_and_changes_nothing() {
 }
 
 #[tokio::test]
-async fn a_call_back_that_cannot_be_queued_is_not_acknowledged_until_it_can() {
+async fn a_callback_is_acknowledged_only_once_it_is_queued() {
     let scene = Scene::set().await;
     scene.stack.services.queue(Queue::Refuses);
     let refused = scene.call(completed()).await;
@@ -266,7 +266,7 @@ async fn a_call_back_that_cannot_be_queued_is_not_acknowledged_until_it_can() {
     let kept = scene.analysis().await;
     assert!(
         kept.called_back.is_some(),
-        "it is kept: should nobody call again, it is sent on"
+        "stored, so the reconciler can queue it if the agent does not retry"
     );
     scene.stack.services.queue(Queue::Takes);
     assert_eq!(scene.call(completed()).await.status, 202);

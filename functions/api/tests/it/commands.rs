@@ -1,4 +1,4 @@
-//! Watching commands.
+//! Reading commands.
 
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ async fn settle(stack: &Stack, id: &str, now: Timestamp) {
 }
 
 #[tokio::test]
-async fn an_ended_command_says_how_it_ended() {
+async fn an_ended_command_shows_its_outcome() {
     let stack = Stack::start().await;
     let id = stack.sync(NOON).await;
     settle(&stack, &id, NOON + MINUTE).await;
@@ -92,7 +92,7 @@ async fn an_expired_command_is_absent_from_every_read() {
 }
 
 #[tokio::test]
-async fn a_poll_is_told_when_to_look_again() {
+async fn a_poll_gets_a_retry_after() {
     let stack = Stack::start().await;
     let id = stack.sync(NOON).await;
     let pause = async |now: Timestamp| {
@@ -126,7 +126,7 @@ async fn a_poll_is_told_when_to_look_again() {
 }
 
 #[tokio::test]
-async fn a_poll_without_news_has_no_body() {
+async fn a_poll_without_changes_has_no_body() {
     let stack = Stack::start().await;
     let id = stack.sync(NOON).await;
     let first = stack.call(command(&id)).await;
@@ -177,7 +177,7 @@ async fn the_active_commands_are_those_that_have_not_ended() {
 }
 
 #[tokio::test]
-async fn commands_asked_for_by_id_are_exactly_those_of_the_owner() {
+async fn commands_listed_by_id_are_the_owners_own() {
     let stack = Stack::start().await;
     let mine = stack.sync(NOON).await;
     let unknown = "01932b3a-5c00-7000-8000-000000000001";

@@ -27,7 +27,7 @@ fn defaults() -> Value {
 }
 
 #[tokio::test]
-async fn what_was_read_can_be_saved_as_it_is_and_fields_left_out_stay() {
+async fn a_configuration_can_be_saved_as_read_and_omitted_fields_stay() {
     let stack = Stack::start().await;
     let read = stack.call(get(CONFIG)).await;
     assert_eq!((read.status, &read.body), (200, &defaults()));
@@ -54,7 +54,7 @@ async fn what_was_read_can_be_saved_as_it_is_and_fields_left_out_stay() {
 }
 
 #[tokio::test]
-async fn a_save_says_what_it_replaces_and_loses_no_other() {
+async fn a_save_names_the_version_it_replaces_and_overwrites_no_other() {
     let stack = Stack::start().await;
     let blind = put(CONFIG).body(json!({"autoSync": false}));
     assert_eq!(stack.call(blind).await.problem(428), "VERSION_REQUIRED");
@@ -82,7 +82,7 @@ async fn a_save_says_what_it_replaces_and_loses_no_other() {
 }
 
 #[tokio::test]
-async fn everything_wrong_with_a_configuration_is_named() {
+async fn a_refused_configuration_lists_every_error() {
     let stack = Stack::start().await;
     let body = json!({
         "enabled": "yes", "repositorySelection": "some", "selectedRepositoryIds": [1, "2", -3], "autoSync": null,
@@ -147,7 +147,7 @@ async fn enabling_needs_an_installation_that_may_read_alerts() {
 }
 
 #[tokio::test]
-async fn only_repositories_of_the_installation_can_be_chosen_but_one_that_has_gone_may_stay() {
+async fn only_the_installations_or_already_selected_repositories_are_selectable() {
     let stack = Stack::connected().await;
     let answer = stack
         .call(save("0", json!({"selectedRepositoryIds": [7]})))
@@ -172,7 +172,7 @@ async fn only_repositories_of_the_installation_can_be_chosen_but_one_that_has_go
 }
 
 #[tokio::test]
-async fn enabling_or_choosing_other_repositories_starts_a_sync() {
+async fn enabling_or_selecting_other_repositories_starts_a_sync() {
     let stack = Stack::connected().await;
     stack.record((7, "octo/app"), true, &succeeded()).await;
     stack.record((8, "octo/docs"), true, &succeeded()).await;
@@ -204,7 +204,7 @@ async fn enabling_or_choosing_other_repositories_starts_a_sync() {
 }
 
 #[tokio::test]
-async fn a_save_stands_though_its_sync_cannot_be_admitted() {
+async fn a_save_succeeds_even_if_its_sync_cannot_be_admitted() {
     let stack = Stack::connected().await;
     stack.services.queue(Queue::Refuses);
     let answer = saved(&stack, "0", json!({"enabled": true})).await;
@@ -222,7 +222,7 @@ async fn a_save_stands_though_its_sync_cannot_be_admitted() {
         "QUEUE_ADMISSION_FAILED"
     );
 
-    // A worker that holds the command shows that it was queued.
+    // A worker has claimed the command, so it was queued.
     stack.services.queue(Queue::DeliversButFails);
     saved(&stack, "1", json!({"enabled": false})).await;
     let answer = saved(&stack, "2", json!({"enabled": true})).await;

@@ -1,4 +1,4 @@
-//! A cursor is good for one owner, one list and one query, and only as it was given.
+//! A cursor is valid for one owner, one list and one query, and only unaltered.
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use serde_json::json;
@@ -11,7 +11,7 @@ fn page(query: &str) -> Call {
     get(COMMANDS).query(query)
 }
 
-/// A stack with two commands, and the cursor between them.
+/// A stack with two commands, and the cursor of the page with the second.
 async fn between() -> (Stack, String) {
     let stack = Stack::start().await;
     stack.sync(NOON).await;
@@ -25,7 +25,7 @@ async fn between() -> (Stack, String) {
 }
 
 #[tokio::test]
-async fn the_length_of_a_page_may_change_on_the_way() {
+async fn the_length_of_a_page_may_change_between_pages() {
     let (stack, cursor) = between().await;
     let rest = stack
         .call(page(&format!("limit=100&cursor={cursor}")))
@@ -87,7 +87,7 @@ async fn a_refused_cursor_reads_nothing() {
     let (stack, cursor) = between().await;
     let answer = stack.call(page(&format!("cursor={cursor}"))).await;
     assert_eq!(answer.status, 200);
-    // Without its table the function cannot read: that it still refuses shows that it did not try.
+    // The table is gone, so a refusal instead of an error shows that nothing was read.
     stack
         .services
         .queue(crate::support::Queue::RefusesAsTheTableVanishes);

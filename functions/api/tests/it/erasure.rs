@@ -1,4 +1,4 @@
-//! Erasing an owner over HTTP: certain once it is acknowledged, asked for once, and shown.
+//! Erasing an owner over HTTP: durable once acknowledged, idempotent, and visible.
 
 use std::time::Duration;
 
@@ -22,7 +22,7 @@ fn running() -> Value {
 }
 
 #[tokio::test]
-async fn an_erasure_is_acknowledged_queued_and_shown_and_asking_again_changes_nothing() {
+async fn an_erasure_is_acknowledged_queued_and_shown_and_is_idempotent() {
     let stack = Stack::connected().await;
     let answer = stack.call(delete()).await;
     assert_eq!((answer.status, &answer.body), (202, &running()));
@@ -62,7 +62,7 @@ async fn an_erasure_is_acknowledged_queued_and_shown_and_asking_again_changes_no
 }
 
 #[tokio::test]
-async fn an_erasure_whose_message_is_lost_stands_all_the_same() {
+async fn an_erasure_survives_the_loss_of_its_message() {
     let stack = Stack::start().await;
     stack.services.queue(Queue::Refuses);
     let answer = stack.call(delete()).await;
@@ -72,7 +72,7 @@ async fn an_erasure_whose_message_is_lost_stands_all_the_same() {
 }
 
 #[tokio::test]
-async fn only_a_personal_owner_can_be_erased_and_only_by_itself() {
+async fn only_a_personal_owner_can_be_erased_and_only_by_its_user() {
     let stack = Stack::start().await;
     let org = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
     let organisation = delete()

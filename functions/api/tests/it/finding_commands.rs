@@ -1,4 +1,4 @@
-//! Commands about a finding: what may be asked for, of which finding, and what that costs.
+//! Commands about a finding: their bodies, their findings, and the calls that an admission makes.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use crate::support::{Call, NOON, Stack, get, github::finding, owner, post};
 const COMMANDS: &str = "/v1/owners/{owner}/commands";
 const FINDING: &str = "dependabot-7-42";
 
-/// An open alert of this number.
+/// An open finding with this alert number.
 fn open(number: u32) -> Finding {
     let repository = (7, "octo/app");
     finding(
@@ -45,7 +45,7 @@ fn analysis(change: Value) -> Value {
     )
 }
 
-/// With these members; a member that is to be `"absent"` is taken away.
+/// Returns the body with these members; the value `"absent"` removes a member.
 fn changed(mut body: Value, change: Value) -> Value {
     let Value::Object(change) = change else {
         panic!("an object")
@@ -61,7 +61,7 @@ fn changed(mut body: Value, change: Value) -> Value {
 }
 
 #[tokio::test]
-async fn what_may_be_asked_for_is_accepted() {
+async fn valid_commands_are_accepted() {
     let stack = stack().await;
     let text = "é".repeat(280);
     for body in [
@@ -84,7 +84,7 @@ async fn what_may_be_asked_for_is_accepted() {
 }
 
 #[tokio::test]
-async fn what_may_not_be_asked_for_is_refused_with_everything_that_is_wrong() {
+async fn invalid_commands_are_refused_with_every_error() {
     let stack = stack().await;
     let long = "x".repeat(281);
     let model = "m".repeat(129);
@@ -144,7 +144,7 @@ async fn what_may_not_be_asked_for_is_refused_with_everything_that_is_wrong() {
 }
 
 #[tokio::test]
-async fn a_finding_that_the_owner_does_not_have_is_not_found_and_leaves_no_trace() {
+async fn a_command_about_an_unknown_finding_is_not_found_and_leaves_no_row() {
     let stack = stack().await;
     let theirs = json!({"sub": "somebody"});
     for body in [dismissal(json!({})), analysis(json!({}))] {
@@ -174,11 +174,7 @@ async fn a_finding_that_the_owner_does_not_have_is_not_found_and_leaves_no_trace
         assert_eq!(stack.call(call).await.ids("commands"), [""; 0]);
     }
     let free = command(dismissal(json!({}))).header("idempotency-key", "k-1");
-    assert_eq!(
-        stack.call(free).await.status,
-        202,
-        "the key is as good as new"
-    );
+    assert_eq!(stack.call(free).await.status, 202, "the key is unused");
 }
 
 #[tokio::test]
@@ -214,7 +210,7 @@ async fn each_type_has_its_queue_and_costs_one_read_one_write_and_one_message() 
 }
 
 #[tokio::test]
-async fn a_key_names_a_request_with_all_its_fields() {
+async fn an_idempotency_key_is_bound_to_all_fields_of_its_request() {
     let stack = stack().await;
     let keyed = |body| command(body).header("idempotency-key", "k-1");
     let first = stack.call(keyed(dismissal(json!({"comment": "a"})))).await;

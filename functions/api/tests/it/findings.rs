@@ -44,7 +44,7 @@ async fn stack() -> Stack {
 }
 
 #[tokio::test]
-async fn a_finding_is_shown_as_its_callers_expect_it() {
+async fn a_finding_has_all_documented_fields() {
     let stack = Stack::connected().await;
     stack.record(APP, true, &succeeded()).await;
     let detected = NOON - Duration::from_secs(86_400);
@@ -137,7 +137,7 @@ async fn filters_narrow_the_list_and_the_most_severe_come_first() {
 }
 
 #[tokio::test]
-async fn a_repository_is_asked_for_by_the_name_that_it_has_now() {
+async fn a_repository_filter_uses_the_current_name() {
     for (before, now) in [(7, 9), (9, 7)] {
         let stack = Stack::connected().await;
         for id in [before, now] {
@@ -146,7 +146,7 @@ async fn a_repository_is_asked_for_by_the_name_that_it_has_now() {
             stack.store(vec![open]).await;
             stack.record(repository, true, &succeeded()).await;
         }
-        // The name has passed on: its earlier bearer is no longer in the installation.
+        // Another repository has the name now. The one that had it before is no longer in the installation.
         stack.record((before, APP.1), false, &succeeded()).await;
         let answer = stack.call(list("repository=octo/app")).await;
         assert_eq!(answer.ids("findings"), [format!("dependabot-{now}-1")]);
@@ -154,7 +154,7 @@ async fn a_repository_is_asked_for_by_the_name_that_it_has_now() {
 }
 
 #[tokio::test]
-async fn pages_join_to_the_whole_under_every_filter() {
+async fn pages_add_up_to_the_whole_list_under_every_filter() {
     let stack = stack().await;
     for filter in ["", "status=open", "repository=octo/app", "severity=high"] {
         let whole = stack.call(list(filter)).await.ids("findings");

@@ -1,4 +1,4 @@
-//! The API against an embedded DynamoDB and a stub of the other services, driven by events as API Gateway sends them.
+//! Tests the API on an embedded DynamoDB and stubs of the other services, with events as API Gateway sends them.
 
 mod admission;
 mod audit_events;

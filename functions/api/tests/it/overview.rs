@@ -21,7 +21,7 @@ const INTEGRATION: &str = "/v1/owners/{owner}/integration";
 const DAY: Duration = Duration::from_secs(86_400);
 
 #[tokio::test]
-async fn repositories_are_shown_by_name_with_their_freshness() {
+async fn repositories_are_listed_by_name_with_their_last_refresh() {
     let stack = Stack::connected().await;
     stack.record((7, "octo/app"), true, &succeeded()).await;
     let failed = RepositoryOutcome::Failed(RepositoryFailure::RepositoryUnavailable);
@@ -43,7 +43,7 @@ async fn repositories_are_shown_by_name_with_their_freshness() {
         json!({"repositories": [site, app], "nextCursor": null})
     );
 
-    // Chosen while it was there, gone since: it stays visible.
+    // A selected repository that has left the installation stays visible.
     let chosen =
         json!({"enabled": true, "repositorySelection": "selected", "selectedRepositoryIds": [8]});
     let saved = put("/v1/owners/{owner}/config")
@@ -150,7 +150,7 @@ async fn the_summary_counts_what_is_stored() {
 }
 
 #[tokio::test]
-async fn the_integration_says_what_it_can_do() {
+async fn the_integration_shows_its_permission() {
     let stack = Stack::start().await;
     let none = json!({"connected": false, "installationId": null, "canReadAlerts": false, "authInvalidAt": null});
     assert_eq!(stack.call(get(INTEGRATION)).await.body, none);

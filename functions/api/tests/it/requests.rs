@@ -1,4 +1,4 @@
-//! Requests that are refused before anything is read or written.
+//! Invalid requests, which are refused before anything is read or written.
 
 use serde_json::{Value, json};
 
@@ -7,7 +7,7 @@ use crate::support::{Call, Stack, get, post, put};
 const COMMANDS: &str = "/v1/owners/{owner}/commands";
 
 #[tokio::test]
-async fn what_is_not_there_and_what_is_not_allowed_are_problems() {
+async fn unknown_routes_and_methods_are_problems() {
     let stack = Stack::start().await;
     let mut unrouted = get("$default");
     unrouted.event["requestContext"]["routeKey"] = "$default".into();
@@ -22,7 +22,7 @@ async fn what_is_not_there_and_what_is_not_allowed_are_problems() {
 }
 
 #[tokio::test]
-async fn a_body_is_bounded_and_declared_as_json() {
+async fn a_body_has_a_size_limit_and_must_be_declared_as_json() {
     let stack = Stack::start().await;
     let longest = |length: usize| {
         let empty = json!({"type": "sync", "repository": ""}).to_string().len();
@@ -61,7 +61,7 @@ async fn a_body_is_bounded_and_declared_as_json() {
 }
 
 #[tokio::test]
-async fn a_command_is_refused_with_everything_that_is_wrong_with_it() {
+async fn a_refused_command_lists_every_error() {
     let stack = Stack::start().await;
     for (body, pointers) in [
         (json!({}), vec!["/type"]),
@@ -99,7 +99,7 @@ async fn a_command_is_refused_with_everything_that_is_wrong_with_it() {
 }
 
 #[tokio::test]
-async fn unusable_query_parameters_are_all_named() {
+async fn a_refused_query_lists_every_error() {
     let stack = Stack::start().await;
     for (route, query, pointers) in [
         (
@@ -157,7 +157,7 @@ async fn unusable_query_parameters_are_all_named() {
 }
 
 #[tokio::test]
-async fn a_query_parameter_is_bounded() {
+async fn a_query_parameter_has_a_length_limit() {
     let stack = Stack::start().await;
     let cursor = |length: usize| get(COMMANDS).query(&format!("cursor={}", "x".repeat(length)));
     let read = stack.call(cursor(4_096)).await;
@@ -169,7 +169,7 @@ async fn a_query_parameter_is_bounded() {
 }
 
 #[tokio::test]
-async fn a_list_of_errors_and_what_it_repeats_are_bounded() {
+async fn a_list_of_errors_is_limited_in_length_and_content() {
     let stack = Stack::start().await;
     let unknown: serde_json::Map<String, Value> = (0..500)
         .map(|n| (format!("{n}{}", "x".repeat(60)), Value::Null))

@@ -1,4 +1,4 @@
-//! The gateway's routes, the function's and the document's are the same.
+//! The routes of the gateway, the function and the document are the same.
 
 use std::collections::BTreeSet;
 
@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::support::{Answer, Call, Stack, get, template};
 
-/// Method and path of each operation in the document.
+/// Returns method and path of each operation in the document.
 fn documented(document: &Value) -> BTreeSet<(String, String)> {
     let paths = document["paths"].as_object().expect("paths");
     let methods = ["get", "put", "post", "delete", "patch", "head", "options"];
@@ -32,7 +32,7 @@ async fn the_document_describes_exactly_the_routes_of_the_template() {
 }
 
 #[tokio::test]
-async fn the_document_that_is_kept_is_the_one_that_is_served() {
+async fn the_stored_document_equals_the_served_one() {
     let kept = include_str!("../../../../docs/openapi.json");
     let kept: Value = serde_json::from_str(kept).expect("it is JSON");
     let served = document(&Stack::start().await).await.body;
@@ -83,7 +83,7 @@ async fn every_schema_that_the_document_names_is_in_it() {
 }
 
 #[tokio::test]
-async fn a_configuration_may_be_sent_back_by_the_document_too() {
+async fn a_configuration_as_read_satisfies_the_schema_of_a_save() {
     let stack = Stack::start().await;
     let document = document(&stack).await.body;
     let change = &document["components"]["schemas"]["ConfigChange"];

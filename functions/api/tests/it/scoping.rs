@@ -1,4 +1,4 @@
-//! Nobody reaches an owner that the verified claims do not name.
+//! No caller reaches an owner that the verified claims do not name.
 
 use serde_json::json;
 
@@ -9,7 +9,7 @@ const COMMANDS: &str = "/v1/owners/{owner}/commands";
 const COMMAND: &str = "/v1/owners/{owner}/commands/{id}";
 
 #[tokio::test]
-async fn a_foreign_owner_is_answered_like_an_unknown_resource() {
+async fn another_owner_is_answered_like_an_unknown_resource() {
     let stack = Stack::start().await;
     let id = stack.sync(NOON).await;
     let unknown = stack
@@ -43,7 +43,7 @@ async fn a_foreign_owner_is_answered_like_an_unknown_resource() {
 }
 
 #[tokio::test]
-async fn nothing_is_written_for_a_foreign_owner() {
+async fn nothing_is_written_for_another_owner() {
     let stack = Stack::start().await;
     let call = post(COMMANDS)
         .owner("user:somebody")
@@ -76,7 +76,7 @@ async fn an_organisation_is_reached_through_each_form_of_the_claim() {
 }
 
 #[tokio::test]
-async fn an_owner_with_any_character_is_found_under_the_location_it_was_given() {
+async fn the_location_works_for_an_owner_with_any_character() {
     let stack = Stack::start().await;
     for (sub, written) in [
         ("oauth/google:117", "user:oauth%2Fgoogle:117"),
@@ -100,7 +100,7 @@ async fn an_owner_with_any_character_is_found_under_the_location_it_was_given() 
 }
 
 #[tokio::test]
-async fn without_verified_claims_the_door_is_closed() {
+async fn requests_without_verified_claims_are_refused() {
     let stack = Stack::start().await;
     let mut call = get(COMMANDS);
     let context = call.event["requestContext"].as_object_mut();

@@ -1,4 +1,4 @@
-//! The function with everything it talks to, in one process.
+//! The function and all the services that it calls, in one process.
 
 mod calls;
 pub(crate) mod event;
@@ -28,12 +28,12 @@ pub(crate) use calls::Calls;
 pub(crate) use event::{Answer, Call, get, post, put};
 pub(crate) use services::{Queue, Services};
 
-/// When every request arrives, unless a test says otherwise.
+/// The default time of a request.
 pub(crate) const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
-/// The caller of every request, unless a test says otherwise.
+/// The default caller of a request.
 pub(crate) const CALLER: &str = "auth0|5f7c";
 
-/// The function's own parts, to arrange what a test needs and to look at what became of it.
+/// The function and its parts, for tests to set up and inspect.
 pub(crate) struct Stack {
     pub(crate) app: App,
     pub(crate) services: Services,
@@ -111,7 +111,7 @@ impl Stack {
         }
     }
 
-    /// A stack whose caller is connected to an installation with all permissions.
+    /// Starts a stack whose caller is connected to an installation with all permissions.
     pub(crate) async fn connected() -> Self {
         let stack = Self::start().await;
         stack.connect(true).await;
@@ -136,7 +136,7 @@ impl Stack {
         call.send(self.router.clone(), now).await
     }
 
-    /// Admits a sync and gives its id.
+    /// Admits a sync and returns its id.
     pub(crate) async fn sync(&self, now: Timestamp) -> String {
         let call = post("/v1/owners/{owner}/commands").body(json!({"type": "sync"}));
         let answer = self.call_at(call, now).await;
@@ -150,7 +150,7 @@ pub(crate) fn owner() -> Owner {
     format!("user:{CALLER}").parse().expect("an owner")
 }
 
-/// Serves on a port of its own until the test's runtime ends; gives the URL.
+/// Serves on a free port until the test's runtime ends. Returns the URL.
 async fn listen<F>(serve: impl FnOnce(TcpListener) -> F) -> String
 where
     F: Future<Output = ()> + Send + 'static,

@@ -1,11 +1,11 @@
-//! What is taken from a listing's pages, and how a listing ends.
+//! Which alerts of a listing's pages are stored, and how a listing ends.
 
 use super::*;
 use crate::samples::{alert, alert_but, cursor, noon, number, page};
 use github::{Alert, LinkRefusal, Unreadable};
 use serde_json::json;
 
-/// Five minutes: how long before the watermark a listing still compares.
+/// The overlap before the watermark, in seconds: five minutes.
 const OVERLAPS: i64 = 300;
 
 fn page_of(alerts: Vec<Alert>, next: Next) -> AlertsPage {
@@ -25,14 +25,14 @@ fn last(alerts: Vec<Alert>) -> AlertsPage {
     page_of(alerts, Next::End)
 }
 
-/// Takes a page; gives the numbers of the alerts to be stored, and whether another page follows.
+/// Takes a page. Returns the numbers of the alerts to store, and whether another page follows.
 fn take(listing: &mut Progressing, page: AlertsPage, known: &Watermark) -> (Vec<u32>, bool) {
     let (findings, next) = listing.take(page, known);
     let numbers = findings.iter().map(|finding| finding.id.number.get());
     (numbers.collect(), next.is_some())
 }
 
-/// What a complete listing of these alerts leaves.
+/// Returns the watermark after a complete listing of these alerts.
 fn seen(alerts: Vec<Alert>) -> Watermark {
     let nothing = Watermark::default();
     let mut listing = Progressing::new(true);
@@ -44,7 +44,7 @@ fn succeeded(listing: Progressing, known: &Watermark) -> (Watermark, bool) {
     let Finished {
         watermark,
         complete,
-    } = listing.outcome(known).expect("it came to its end");
+    } = listing.outcome(known).expect("the listing succeeded");
     (watermark, complete)
 }
 
@@ -66,7 +66,7 @@ fn a_first_listing_takes_every_alert_of_every_page() {
 }
 
 #[test]
-fn a_listing_compares_until_five_minutes_before_the_watermark_and_ends_there() {
+fn a_listing_ends_five_minutes_before_the_watermark() {
     let known = seen(vec![alert(1, 0)]);
     for (alerts, stored, goes_on) in [
         (vec![alert(9, 60), alert(8, 1 - OVERLAPS)], vec![9, 8], true),
@@ -77,12 +77,12 @@ fn a_listing_compares_until_five_minutes_before_the_watermark_and_ends_there() {
         let mut listing = Progressing::new(false);
         let page = followed_by_more(alerts);
         assert_eq!(take(&mut listing, page, &known), (stored, goes_on));
-        assert!(!succeeded(listing, &known).1, "it is no complete one");
+        assert!(!succeeded(listing, &known).1, "not complete");
     }
 }
 
 #[test]
-fn a_complete_listing_passes_over_nothing_and_goes_to_the_end() {
+fn a_complete_listing_skips_nothing_and_reads_every_page() {
     let known = seen(vec![alert(2, 0), alert(1, 0)]);
     let mut listing = Progressing::new(true);
     let page = followed_by_more(vec![alert(2, 0), alert(8, -1 - OVERLAPS)]);
@@ -90,7 +90,7 @@ fn a_complete_listing_passes_over_nothing_and_goes_to_the_end() {
 }
 
 #[test]
-fn what_was_stored_just_so_is_not_stored_again_and_what_differs_is() {
+fn only_alerts_that_differ_are_stored_again() {
     let known = seen(vec![alert(3, 0), alert(2, 0), alert(1, -OVERLAPS)]);
     let mut listing = Progressing::new(false);
     let fixed = alert_but(2, 0, json!({ "state": "fixed" }));
@@ -99,7 +99,7 @@ fn what_was_stored_just_so_is_not_stored_again_and_what_differs_is() {
     let page = last(vec![alert(4, 0)]);
     let (known, _) = succeeded(listing, &known);
     let (stored, _) = take(&mut Progressing::new(false), page, &known);
-    assert_eq!(stored, [0; 0], "an alert of the watermark's very moment");
+    assert_eq!(stored, [0; 0], "an alert at the watermark's time");
 }
 
 #[test]
@@ -115,7 +115,7 @@ fn a_watermark_remembers_the_alerts_of_its_last_five_minutes() {
 }
 
 #[test]
-fn a_watermark_remembers_a_hundred_alerts_and_the_others_are_compared_again() {
+fn a_watermark_remembers_at_most_a_hundred_alerts() {
     let alerts = || (1..=101).map(|number| alert(number, 0)).collect();
     let known = seen(alerts());
     assert_eq!(known.seen.len(), 100);
@@ -124,7 +124,7 @@ fn a_watermark_remembers_a_hundred_alerts_and_the_others_are_compared_again() {
 }
 
 #[test]
-fn the_newest_update_of_the_first_page_that_has_one_is_the_watermark() {
+fn the_watermark_is_the_newest_update_of_the_first_nonempty_page() {
     let nothing = Watermark::default();
     let mut listing = Progressing::new(false);
     take(&mut listing, followed_by_more(vec![]), &nothing);
@@ -135,12 +135,12 @@ fn the_newest_update_of_the_first_page_that_has_one_is_the_watermark() {
     assert_eq!(
         watermark.updated_at,
         Some(noon(0)),
-        "what came up meanwhile is for the next listing"
+        "a later page's newer alert is for the next listing"
     );
 }
 
 #[test]
-fn a_watermark_never_goes_back() {
+fn a_watermark_never_moves_back() {
     let known = seen(vec![alert(2, 0), alert(1, -10)]);
     for alerts in [vec![], vec![alert(1, -10)]] {
         let mut listing = Progressing::new(true);
@@ -154,7 +154,7 @@ fn a_watermark_never_goes_back() {
 }
 
 #[test]
-fn an_alert_that_cannot_be_stored_fails_its_repository_in_part_and_spoils_no_other() {
+fn an_unstorable_alert_is_a_partial_failure_and_affects_no_other_alert() {
     let nothing = Watermark::default();
     let strange = alert_but(2, 0, json!({ "state": "forgotten" }));
     let mut listing = Progressing::new(true);
@@ -187,7 +187,7 @@ fn an_alert_that_cannot_be_stored_fails_its_repository_in_part_and_spoils_no_oth
 }
 
 #[test]
-fn a_listing_that_cannot_be_followed_fails_unless_what_follows_was_seen() {
+fn a_refused_next_link_fails_a_listing_unless_the_rest_was_seen() {
     let known = seen(vec![alert(1, 0)]);
     for (oldest, fails) in [
         (-OVERLAPS, Some(RepositoryFailure::SyncFailed)),
@@ -196,19 +196,22 @@ fn a_listing_that_cannot_be_followed_fails_unless_what_follows_was_seen() {
         let mut listing = Progressing::new(false);
         let astray = Next::Refused(LinkRefusal::OtherHost);
         let page = page_of(vec![alert(9, 60), alert(8, oldest)], astray);
-        assert!(!take(&mut listing, page, &known).1, "it is not followed");
+        assert!(
+            !take(&mut listing, page, &known).1,
+            "the link is not followed"
+        );
         assert_eq!(failed(listing), fails);
     }
 }
 
 #[test]
-fn a_listing_goes_on_in_a_later_delivery_as_if_it_had_not_stopped() {
+fn a_resumed_listing_equals_one_that_was_not_interrupted() {
     let kept = Progressing::resumed(cursor()).kept(Source::Dependabot, &Watermarks::new());
     assert_eq!(kept, Some(cursor()));
     assert_eq!(
         Progressing::new(true).kept(Source::Dependabot, &Watermarks::new()),
         None,
-        "from the beginning"
+        "starts at the first page"
     );
 
     let nothing = Watermark::default();

@@ -1,4 +1,4 @@
-//! What GitHub's refusals come to.
+//! What each of GitHub's refusals means for a pass and a repository.
 
 use super::*;
 use crate::samples::{name, noon, repository};
@@ -25,7 +25,7 @@ fn failed_with(status: u16, retry_after: Option<Duration>) -> Refusal {
     }
 }
 
-/// Some failure of HTTP: which one does not matter.
+/// Any HTTP failure.
 fn of_http() -> reqwest::Error {
     let request = reqwest::Client::new().get("nowhere").build();
     request.expect_err("no URL")
@@ -45,7 +45,7 @@ fn credentials() -> GithubError {
 }
 
 #[test]
-fn an_installation_that_lists_nothing_is_refused_waited_for_or_asked_again() {
+fn a_failed_listing_of_the_installation_stops_the_pass_or_is_retried() {
     let may_pass = |error, after| Unlisted::MayPass { error, after };
     let pause = Some(Duration::from_secs(7));
     for (error, means) in [
@@ -88,13 +88,13 @@ fn an_installation_that_lists_nothing_is_refused_waited_for_or_asked_again() {
     }
 }
 
-/// What an error means for octo/app-7, beside octo/app-8.
+/// What an error means for octo/app-7, in an installation that also has octo/app-8.
 fn ungiven(error: &GithubError, stop: Option<Stop>) -> Ungiven {
     Ungiven::of(error, &repository(7), &[repository(7), repository(8)], stop)
 }
 
 #[test]
-fn a_refusal_is_the_repositorys_own_or_stops_everybody() {
+fn a_refusal_fails_its_repository_or_stops_the_delivery() {
     let failed = |failure| (Some(failure), None, None);
     for (error, (failure, stop, status)) in [
         (
@@ -149,7 +149,7 @@ fn a_refusal_is_the_repositorys_own_or_stops_everybody() {
 }
 
 #[test]
-fn an_answer_that_takes_too_long_fails_its_repository_unless_the_delivery_stops_anyway() {
+fn a_timeout_fails_its_repository_unless_the_delivery_is_stopping() {
     let goes_on = Ungiven::default();
     assert_eq!(
         ungiven(&GithubError::OutOfTime, Some(Stop::OutOfTime)),
@@ -162,7 +162,7 @@ fn an_answer_that_takes_too_long_fails_its_repository_unless_the_delivery_stops_
 }
 
 #[test]
-fn what_another_repository_answers_after_a_redirect_is_not_taken_for_the_own_ones_answer() {
+fn after_a_redirect_another_repositorys_refusal_does_not_count() {
     let led_to = |path: Option<RepositoryPath>, refusal| {
         let led_to = path;
         ungiven(&GithubError::Refused { refusal, led_to }, None).failure
@@ -180,7 +180,7 @@ fn what_another_repository_answers_after_a_redirect_is_not_taken_for_the_own_one
 }
 
 #[test]
-fn a_redirect_leads_away_if_it_names_another_repository_of_the_installation() {
+fn a_redirect_to_another_repository_of_the_installation_leads_away() {
     let all = [repository(7), repository(8)];
     let away = |path: RepositoryPath| leads_away(Some(&path), &all[0], &all);
     assert!(!leads_away(None, &all[0], &all), "no redirect");

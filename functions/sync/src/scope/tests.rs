@@ -1,4 +1,4 @@
-//! Which repositories a pass is about, and what is left of them.
+//! Which repositories are in a pass's scope, and which are left for a delivery.
 
 use super::*;
 use crate::samples::{OTHER, PASS, cursor, name, noon, record, repository};
@@ -30,7 +30,7 @@ fn all() -> Settings {
     }
 }
 
-/// What is left for the first delivery of a pass that begins at noon.
+/// What is left for a delivery of the pass that begins at noon.
 fn left(scope: Option<Scope>) -> Left {
     scope.expect("a scope").left(PASS, noon(0))
 }
@@ -44,7 +44,7 @@ fn total(left: &Left) -> u32 {
     left.tally.progress().expect("it is known").total
 }
 
-/// What is to be recorded: which repositories, whether they are listed, and whether they are begun.
+/// The listings to record: id, whether the repository is listed, and whether the pass begins it.
 fn recorded(left: &Left) -> Vec<(u64, bool, bool)> {
     let recorded = left.listings.iter().map(|listing| {
         assert!(listing.attempt.is_none_or(|pass| pass == PASS));
@@ -57,7 +57,7 @@ fn recorded(left: &Left) -> Vec<(u64, bool, bool)> {
 }
 
 #[test]
-fn all_is_what_the_installation_has_and_a_selection_what_was_chosen_of_it() {
+fn a_scope_is_the_installation_or_the_selected_part_of_it() {
     let listed = [entry(1), entry(2), entry(3)];
     for (settings, expected, counted) in [
         (all(), &[1, 2, 3][..], 3),
@@ -71,7 +71,7 @@ fn all_is_what_the_installation_has_and_a_selection_what_was_chosen_of_it() {
 }
 
 #[test]
-fn a_chosen_repository_that_is_gone_fails_a_sync_of_the_selection_and_no_other() {
+fn a_selected_repository_that_has_left_fails_syncs_of_the_selection_only() {
     let listed = [entry(1), entry(2)];
     let unavailable = |settings: &Settings, only: Option<&RepositoryName>| {
         let left = left(Scope::listed(&listed, settings, only, &[]));
@@ -84,11 +84,11 @@ fn a_chosen_repository_that_is_gone_fails_a_sync_of_the_selection_and_no_other()
         repository_selection: RepositorySelection::All,
         ..selected(&[1, 8, 9])
     };
-    assert_eq!(unavailable(&chosen_before, None), 0, "all are wanted now");
+    assert_eq!(unavailable(&chosen_before, None), 0, "all are in scope now");
 }
 
 #[test]
-fn a_repository_that_is_named_is_the_only_one_and_need_not_be_selected() {
+fn a_named_repository_is_alone_in_scope_even_if_not_selected() {
     let named = name("Octo/App-2");
     let listed = [entry(1), entry(2)];
     let scope = Scope::listed(&listed, &selected(&[1]), Some(&named), &[]);
@@ -99,7 +99,7 @@ fn a_repository_that_is_named_is_the_only_one_and_need_not_be_selected() {
 }
 
 #[test]
-fn a_named_repository_that_is_known_needs_no_listing() {
+fn a_known_named_repository_needs_no_listing() {
     let unlisted = RepositoryRecord {
         listed: false,
         ..record(3)
@@ -113,9 +113,9 @@ fn a_named_repository_that_is_known_needs_no_listing() {
     assert_eq!((targets(&left), total(&left)), (vec![2], 1));
     assert_eq!(recorded(&left), [(2, true, true)]);
     let listed = left.listings[0].listed.as_ref().expect("it is listed");
-    assert!(listed.private, "as it is known");
+    assert!(listed.private, "as recorded");
     let others = [repository(1), repository(2)];
-    assert_eq!(left.all, others, "what the installation has lost is none");
+    assert_eq!(left.all, others, "without repositories that have left");
     for unknown in ["octo/app-3", "octo/app-4"] {
         assert!(
             Scope::known(&name(unknown), &records).is_none(),
@@ -125,7 +125,7 @@ fn a_named_repository_that_is_known_needs_no_listing() {
 }
 
 #[test]
-fn what_the_installation_lists_is_recorded_where_it_differs_from_what_is_known() {
+fn only_changes_of_the_installations_list_are_recorded() {
     let known = [
         record(1),
         RepositoryRecord {
@@ -153,11 +153,11 @@ fn what_the_installation_lists_is_recorded_where_it_differs_from_what_is_known()
     let left = left(Scope::listed(&listed, &selected(&[]), None, &known));
     let differ = [2, 3, 4, 5].map(|id| (id, true, false));
     let expected = [&differ[..], &[(6, false, false)]].concat();
-    assert_eq!(recorded(&left), expected, "7 was lost before");
+    assert_eq!(recorded(&left), expected, "7 had left before");
     assert_eq!(left.all, [1, 2, 3, 4, 5].map(repository));
 }
 
-/// Attempted by a pass at eleven, and left so.
+/// A repository that a pass attempted at eleven and left in this state.
 fn attempted(id: u64, pass: Uuid, state: PassState) -> RepositoryRecord {
     RepositoryRecord {
         last_attempted_at: Some(noon(-3_600)),
@@ -167,7 +167,7 @@ fn attempted(id: u64, pass: Uuid, state: PassState) -> RepositoryRecord {
 }
 
 #[test]
-fn what_an_earlier_delivery_has_begun_goes_on_and_what_it_has_done_is_counted() {
+fn begun_repositories_are_continued_and_finished_ones_are_counted() {
     let paused = PassState::Paused(Box::new(cursor()));
     let known = [
         attempted(1, PASS, PassState::Finished),
@@ -202,7 +202,7 @@ fn what_an_earlier_delivery_has_begun_goes_on_and_what_it_has_done_is_counted() 
 }
 
 #[test]
-fn a_listing_goes_to_its_end_if_none_has_for_twenty_hours() {
+fn a_listing_is_complete_if_none_was_for_twenty_hours() {
     let complete = |completed_at| {
         let known = [RepositoryRecord {
             completed_at,
@@ -216,7 +216,7 @@ fn a_listing_goes_to_its_end_if_none_has_for_twenty_hours() {
             ..record(1)
         }];
         let left = left(Scope::listed(&[entry(1)], &all(), None, &known));
-        let target = left.targets.first().expect("it is wanted");
+        let target = left.targets.first().expect("it is in scope");
         assert_eq!(target.seen, known[0].watermarks);
         target.complete
     };

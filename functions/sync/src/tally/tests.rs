@@ -1,4 +1,4 @@
-//! What a pass comes to by what its repositories came to.
+//! The outcome of a pass by the outcomes of its repositories.
 
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use store::repositories::{Pass, PassState, RepositoryOutcome, Watermark, Waterma
 
 const ALL_OK: [Ended; 2] = [Ended::Succeeded, Ended::Succeeded];
 
-/// Of so many repositories, these have ended.
+/// A tally of `total` repositories, of which these have ended.
 fn tally(total: usize, ended: &[Ended]) -> Tally {
     let mut tally = Tally::of(total, 0);
     for ended in ended {
@@ -24,7 +24,7 @@ fn failures(failures: &[Failure]) -> Vec<Ended> {
     failures.iter().copied().map(Ended::Failed).collect()
 }
 
-/// A pass that began at noon, an hour ago, and may wait for no limit.
+/// The effect in a pass that began at noon, an hour ago, and may not wait for a rate limit.
 fn comes_to(tally: &Tally, stop: Option<Stop>) -> Effected {
     tally.comes_to(stop, None, (noon(0), noon(3_600)), |_| None)
 }
@@ -36,7 +36,7 @@ fn ending(effected: Effected) -> Ending {
     }
 }
 
-/// The error of an effect that may work another time.
+/// The error of a transient effect.
 fn may_pass(effected: &Effected) -> Option<LastError> {
     match effected {
         Effected::Transient { error, after: None } => Some(*error),
@@ -44,13 +44,13 @@ fn may_pass(effected: &Effected) -> Option<LastError> {
     }
 }
 
-/// How a pass ends whose repositories have all ended so.
+/// The end of a pass whose repositories have all ended like this.
 fn ends(ended: &[Ended]) -> Ending {
     ending(comes_to(&tally(ended.len(), ended), None))
 }
 
 #[test]
-fn a_sync_settles_with_the_first_in_rank_of_what_its_repositories_met() {
+fn a_sync_ends_with_the_highest_ranked_of_its_failures() {
     for (met, code) in [
         (&[][..], Code::SyncCompleted),
         (&[Failure::DependabotAlertsDisabled], Code::SyncCompleted),
@@ -88,7 +88,7 @@ fn a_sync_settles_with_the_first_in_rank_of_what_its_repositories_met() {
 }
 
 #[test]
-fn an_effect_is_applied_if_a_repository_was_refreshed_and_not_if_all_were_skipped_or_failed() {
+fn an_effect_is_applied_only_if_a_repository_was_refreshed() {
     let skipped = Ended::Failed(Failure::DependabotAlertsDisabled);
     let gone = Ended::Failed(Failure::RepositoryUnavailable);
     assert_eq!(ends(&[gone, Ended::Succeeded]).effect, Effect::Applied);
@@ -99,7 +99,7 @@ fn an_effect_is_applied_if_a_repository_was_refreshed_and_not_if_all_were_skippe
 }
 
 #[test]
-fn an_effect_is_applied_if_findings_were_written_before_something_went_wrong() {
+fn an_effect_is_applied_if_findings_were_written_before_a_failure() {
     for (written, effect) in [
         (&[][..], Effect::None),
         (&[0], Effect::None),
@@ -125,7 +125,7 @@ fn an_effect_is_applied_if_findings_were_written_before_something_went_wrong() {
 }
 
 #[test]
-fn progress_counts_what_was_refreshed_what_was_skipped_and_what_failed() {
+fn progress_counts_refreshed_skipped_and_failed_repositories() {
     let mut tally = Tally::of(9, 0);
     assert_eq!(tally.progress(), Some(Progress { done: 0, total: 9 }));
     for (ended, times) in [
@@ -142,7 +142,7 @@ fn progress_counts_what_was_refreshed_what_was_skipped_and_what_failed() {
 }
 
 #[test]
-fn a_chosen_repository_that_is_gone_counts_as_one_that_is_unavailable() {
+fn a_selected_repository_that_has_left_counts_as_unavailable() {
     let mut tally = Tally::of(1, 2);
     assert_eq!(tally.progress(), Some(Progress { done: 2, total: 3 }));
     tally.count(Ended::Succeeded);
@@ -158,7 +158,7 @@ fn a_chosen_repository_that_is_gone_counts_as_one_that_is_unavailable() {
 }
 
 #[test]
-fn an_end_says_how_many_failed_of_how_many() {
+fn an_ends_error_counts_failed_and_all_repositories() {
     let ended = [
         Ended::Succeeded,
         Ended::Failed(Failure::DependabotAlertsDisabled),
@@ -175,7 +175,7 @@ fn an_end_says_how_many_failed_of_how_many() {
 }
 
 #[test]
-fn only_if_nothing_succeeded_and_everything_may_pass_is_it_tried_again() {
+fn a_pass_is_retried_only_if_all_failures_are_transient() {
     let failed = Ended::Failed(Failure::SyncFailed);
     let again = |ended: &[Ended], status| {
         let tally = tally(ended.len(), ended);
@@ -202,7 +202,7 @@ fn only_if_nothing_succeeded_and_everything_may_pass_is_it_tried_again() {
 }
 
 #[test]
-fn what_is_wrong_on_our_side_is_tried_again_and_a_lost_claim_is_left_to_its_holder() {
+fn own_failures_are_retried_and_a_lost_claim_ends_the_delivery() {
     for done in [&ALL_OK[..1], &ALL_OK] {
         let comes_to = |stop| comes_to(&tally(2, done), Some(stop));
         assert_eq!(
@@ -218,7 +218,7 @@ fn what_is_wrong_on_our_side_is_tried_again_and_a_lost_claim_is_left_to_its_hold
 }
 
 #[test]
-fn refused_credentials_end_a_pass_at_once_and_say_since_when() {
+fn rejected_credentials_end_a_pass_at_once_and_say_since_when() {
     let error = Some(LastError::CredentialsRefused(noon(3_600)));
     let refused = |ended: &[Ended]| ending(comes_to(&tally(3, ended), Some(Stop::AuthInvalid)));
     assert_eq!(
@@ -242,7 +242,7 @@ fn refused_credentials_end_a_pass_at_once_and_say_since_when() {
 }
 
 #[test]
-fn a_rate_limit_is_waited_for_if_the_pass_may_live_that_long() {
+fn a_rate_limit_is_waited_for_within_the_passs_budget() {
     let limited = |ended: &[Ended], resumes: Option<Timestamp>| {
         let times = (noon(0), noon(3_600));
         let stop = Some(Stop::RateLimited(noon(3_700)));
@@ -273,7 +273,7 @@ fn a_rate_limit_is_waited_for_if_the_pass_may_live_that_long() {
             last_error: Some(LastError::RateLimited(noon(3_700))),
             progress: Some(Progress { done: 1, total: 2 }),
         },
-        "it says until when"
+        "the error has the limit's end"
     );
     let outranked = [Ended::Failed(Failure::GithubAuthInvalid)];
     let outranked = ending(limited(&outranked, None));
@@ -283,7 +283,7 @@ fn a_rate_limit_is_waited_for_if_the_pass_may_live_that_long() {
 }
 
 #[test]
-fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
+fn a_pass_continues_in_later_deliveries_until_its_budget_is_spent() {
     let stopped = |stop, lasted: Duration, ended: &[Ended]| {
         let now = noon(0) + lasted;
         tally(2, ended).comes_to(stop, None, (noon(0), now), |_| None)
@@ -301,14 +301,14 @@ fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
         else {
             panic!("{goes_on:?}");
         };
-        assert_eq!((at, waits), (noon(0) + lasted, Waits::No), "at once");
+        assert_eq!((at, waits), (noon(0) + lasted, Waits::No), "immediately");
         let expected = Some(Progress { done: 1, total: 2 });
         assert_eq!((progress, error), (expected, None));
     }
     let for_no_reason = stopped(None, Duration::ZERO, &ALL_OK[..1]);
     assert!(
         matches!(for_no_reason, Effected::Continues { .. }),
-        "what is left is never forgotten: {for_no_reason:?}"
+        "unfinished repositories are continued: {for_no_reason:?}"
     );
     for lasted in [SyncFindings::BUDGET, SyncFindings::BUDGET * 2] {
         assert_eq!(
@@ -325,7 +325,7 @@ fn a_pass_goes_on_in_a_later_delivery_until_its_budget_is_spent() {
     }
 }
 
-/// Three repositories of this pass and two that it has nothing to say of.
+/// Three repositories of this pass and two others.
 fn so_far() -> Tally {
     let ended = |id, pass, last_failure| RepositoryRecord {
         last_attempted_at: Some(noon(0)),
@@ -348,8 +348,7 @@ fn so_far() -> Tally {
 }
 
 #[test]
-fn a_delivery_that_may_ask_for_nothing_tells_the_effect_of_the_earlier_ones_and_keeps_their_progress()
- {
+fn a_barred_delivery_keeps_the_effect_of_earlier_ones() {
     let error = LastError::NotConnected;
     assert_eq!(
         ending(so_far().barred(Barred::Rejected(error))),
@@ -385,7 +384,7 @@ fn a_delivery_that_may_ask_for_nothing_tells_the_effect_of_the_earlier_ones_and_
 }
 
 #[test]
-fn a_sync_is_complete_only_if_it_ended_so() {
+fn a_sync_is_complete_only_with_the_code_for_it() {
     let of = |ended: &[Ended], stop| {
         let comes_to = comes_to(&tally(1, ended), stop);
         completed(&comes_to).map(|ending| ending.code)

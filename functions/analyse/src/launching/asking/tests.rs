@@ -1,4 +1,4 @@
-//! What each way not to get a session or a token means for the command.
+//! What each failure to get a session or a token means for the command.
 
 use github::{RateLimit, RateLimitKind};
 
@@ -10,7 +10,7 @@ fn minutes(minutes: u64) -> Timestamp {
     BEGAN + Duration::from_secs(60 * minutes)
 }
 
-fn lasting(code: ResultCode, effect: Effect, error: LastError) -> NotBegun {
+fn permanent(code: ResultCode, effect: Effect, error: LastError) -> NotBegun {
     NotBegun::Permanent(Failure {
         code,
         effect,
@@ -19,7 +19,7 @@ fn lasting(code: ResultCode, effect: Effect, error: LastError) -> NotBegun {
 }
 
 #[test]
-fn what_the_agent_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
+fn an_agents_refusal_ends_the_command_and_other_failures_are_retried() {
     let status = LastError::AgentStatus;
     let minute = Some(Duration::from_secs(60));
     let busy = |retry_after| AgentError::Busy {
@@ -29,11 +29,11 @@ fn what_the_agent_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
     for (error, expected) in [
         (
             AgentError::NoCredits,
-            lasting(ResultCode::InsufficientCredits, Effect::None, status(402)),
+            permanent(ResultCode::InsufficientCredits, Effect::None, status(402)),
         ),
         (
             AgentError::Refused { status: 422 },
-            lasting(ResultCode::AnalysisLaunchFailed, Effect::None, status(422)),
+            permanent(ResultCode::AnalysisLaunchFailed, Effect::None, status(422)),
         ),
         (busy(minute), NotBegun::Transient(status(503), minute)),
         (busy(None), NotBegun::Transient(status(503), None)),
@@ -55,7 +55,7 @@ fn what_the_agent_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn a_refusal_claims_no_more_than_is_known_of_earlier_tries_and_deliveries() {
+fn a_refusals_effect_includes_what_earlier_tries_may_have_done() {
     for (may_have_begun, so_far, effect) in [
         (false, Effect::None, Effect::None),
         (false, Effect::Unknown, Effect::Unknown),
@@ -67,19 +67,19 @@ fn a_refusal_claims_no_more_than_is_known_of_earlier_tries_and_deliveries() {
             may_have_begun,
         };
         let error = LastError::AgentStatus(402);
-        let expected = lasting(ResultCode::InsufficientCredits, effect, error);
+        let expected = permanent(ResultCode::InsufficientCredits, effect, error);
         assert_eq!(not_begun(&failed, so_far), expected);
     }
 }
 
-/// What a refusal of the token means, if a rate limit could be waited for until it ends.
+/// What a refusal of the token means, if the command may wait for any rate limit to end.
 fn refused(refusal: Refusal, so_far: Effect) -> NotBegun {
     withheld(&refusal.into(), BEGAN, minutes(1), so_far, Some)
 }
 
 #[test]
-fn what_github_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
-    let ends = |code, error| lasting(code, Effect::Unknown, error);
+fn githubs_refusal_ends_the_command_and_other_failures_are_retried() {
+    let ends = |code, error| permanent(code, Effect::Unknown, error);
     let none = || {
         ends(
             ResultCode::GithubTokenUnavailable,
@@ -123,7 +123,7 @@ fn what_github_refuses_ends_the_command_and_what_may_pass_is_tried_again() {
 }
 
 #[test]
-fn a_rate_limit_is_waited_for_while_the_slot_is_held() {
+fn a_rate_limit_is_waited_for_only_while_the_slot_is_held() {
     let limited = |until, resumes_at: Option<Timestamp>| {
         let refusal = Refusal::RateLimited(RateLimit {
             until,
@@ -145,12 +145,12 @@ fn a_rate_limit_is_waited_for_while_the_slot_is_held() {
     }
     for at in [Some(BEGAN + PENDING_FOR), Some(minutes(60)), None] {
         let error = LastError::RateLimited(minutes(60));
-        let expected = lasting(ResultCode::GithubRateLimited, Effect::None, error);
+        let expected = permanent(ResultCode::GithubRateLimited, Effect::None, error);
         assert_eq!(limited(minutes(60), at), expected, "{at:?}");
     }
 }
 
-/// How the parts of an analysis are chosen.
+/// The models and the mode that these options select.
 fn chosen(options: &StartAnalysis) -> (String, String, AnalysisMode) {
     let settings = Settings {
         analysis_model: "configured".to_owned(),
@@ -167,7 +167,7 @@ fn chosen(options: &StartAnalysis) -> (String, String, AnalysisMode) {
 }
 
 #[test]
-fn what_the_command_names_goes_before_what_the_owner_configured() {
+fn the_commands_options_override_the_owners_settings() {
     let model = |name: &str| Some(name.parse().expect("a name"));
     let of = |options| {
         let (analysis, triage, mode) = chosen(&options);

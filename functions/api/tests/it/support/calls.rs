@@ -1,4 +1,4 @@
-//! The function's calls of DynamoDB, counted on their way out.
+//! Records the function's calls to DynamoDB.
 
 use std::sync::{Arc, Mutex};
 
@@ -9,12 +9,12 @@ use aws_sdk_dynamodb::{
     error::BoxError,
 };
 
-/// The operations called so far, repetitions by the client included.
+/// The operations called so far, including the client's retries.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Calls(Arc<Mutex<Vec<String>>>);
 
 impl Calls {
-    /// Takes what was called since the last time.
+    /// Takes the operations called since the last time.
     pub(crate) fn take(&self) -> Vec<String> {
         std::mem::take(&mut self.0.lock().expect("not poisoned"))
     }

@@ -1,4 +1,4 @@
-//! Requests as events of API Gateway, and the answers to them.
+//! Requests as events of API Gateway, and their answers.
 
 use std::collections::BTreeMap;
 
@@ -30,7 +30,7 @@ pub(crate) fn put(route: &str) -> Call {
 }
 
 impl Call {
-    /// A request of the caller about itself.
+    /// A request of the default caller about its own owner.
     pub(crate) fn new(method: &str, route: &str) -> Self {
         let event = include_str!("../../../fixtures/http-api-event.json");
         let mut event: Value = serde_json::from_str(event).expect("a fixture");
@@ -81,7 +81,7 @@ impl Call {
     }
 
     pub(super) async fn send(mut self, router: Router, now: Timestamp) -> Answer {
-        // The gateway decodes the path it shows: what it shows must not matter.
+        // The gateway decodes `rawPath`, so the function must not depend on it.
         let path = self.event["requestContext"]["routeKey"].as_str();
         let mut path = path
             .expect("a route")
@@ -107,7 +107,7 @@ impl Call {
     }
 }
 
-/// An answer as the gateway gets it.
+/// An answer, as the gateway receives it.
 #[derive(Debug)]
 pub(crate) struct Answer {
     pub(crate) status: u64,
@@ -137,7 +137,7 @@ impl Answer {
         self.headers.get(name).map(String::as_str)
     }
 
-    /// The problem's code, once its shape is checked.
+    /// Checks the problem's shape and returns its code.
     #[track_caller]
     pub(crate) fn problem(&self, status: u64) -> &str {
         assert_eq!(self.status, status, "{}", self.body);
@@ -152,7 +152,7 @@ impl Answer {
         self.body["code"].as_str().expect("a text")
     }
 
-    /// The pointers of a validation problem.
+    /// Returns the pointers of a validation problem.
     #[track_caller]
     pub(crate) fn invalid(&self) -> Vec<&str> {
         assert_eq!(self.problem(400), "VALIDATION_FAILED");
@@ -164,7 +164,7 @@ impl Answer {
             .collect()
     }
 
-    /// The ids of the entries of a list.
+    /// Returns the ids of a list's entries.
     #[track_caller]
     pub(crate) fn ids(&self, plural: &str) -> Vec<String> {
         assert_eq!(self.status, 200, "{}", self.body);
@@ -176,7 +176,7 @@ impl Answer {
         entries.iter().map(id).collect()
     }
 
-    /// The cursor of the next page, ready for a query.
+    /// Returns the next page's cursor, ready for a query.
     pub(crate) fn next(&self) -> Option<String> {
         let cursor = self.body["nextCursor"].as_str()?;
         let decoded = percent_decode_str(cursor).decode_utf8().expect("UTF-8");

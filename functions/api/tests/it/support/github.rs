@@ -1,4 +1,4 @@
-//! What a sync leaves behind.
+//! Rows as a sync writes them.
 
 use domain::installation::InstallationRepository;
 use domain::{
@@ -99,7 +99,7 @@ impl Stack {
             .expect("recorded");
     }
 
-    /// Only a connected owner has repositories, and only of those are findings kept.
+    /// Connects the owner: the store records repositories, and so findings, only for a connected owner.
     async fn ensure_connected(&self) {
         let record = self.app.owners.read(&owner()).await.expect("read");
         if record.integration.is_none() {

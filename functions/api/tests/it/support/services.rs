@@ -1,4 +1,4 @@
-//! SQS and Secrets Manager as far as the function calls them, failing as a test says.
+//! Stubs of SQS and Secrets Manager, which fail on a test's request.
 
 use std::sync::{Arc, Mutex};
 
@@ -17,22 +17,22 @@ use store::ledger::{Claimed, Ledger, Outcome};
 
 use super::NOON;
 
-/// What the queue does with a message.
+/// How the queue answers a message.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Queue {
-    /// Takes it.
+    /// Takes the message.
     Takes,
-    /// Refuses it.
+    /// Refuses the message.
     Refuses,
-    /// Takes it, a worker claims its command at once, and the answer says that it failed.
+    /// Takes the message, has a worker claim its command at once, and answers that the send failed.
     DeliversButFails,
-    /// Refuses it, and the command has failed for that by then, as another request with its key was told.
+    /// Refuses the message after another request with the same key has failed the command.
     RefusesWhatHasFailed,
-    /// Refuses it, and the table is gone before anything can be written about that.
+    /// Refuses the message after the table is deleted, so that the failure cannot be written.
     RefusesAsTheTableVanishes,
 }
 
-/// The stub, shared with the server that answers for it.
+/// The stubs' state, shared with their server.
 #[derive(Clone)]
 pub(crate) struct Services {
     ledger: Ledger,
@@ -42,7 +42,7 @@ pub(crate) struct Services {
 
 struct Answers {
     queue: Queue,
-    /// The messages with the names of their queues.
+    /// The messages, with the names of their queues.
     sent: Vec<(String, Message)>,
     key: String,
 }
@@ -61,18 +61,18 @@ impl Services {
         }
     }
 
-    /// What the queue does from now on.
+    /// Sets how the queue answers from now on.
     pub(crate) fn queue(&self, queue: Queue) {
         self.state.lock().expect("not poisoned").queue = queue;
     }
 
-    /// Every message that the queue took.
+    /// Returns every message that the queue took.
     pub(crate) fn sent(&self) -> Vec<Message> {
         let sent = self.sent_to();
         sent.into_iter().map(|(_, message)| message).collect()
     }
 
-    /// The same, with the names of their queues.
+    /// Returns every message that the queue took, with its queue's name.
     pub(crate) fn sent_to(&self) -> Vec<(String, Message)> {
         self.state.lock().expect("not poisoned").sent.clone()
     }
@@ -121,7 +121,7 @@ impl Services {
                     .expect("deleted");
             }
         }
-        // Not worth another try to the client library, so the test need not wait for one.
+        // The client library does not retry this error, so the test does not have to wait.
         let code = "com.amazonaws.sqs#QueueDoesNotExist";
         (
             StatusCode::BAD_REQUEST,

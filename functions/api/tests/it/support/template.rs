@@ -1,4 +1,4 @@
-//! What `template.yaml` says of the table and of the API's routes.
+//! The table and the API's routes, from `template.yaml`.
 
 use std::collections::BTreeSet;
 
@@ -11,7 +11,7 @@ fn resources() -> Value {
     template["Resources"].clone()
 }
 
-/// The request that creates the table under this name.
+/// Returns the request that creates the table with this name.
 pub(crate) fn table(name: &str) -> Value {
     let properties = &resources()["Table"]["Properties"];
     let mut request = json!({"TableName": name});
@@ -27,7 +27,7 @@ pub(crate) fn table(name: &str) -> Value {
     request
 }
 
-/// Method and path of each route that the gateway hands to the function.
+/// Returns method and path of each route that the gateway forwards to the function.
 pub(crate) fn routes() -> BTreeSet<(String, String)> {
     let events = resources()["ApiFunction"]["Properties"]["Events"].clone();
     let text = |value: &Value| value.as_str().expect("a text").to_owned();
