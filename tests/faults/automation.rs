@@ -201,7 +201,7 @@ async fn automation_goes_on_when_a_message_is_lost_a_look_fails_or_the_agent_ref
         scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
     }
     eventually("both are recorded, and nothing follows", async || {
-        let failed = "automation could not look for findings; the reconciler will";
+        let failed = "automation failed; the reconciler retries it";
         scene.stack.logged(failed).len() == 2 && scene.slots_taken().await == 0
     })
     .await;
@@ -270,8 +270,7 @@ async fn what_the_agent_recommends_to_dismiss_with_enough_confidence_is_dismisse
     scene.stack.fault(&lost).await;
     called_back(&findings[4], "high", "dismiss").await;
     eventually("its message is lost", async || {
-        let unsent =
-            "the message of an automatic command was not sent; the reconciler will send it";
+        let unsent = "an automatic command's message was not sent; the reconciler sends it";
         scene.stack.logged(unsent).len() == 1
     })
     .await;

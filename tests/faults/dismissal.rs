@@ -213,7 +213,7 @@ async fn fault_15_deliveries_of_one_dismissal_at_once_make_one_change_in_50_tria
     paths.sort_unstable();
     paths.dedup();
     assert_eq!((ended.len(), alerts.len(), paths.len()), (50, 50, 50));
-    let held = "the command is held or waits; its message comes again";
+    let held = "the command is leased or waits; its message is redelivered";
     assert!(scene.stack.logged(held).len() >= 25, "they met");
     scene.holds().await;
 }
@@ -374,7 +374,7 @@ async fn fault_29_a_dismissal_waits_for_a_rate_limit_in_sight_of_the_client_with
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(ended["attempts"], 2, "one before, one after it");
     assert_eq!(scene.changes(13).await, [429, 200]);
-    let given_back = "the command is given back and comes again";
+    let given_back = "the lease is released; the message is redelivered";
     assert_eq!(scene.stack.logged(given_back).len(), 0);
 
     // Longer than the command may take.

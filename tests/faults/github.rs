@@ -259,7 +259,7 @@ async fn fault_32_a_continuation_that_is_lost_is_sent_again_and_one_that_comes_t
     scene.stack.github_fault(&secondary_limit(1)).await;
     let key = scene.ada.key(scene.ada.sync().await);
     eventually("the continuation is lost", async || {
-        let unsent = "the continuation was not sent; the reconciler will";
+        let unsent = "the continuation was not sent; the reconciler sends it";
         scene.stack.logged(unsent).len() == 1
     })
     .await;

@@ -94,7 +94,7 @@ async fn a_launch_waits_for_a_rate_limit_in_a_message_of_its_own() {
     let id = scene.analyse(&finding).await;
     let ended = scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
     assert_eq!(ended["attempts"], 2, "one before, one after it");
-    let given_back = "the command is given back and comes again";
+    let given_back = "the lease is released; the message is redelivered";
     assert_eq!(scene.stack.logged(given_back).len(), 0);
     scene.analysis_is(&finding, "completed").await;
     scene.analyses_hold().await;

@@ -11,7 +11,7 @@ pub(super) const ENDINGS: [&str; 4] = [
     "the command has ended",
     "no delivery is left; the command has failed",
     "the command's deadline has passed; it has failed",
-    "the command of a malformed message",
+    "a malformed message named a command",
 ];
 /// The lines that say that a message is kept for an operator.
 pub(super) const KEPT: [&str; 2] = [
