@@ -208,7 +208,7 @@ async fn automation_recovers_from_lost_messages_failed_scans_and_refusals() {
         scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
     }
     eventually("both are recorded and no analysis starts", async || {
-        let failed = "automation could not look for findings; the reconciler will";
+        let failed = "automation failed; the reconciler retries it";
         scene.stack.logged(failed).len() == 2 && scene.slots_taken().await == 0
     })
     .await;
@@ -280,8 +280,7 @@ async fn a_confident_recommendation_dismisses_the_finding_once() {
     scene.stack.fault(&lost).await;
     called_back(&findings[4], "high", "dismiss").await;
     eventually("the dismissal's message is lost", async || {
-        let unsent =
-            "the message of an automatic command was not sent; the reconciler will send it";
+        let unsent = "an automatic command's message was not sent; the reconciler sends it";
         scene.stack.logged(unsent).len() == 1
     })
     .await;

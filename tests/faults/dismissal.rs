@@ -213,7 +213,7 @@ async fn fault_15_concurrent_deliveries_of_a_dismissal_make_one_change() {
     paths.sort_unstable();
     paths.dedup();
     assert_eq!((ended.len(), alerts.len(), paths.len()), (50, 50, 50));
-    let held = "the command is held or waits; its message comes again";
+    let held = "the command is leased or waits; its message is redelivered";
     assert!(
         scene.stack.logged(held).len() >= 25,
         "the deliveries overlapped"
@@ -383,7 +383,7 @@ async fn fault_29_a_rate_limited_dismissal_waits_visibly_without_redeliveries() 
     let ended = scene.ada.ends_as(key.id, "FINDING_DISMISSED").await;
     assert_eq!(ended["attempts"], 2, "one before the limit, one after it");
     assert_eq!(scene.changes(13).await, [429, 200]);
-    let released = "the command is given back and comes again";
+    let released = "the lease is released; the message is redelivered";
     assert_eq!(scene.stack.logged(released).len(), 0);
 
     // The limit outlasts the command's deadline.

@@ -260,7 +260,7 @@ async fn fault_32_a_lost_continuation_is_resent_and_a_duplicate_runs_once() {
     scene.stack.github_fault(&secondary_limit(1)).await;
     let key = scene.ada.key(scene.ada.sync().await);
     eventually("the continuation is lost", async || {
-        let unsent = "the continuation was not sent; the reconciler will";
+        let unsent = "the continuation was not sent; the reconciler sends it";
         scene.stack.logged(unsent).len() == 1
     })
     .await;

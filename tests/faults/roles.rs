@@ -98,7 +98,7 @@ async fn a_rate_limited_launch_continues_in_a_delayed_message() {
     let id = scene.analyse(&finding).await;
     let ended = scene.ada.ends_as(id, "ANALYSIS_LAUNCH_STARTED").await;
     assert_eq!(ended["attempts"], 2, "one before the limit, one after it");
-    let released = "the command is given back and comes again";
+    let released = "the lease is released; the message is redelivered";
     assert_eq!(scene.stack.logged(released).len(), 0);
     scene.analysis_is(&finding, "completed").await;
     scene.analyses_hold().await;

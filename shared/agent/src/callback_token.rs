@@ -1,9 +1,9 @@
-//! The right to call back: a signed token (JWT, HS256) that the agent gets with each launch and presents with what became
-//! of it. It is bound to an owner, a finding and an attempt, and it expires.
+//! The callback token: a signed JWT (HS256) that the agent gets with each launch and presents with its callback. It is
+//! bound to an owner, a finding and an attempt, and it expires.
 //!
-//! The secret holds one or two keys, `{"active":"k2","keys":{"k1":"…","k2":"…"}}`: `active` signs, all verify. To rotate,
-//! add the new key, wait until every function has read it (five minutes), make it active, wait until what the old one has
-//! signed has expired (2 h 15 min), take the old one away.
+//! The secret contains one or two keys, `{"active":"k2","keys":{"k1":"…","k2":"…"}}`: `active` signs, all verify. To
+//! rotate, add the new key, wait until every function has read it (5 min), make it active, wait until the old key's tokens
+//! have expired (2 h 15 min), and remove the old key.
 
 use std::collections::BTreeMap;
 
@@ -13,22 +13,22 @@ use serde::{Deserialize, Serialize};
 use domain::{Timestamp, command::CommandId, finding::FindingId, owner::Owner};
 use outbound::secrets::{SecretError, SecretName, SecretText, Secrets};
 
-/// Whom the tokens are for: nothing else that we might sign or verify is good here.
+/// The audience of the tokens. A token that we sign for another purpose is not valid here.
 const AUDIENCE: &str = "security-agent/analysis-callback";
 
-/// A key shorter than HS256's own strength signs nothing.
+/// The shortest key in bytes: RFC 7518, section 3.2, demands 256 bits for HS256.
 const SHORTEST_KEY: usize = 32;
 
 /// What a token allows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackToken {
-    /// Whose finding.
+    /// The finding's owner.
     pub owner: Owner,
-    /// Which finding.
+    /// The finding.
     pub finding: FindingId,
-    /// Of which attempt.
+    /// The analysis attempt.
     pub attempt: CommandId,
-    /// Until when. Whole seconds; what is less is cut off.
+    /// When the token expires, rounded down to whole seconds.
     pub expires_at: Timestamp,
 }
 
@@ -47,27 +47,27 @@ struct Keys {
     keys: BTreeMap<String, String>,
 }
 
-/// Signs and verifies capabilities.
+/// Signs and verifies callback tokens.
 #[derive(Clone, Debug)]
 pub struct CallbackTokens {
     secrets: Secrets,
     keys: SecretName,
 }
 
-/// A token allows nothing. Deliberately says no more: whoever presents it need not know.
+/// The token is not valid. It deliberately gives no reason to its presenter.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("the token is not valid here")]
+#[error("callback token is not valid")]
 pub struct NotAllowed;
 
-/// The keys cannot be had.
+/// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum KeysError {
     /// The secret cannot be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// What it holds are no keys.
+    /// The secret does not contain valid keys.
     #[error(
-        "secret {name} must hold {{\"active\":\"<id>\",\"keys\":{{\"<id>\":\"<at least 32 characters>\"}}}}"
+        "secret {name} must contain {{\"active\":\"<id>\",\"keys\":{{\"<id>\":\"<at least 32 characters>\"}}}}"
     )]
     Malformed {
         /// The secret.
@@ -76,12 +76,12 @@ pub enum KeysError {
 }
 
 impl CallbackTokens {
-    /// Those under the keys that this secret holds.
+    /// Tokens signed with the keys in this secret.
     pub const fn new(secrets: Secrets, keys: SecretName) -> Self {
         Self { secrets, keys }
     }
 
-    /// A token for this.
+    /// Signs a token.
     pub async fn sign(
         &self,
         capability: &CallbackToken,
@@ -108,7 +108,7 @@ impl CallbackTokens {
             .map_err(|_| self.malformed())
     }
 
-    /// What a token allows now. The signature is compared in constant time.
+    /// Verifies a token, comparing its signature in constant time.
     pub async fn verify(
         &self,
         token: &str,
@@ -142,7 +142,7 @@ fn verified(token: &str, keys: &Keys, now: Timestamp) -> Option<CallbackToken> {
     let mut validation = Validation::new(Algorithm::HS256);
     validation.set_audience(&[AUDIENCE]);
     validation.set_required_spec_claims(&["exp", "aud", "sub"]);
-    // By our clock, below: the library reads the machine's.
+    // The library would compare with the machine's clock; `now` below follows DynamoDB's.
     validation.validate_exp = false;
     let key = DecodingKey::from_secret(key.as_bytes());
     let claims = jsonwebtoken::decode::<Claims>(token, &key, &validation)
@@ -200,7 +200,7 @@ mod tests {
         now: Timestamp,
     ) -> Result<CallbackToken, NotAllowed> {
         let verified = under(secret).await.verify(token, now).await;
-        verified.expect("the keys are there")
+        verified.expect("the secret contains valid keys")
     }
 
     #[tokio::test]
@@ -213,7 +213,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_token_of_the_key_before_is_good_until_that_key_is_taken_away() {
+    async fn a_token_of_the_old_key_is_valid_until_that_key_is_removed() {
         let token = signed(&secret("a", &["a"])).await;
         let both = secret("b", &["a", "b"]);
         assert_eq!(verdict(&both, &token, NOON).await, Ok(capability()));
@@ -222,7 +222,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn what_was_not_signed_so_allows_nothing() {
+    async fn a_token_with_another_header_claim_or_signature_is_not_valid() {
         let keys = secret("a", &["a"]);
         let token = signed(&keys).await;
         let key = EncodingKey::from_secret("a".repeat(32).as_bytes());

@@ -1,15 +1,15 @@
-//! The analysis service: begins a session for a finding, interrupts one. Knows nothing of commands or of what is stored.
+//! A client of the analysis service (the agent): launches a session for a finding, interrupts one. Knows no rows.
 //!
 //! | answer to a launch | meaning |
 //! | --- | --- |
-//! | 200, 201 with both session ids | it has begun, now or by an earlier try with this key |
+//! | 200, 201 with both session ids | started, by this or an earlier try with this idempotency key |
 //! | 402 | no credits |
-//! | 401, again with the token read anew; any other 4xx; a redirect | refused |
-//! | 408, 425, 429, 5xx | busy: worth another try, perhaps later |
-//! | 2xx with anything else | malformed: it may have begun |
-//! | none | it may have begun |
+//! | 401 twice, the second time with the token read again; any other 4xx; a redirect | refused |
+//! | 408, 425, 429, 5xx | busy: a later try may succeed |
+//! | 2xx with anything else | malformed: the session may have started |
+//! | none | the session may have started |
 //!
-//! A launch is named by its key, so that trying again is safe. Nothing an error says comes from a body, a token or a URL.
+//! The idempotency key makes a repeated launch safe. No error contains text from a body, a token or a URL.
 
 pub mod callback_token;
 
@@ -38,21 +38,21 @@ use outbound::{
 const MOST_TRIES: u32 = 3;
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 const LARGEST_BODY: usize = 64 * 1024;
-/// Between tries.
+/// The backoff between tries.
 const BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(250), Jitter::Full);
 
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
-/// Where the agent is, and how we sign in.
+/// The agent's address and our credentials there.
 #[derive(Clone, Debug)]
 pub struct AgentConfig {
     /// The root of its API.
     pub base_url: BaseUrl,
-    /// Where our token for it is kept.
+    /// The secret with our API token.
     pub token: SecretName,
 }
 
-/// Where the agent calls back: https, or http on the loopback interface.
+/// The URL of callbacks: https, or http on the loopback interface.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CallbackUrl(Url);
 
@@ -73,28 +73,28 @@ pub struct Agent {
     secrets: Secrets,
 }
 
-/// What is to be analysed, and how.
+/// A launch: what to analyse, and how.
 #[derive(Debug)]
 pub struct Launch<'a> {
-    /// Names the launch: the same session however often it is sent.
+    /// The idempotency key: repeated launches start one session.
     pub key: CommandId,
-    /// The repository it is about.
+    /// The finding's repository.
     pub repository: &'a RepositoryName,
-    /// Reads the repository's contents.
+    /// A token that reads the repository's contents.
     pub github_token: &'a SecretText,
-    /// The model that analyses.
+    /// The model for the analysis.
     pub model: &'a str,
-    /// The model that triages.
+    /// The model for the triage.
     pub triage_model: &'a str,
-    /// How deep to go.
+    /// How deep to analyse.
     pub mode: AnalysisMode,
-    /// What was found.
+    /// The finding.
     pub finding: &'a Finding,
-    /// Where to call back.
+    /// The callback's URL.
     pub callback_url: &'a CallbackUrl,
-    /// With what right.
+    /// The callback's token.
     pub callback_token: &'a SecretText,
-    /// Until when.
+    /// When the callback's token expires.
     pub callback_by: Timestamp,
 }
 
@@ -102,50 +102,50 @@ pub struct Launch<'a> {
 #[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Session {
-    /// In the agent's cloud: what it calls back with.
+    /// The session in the agent's cloud; callbacks name it.
     pub cloud_agent_session_id: SessionId,
-    /// For its command line.
+    /// The session for the agent's command line.
     pub cli_session_id: SessionId,
 }
 
 /// The agent did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum AgentError {
-    /// There is nothing to pay with.
-    #[error("the agent has no credits left")]
+    /// The account has no credits.
+    #[error("agent has no credits left")]
     NoCredits,
-    /// It will not, however often it is asked.
-    #[error("the agent refused with status {status}")]
+    /// The agent refused; repeating the request does not help.
+    #[error("agent refused the request: status {status}")]
     Refused {
         /// The status.
         status: u16,
     },
-    /// It cannot at present.
-    #[error("the agent is busy or failing, with status {status}")]
+    /// A later try may succeed.
+    #[error("agent is busy or failing: status {status}")]
     Busy {
         /// The status.
         status: u16,
-        /// For how long it asked to be left alone.
+        /// The wait that the agent asked for.
         retry_after: Option<Duration>,
     },
-    /// It said yes in a form that cannot be understood: it may have begun.
-    #[error("the agent's answer is malformed")]
+    /// The agent accepted, but the answer is malformed. The session may have started.
+    #[error("agent's answer is malformed")]
     Malformed,
-    /// It did not answer: it may have begun.
+    /// The agent did not answer. The session may have started.
     #[error("cannot reach the agent")]
     Network {
         /// What happened.
         #[source]
         source: reqwest::Error,
     },
-    /// Our time was over before it answered: it may have begun.
-    #[error("out of time for the agent")]
+    /// The deadline passed before the agent answered. The session may have started.
+    #[error("agent did not answer before the deadline")]
     OutOfTime,
-    /// We cannot say who we are: nothing was asked.
-    #[error("cannot sign in to the agent")]
+    /// The API token could not be read. No request was sent.
+    #[error("cannot read the agent's API token")]
     Credentials(#[from] SecretError),
-    /// The client cannot be made.
-    #[error("cannot prepare HTTP for the agent")]
+    /// The HTTP client could not be created.
+    #[error("cannot create the HTTP client for the agent")]
     Client {
         /// Why.
         #[source]
@@ -153,20 +153,20 @@ pub enum AgentError {
     },
 }
 
-/// A launch that did not come to a session.
+/// A launch that returned no session.
 #[derive(Debug)]
 pub struct LaunchFailed {
-    /// What the last try met.
+    /// The error of the last try.
     pub error: AgentError,
-    /// Whether any of the tries may have begun one all the same.
+    /// Whether any of the tries may have started a session.
     pub may_have_begun: bool,
 }
 
 impl AgentError {
-    /// Whether the agent may have begun all the same.
+    /// Whether the agent may have started a session despite this error.
     pub const fn may_have_begun(&self) -> bool {
         match self {
-            // A 5xx may come from something between it and us.
+            // A proxy may answer 5xx after the agent has accepted.
             Self::Busy { .. } | Self::Malformed | Self::Network { .. } | Self::OutOfTime => true,
             Self::NoCredits | Self::Refused { .. } | Self::Credentials(_) | Self::Client { .. } => {
                 false
@@ -207,7 +207,7 @@ struct Callback<'a> {
     expires_at: Timestamp,
 }
 
-/// What was asked, ready to be sent.
+/// A request, ready to be sent.
 struct Request<'a> {
     method: Method,
     url: Url,
@@ -215,7 +215,7 @@ struct Request<'a> {
     body: Option<&'a [u8]>,
 }
 
-/// What came back.
+/// The agent's answer.
 struct Answer {
     status: StatusCode,
     retry_after: Option<Duration>,
@@ -223,7 +223,7 @@ struct Answer {
 }
 
 impl Agent {
-    /// A client that signs in with the token `secrets` holds. Asks nothing yet.
+    /// A client that signs in with the token in `secrets`. Sends no request yet.
     pub fn new(config: &AgentConfig, secrets: Secrets) -> Result<Self, AgentError> {
         let http = outbound::client(&config.base_url, HeaderMap::new(), TRY_TIMEOUT)
             .map_err(|source| AgentError::Client { source })?;
@@ -235,7 +235,8 @@ impl Agent {
         })
     }
 
-    /// Has a session begin, or gives the one that this key has begun. Tried a few times until `deadline`.
+    /// Starts a session, or returns the one that an earlier launch with this key started. Up to three tries until
+    /// `deadline`.
     pub async fn launch(
         &self,
         launch: &Launch<'_>,
@@ -255,7 +256,7 @@ impl Agent {
                 expires_at: launch.callback_by,
             },
         };
-        let body = serde_json::to_vec(&body).expect("plain data: it cannot fail to serialise");
+        let body = serde_json::to_vec(&body).expect("plain data always serialises");
         let request = Request {
             method: Method::POST,
             url: self.base.at(format_args!("/v1/sessions")),
@@ -271,7 +272,7 @@ impl Agent {
         .await
     }
 
-    /// Has a session end. One that has ended, or that the agent does not know, is fine.
+    /// Ends a session. Succeeds if the session has ended already or the agent does not know it.
     pub async fn interrupt(
         &self,
         session: &SessionId,
@@ -297,8 +298,7 @@ impl Agent {
         .map_err(|failed| failed.error)
     }
 
-    /// Asks until there is an answer that asking again would not change. If the agent does not accept our token, it may
-    /// have been rotated since we read it: it is read once more.
+    /// Sends the request until the answer is one that a repeat would not change.
     async fn ask<T>(
         &self,
         request: &Request<'_>,
@@ -322,6 +322,7 @@ impl Agent {
             tries += 1;
             let answered = match timeout_at(deadline, self.once(request, &token)).await {
                 Ok(Ok(answer)) => {
+                    // The token may have been rotated since it was cached: read it once more.
                     if answer.status == StatusCode::UNAUTHORIZED && !reread {
                         reread = true;
                         let fresh = self.secrets.reread(&self.token, now);
@@ -365,7 +366,7 @@ impl Agent {
                 .header(reqwest::header::CONTENT_TYPE, "application/json")
                 .body(body.to_vec());
         }
-        // The URL would name the session in every log of the error.
+        // The URL contains the session id, which must not be logged.
         let network = |error: reqwest::Error| AgentError::Network {
             source: error.without_url(),
         };
@@ -397,7 +398,7 @@ async fn in_time(
     }
 }
 
-/// The meaning of an answer that is no success. Total.
+/// Classifies an answer that is not a success.
 fn refusal(answer: &Answer) -> AgentError {
     let status = answer.status.as_u16();
     match status {

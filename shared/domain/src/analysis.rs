@@ -292,7 +292,7 @@ impl Analysis {
     }
 
     /// Until when the agent may call back: the same however often it is launched.
-    pub fn call_back_by(&self) -> Timestamp {
+    pub fn callback_by(&self) -> Timestamp {
         self.begun_at + PENDING_FOR + RUNNING_FOR
     }
 }

@@ -1,23 +1,23 @@
 //! The life of a command.
 //!
 //! ```text
-//!             ┌──────── resend ─┐                 ┌─ report · release · continue · resend ─┐
-//!             ▼                 │                 ▼                                        │
-//!  admit ─▶ accepted ───────────┴──── claim ──▶ running ───────────────────────────────────┤
-//!             │  ▲                                │  ▲                                     │
-//!             │  │                                │  └── claim (the earlier claim lapsed) ─┘
+//!             ┌──────── resend ─┐                 ┌─ heartbeat · release · continue · resend ─┐
+//!             ▼                 │                 ▼                                           │
+//!  admit ─▶ accepted ───────────┴──── claim ──▶ running ──────────────────────────────────────┤
+//!             │  ▲                                │  ▲                                        │
+//!             │  │                                │  └── claim (the earlier lease expired) ───┘
 //!             │  └─ readmit ─ failed (never queued)
 //!             │                                   ├─ settle ──────────▶ succeeded · failed · no_op
 //!             └─ fail admission · exhaust · stall ┴─ exhaust · stall ─▶ failed
 //! ```
 //!
-//! `api` admits, fails admissions and readmits. A worker claims, reports, continues, releases, settles and exhausts;
-//! `dead-letter` exhausts what never could; `reconcile` re-sends and stalls. Nothing leaves a terminal status, except
-//! that a command that was never queued is readmitted.
+//! `api` admits, fails admissions and readmits. A worker claims, sends heartbeats, continues, releases, settles and
+//! exhausts; `dead-letter` exhausts commands whose deliveries ran out; `reconcile` re-sends and stalls. A command leaves
+//! a terminal status only if it was never queued: then it can be readmitted.
 //!
 //! A [`Move`] is data: a [`guard`](Move::guard) in disjunctive form and the [`changes`](Move::changes) it makes. The
-//! ledger renders both as one conditional write, and a model evaluates the very same values. What is concluded from a row
-//! is in `reading`, and the model calls that, too. This module knows no database, no clock and no queue.
+//! ledger renders both as one conditional write; the model evaluates the same values. `reading` holds what is concluded
+//! from a row, and the model calls it too. This module knows no database, no clock and no queue.
 
 mod reading;
 
@@ -29,17 +29,17 @@ use crate::Timestamp;
 
 pub use reading::{IndexSnapshot, Need, Obstacle, is_last_delivery};
 
-/// Where a command is in its life.
+/// The status of a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Status {
-    /// Stored and, but for a crash, queued. Left by a claim or a failure.
+    /// Stored and, unless `api` crashed before the send, queued. A claim or a failure ends this status.
     Accepted,
-    /// A worker has claimed it at least once. Left by settling, exhaustion or a stall.
+    /// Claimed by a worker at least once. Settling, exhaustion or a stall ends this status.
     Running,
-    /// Done.
+    /// The worker did what was asked.
     Succeeded,
-    /// Ended without doing what was asked; the result code says why.
+    /// The command ended without doing what was asked; the result code says why.
     Failed,
     /// There was nothing to do.
     NoOp,
@@ -48,11 +48,11 @@ pub enum Status {
 /// The statuses that end a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Terminal {
-    /// Done.
+    /// [`Status::Succeeded`].
     Succeeded,
-    /// Not done.
+    /// [`Status::Failed`].
     Failed,
-    /// Nothing to do.
+    /// [`Status::NoOp`].
     NoOp,
 }
 
@@ -74,7 +74,7 @@ impl Status {
         }
     }
 
-    /// The stable text.
+    /// The stable text, in the API and in rows.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Accepted => "accepted",
@@ -85,7 +85,7 @@ impl Status {
         }
     }
 
-    /// The status of this text.
+    /// The status with this text.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|status| status.as_str() == text)
     }
@@ -101,7 +101,7 @@ impl From<Terminal> for Status {
     }
 }
 
-/// Names one write. Made before the first try, so that a writer whose answer was lost recognises its own work.
+/// Names one write. It is generated before the first try, so a writer that loses the answer recognises its own write.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Token(pub u128);
 
@@ -111,101 +111,102 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Which of a command's messages one is: 0 for the first, one more for each continuation. A message of an earlier
-/// stage than the row's has been carried on by a later one and moves nothing.
+/// The position of a message among a command's messages: 0 for the first, one more for each continuation. A message
+/// whose stage is below the row's is superseded and moves nothing.
 #[derive(
     Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize,
 )]
 #[serde(transparent)]
 pub struct Stage(pub u32);
 
-/// The right to work on a command until a moment: its token fences every other writer.
+/// The right to work on a command until a time. Its token is the fencing token: every leased write demands it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Lease {
     /// Names the claim; no two claims share one.
     pub token: Token,
-    /// When others may take over. A little past the function's own timeout.
+    /// When others may take over: [`CLAIM_MARGIN`] past the function's own timeout.
     pub until: Timestamp,
 }
 
-/// The part of a command's row that decides what may happen to it.
+/// The part of a command's row that decides which moves are possible.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommandState {
-    /// Where it is.
+    /// The status.
     pub status: Status,
-    /// Whether it failed because it was never queued: the one failure that can be taken back.
+    /// Whether the command failed because it was never queued: the one failure that a readmission undoes.
     pub never_queued: bool,
-    /// Names the admission or readmission that stands.
+    /// Names the latest admission or readmission.
     pub admission: Token,
-    /// How often it was claimed.
+    /// How many claims there were.
     pub attempt: u32,
-    /// Which message carries it now.
+    /// The stage of the message that carries the command now.
     pub stage: Stage,
-    /// The last claim, live or lapsed.
+    /// The last lease, live or expired. It stays after the end, so its worker recognises its own writes.
     pub lease: Option<Lease>,
     /// Since when a message of this stage has been due in the queue without a claim.
     pub queued_at: Option<Timestamp>,
-    /// How often that message was sent again.
+    /// How many times the reconciler re-sent that message.
     pub resends: u32,
-    /// Not to be claimed before this moment: a rate limit.
+    /// No claim before this time: a rate limit.
     pub waiting_until: Option<Timestamp>,
-    /// When it fails for want of progress. Set while not terminal.
+    /// When the command fails unless it makes progress. It has no meaning once the command has ended.
     pub deadline: Timestamp,
-    /// When the reconciler must look at it: a re-send, then the deadline. `None` once terminal.
+    /// When the reconciler must look at the command: for a re-send, then at the deadline. `None` once terminal.
     pub due: Option<Timestamp>,
 }
 
-/// How long things may take. Parameters of the deployment.
+/// The time limits of a command. Parameters of the deployment.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Timeouts {
     /// From admission to the first claim.
     pub accepted: Duration,
     /// From the last progress to the next.
     pub running: Duration,
-    /// From the end until the row expires.
+    /// From the end of the command until its row expires.
     pub retention: Duration,
 }
 
-/// After how long without a claim the reconciler sends a message again, once for each entry.
+/// How long after `queued_at` the reconciler re-sends an unclaimed message, one entry per re-send.
 pub const RESEND_AFTER: [Duration; 2] = [Duration::from_secs(75), Duration::from_secs(180)];
 
-/// The shortest time from admission to failure that leaves room for the last re-send: the reconciler, which runs once a
-/// minute, must come by between the two.
+/// The shortest useful time from admission to failure. The reconciler runs once a minute and must run between the last
+/// re-send and the deadline.
 pub const LEAST_ACCEPTED: Duration =
     RESEND_AFTER[RESEND_AFTER.len() - 1].saturating_add(Duration::from_secs(60));
 
-/// How far past a function's own deadline its claim reaches: its last write may still be under way.
+/// How long a lease outlives its function's timeout. The platform kills the worker at the timeout, but a write that
+/// the worker sent just before may still land; no other worker may claim until it has.
 pub const CLAIM_MARGIN: Duration = Duration::from_secs(5);
 
-/// One thing that a guard can ask of a row.
+/// One demand of a guard on a row.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Term {
     /// The row has this status.
     StatusIs(Status),
-    /// It failed because it was never queued.
+    /// The command failed because it was never queued.
     NeverQueued,
-    /// The admission that stands is this one: a later readmission is another.
+    /// The latest admission is this one; a readmission replaces it.
     AdmissionIs(Token),
-    /// The last claim is this one.
+    /// The last lease has this token.
     LeasedTo(Token),
-    /// The last claim is no longer live.
+    /// There is a lease and it has expired.
     LeaseExpired(Timestamp),
-    /// The message is the one that carries the command now.
+    /// The message of this stage carries the command now.
     StageIs(Stage),
-    /// No wait is on, or it is over.
+    /// The command waits for nothing, or its wait is over.
     WaitOver(Timestamp),
-    /// A message is due in the queue since then that nobody has claimed.
+    /// An unclaimed message has been due in the queue since this time.
     QueuedSince(Timestamp),
-    /// The message was sent again exactly so often.
+    /// The reconciler has re-sent the message exactly this many times.
     ResendsAre(u32),
-    /// The reconciler's moment has come.
+    /// The reconciler must look at the row by this time.
     DueBy(Timestamp),
     /// The deadline has passed.
     DeadlinePassed(Timestamp),
 }
 
 impl Term {
-    /// Whether the row satisfies it. The ledger's condition expression must say exactly the same.
+    /// Whether the row satisfies the term. The condition expression in `ledger/item.rs` must say exactly the same.
     pub fn holds(self, row: &CommandState) -> bool {
         match self {
             Self::StatusIs(status) => row.status == status,
@@ -223,12 +224,12 @@ impl Term {
     }
 }
 
-/// Alternatives, each a conjunction: the row must satisfy all terms of at least one.
+/// Alternatives, each a conjunction. The row must satisfy all terms of at least one.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Guard(pub Vec<Vec<Term>>);
 
 impl Guard {
-    /// Whether the row lets the move happen.
+    /// Whether the row allows the move.
     pub fn holds(&self, row: &CommandState) -> bool {
         self.0
             .iter()
@@ -249,24 +250,24 @@ pub enum Change {
     NextAttempt,
     /// The next stage.
     NextStage,
-    /// A new claim.
+    /// A new lease.
     Lease(Lease),
-    /// The claim now ends at this moment.
+    /// The lease now ends at this time; its token stays.
     LeaseUntil(Timestamp),
-    /// Since when a message is due unclaimed.
+    /// Since when a message has been due without a claim.
     QueuedAt(Option<Timestamp>),
-    /// How often that message was sent again.
+    /// How many times the reconciler re-sent that message.
     Resends(u32),
-    /// Not to be claimed before this.
+    /// No claim before this time.
     WaitingUntil(Option<Timestamp>),
     /// The deadline becomes this.
     Deadline(Timestamp),
-    /// The reconciler's next look.
+    /// When the reconciler looks next.
     Due(Option<Timestamp>),
 }
 
 impl Change {
-    /// Makes the change.
+    /// Applies the change to the row.
     pub fn make(self, row: &mut CommandState) {
         match self {
             Self::Status(status) => row.status = status,
@@ -289,113 +290,115 @@ impl Change {
     }
 }
 
-/// A transition with everything that its guard and its changes need.
+/// A transition, with everything that its guard and its changes need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Move {
-    /// The message could not be sent: the command ends before anything began.
+    /// `api` could not send the message: the command ends before any work began.
     FailAdmission {
-        /// The admission whose message it was.
+        /// The admission whose message could not be sent.
         admission: Token,
     },
-    /// The same request comes again after the command could not be queued.
+    /// The client repeats a request whose command could not be queued.
     Readmit {
         /// Names the readmission.
         admission: Token,
         /// When.
         now: Timestamp,
     },
-    /// Nobody has claimed the message for a while: count, then send it again.
+    /// Nobody has claimed the message for a while: count a re-send, then send.
     Resend {
-        /// How often it was sent again so far, as the reconciler saw it.
+        /// How many re-sends the reconciler saw in the index.
         resends: u32,
-        /// Since when it is due, as the reconciler saw it.
+        /// Since when the message was due, as the reconciler saw it.
         queued_at: Timestamp,
         /// The deadline, as the reconciler saw it.
         deadline: Timestamp,
         /// When.
         now: Timestamp,
     },
-    /// A worker takes the command, unless another holds it.
+    /// A worker takes the command, unless another worker's lease is live.
     Claim {
-        /// The new claim.
+        /// The new lease.
         lease: Lease,
         /// The message's stage.
         stage: Stage,
         /// When.
         now: Timestamp,
     },
-    /// The worker shows that it gets on.
+    /// The worker shows progress and renews its lease.
     Heartbeat {
-        /// The claim, with its new end.
+        /// The lease, with its new end.
         lease: Lease,
         /// When.
         now: Timestamp,
     },
     /// The worker hands over to a later message of the same command.
     Continue {
-        /// The claim's token.
+        /// The lease's token.
         holder: Token,
         /// The stage that was claimed.
         stage: Stage,
         /// When the next message is due.
         at: Timestamp,
-        /// Whether the command waits until then (or only needs another delivery).
+        /// Whether the command must wait until then, or only needs another delivery.
         waits: Waits,
         /// When.
         now: Timestamp,
     },
-    /// The worker gives up this delivery; the next may claim at once.
+    /// The worker ends its delivery without a result; the next delivery may claim at once.
     Release {
-        /// The claim's token.
+        /// The lease's token.
         holder: Token,
         /// When.
         now: Timestamp,
     },
     /// The worker ends the command.
     Settle {
-        /// The claim's token.
+        /// The lease's token.
         holder: Token,
         /// How it ended.
         terminal: Terminal,
     },
     /// No delivery is left.
     Exhaust {
-        /// The claim of the worker that says so; `None` from the dead-letter queue.
+        /// The lease of the worker on the last delivery; `None` from the dead-letter queue.
         holder: Option<Token>,
         /// The message's stage.
         stage: Stage,
         /// When.
         now: Timestamp,
     },
-    /// The deadline has passed and nobody works on it.
+    /// The deadline has passed and no lease is live.
     Stall {
         /// When.
         now: Timestamp,
     },
 }
 
-/// Why a command continues later.
+/// Whether a command waits before it continues.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Waits {
-    /// Nothing holds it up: the delivery was merely full.
+    /// It may continue at once: this delivery only ran out of time.
     No,
-    /// It may not go on before the moment.
+    /// It may not continue before the next message is due.
     UntilThen,
 }
 
 impl Move {
-    /// What the row must be like.
+    /// What the row must satisfy.
     pub fn guard(&self) -> Guard {
         use Status::{Accepted, Failed, Running};
         use Term::*;
         Guard(match *self {
-            // Only the admission that failed to send may say so: a readmission may have been queued meanwhile.
+            // Race: the client repeats the request and the readmission's message is queued before this write lands.
+            // `AdmissionIs` then refuses it, so a slow failure cannot end the readmitted command.
             Self::FailAdmission { admission } => {
                 vec![vec![StatusIs(Accepted), AdmissionIs(admission)]]
             }
+            // Of concurrent repeats one finds `Failed` and sends; the others find `Accepted` and do not.
             Self::Readmit { .. } => vec![vec![StatusIs(Failed), NeverQueued]],
-            // `ResendsAre` lets one of two overlapping reconcilers through. An index that lags may have shown a message
-            // before the one that waits now: `QueuedSince`.
+            // `ResendsAre`: of two overlapping reconcilers, one counts and sends. `QueuedSince`: the index lags, and
+            // may show a message earlier than the one that is due now.
             Self::Resend {
                 resends,
                 queued_at,
@@ -408,6 +411,7 @@ impl Move {
                     ResendsAre(resends),
                     DueBy(now),
                 ],
+                // A continuation's message. While a lease is live, its worker ends or continues the command itself.
                 vec![
                     StatusIs(Running),
                     QueuedSince(queued_at),
@@ -418,6 +422,8 @@ impl Move {
             ],
             Self::Claim { stage, now, .. } => vec![
                 vec![StatusIs(Accepted), StageIs(stage)],
+                // Takeover from a dead worker, or the next delivery. A wait longer than SQS's longest delay brings the
+                // message too early: `WaitOver` refuses it.
                 vec![
                     StatusIs(Running),
                     StageIs(stage),
@@ -425,8 +431,10 @@ impl Move {
                     WaitOver(now),
                 ],
             ],
+            // The token decides, not the lease's end: a late worker may go on until another one claims.
             Self::Heartbeat { lease, .. } => vec![vec![StatusIs(Running), LeasedTo(lease.token)]],
-            // The stage keeps a write whose answer was lost from counting twice when it is repeated.
+            // The lease's token stays on the row, so a repeat of this write after a lost answer would count a second
+            // stage. `StageIs` refuses the repeat.
             Self::Continue { holder, stage, .. } => {
                 vec![vec![StatusIs(Running), LeasedTo(holder), StageIs(stage)]]
             }
@@ -434,6 +442,8 @@ impl Move {
                 vec![vec![StatusIs(Running), LeasedTo(holder)]]
             }
             Self::Exhaust { holder, stage, now } => {
+                // Race: the dead letter of a duplicate arrives while a worker is on the command. Only that worker may
+                // end it before its lease expires.
                 let mut any = vec![
                     vec![StatusIs(Accepted), StageIs(stage)],
                     vec![StatusIs(Running), StageIs(stage), LeaseExpired(now)],
@@ -441,6 +451,8 @@ impl Move {
                 any.extend(holder.map(|token| vec![StatusIs(Running), LeasedTo(token)]));
                 any
             }
+            // Race: a claim renews the deadline between the reconciler's read and this write. `DeadlinePassed` is
+            // evaluated on the row, so the index may be stale.
             Self::Stall { now } => vec![
                 vec![StatusIs(Accepted), DeadlinePassed(now)],
                 vec![StatusIs(Running), DeadlinePassed(now), LeaseExpired(now)],
@@ -448,7 +460,7 @@ impl Move {
         })
     }
 
-    /// What becomes of the row.
+    /// The assignments that the move makes.
     pub fn changes(&self, timeouts: &Timeouts) -> Vec<Change> {
         use Change::*;
         match *self {
@@ -500,6 +512,7 @@ impl Move {
             Self::Continue { at, waits, now, .. } => {
                 let mut changes = vec![
                     NextStage,
+                    // The lease ends now: the next message may arrive before this worker returns.
                     LeaseUntil(now),
                     WaitingUntil(match waits {
                         Waits::No => None,
@@ -515,7 +528,7 @@ impl Move {
         }
     }
 
-    /// How the command ends by it. `None`: it goes on.
+    /// The terminal status that the move sets. `None` if the command goes on.
     pub const fn ends_as(&self) -> Option<Terminal> {
         match self {
             Self::Settle { terminal, .. } => Some(*terminal),
@@ -538,7 +551,7 @@ impl Move {
             Self::Readmit { .. } => "readmit",
             Self::Resend { .. } => "resend",
             Self::Claim { .. } => "claim",
-            Self::Heartbeat { .. } => "report",
+            Self::Heartbeat { .. } => "heartbeat",
             Self::Continue { .. } => "continue",
             Self::Release { .. } => "release",
             Self::Settle { .. } => "settle",
@@ -548,7 +561,7 @@ impl Move {
     }
 }
 
-/// A command as it is admitted.
+/// The state of a command that has just been admitted.
 pub fn admitted(admission: Token, now: Timestamp, timeouts: &Timeouts) -> CommandState {
     let deadline = now + timeouts.accepted;
     CommandState {
@@ -566,13 +579,14 @@ pub fn admitted(admission: Token, now: Timestamp, timeouts: &Timeouts) -> Comman
     }
 }
 
-/// When the reconciler looks next at a message due since `queued_at` and sent again `resends` times.
+/// When the reconciler looks next at a message that has been due since `queued_at` and was re-sent `resends` times.
 fn next_look(queued_at: Timestamp, resends: u32, deadline: Timestamp) -> Timestamp {
     RESEND_AFTER
         .get(resends as usize)
         .map_or(deadline, |after| deadline.min(queued_at + *after))
 }
 
+/// A new message is due at `at`: its re-sends are counted from zero.
 fn queue(at: Timestamp, deadline: Timestamp) -> [Change; 4] {
     [
         Change::QueuedAt(Some(at)),
@@ -582,6 +596,7 @@ fn queue(at: Timestamp, deadline: Timestamp) -> [Change; 4] {
     ]
 }
 
+/// The lease stays on the row: by its token a worker recognises the end that it wrote.
 fn end(terminal: Terminal) -> Vec<Change> {
     vec![
         Change::Status(terminal.into()),

@@ -1,4 +1,4 @@
-//! How a command can end: stable codes that clients switch on, each with its status and its sentence.
+//! The result codes of commands: stable codes for clients, each with its status and its sentences for people.
 
 use serde::{Deserialize, Serialize};
 
@@ -60,71 +60,71 @@ result_codes! {
     /// Somebody else reopened the alert.
     AlreadyOpen = "ALREADY_OPEN", NoOp,
         Some("The finding is already open, so there was nothing to reopen. Its history shows who reopened it.");
-    /// The vulnerable version is gone.
+    /// The vulnerable version is no longer used.
     AlreadyFixed = "ALREADY_FIXED", NoOp,
-        Some("The finding is already fixed, so nothing was changed. There is nothing left to do.");
+        Some("The finding is already fixed, so nothing was changed. Nothing is left to do.");
     /// GitHub withdrew the alert.
     AlertWithdrawn = "ALERT_WITHDRAWN", NoOp,
-        Some("GitHub has withdrawn the alert, so nothing was changed. The finding is closed.");
+        Some("GitHub has withdrawn the alert, so nothing was changed. The finding is closed; nothing is left to do.");
     /// Another analysis of the finding is under way.
     AlreadyInProgress = "ALREADY_IN_PROGRESS", NoOp,
-        Some("An analysis of this finding is already under way. Wait for its result, or start again with restartActive.");
+        Some("An analysis of this finding is already running. Wait for its result, or send the command with restartActive.");
 
     /// The command was stored, but could not be queued.
     QueueAdmissionFailed = "QUEUE_ADMISSION_FAILED", Failed,
-        Some("The command could not be queued and was not started. Try again; with the same idempotency key it is the same command.");
-    /// The command's message could not be understood.
+        Some("The command could not be queued and did nothing. Try again; with the same idempotency key it stays the same command.");
+    /// The command's message could not be read.
     MalformedMessage = "MALFORMED_MESSAGE", Failed,
-        Some("The command's message could not be understood. It was kept for the operators; start the command again.");
+        Some("The command's message was damaged, so the command could not be completed. Start it again.");
     /// Every permitted delivery failed.
     QueueRetriesExhausted = "QUEUE_RETRIES_EXHAUSTED", Failed,
-        Some("The command failed on every permitted try. Try again later; if it fails again, tell the operators its id.");
+        Some("The command failed on every permitted attempt. Try again later; if it fails again, send the command's id to the operators.");
     /// No worker moved the command before its deadline.
     CommandStalled = "COMMAND_STALLED", Failed,
-        Some("No worker finished the command in time, and its outcome is not known beyond what is shown. Check the findings and start it again.");
-    /// GitHub refused the installation's credentials.
+        Some("The command did not finish in time and may have had an effect. Check the findings before you start it again.");
+    /// GitHub rejected the installation's credentials, or the installation lacks a permission.
     GithubAuthInvalid = "GITHUB_AUTH_INVALID", Failed,
-        Some("GitHub refused the app's credentials for this installation, or it lacks the permission. Reinstall, reconnect or extend the GitHub App, then try again.");
+        Some("GitHub rejected the App's credentials for this installation, or a permission is missing. Reinstall the GitHub App or grant the permission, then try again.");
     /// GitHub's rate limit does not end before the command's deadline.
     GithubRateLimited = "GITHUB_RATE_LIMITED", Failed,
-        Some("GitHub's rate limit leaves no room for this command in time. What was done so far is kept; try again after the limit resets.");
-    /// A repository is gone, blocked, moved or out of the installation's reach.
+        Some("GitHub's rate limit stopped the command before it was complete. Try again after the limit resets; what was done so far is kept.");
+    /// A repository is deleted, blocked or moved, or the installation cannot access it.
     RepositoryUnavailable = "REPOSITORY_UNAVAILABLE", Failed,
         Some("A repository cannot be reached through the installation. Check that it exists and that the GitHub App may access it, then try again; a sync has refreshed the others.");
-    /// The finding is not there, or not open, any more.
+    /// The finding no longer exists or is no longer open.
     FindingUnavailable = "FINDING_UNAVAILABLE", Failed,
-        Some("The finding is no longer there, or no longer open. Refresh the findings and look again.");
+        Some("The finding no longer exists or is no longer open. Refresh the findings and check it again.");
 
     /// Some repositories could not be refreshed, or an alert could not be stored.
     SyncPartialFailure = "SYNC_PARTIAL_FAILURE", Failed,
-        Some("Some repositories could not be refreshed completely. The repository list says which and why; try again once that is mended.");
+        Some("Some repositories could not be refreshed completely. Fix what the repository list shows for them, then try again.");
 
-    /// The finding's source id is no alert number.
+    /// The finding's source id is not an alert number.
     InvalidDismissTarget = "INVALID_DISMISS_TARGET", Failed,
-        Some("The finding does not come from a Dependabot alert that can be dismissed. Refresh the findings; if it stays, tell the operators.");
-    /// GitHub does not let the alert be dismissed.
+        Some("The finding does not come from a Dependabot alert that can be dismissed. Refresh the findings; if nothing changes, send the command's id to the operators.");
+    /// GitHub rejected the dismissal.
     DismissalRejected = "DISMISSAL_REJECTED", Failed,
-        Some("GitHub did not accept the dismissal, and the alert is unchanged. Look at the alert on GitHub for what stands in the way.");
-    /// GitHub took the dismissal, and somebody there must approve it.
+        Some("GitHub rejected the dismissal, and the alert is unchanged. Open the alert on GitHub to see what prevents it.");
+    /// GitHub accepted the dismissal request, and a reviewer there must approve it.
     DismissalPendingReview = "DISMISSAL_PENDING_REVIEW", Failed,
-        Some("The organisation reviews dismissals: GitHub took the request and the alert stays open until somebody approves it. The next sync shows the decision.");
+        Some("GitHub accepted the request, but the alert stays open until a reviewer of the organisation approves it. Refresh the findings after the review.");
 
-    /// GitHub does not let the alert be reopened.
+    /// GitHub rejected the reopening.
     ReopenRejected = "REOPEN_REJECTED", Failed,
-        Some("GitHub did not reopen the alert, and it is unchanged. Look at the alert on GitHub for what stands in the way.");
+        Some("GitHub rejected the reopening, and the alert is unchanged. Open the alert on GitHub to see what prevents it.");
 
-    /// The owner's analyses in flight are at their limit.
+    /// The owner has as many analyses in flight as allowed.
     OwnerCapReached = "OWNER_CAP_REACHED", Failed,
-        Some("As many analyses as allowed are already under way for this owner. Try again when one of them has ended.");
-    /// GitHub gives no token with which the agent could read the repository.
+        Some("This owner already has as many running analyses as allowed. Try again when one of them has ended.");
+    /// GitHub issued no token with which the agent could read the repository.
     GithubTokenUnavailable = "GITHUB_TOKEN_UNAVAILABLE", Failed,
-        Some("GitHub gave no token for reading the repository. Check that the GitHub App is installed there and may read its contents, then try again.");
-    /// The agent's account cannot pay for it.
+        Some("GitHub did not grant access to the repository's contents. Check that the GitHub App is installed there and may read contents, then try again.");
+    /// The agent's account has no credits.
     InsufficientCredits = "INSUFFICIENT_CREDITS", Failed,
         Some("The analysis service has no credits left for this owner. Add credits, then try again.");
-    /// The agent did not begin.
+    /// The agent did not start the analysis.
     AnalysisLaunchFailed = "ANALYSIS_LAUNCH_FAILED", Failed,
-        Some("The analysis service did not accept the analysis. Try again; if it fails again, tell the operators the command's id.");
+        Some("The analysis service did not start the analysis. Try again; if it fails again, send the command's id to the operators.");
 }
 
 impl std::fmt::Display for ResultCode {
@@ -141,12 +141,12 @@ pub enum Effect {
     None,
     /// What the command asks for was done, at least in part.
     Applied,
-    /// It cannot be told: the command ended after the effect may have begun.
+    /// Unknown: the command ended after the effect may have begun.
     Unknown,
 }
 
 impl Effect {
-    /// What is known of the effect of a command that no worker has ended: never claimed means that nothing can have begun.
+    /// What is known of the effect of a command that no worker ended. If it was never claimed, nothing can have begun.
     pub const fn of_cut_off(row: &CommandState) -> Self {
         if row.attempt == 0 {
             Self::None
@@ -166,7 +166,7 @@ impl Effect {
         }
     }
 
-    /// The effect of this text.
+    /// The effect with this text.
     pub fn parse(text: &str) -> Option<Self> {
         [Self::None, Self::Applied, Self::Unknown]
             .into_iter()
@@ -211,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn a_command_that_was_cut_off_had_no_effect_only_if_it_was_never_claimed() {
+    fn a_cut_off_command_had_no_effect_only_if_it_was_never_claimed() {
         let timeouts = Timeouts {
             accepted: Duration::from_secs(300),
             running: Duration::from_secs(1_800),

@@ -1,8 +1,8 @@
-//! What starts by itself: analyses of new findings, within automation's share of the owner's slots.
+//! Automatic analyses: starts analyses of new findings within automation's share of the owner's slots.
 //!
-//! A slot, the finding and the command that launches the analysis are taken in one transaction, so the share is never
-//! exceeded and no finding is begun twice, however many look at once. What has no slot waits in an index of findings that
-//! were never analysed; whoever frees a slot leaves a note for the reconciler that there is more to do.
+//! One transaction takes the slot, marks the finding and admits the command, so concurrent runs neither exceed the share
+//! nor start a finding twice. A finding without a slot stays in the index of findings that were never analysed. The
+//! transaction that frees a slot sets `due_at` on the owner's row, and the reconciler runs automation again.
 
 use std::time::Duration;
 
@@ -32,13 +32,13 @@ use telemetry::{
     metrics::{self, Metric},
 };
 
-/// How many findings are looked at together.
+/// The findings in one query.
 const PAGE: u32 = 50;
-/// How many findings of repositories out of scope are passed over in one go: some 60 read units. Automation of an owner who
-/// has more of them waiting before the others begins nothing until they are dealt with or in scope again.
+/// The most findings of out-of-scope repositories that one run skips: some 60 read units. If more of them sort before the
+/// findings in scope, automation starts nothing for this owner until they are closed or in scope again.
 const PASSED_OVER: usize = 5_000;
 
-/// Starts what starts by itself.
+/// Starts automatic analyses.
 #[derive(Clone, Debug)]
 pub struct Automation {
     /// The commands.
@@ -51,13 +51,13 @@ pub struct Automation {
     pub analyses: Analyses,
     /// Sends the commands' messages.
     pub sender: Sender,
-    /// Where launches of analyses are queued.
+    /// The queue of `start_analysis` commands.
     pub queue: QueueUrl,
-    /// What must not start by itself for now, either.
+    /// The command types that an operator has paused; automation starts none of them.
     pub paused: PausedCommands,
 }
 
-/// Automation stopped half-way. Repeating the call is safe.
+/// Automation stopped before it was done. Repeating the call is safe.
 #[derive(Debug, thiserror::Error)]
 pub enum AutomationError {
     /// Configuration and slots could not be read.
@@ -72,7 +72,7 @@ pub enum AutomationError {
 }
 
 impl Automation {
-    /// Automation whose commands are written with these timeouts, and queued there.
+    /// Automation that admits commands with these timeouts and sends them to `queue`.
     pub fn new(
         services: &Services,
         timeouts: Timeouts,
@@ -91,9 +91,9 @@ impl Automation {
         }
     }
 
-    /// Begins as many analyses as there are findings that wait and slots that are free. Gives how many that were.
+    /// Starts analyses while findings wait and slots are free. Returns the number of analyses started.
     pub async fn advance(&self, owner: &Owner, now: Timestamp) -> Result<usize, AutomationError> {
-        // A note that there is more to do stays until analyses may start again.
+        // While paused, the owner's row stays due, so automation runs again after the pause.
         if self.paused.contain(CommandType::StartAnalysis) {
             return Ok(0);
         }
@@ -102,7 +102,8 @@ impl Automation {
             Some(eligible) => self.begin_all(owner, &record, eligible, now).await?,
             None => 0,
         };
-        // Should a slot have been freed meanwhile, there is a later note, and it stays.
+        // Race: a slot is freed while this run looks. That transaction sets a later `due_at`; `looked` clears only the
+        // one that was read, so the reconciler still runs automation again.
         if let Some(due) = record.analyses.automation_due.filter(|due| *due <= now) {
             self.analyses.looked(owner, due).await?;
         }
@@ -158,7 +159,7 @@ impl Automation {
         let Some(seen) = self.findings.read_alone(owner, finding).await? else {
             return Ok(Attempted::Ineligible);
         };
-        // Somebody was quicker, and automation restarts nothing.
+        // A user started an analysis first, and automation never restarts one. `Analyses::begin` checks again.
         let analysis = seen.analysis.as_ref();
         if analysis.is_some_and(|analysis| analysis.status.in_flight()) {
             return Ok(Attempted::Ineligible);
@@ -182,13 +183,13 @@ impl Automation {
                 Ok(Attempted::Begun)
             }
             Begun::NoSlot => Ok(Attempted::NoSlot),
-            // Somebody else has begun it, or it has changed: the next look sees it as it is.
+            // Race: the finding changed or another writer started its analysis since the read. The next run reads anew.
             Begun::Changed => Ok(Attempted::Ineligible),
         }
     }
 }
 
-/// Sends the message of a command that was admitted with what led to it. Should that fail, the reconciler sends it.
+/// Sends the message of a command that automation has admitted. If the send fails, the reconciler sends it.
 pub async fn send(sender: &Sender, queue: &QueueUrl, command: &Command) {
     let (id, origin) = (command.key.id, command.origin.as_str());
     let kind = command.action.command_type();
@@ -201,7 +202,7 @@ pub async fn send(sender: &Sender, queue: &QueueUrl, command: &Command) {
             info!(command.id = %id, command.origin = origin, owner = command.key.owner.hashed(), "automation admitted a command");
         }
         Err(error) => {
-            error!(command.id = %id, command.origin = origin, error = %chain(&error), "the message of an automatic command was not sent; the reconciler will send it");
+            error!(command.id = %id, command.origin = origin, error = %chain(&error), "an automatic command's message was not sent; the reconciler sends it");
         }
     }
 }
@@ -212,24 +213,24 @@ enum Attempted {
     Ineligible,
 }
 
-/// What automation may begin.
+/// The findings that automation may start.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Eligible {
-    /// At least so severe.
+    /// The minimum severity.
     least: Severity,
-    /// And new since then.
+    /// Only findings that are new since then.
     since: Timestamp,
 }
 
 impl Eligible {
-    /// The worst first.
+    /// The eligible severities, the most severe first.
     fn severities(self) -> impl Iterator<Item = Severity> {
         let all = Severity::ALL.iter().copied();
         all.filter(move |severity| *severity >= self.least)
     }
 }
 
-/// What may begin now by itself for this owner; `None` if nothing may.
+/// What automation may start for this owner now. `None` if it is off, not connected or in its cooldown.
 fn eligible(record: &OwnerRecord, now: Timestamp) -> Option<Eligible> {
     let chosen = record.auto_analysis_since?;
     record.integration.as_ref()?;
@@ -254,9 +255,9 @@ fn eligible(record: &OwnerRecord, now: Timestamp) -> Option<Eligible> {
     })
 }
 
-/// What could not be advanced is looked at again by the reconciler.
+/// Logs a failed run. The owner stays due, so the reconciler retries it.
 pub fn log_failure(owner: &Owner, error: &AutomationError) {
-    warn!(owner = owner.hashed(), error = %chain(error), "automation could not look for findings; the reconciler will");
+    warn!(owner = owner.hashed(), error = %chain(error), "automation failed; the reconciler retries it");
 }
 
 #[cfg(test)]
@@ -267,7 +268,7 @@ mod tests {
 
     const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 
-    /// An owner for whom analyses have begun by themselves since noon, with these choices.
+    /// An owner with automation switched on since noon, with these choices.
     fn record(min_severity: MinSeverity, include_existing: bool) -> OwnerRecord {
         let mut record = OwnerRecord {
             auto_analysis_since: Some(NOON),
@@ -287,7 +288,7 @@ mod tests {
     }
 
     #[test]
-    fn the_chosen_severities_are_looked_at_and_the_worst_first() {
+    fn the_chosen_severities_are_eligible_most_severe_first() {
         use Severity::{Critical, High, Low, Medium};
         for (least, expected) in [
             (MinSeverity::Critical, &[Critical][..]),
@@ -302,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_there_before_is_looked_at_only_if_chosen() {
+    fn existing_findings_are_eligible_only_if_chosen() {
         let since = |existing| {
             let eligible = eligible(&record(MinSeverity::All, existing), NOON);
             eligible.expect("it is switched on").since
@@ -312,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_begins_while_automation_is_off_rests_or_knows_no_installation() {
+    fn nothing_is_eligible_while_off_in_cooldown_or_not_connected() {
         let on = record(MinSeverity::All, true);
         let due = |at| OwnerRecord {
             analyses: OwnerAnalyses {

@@ -1,4 +1,4 @@
-//! How the functions reach AWS: the platform's credentials and region, and no call without an end.
+//! The functions' AWS clients: the platform's credentials and region, and a timeout on every call.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use domain::Timestamp;
 use outbound::secrets::Secrets;
 use store::{clock::Clock, table::Table};
 
-/// How long calls may take.
+/// The timeouts of AWS calls.
 #[derive(Clone, Copy, Debug)]
 pub struct CallTimeouts {
     /// One try.
@@ -18,28 +18,28 @@ pub struct CallTimeouts {
 }
 
 impl CallTimeouts {
-    /// For functions that nobody waits for: an answer that takes longer will not come.
+    /// For functions without a waiting client. An answer that takes longer is not expected any more.
     pub const BACKGROUND: Self = Self {
         per_try: Duration::from_secs(3),
         per_call: Duration::from_secs(8),
     };
 }
 
-/// What every function starts with.
+/// The clients that every function starts with.
 #[derive(Clone, Debug)]
 pub struct Services {
     /// The table.
     pub table: Table,
     /// The queues.
     pub queues: aws_sdk_sqs::Client,
-    /// The secrets; none is read before it is needed.
+    /// The secrets, each read on first use.
     pub secrets: Secrets,
-    /// The time, which follows DynamoDB's.
+    /// The clock, which follows DynamoDB's.
     pub clock: Clock,
 }
 
 impl Services {
-    /// Opens the table of this name, and with it the clock, which `machine` is trusted for until DynamoDB has answered.
+    /// Opens the table with this name and the clock. `machine` is the time until DynamoDB has answered once.
     pub async fn open(
         table: String,
         call_timeouts: CallTimeouts,
@@ -56,7 +56,7 @@ impl Services {
     }
 }
 
-/// The configuration that every client is made from.
+/// The configuration of every client.
 async fn load(call_timeouts: CallTimeouts) -> SdkConfig {
     let timeouts = TimeoutConfig::builder()
         .operation_attempt_timeout(call_timeouts.per_try)

@@ -1,5 +1,5 @@
-//! The environment, read once by each function's `Config::from_env`. What is missing or wrong stops the start, and the
-//! message names the variable.
+//! The environment, read once by each function's `Config::from_env`. A missing or invalid variable stops the function's
+//! start, and the error names the variable.
 
 use std::{
     env,
@@ -30,19 +30,19 @@ pub enum InvalidEnvironment {
         /// The variable.
         name: &'static str,
     },
-    /// Set to something else than expected.
+    /// Set to an invalid value.
     #[error("environment variable {name} is {value:?}: {problem}")]
     Invalid {
         /// The variable.
         name: &'static str,
-        /// What it is set to.
+        /// Its value.
         value: String,
-        /// What is wrong with that.
+        /// What is wrong with the value.
         problem: String,
     },
 }
 
-// A `main` that fails shows the debug form: it is for the person who sets the variable.
+// A `main` that returns an error prints its debug form; the person who sets the variable reads it.
 impl fmt::Debug for InvalidEnvironment {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{self}")
@@ -80,7 +80,7 @@ pub fn timeouts() -> Result<Timeouts, InvalidEnvironment> {
     let seconds = |name| positive(name).map(|value| Duration::from_secs(value.get().into()));
     let retention = positive("RETENTION_DAYS")?.get();
     let accepted = seconds("ACCEPTED_TIMEOUT_SECONDS")?;
-    // A deployment refuses it; a trial on one machine may want it.
+    // `template.yaml` rejects such a value; a local trial may want it.
     if accepted < LEAST_ACCEPTED {
         tracing::warn!(
             "ACCEPTED_TIMEOUT_SECONDS is {}, less than {}: commands fail before all re-sends of a lost message",
@@ -95,7 +95,7 @@ pub fn timeouts() -> Result<Timeouts, InvalidEnvironment> {
     })
 }
 
-/// Reads where GitHub is and who we are there.
+/// Reads GitHub's address and the App's credentials there.
 pub fn github() -> Result<GithubConfig, InvalidEnvironment> {
     Ok(GithubConfig {
         base_url: read("GITHUB_API_URL")?,
@@ -110,12 +110,12 @@ pub fn secret(name: &'static str) -> Result<SecretName, InvalidEnvironment> {
     read::<String>(name).map(SecretName::new)
 }
 
-/// Reads where commands are queued.
+/// Reads the queues of commands.
 pub fn command_queues() -> Result<CommandQueues, InvalidEnvironment> {
     CommandQueues::each(|queue| read(queue.variable()))
 }
 
-/// Reads where dead letters of commands are.
+/// Reads the dead-letter queues of commands.
 pub fn dead_letters() -> Result<Vec<QueueUrl>, InvalidEnvironment> {
     let queues = CommandQueue::ALL.into_iter();
     queues
@@ -123,7 +123,7 @@ pub fn dead_letters() -> Result<Vec<QueueUrl>, InvalidEnvironment> {
         .collect()
 }
 
-/// Reads what every function with a table is told.
+/// Reads the configuration that every function with a table has.
 pub fn function() -> Result<FunctionConfig, InvalidEnvironment> {
     Ok(FunctionConfig {
         stack: read("STACK")?,
@@ -131,7 +131,7 @@ pub fn function() -> Result<FunctionConfig, InvalidEnvironment> {
     })
 }
 
-/// Reads what the worker of this queue is told.
+/// Reads the configuration of this queue's worker.
 pub fn worker(queue: CommandQueue) -> Result<WorkerConfig, InvalidEnvironment> {
     Ok(WorkerConfig {
         timeouts: timeouts()?,

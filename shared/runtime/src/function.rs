@@ -1,4 +1,4 @@
-//! The frame of a function: what every `main` does around its own wiring. Here the machine's clock comes in.
+//! What every `main` does around its own wiring. The only place that reads the machine's clock.
 
 use std::fmt::Debug;
 
@@ -14,25 +14,25 @@ use crate::{
 use domain::Timestamp;
 use telemetry::metrics::{Meter, StackName};
 
-/// What every function with a table is told.
+/// The configuration that every function with a table has.
 #[derive(Clone, Debug)]
 pub struct FunctionConfig {
-    /// `STACK`: the name of the stack, which metrics are told apart by.
+    /// `STACK`: the name of the stack, a dimension of every metric.
     pub stack: StackName,
-    /// `TABLE`: the table of everything.
+    /// `TABLE`: the name of the one table.
     pub table: String,
 }
 
-/// A function with its clients, which waits for its wiring.
+/// A function with its clients, before its wiring.
 #[derive(Debug)]
 pub struct Function {
-    /// What it is wired from.
+    /// The clients.
     pub services: Services,
     meter: Meter,
 }
 
 impl Function {
-    /// Opens the clients. Asks nothing yet.
+    /// Opens the clients and, with the table, the clock.
     pub async fn open(config: FunctionConfig, call_timeouts: CallTimeouts) -> Self {
         Self {
             services: Services::open(config.table, call_timeouts, machine()).await,
@@ -40,7 +40,7 @@ impl Function {
         }
     }
 
-    /// Answers events until the platform ends the process. Each is a piece of work that is measured.
+    /// Answers events until the platform ends the process. The metrics of each event are written before its answer.
     pub async fn serve<E, A, F>(
         self,
         answer: impl AsyncFn(LambdaEvent<E>, Invocation) -> Result<A, F>,
@@ -53,7 +53,7 @@ impl Function {
         run(async |event, invocation| self.meter.measure(answer(event, invocation)).await).await
     }
 
-    /// Takes each message of each batch to its verdict. Each is a piece of work that is measured.
+    /// Handles each message of each batch. The metrics of each message are written before the batch's answer.
     pub async fn read_queue(
         self,
         deliver: impl AsyncFn(&Delivery, Invocation) -> Disposition,

@@ -1,4 +1,4 @@
-//! What every function does around its own work: the frame of `main`, queues, workers, the environment.
+//! What every function shares: the frame of `main`, queues, workers, the environment.
 
 pub mod automation;
 pub mod aws;

@@ -1,4 +1,4 @@
-//! Messages that this version cannot use, for workers and the dead-letter consumer alike.
+//! What workers and `dead-letter` do with messages that this version cannot use.
 
 use domain::{Timestamp, lifecycle::Timeouts, result_code::ResultCode};
 use store::{
@@ -17,21 +17,21 @@ use crate::{
     sqs::{Delivery, Disposition},
 };
 
-/// Keeps what nobody can read where an operator finds it.
+/// Moves malformed messages to a queue for operators.
 #[derive(Clone, Debug)]
 pub struct Quarantine {
     /// The commands that such messages seem to be about.
     pub ledger: Ledger,
-    /// Gives back what those commands hold.
+    /// Frees the slots of those commands.
     pub cleaner: Cleaner,
-    /// Sends what is kept.
+    /// Sends the messages to the operators' queue.
     pub sender: Sender,
-    /// Where it is kept.
+    /// The operators' queue.
     pub queue: QueueUrl,
 }
 
 impl Quarantine {
-    /// One that keeps messages in `queue`.
+    /// A quarantine that moves messages to `queue`.
     pub fn new(services: &Services, timeouts: Timeouts, queue: QueueUrl) -> Self {
         let Services { table, queues, .. } = services;
         Self {
@@ -42,7 +42,7 @@ impl Quarantine {
         }
     }
 
-    /// Deals with a message that this version cannot use: hands a newer one back, keeps what nobody can read.
+    /// Handles a message that this version cannot use: a newer one is redelivered, a malformed one is kept.
     pub async fn receive(
         &self,
         delivery: &Delivery,
@@ -51,21 +51,21 @@ impl Quarantine {
     ) -> Disposition {
         match unusable {
             Unusable::Newer { .. } => {
-                warn!(sqs.message_id = delivery.message_id, error = %chain(unusable), "a newer message is handed back");
+                warn!(sqs.message_id = delivery.message_id, error = %chain(unusable), "the message is newer than this code; the queue redelivers it");
                 Disposition::Retry
             }
             Unusable::Malformed { .. } => self.keep_malformed(delivery, unusable, now).await,
         }
     }
 
-    /// Keeps a message as it is.
+    /// Copies a message unchanged to the operators' queue. `Ack` once SQS has accepted the copy.
     pub async fn keep(&self, delivery: &Delivery, unusable: &Unusable) -> Disposition {
         let kept = self
             .sender
             .keep(&self.queue, &delivery.body, &delivery.queue)
             .await;
         if let Err(error) = kept {
-            error!(sqs.message_id = delivery.message_id, error = %chain(&error), "a message could not be kept for inspection and comes again");
+            error!(sqs.message_id = delivery.message_id, error = %chain(&error), "the message could not be kept for inspection; the queue redelivers it");
             return Disposition::Retry;
         }
         let kept = match unusable {
@@ -77,7 +77,7 @@ impl Quarantine {
         Disposition::Ack
     }
 
-    /// Keeps a message that nobody can read, and ends the command that it seems to be about.
+    /// Keeps a malformed message, and ends the command that it seems to be about.
     pub async fn keep_malformed(
         &self,
         delivery: &Delivery,
@@ -101,7 +101,7 @@ impl Quarantine {
             }
             Ok(Outcome::Refused(_) | Outcome::Missing) => None,
             Err(error) => {
-                // Kept twice does less harm than a command that nobody ends.
+                // The redelivery keeps the message a second time. That does less harm than a command that never ends.
                 error!(command.id = %key.id, error = %chain(&error), "the command of a malformed message could not be ended");
                 return Disposition::Retry;
             }
@@ -113,7 +113,7 @@ impl Quarantine {
             command.type_name = ended.as_ref().map(|it| it.action.type_name()),
             command.status = ended.as_ref().map(|it| it.status().as_str()),
             command.code = ended.as_ref().map(|_| code.as_str()),
-            "the command of a malformed message"
+            "a malformed message named a command"
         );
         Disposition::Ack
     }

@@ -1,4 +1,4 @@
-//! The messages between the functions, and sending them. A message names rows; it never carries what they hold.
+//! The messages between the functions, and how they are sent. A message names rows and never carries their data.
 
 use backoff::{Backoff, Jitter};
 use std::{
@@ -22,17 +22,17 @@ use domain::{
 use store::table::Cause;
 use telemetry::trace::{TRACEPARENT, TraceId, TraceParent};
 
-/// The version of the messages that this code writes. It reads this one and the one before.
+/// The version of the messages that this code writes. It reads this version and the one before.
 pub const VERSION: u64 = 1;
 
 /// The longest delay that SQS takes.
 pub const MAX_DELAY: Duration = Duration::from_secs(900);
 
-/// How often what SQS does not take of a batch is sent, and how long between.
+/// The tries for the refused entries of a batch, and the backoff between them.
 const BATCH_TRIES: u32 = 4;
 const BATCH_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(100), Jitter::Quarter);
 
-/// The most that SQS takes, a message's body and attributes together, in bytes.
+/// The largest message that SQS accepts, body and attributes together, in bytes (1 MiB).
 const LARGEST: usize = 1 << 20;
 
 /// What a message asks for.
@@ -40,27 +40,27 @@ const LARGEST: usize = 1 << 20;
 pub enum Message {
     /// Work on a command, at this stage.
     Command {
-        /// Which one.
+        /// The command.
         key: CommandKey,
-        /// Which of its messages this is.
+        /// The stage of this message.
         stage: Stage,
     },
-    /// Refresh an owner's findings on schedule: no command, no row in the ledger.
+    /// Refresh an owner's findings on schedule. There is no command and no row in the ledger.
     ScheduledSync(ScheduledSync),
-    /// Record what the agent called back with, which the finding's row holds.
+    /// Record the agent's callback, which is stored on the finding's row.
     Callback {
-        /// Whose finding.
+        /// The finding's owner.
         owner: Owner,
-        /// Which finding.
+        /// The finding.
         finding: FindingId,
-        /// Of which attempt.
+        /// The analysis attempt that the callback is about.
         attempt: CommandId,
     },
-    /// Erase an owner, or go on with it.
+    /// Start or continue the erasure of an owner.
     Erase {
-        /// Who.
+        /// The owner.
         owner: Owner,
-        /// When that was asked for.
+        /// When the erasure was requested.
         requested_at: Timestamp,
     },
 }
@@ -68,9 +68,9 @@ pub enum Message {
 /// One scheduled sync, or its continuation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct ScheduledSync {
-    /// Whose findings.
+    /// The owner of the findings.
     pub owner: Owner,
-    /// Names the pass over the repositories, so that a continuation knows what is done.
+    /// Names the pass over the repositories, so that a continuation skips the repositories that are done.
     pub pass: Uuid,
     /// When the pass began.
     pub began: Timestamp,
@@ -94,7 +94,7 @@ enum Wire {
         pass: Uuid,
         began: Timestamp,
     },
-    // The word of the first version, which stays: messages in flight and a rollback read no other.
+    // The first version's spelling stays: messages in flight and a rollback know no other.
     #[serde(rename = "call_back")]
     Callback {
         owner: Owner,
@@ -107,30 +107,30 @@ enum Wire {
     },
 }
 
-/// A command that a message seems to be about, however little of it can be read.
+/// The command that an unusable message seems to be about.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Recovered {
-    /// Which one.
+    /// The command.
     pub key: CommandKey,
-    /// Which of its messages this is; the first one, if the message does not say.
+    /// The stage of the message; 0 if the message has none.
     pub stage: Stage,
 }
 
-/// Why a body is no message for this version.
+/// Why this version cannot use a message.
 #[derive(Debug, thiserror::Error)]
 pub enum Unusable {
-    /// A later version wrote it: to be handed back, for a worker that knows it.
-    #[error("the message is of version {version}, newer than {VERSION}")]
+    /// A later version wrote the message. The queue redelivers it, so a worker of that version can take it.
+    #[error("message has version {version}; this code reads up to {VERSION}")]
     Newer {
-        /// Its version.
+        /// The message's version.
         version: u64,
-        /// The command it seems to be about.
+        /// The command that it seems to be about.
         command: Option<Recovered>,
     },
-    /// Nobody can read it: to be kept for an operator.
-    #[error("the message cannot be understood")]
+    /// No version can read the message. It goes to the malformed queue for an operator.
+    #[error("message is malformed")]
     Malformed {
-        /// The command it seems to be about.
+        /// The command that it seems to be about.
         command: Option<Recovered>,
         /// What is wrong. Names positions and fields, not contents.
         #[source]
@@ -156,7 +156,7 @@ impl Message {
         }
     }
 
-    /// Reads a message's body. Unknown fields are let pass: a newer writer may add some within a version.
+    /// Reads a message's body. Unknown fields are ignored: a newer writer may add some within a version.
     pub fn parse(body: &str) -> Result<Self, Unusable> {
         let malformed = |command, source| Unusable::Malformed { command, source };
         let value: Value = serde_json::from_str(body).map_err(|source| malformed(None, source))?;
@@ -165,11 +165,11 @@ impl Message {
             Some(version) if version > VERSION => return Err(Unusable::Newer { version, command }),
             Some(_) => {}
             None => {
-                let source = serde::de::Error::custom("a version is missing");
+                let source = serde::de::Error::custom("field `version` is missing");
                 return Err(malformed(command, source));
             }
         }
-        // Described without the value: it may hold what must not be logged.
+        // serde's own error quotes the value, which may hold data that must not be logged.
         match serde_json::from_value(value) {
             Ok(Wire::Command {
                 owner,
@@ -203,7 +203,7 @@ impl Message {
             }),
             Err(_) => Err(malformed(
                 command,
-                serde::de::Error::custom("a field is missing or not of its type"),
+                serde::de::Error::custom("a field is missing or has the wrong type"),
             )),
         }
     }
@@ -239,13 +239,13 @@ impl Message {
                 requested_at,
             },
         };
-        let mut value = serde_json::to_value(wire)
-            .expect("a message is plain data: it cannot fail to serialise");
+        let mut value =
+            serde_json::to_value(wire).expect("a message is plain data, which always serialises");
         value["version"] = VERSION.into();
         value.to_string()
     }
 
-    /// Whose it is.
+    /// The owner that the message is about.
     pub const fn owner(&self) -> &Owner {
         match self {
             Self::Command { key, .. } => &key.owner,
@@ -254,7 +254,7 @@ impl Message {
         }
     }
 
-    /// The command that it is about.
+    /// The command that the message is about.
     pub const fn command(&self) -> Option<CommandId> {
         match self {
             Self::Command { key, .. } => Some(key.id),
@@ -263,7 +263,7 @@ impl Message {
         }
     }
 
-    /// The trace of the work for it, if it comes without one: the same for every message about the same thing.
+    /// The trace for a delivery that carries none: the same for every message about the same work.
     pub fn trace(&self) -> TraceId {
         match self {
             Self::Command { key, .. } => key.id.into(),
@@ -281,13 +281,13 @@ impl Message {
         }
     }
 
-    /// The group that fair queueing goes by: one noisy owner must not delay the others. SQS takes 128 characters of
-    /// visible ASCII, which a hash is and an owner is not, and gives standard queues no order by it.
+    /// The message group for SQS fair queues: one noisy owner must not delay the others. SQS accepts 128 characters of
+    /// visible ASCII, which a hash satisfies and an owner may not. On a standard queue a group implies no order.
     fn group(&self) -> String {
         self.owner().hashed()
     }
 
-    /// The attributes to send it with: the next step of the trace that led to it.
+    /// The message's attributes: the next step of the current trace.
     fn attributes(&self) -> HashMap<String, MessageAttributeValue> {
         let trace = TraceParent::next_of_current();
         let trace = trace.unwrap_or_else(|| TraceParent::start(self.trace()));
@@ -295,12 +295,12 @@ impl Message {
     }
 }
 
-/// Where commands are queued, kinds of work apart: one that is slow must not delay the others.
+/// The queue for each kind of work. They are separate, so slow work does not delay other work.
 #[derive(Clone, Debug)]
 pub struct CommandQueues(BTreeMap<CommandQueue, QueueUrl>);
 
 impl CommandQueues {
-    /// The queues, each as `url` tells.
+    /// Builds the map; `url` returns each queue's URL.
     pub fn each<E>(url: impl Fn(CommandQueue) -> Result<QueueUrl, E>) -> Result<Self, E> {
         let queues = CommandQueue::ALL.into_iter();
         let queues = queues.map(|queue| Ok((queue, url(queue)?)));
@@ -335,7 +335,7 @@ impl QueueUrl {
         &self.0
     }
 
-    /// The queue's name: what an ARN ends in, too.
+    /// The queue's name, which is also the last part of its ARN.
     pub fn name(&self) -> &str {
         self.0.rsplit('/').next().unwrap_or(&self.0)
     }
@@ -358,9 +358,9 @@ pub struct Sender {
     client: aws_sdk_sqs::Client,
 }
 
-/// The message may or may not have been queued; sending it again is safe.
+/// The messages may or may not have been queued. Sending them again is safe.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot tell whether {count} messages reached queue {queue}")]
+#[error("outcome of sending {count} messages to queue {queue} is unknown")]
 pub struct SendError {
     queue: String,
     count: usize,
@@ -374,7 +374,7 @@ impl Sender {
         Self { client }
     }
 
-    /// Sends one message, to be delivered after `delay` (at most [`MAX_DELAY`]).
+    /// Sends one message. SQS delivers it after `delay`, at most [`MAX_DELAY`].
     pub async fn send(
         &self,
         queue: &QueueUrl,
@@ -394,10 +394,11 @@ impl Sender {
             .map_err(|error| send_error(queue, 1, Box::new(error)))
     }
 
-    /// Keeps a body that nobody can read where an operator finds it, with the queue it came from if there is room for that.
+    /// Sends a malformed body to the queue for operators, with the name of the queue it came from if that fits.
     pub async fn keep(&self, queue: &QueueUrl, body: &str, from: &str) -> Result<(), SendError> {
         const NAME: &str = "from";
-        // A body can be as large as a message may be, and SQS takes no empty attribute: better kept without.
+        // The body may fill the whole message, and SQS rejects an empty attribute. A body without its origin is better
+        // than a message that is redelivered forever.
         let fits = body.len() + NAME.len() + TEXT.len() + from.len() <= LARGEST;
         let attribute = (fits && !from.is_empty()).then(|| text(from));
         self.client
@@ -411,8 +412,8 @@ impl Sender {
             .map_err(|error| send_error(queue, 1, Box::new(error)))
     }
 
-    /// Sends up to 10 messages in one request. SQS may refuse some and take others: the refused ones, and only they,
-    /// are sent again, a few times. Gives the places of those that were not taken.
+    /// Sends up to 10 messages in one request. SQS may accept some and refuse others; only the refused ones are sent
+    /// again, up to four tries in all. Returns the positions of the messages that SQS never accepted.
     pub async fn send_batch(
         &self,
         queue: &QueueUrl,
@@ -442,7 +443,7 @@ impl Sender {
                 .send()
                 .await
                 .map_err(|error| send_error(queue, pending.len(), Box::new(error)))?;
-            // Taken is what SQS says it took: an entry it does not mention was not.
+            // Only the entries that SQS lists as successful were accepted; an entry that it does not mention was not.
             pending.retain(|place| {
                 !answer
                     .successful()
@@ -455,14 +456,14 @@ impl Sender {
             tracing::warn!(
                 queue = queue.name(),
                 refused = pending.len(),
-                "a batch was taken in part; sending the rest again"
+                "SQS accepted part of a batch; sending the rest again"
             );
             tokio::time::sleep(BATCH_BACKOFF.after(tries)).await;
         }
     }
 }
 
-/// The type of an attribute that is a text.
+/// The data type of a text attribute.
 const TEXT: &str = "String";
 
 fn text(value: &str) -> MessageAttributeValue {
@@ -470,9 +471,10 @@ fn text(value: &str) -> MessageAttributeValue {
         .data_type(TEXT)
         .string_value(value)
         .build()
-        .expect("a type is all that it demands")
+        .expect("the data type is the only required field")
 }
 
+/// Rounded up: a message that arrives early finds the command still waiting.
 fn seconds(delay: Duration) -> Option<i32> {
     let rounded_up = delay.min(MAX_DELAY).as_millis().div_ceil(1000);
     (rounded_up > 0).then(|| i32::try_from(rounded_up).unwrap_or(i32::MAX))
@@ -537,7 +539,7 @@ mod tests {
     }
 
     #[test]
-    fn a_newer_message_is_told_from_a_malformed_one_and_its_command_is_recovered() {
+    fn newer_and_malformed_messages_differ_and_both_name_their_command() {
         let newer = r#"{"version":2,"kind":"other","owner":"user:auth0|5f7c","commandId":"01932b3a-5c00-7000-8000-000000000001","stage":3}"#;
         let about = |stage| Recovered {
             key: key(),

@@ -1,4 +1,4 @@
-//! A batch of deliveries into the batch's answer: each message stands alone.
+//! Turns a batch of deliveries into the batch's answer. A failed message never affects the others.
 
 use std::{panic::AssertUnwindSafe, time::Duration};
 
@@ -12,13 +12,13 @@ use telemetry::{
     trace::{TRACEPARENT, TraceParent},
 };
 
-/// What is to become of a delivery.
+/// What SQS does with a delivered message.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Disposition {
-    /// It is dealt with: the queue may forget it.
+    /// The queue deletes the message.
     Ack,
-    /// The queue is to deliver it again.
+    /// The queue redelivers the message.
     Retry,
 }
 
@@ -27,19 +27,19 @@ pub enum Disposition {
 pub struct Delivery {
     /// The message's body.
     pub body: String,
-    /// How often the message was received, this time included.
+    /// How many times the message was received, including this delivery.
     pub receives: u32,
-    /// Last part of the source queue's ARN.
+    /// The source queue's name: the last part of its ARN.
     pub queue: String,
     /// The message's id at SQS.
     pub message_id: String,
-    /// The trace that it was sent in.
+    /// The trace of its sender.
     pub trace: Option<TraceParent>,
     receipt_handle: String,
 }
 
 impl Delivery {
-    /// A record of the event, whatever is missing in it.
+    /// Reads a record of the event; a missing field gets a default.
     pub fn of(record: &SqsMessage) -> Self {
         let receives = record
             .attributes
@@ -62,8 +62,8 @@ impl Delivery {
 }
 
 impl Delivery {
-    /// Does the work for the message that this delivery brought: what is logged meanwhile says what it is about, and
-    /// what is sent or asked goes on in its trace.
+    /// Runs `work` for this delivery's message: log lines name what they are about, and messages and requests continue
+    /// the message's trace.
     pub fn follow<T>(
         &self,
         message: &Message,
@@ -76,13 +76,13 @@ impl Delivery {
         if let Some(id) = message.command() {
             span.record("command.id", tracing::field::display(id));
         }
-        // All that a worker does is one large value, which would be moved from the stack to the stack for each layer.
+        // A worker's future is large; unboxed, each wrapper would copy it on the stack.
         trace.follow(Box::pin(work).instrument(span))
     }
 }
 
-/// Gives every message of a batch to `handle`, all at once, and reports exactly those that are to come again. A panic
-/// costs only its own message. The ids reported are those of the batch, so none can be foreign to it.
+/// Handles every message of a batch concurrently and reports those to redeliver. A panic fails only its own message. The
+/// reported ids come from the batch: on an unknown id Lambda would fail the whole batch.
 pub async fn each_message(
     event: &SqsEvent,
     handle: impl AsyncFn(Delivery) -> Disposition,
@@ -94,7 +94,7 @@ pub async fn each_message(
             let id = record.message_id.as_deref().unwrap_or_default();
             error!(
                 sqs.message_id = id,
-                "the handler panicked; the message comes again"
+                "the handler panicked; the queue redelivers the message"
             );
             Disposition::Retry
         })
@@ -115,7 +115,7 @@ pub async fn each_message(
     response
 }
 
-/// Decides when deliveries come again.
+/// Sets when messages are redelivered.
 #[derive(Clone, Debug)]
 pub struct Inbox {
     client: aws_sdk_sqs::Client,
@@ -128,8 +128,8 @@ impl Inbox {
         Self { client, queues }
     }
 
-    /// Lets a delivery that is not acknowledged come again after this long, instead of the queue's own timeout. Only
-    /// a hint to the queue: nothing depends on its success.
+    /// Sets the visibility timeout of a delivery: when the queue redelivers the message unless it is acknowledged. Best
+    /// effort: if the call fails, the queue's own visibility timeout applies.
     pub async fn set_visibility(&self, delivery: &Delivery, pause: Duration) {
         let Some(queue) = self
             .queues
@@ -138,10 +138,11 @@ impl Inbox {
         else {
             warn!(
                 queue = delivery.queue,
-                "a delivery came from a queue that is not configured"
+                "the delivery's queue is not configured; its visibility timeout is unchanged"
             );
             return;
         };
+        // SQS allows at most 12 hours: 43,200 s.
         let seconds = i32::try_from(pause.as_millis().div_ceil(1000)).unwrap_or(i32::MAX);
         let changed = self
             .client
@@ -156,7 +157,7 @@ impl Inbox {
                 queue = delivery.queue,
                 sqs.message_id = delivery.message_id,
                 error = %chain(&error),
-                "the message's visibility could not be changed; the queue's own timeout stands"
+                "the message's visibility timeout could not be changed; the queue's own applies"
             );
         }
     }
@@ -175,7 +176,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn only_what_must_come_again_is_reported() {
+    async fn only_messages_to_redeliver_are_reported() {
         let answer = each_message(&batch(&["a", "b", "c", "d"]), async |delivery| {
             assert_eq!(delivery.receives, 3);
             match delivery.body.as_str() {

@@ -1,5 +1,5 @@
-//! What every worker does with a delivery, around the effect that is its own: read the message, claim the command, do
-//! the effect, and settle, hand on or give back. Every way out of here does one of those.
+//! What every worker does with a delivery: read the message, claim the command, run its own [`Work::effect`], then
+//! settle, continue or release. Every path after a claim ends in one of the three.
 
 mod invocation;
 
@@ -34,7 +34,7 @@ use telemetry::{
 
 pub use invocation::Invocation;
 
-/// A worker's surroundings.
+/// What every worker needs.
 #[derive(Clone, Debug)]
 pub struct Worker {
     /// The commands.
@@ -43,66 +43,66 @@ pub struct Worker {
     pub inbox: Inbox,
     /// Sends continuations.
     pub sender: Sender,
-    /// Where the command's messages are queued.
+    /// The queue of its commands' messages.
     pub queue: QueueUrl,
-    /// Takes messages that cannot be used.
+    /// Handles messages that this version cannot use.
     pub quarantine: Quarantine,
-    /// Gives back what commands hold that end here unfinished.
+    /// Frees the slots of commands that end here unfinished.
     pub cleaner: Cleaner,
-    /// How often a message is delivered at most.
+    /// The most deliveries of a message.
     pub max_receives: u32,
-    /// The time.
+    /// The clock, which follows DynamoDB's.
     pub clock: Clock,
 }
 
-/// What a worker of commands is told.
+/// The configuration of a worker.
 #[derive(Clone, Debug)]
 pub struct WorkerConfig {
-    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: what commands are written with.
+    /// `ACCEPTED_TIMEOUT_SECONDS`, `RUNNING_TIMEOUT_SECONDS`, `RETENTION_DAYS`: the timeouts of commands.
     pub timeouts: Timeouts,
     /// The queue of its commands.
     pub queue: QueueUrl,
-    /// `MALFORMED_QUEUE_URL`: what nobody can read.
+    /// `MALFORMED_QUEUE_URL`: the queue for messages that no version can read.
     pub malformed_queue: QueueUrl,
     /// `MAX_RECEIVES`: the queue's maxReceiveCount.
     pub max_receives: u32,
 }
 
-/// What became of an effect.
+/// The result of an effect.
 #[derive(Debug)]
 pub enum Effected {
-    /// The command has ended.
+    /// The work is done; the worker settles the command.
     Ended(Ending),
-    /// It may work another time.
+    /// A later delivery may succeed.
     Transient {
         /// What went wrong.
         error: LastError,
-        /// Not before this long; otherwise the usual backoff.
+        /// How long to wait; `None` for the usual backoff.
         after: Option<Duration>,
     },
-    /// There is more to do, in a later delivery.
+    /// There is more to do, in a continuation.
     Continues {
-        /// When.
+        /// When the continuation is due.
         at: Timestamp,
-        /// Whether it is held up until then.
+        /// Whether the command must wait until then.
         waits: Waits,
-        /// How far it came, if that is counted.
+        /// The progress, if it is counted.
         progress: Option<Progress>,
-        /// What holds it up.
+        /// Why the command waits.
         error: Option<LastError>,
     },
-    /// The effect has ended the command itself, together with what it changed.
+    /// The effect has settled the command in the transaction that wrote its changes.
     Settled {
-        /// How.
+        /// The result code.
         code: ResultCode,
-        /// What became of that write.
+        /// The outcome of that transaction for the command's row.
         written: Box<Outcome>,
     },
-    /// The claim is lost: another worker has the command.
+    /// The lease is lost: another worker has the command.
     Fenced,
 }
 
-/// What one kind of worker does: the rest is the same for all.
+/// What one kind of worker does; [`Worker`] does the rest.
 pub trait Work {
     /// Does what a claimed command asks for.
     fn effect(
@@ -112,7 +112,7 @@ pub trait Work {
         invocation: Invocation,
     ) -> impl Future<Output = Effected>;
 
-    /// Deals with a message that is not a command's.
+    /// Handles a message that is not about a command.
     fn other(
         &self,
         delivery: &Delivery,
@@ -122,7 +122,7 @@ pub trait Work {
         let _ = (message, invocation);
         let id = delivery.message_id.clone();
         async move {
-            error!(sqs.message_id = id, "a message of another worker's kind");
+            error!(sqs.message_id = id, "the message is for another worker");
             Disposition::Retry
         }
     }
@@ -149,21 +149,21 @@ impl Worker {
         }
     }
 
-    /// When a command that began at `began` and has this budget goes on if GitHub wants to be left alone `until` then. `None` if it may not
-    /// live that long.
+    /// When a command that began at `began` may continue if GitHub's rate limit ends at `until`. `None` if its budget or
+    /// its deadline ends first.
     pub fn resumes_at(
         &self,
         until: Timestamp,
         began: Timestamp,
         budget: Duration,
     ) -> Option<Timestamp> {
-        // GitHub's clock and ours differ, and its windows end on whole seconds.
+        // GitHub's clock differs from ours, and its rate-limit windows end on whole seconds.
         let at = until + Duration::from_secs(1);
         let deadline = self.clock.now() + self.ledger.timeouts().running;
         (at < deadline && at < began + budget).then_some(at)
     }
 
-    /// Takes one delivery to its verdict.
+    /// Handles one delivery and decides whether the queue deletes or redelivers it.
     pub async fn deliver(
         &self,
         work: &impl Work,
@@ -189,8 +189,8 @@ impl Worker {
         delivery.follow(&about, work).await
     }
 
-    /// Ends a command together with what it changed, and says whether it could. `None` if another row is not as `beside`
-    /// demands.
+    /// Ends a command and writes what it changed, in one transaction. `None` if the condition on a row of `beside`
+    /// failed; nothing was written then.
     pub async fn settle(
         &self,
         claim: &Claim,
@@ -208,8 +208,9 @@ impl Worker {
             Ok(Together::Command(written)) => Some(Effected::Settled { code, written }),
             Ok(Together::Unsettled) => None,
             Err(error) => {
-                // If the settlement has landed after all, the release is refused, and nothing is lost.
-                error!(error = %chain(&error), "the command could not be settled");
+                // The settlement may have landed. The release that follows is refused then, because the command is
+                // terminal, and the redelivery finds it ended.
+                error!(error = %chain(&error), "outcome of settling the command is unknown");
                 Some(transient(LastError::StoreUnavailable))
             }
         }
@@ -223,15 +224,19 @@ impl Worker {
         key: &CommandKey,
         stage: Stage,
     ) -> Disposition {
-        // Should this worker die from here on, the message comes back just after its claim has lapsed.
+        // The message is hidden before the claim: a worker that dies after either call leaves a message that SQS
+        // redelivers 2 s after the lease expires. Claimed first, a worker that dies in between would leave the message
+        // hidden for the queue's own, longer visibility timeout.
         let takeover = invocation.left() + CLAIM_MARGIN + Duration::from_secs(2);
         self.inbox.set_visibility(delivery, takeover).await;
         let now = self.clock.now();
+        // The lease outlives the function's timeout: a write sent just before the kill may still land after it.
         let until = now + invocation.left() + CLAIM_MARGIN;
         let (claim, command) = match self.ledger.claim(key, stage, until, now).await {
             Ok(Claimed::Held(claim, command)) => (claim, command),
             Ok(Claimed::HeldElsewhere { until } | Claimed::Waiting { until }) => {
-                info!("the command is held or waits; its message comes again");
+                info!("the command is leased or waits; its message is redelivered");
+                // Redelivery just after the lease or the wait ends: an earlier one would only spend a receive.
                 self.inbox
                     .set_visibility(delivery, until.since(now) + Duration::from_secs(1))
                     .await;
@@ -256,6 +261,7 @@ impl Worker {
                 info!("no such command: erased or expired");
                 return Disposition::Ack;
             }
+            // The claim may have landed. The redelivery then waits until that lease expires.
             Err(error) => return self.unwritten(delivery, &error).await,
         };
         telemetry::about_row(&command);
@@ -263,11 +269,11 @@ impl Worker {
         let effected = match tokio::time::timeout_at(invocation.work_until(), effect).await {
             Ok(Ok(effected)) => effected,
             Ok(Err(_)) => {
-                error!("the effect panicked");
+                error!("the worker's effect panicked");
                 transient(LastError::Unexpected)
             }
             Err(_) => {
-                warn!("the effect did not end in time");
+                warn!("the worker's effect ran out of time");
                 transient(LastError::OutOfTime)
             }
         };
@@ -291,6 +297,7 @@ impl Worker {
             Effected::Settled { code, written } => {
                 self.ended(delivery, claim, code, Ok(*written)).await
             }
+            // The dead-letter queue would end the command too, but only once the lease has expired.
             Effected::Transient { error, .. }
                 if is_last_delivery(delivery.receives, self.max_receives) =>
             {
@@ -310,9 +317,10 @@ impl Worker {
                 self.ended(delivery, claim, code, ended).await
             }
             Effected::Transient { error, after, .. } => {
+                // Released before the message becomes visible, or the redelivery would find a live lease.
                 self.release(claim, error).await;
                 let pause = after.unwrap_or_else(|| backoff(delivery.receives));
-                warn!(receives = delivery.receives, error = %error, "the command is given back and comes again");
+                warn!(receives = delivery.receives, error = %error, "the lease is released; the message is redelivered");
                 self.inbox.set_visibility(delivery, pause).await;
                 Disposition::Retry
             }
@@ -329,6 +337,8 @@ impl Worker {
                 {
                     Ok(outcome) => self.hand_on(outcome, at, now).await,
                     Err(error) => {
+                        // If the continuation landed, the release only ends a lease that has ended already. This
+                        // message is superseded then, and the reconciler sends the next stage's.
                         self.release(claim, LastError::StoreUnavailable).await;
                         self.unwritten(delivery, &error).await
                     }
@@ -336,7 +346,8 @@ impl Worker {
             }
             Effected::Fenced => {
                 fenced("another worker has taken the command over");
-                // The message is the other worker's now: acknowledging it could delete it under its hands.
+                // The other worker may be on a redelivery of this very message and still need it. Acknowledging it here
+                // could delete it.
                 Disposition::Retry
             }
         }
@@ -344,7 +355,7 @@ impl Worker {
 
     async fn hand_on(&self, outcome: Outcome, at: Timestamp, now: Timestamp) -> Disposition {
         let Some(command) = outcome.made() else {
-            fenced("the command could not be handed on");
+            fenced("the command could not be continued");
             return Disposition::Retry;
         };
         let stage = command.standing.stage;
@@ -354,12 +365,12 @@ impl Worker {
             Ok(()) => {
                 info!(
                     command.stage = stage.0,
-                    "the command continues in a later delivery"
+                    "the command continues in a later message"
                 );
             }
-            // The row is the outbox: the reconciler sends what nobody claims.
+            // The row is the outbox: the reconciler sends the message of a stage that nobody claims.
             Err(error) => {
-                error!(error = %chain(&error), "the continuation was not sent; the reconciler will");
+                error!(error = %chain(&error), "the continuation was not sent; the reconciler sends it");
             }
         }
         Disposition::Ack
@@ -384,7 +395,7 @@ impl Worker {
                 Disposition::Ack
             }
             Ok(Outcome::Refused(found)) if found.status().is_terminal() => {
-                fenced("the command had ended otherwise");
+                fenced("another writer has ended the command");
                 Disposition::Ack
             }
             Ok(Outcome::Refused(_)) => {
@@ -392,11 +403,12 @@ impl Worker {
                 Disposition::Retry
             }
             Ok(Outcome::Missing) => {
-                info!("the command was erased meanwhile");
+                info!("the command was erased while it ran");
                 Disposition::Ack
             }
             Err(error) => {
-                // If the settlement has landed after all, the release is refused, and nothing is lost.
+                // The settlement may have landed. The release is refused then, because the command is terminal, and the
+                // redelivery finds it ended.
                 self.release(claim, LastError::StoreUnavailable).await;
                 self.unwritten(delivery, &error).await
             }
@@ -410,12 +422,12 @@ impl Worker {
             .await
             .map(Outcome::made)
         {
-            warn!(error = %chain(&error), "the claim could not be released and will lapse");
+            warn!(error = %chain(&error), "the lease could not be released; the next claim waits until it expires");
         }
     }
 
     async fn unwritten(&self, delivery: &Delivery, error: &LedgerError) -> Disposition {
-        error!(sqs.message_id = delivery.message_id, error = %chain(error), "the ledger could not be written; the message comes again");
+        error!(sqs.message_id = delivery.message_id, error = %chain(error), "the ledger could not be written; the message is redelivered");
         self.inbox
             .set_visibility(delivery, backoff(delivery.receives))
             .await;
@@ -432,7 +444,7 @@ const fn transient(error: LastError) -> Effected {
     Effected::Transient { error, after: None }
 }
 
-/// 5 s, 15 s, 45 s, 90 s, each spread by a quarter.
+/// 5 s, 15 s, 45 s, 90 s, each with up to a quarter of jitter.
 const REDELIVERY: Backoff = Backoff {
     first: Duration::from_secs(5),
     factor: 3,
@@ -440,7 +452,7 @@ const REDELIVERY: Backoff = Backoff {
     jitter: Jitter::Quarter,
 };
 
-/// How long a message stays away after its n-th failed delivery.
+/// The backoff after this many deliveries: how long the message stays hidden.
 pub fn backoff(receives: u32) -> Duration {
     REDELIVERY.after(receives)
 }

@@ -1,5 +1,5 @@
-//! What is left to do for a command that has ended because nobody could finish it, whoever ended it: the worker on the last
-//! delivery, the dead-letter function, the reconciler.
+//! Cleans up after a command that no worker could finish, whether the worker on the last delivery, `dead-letter` or
+//! `reconcile` ended it.
 
 use tracing::{info, warn};
 
@@ -19,7 +19,7 @@ use domain::{
 };
 use telemetry::chain;
 
-/// Gives back what commands hold that nobody could finish.
+/// Frees the slots of abandoned commands.
 #[derive(Clone, Debug)]
 pub struct Cleaner {
     findings: Findings,
@@ -28,7 +28,7 @@ pub struct Cleaner {
 }
 
 impl Cleaner {
-    /// For the commands in this table.
+    /// A cleaner for the commands in this table.
     pub fn new(table: &Table) -> Self {
         Self {
             findings: Findings::new(table.clone()),
@@ -37,7 +37,7 @@ impl Cleaner {
         }
     }
 
-    /// Gives back what the command holds, and the command.
+    /// Frees the command's slot, if it has one, and returns the command.
     pub async fn clean_up(&self, abandoned: Abandoned, now: Timestamp) -> Command {
         let Abandoned(command) = abandoned;
         match command.action.held() {
@@ -47,8 +47,8 @@ impl Cleaner {
         command
     }
 
-    /// Frees the slot of an analysis that its command will not launch any more. Should that fail, the reconciler does it
-    /// when the analysis has been pending for too long.
+    /// Frees the slot of an analysis that its command will no longer launch. If this fails, `reconcile` frees the slot
+    /// once the analysis has been pending for too long.
     async fn free_slot(&self, command: &Command, finding: FindingId, now: Timestamp) {
         let Some(ended) = command.ended else { return };
         let owner = &command.key.owner;
@@ -56,14 +56,14 @@ impl Cleaner {
             Ok(Some(record)) => record,
             Ok(None) => return,
             Err(error) => {
-                warn!(error = %chain(&error), "the command's slot could not be looked at; the reconciler will");
+                warn!(error = %chain(&error), "the command's slot could not be read; the reconciler frees it");
                 return;
             }
         };
         let Some(seen) = record.analysis.as_ref().filter(|analysis| {
             analysis.attempt == command.key.id
                 && analysis.status.in_flight()
-                // The agent has told what became of it: that counts.
+                // The agent's callback is stored: `record-analysis` will record it and free the slot.
                 && analysis.called_back.is_none()
         }) else {
             return;
@@ -78,16 +78,16 @@ impl Cleaner {
             .await;
         match freed {
             Ok(freed) => {
-                info!(finding.id = %finding, freed, "the slot of a command that has ended");
+                info!(finding.id = %finding, freed, "an abandoned command's slot");
             }
             Err(error) => {
-                warn!(error = %chain(&error), "the command's slot could not be freed; the reconciler will");
+                warn!(error = %chain(&error), "the command's slot could not be freed; the reconciler frees it");
             }
         }
     }
 }
 
-/// The writes by which an analysis that never began ends. A finding that automation chose waits for another try.
+/// The writes that end an analysis which the agent never started. A finding that automation chose is deferred.
 pub fn failed(
     analyses: &Analyses,
     audit: &Audit,

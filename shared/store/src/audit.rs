@@ -1,7 +1,8 @@
-//! What was done with an owner's data, by whom: one event for each effect, however often its message came.
+//! The audit log: what was done with an owner's data, by whom. One event per effect, however often its message was
+//! delivered.
 //!
-//! An event is written in the transaction that makes its effect, whose guards let it through once. So there is no effect
-//! without its event and no event without its effect.
+//! An event is written in the transaction that makes its effect, and that transaction's guard succeeds once. So every
+//! effect has its event and every event its effect.
 
 use std::fmt;
 
@@ -31,19 +32,19 @@ pub struct Audit {
 pub enum AuditAction {
     /// A finding's alert was dismissed.
     FindingDismissed,
-    /// A finding was reopened, at GitHub and here.
+    /// A finding's alert was reopened.
     FindingReopened,
-    /// An analysis was begun.
+    /// An analysis was started.
     AnalysisStarted,
     /// An analysis has a result.
     AnalysisCompleted,
-    /// An analysis ended without one.
+    /// An analysis ended without a result.
     AnalysisFailed,
     /// Security Agent was enabled.
     Enabled,
     /// Security Agent was disabled.
     Disabled,
-    /// Something else in the configuration was changed.
+    /// Another part of the configuration was changed.
     ConfigChanged,
     /// A sync refreshed every repository in scope.
     SyncCompleted,
@@ -61,7 +62,7 @@ words!(AuditAction, "an audited action", {
     SyncCompleted => "sync_completed",
 });
 
-/// What an action was done to.
+/// The type of the resource that an action changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum ResourceType {
     /// A finding.
@@ -81,32 +82,32 @@ words!(ResourceType, "a type of resource", {
     Owner => "owner",
 });
 
-/// One thing that was done.
+/// One audited effect.
 #[derive(Clone, Debug, PartialEq)]
 pub struct AuditEvent {
-    /// Derived from what caused it, so that a repetition has the same.
+    /// Derived from the cause, so that a repetition has the same id.
     pub id: Uuid,
     /// What was done.
     pub action: AuditAction,
     /// Who caused it.
     pub actor: Actor,
-    /// What kind of thing it was done to.
+    /// The type of the changed resource.
     pub resource_type: ResourceType,
-    /// Which one.
+    /// The id of the changed resource.
     pub resource_id: String,
     /// The command that did it.
     pub command: Option<CommandId>,
     /// When it was done.
     pub occurred_at: Timestamp,
-    /// More about it: codes and numbers only.
+    /// Details: codes and numbers only.
     pub details: Map<String, Value>,
 }
 
-/// Names that event ids are derived in.
+/// The UUID namespace of event ids.
 const NAMESPACE: Uuid = Uuid::from_u128(0x5d1c_54e1_6f0e_4b0c_9a3c_2f6b_b1a9_0d11);
 
 impl AuditEvent {
-    /// An effect of this command (for what a call back or the reconciler did, the one that launched the analysis).
+    /// An effect of this command. For a callback or the reconciler, it is the command that launched the analysis.
     pub fn of_command(
         command: CommandId,
         action: AuditAction,
@@ -126,7 +127,7 @@ impl AuditEvent {
         }
     }
 
-    /// An effect of saving the configuration under this version.
+    /// An effect of saving the configuration as this version.
     pub fn of_save(
         owner: &Owner,
         version: u64,
@@ -146,7 +147,7 @@ impl AuditEvent {
         }
     }
 
-    /// With one more detail: a code or a number, never somebody's words.
+    /// Adds a detail: a code or a number, never free text.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);
@@ -160,7 +161,7 @@ impl AuditEvent {
 pub struct AuditPosition(String);
 
 impl AuditPosition {
-    /// The position of this text, if it can be one.
+    /// Parses a position; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let (at, id) = text.split_once('#')?;
         let place = at.len() == 15 && at.bytes().all(|byte| byte.is_ascii_digit());
@@ -227,7 +228,7 @@ impl Audit {
             .key_condition_expression("pk = :pk")
             .expression_attribute_values(":pk", Partition::AuditEvents.of(owner))
             .scan_index_forward(false)
-            // One more than asked for tells whether there is more.
+            // One more than the page, to know whether there is another page.
             .limit(i32::try_from(limit + 1).unwrap_or(i32::MAX))
             .set_exclusive_start_key(after.map(|after| key(owner, &after.0)))
             .send()
@@ -249,7 +250,7 @@ impl Audit {
     }
 }
 
-/// Sorts by time; the id tells apart what was done at one moment.
+/// Sorts by time; the id distinguishes events of the same millisecond.
 fn position(event: &AuditEvent) -> String {
     format!("{:015}#{}", event.occurred_at.as_millis().max(0), event.id)
 }
@@ -283,7 +284,7 @@ mod tests {
     const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
 
     #[test]
-    fn an_effect_has_one_id_however_often_it_is_told() {
+    fn a_repeated_event_of_an_effect_has_the_same_id() {
         let command = CommandId::new(NOON);
         let event = |action| {
             let of = (ResourceType::Finding, "dependabot-1-2");
@@ -295,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn a_position_is_read_back_and_nothing_else_is() {
+    fn only_a_position_parses_as_a_position() {
         let owner: Owner = "user:a".parse().expect("valid");
         let event =
             AuditEvent::of_save(&owner, 3, AuditAction::Enabled, Actor::SecurityAgent, NOON);

@@ -1,5 +1,5 @@
-//! One time for all functions. Deadlines and claims are written by one machine and judged by another; so each follows
-//! the clock of the one party that all of them talk to, DynamoDB, which dates every answer.
+//! One clock for all functions. One machine writes a deadline or a lease and another one compares it with the time, so
+//! all of them follow the clock of the service that each talks to: DynamoDB dates every answer.
 
 use std::sync::{
     Arc,
@@ -23,7 +23,7 @@ use aws_smithy_types::{
 
 use domain::Timestamp;
 
-/// The time that DynamoDB keeps. Clones share what they learn.
+/// DynamoDB's time. Clones share what they learn.
 #[derive(Clone, Debug)]
 pub struct Clock {
     read: fn() -> Timestamp,
@@ -32,7 +32,7 @@ pub struct Clock {
 }
 
 impl Clock {
-    /// A clock over the machine's own, which is trusted until DynamoDB has answered once.
+    /// A clock based on the machine's own, which is used as it is until DynamoDB has answered once.
     pub fn new(read: fn() -> Timestamp) -> Self {
         Self {
             read,
@@ -46,10 +46,11 @@ impl Clock {
         Timestamp::from_millis((self.read)().as_millis().saturating_add(ahead))
     }
 
-    /// Learns from an answer: it was dated `date` by DynamoDB, cut to whole seconds, at some moment between our `sent`
-    /// and `received`. A clock that agrees with that is left alone, however slow the answer was.
+    /// Learns from an answer that DynamoDB dated `date` between our `sent` and `received`. A clock that agrees with the
+    /// answer is unchanged, however slow the answer was.
     fn learn(&self, sent: Timestamp, date: Timestamp, received: Timestamp) {
         let least = date.as_millis() - received.as_millis();
+        // The header is cut to whole seconds: the answer is up to 1,000 ms younger than `date`.
         let most = date.as_millis() + 1_000 - sent.as_millis();
         let ahead = self.ahead.load(Ordering::Relaxed);
         self.ahead
@@ -57,7 +58,7 @@ impl Clock {
     }
 }
 
-/// Shows a clock the date of every answer of a client.
+/// A client's interceptor that passes the date of every answer to a clock.
 #[derive(Debug)]
 pub struct Dated(pub Clock);
 
@@ -110,7 +111,7 @@ mod tests {
     }
 
     #[test]
-    fn a_clock_two_minutes_off_is_put_right_by_one_answer() {
+    fn one_answer_corrects_a_clock_that_is_two_minutes_off() {
         for off in [-120_000, 120_000] {
             let clock = Clock::new(|| noon(20));
             clock.learn(noon(0), noon(off), noon(20));

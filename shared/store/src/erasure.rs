@@ -1,14 +1,13 @@
-//! Erasing an owner: a tombstone first, then everything that belongs to it, in an order in which nothing comes back.
+//! The erasure of an owner: first a tombstone, then all of the owner's rows, in an order in which no row is created again.
 //!
 //! ```text
 //!  tombstone ─▶ settings, integration ─▶ repositories ─▶ findings ─▶ analyses ─▶ commands ─▶ keys ─▶ audit events
 //! ```
 //!
-//! Whatever brings a row into being checks, in the same transaction, a row that goes earlier: saving and connecting check
-//! the tombstone, repositories the integration, findings their repository, analyses and what comes of them their finding,
-//! audit events what they tell of. So once a step is done, work that is still under way or queued can write nothing of its
-//! kind. Only the admission of a command checks nothing, for its one write's sake: the erasure goes over everything again
-//! once every admission that was under way when it began has ended, and is done only then.
+//! A transaction that creates a row checks a row that is deleted earlier: settings and integration check the tombstone,
+//! repositories the integration, findings their repository, analyses their finding, audit events what they record. So
+//! after a step, queued or running work cannot create its rows again. Only an admission checks nothing, to stay one write:
+//! a second sweep, 20 s after the start ([`SETTLES_AFTER`]), deletes the commands of admissions in flight at the start.
 
 use std::time::Duration;
 
@@ -21,29 +20,29 @@ use crate::table::{
 };
 use domain::{Timestamp, owner::Owner};
 
-/// How long after its beginning an erasure looks for the last time: no request of the API lives that long.
+/// How long after its start an erasure makes its last sweep. No API request, and so no admission, lasts that long.
 pub const SETTLES_AFTER: Duration = Duration::from_secs(20);
 
-/// After how long an erasure that is not done is begun again.
+/// How long after its start an unfinished erasure is resumed.
 pub const RESUMED_AFTER: Duration = Duration::from_secs(90);
 
-/// For how long a finished erasure can be seen.
+/// How long a finished erasure is shown.
 const SHOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 
-/// As many as one request takes.
+/// The most rows in one `BatchWriteItem`: DynamoDB's limit.
 const BATCH: usize = 25;
 
-/// How long the sweep lets DynamoDB alone for each row that it did not take.
+/// The pause for each row that DynamoDB left unprocessed.
 const PAUSE_PER_ROW: Duration = Duration::from_millis(10);
 
-/// An erasure that was asked for.
+/// A requested erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Erasure {
-    /// When it was asked for.
+    /// When it was requested.
     pub requested_at: Timestamp,
-    /// When nothing was left.
+    /// When no row was left; `None` until then.
     pub completed_at: Option<Timestamp>,
-    /// When it is forgotten, if it is done.
+    /// When its row expires; `None` until it is done.
     pub expires_at: Option<Timestamp>,
 }
 
@@ -59,34 +58,34 @@ pub struct Erasures {
     table: Table,
 }
 
-/// How far a sweep came.
+/// The result of a sweep.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Swept {
-    /// Everything is gone; so many rows went in this sweep.
+    /// No row is left.
     Everything {
-        /// Rows deleted.
+        /// Rows deleted by this sweep.
         deleted: u64,
     },
-    /// The time was up: there may be more.
+    /// The sweep ran out of time; there may be more rows.
     OutOfTime {
-        /// Rows deleted.
+        /// Rows deleted by this sweep.
         deleted: u64,
     },
 }
 
-/// An owner whose erasure is not done. Only a nomination.
+/// An owner whose erasure is not done according to the `due` index. The index lags, so the guard decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueErasure {
-    /// Whose.
+    /// The owner.
     pub owner: Owner,
-    /// When the reconciler was to look.
+    /// When the reconciler had to look.
     pub due_at: Timestamp,
 }
 
 /// The table could not be read or written. Repeating the call is safe.
 #[derive(Debug, thiserror::Error)]
-#[error("cannot {attempted} of an owner")]
+#[error("cannot {attempted}")]
 pub struct ErasureError {
     attempted: &'static str,
     #[source]
@@ -103,9 +102,10 @@ impl Erasures {
         Self { table }
     }
 
-    /// Puts the tombstone, unless one stands whose erasure is not done; gives the one that stands then.
+    /// Writes the tombstone, or returns the existing one if its erasure is not done. The tombstone comes before every
+    /// deletion: from then on saving and connecting are refused, so no deleted row is created again.
     pub async fn begin(&self, owner: &Owner, now: Timestamp) -> Result<Erasure, ErasureError> {
-        let attempted = "begin the erasure";
+        let attempted = "begin an owner's erasure";
         let mut e = Expression::default();
         let condition = format!(
             "{} OR {}",
@@ -128,11 +128,12 @@ impl Erasures {
         };
         match transacted {
             Transacted::Written => Ok(begun),
+            // An unfinished erasure's tombstone, or our own earlier try: the caller continues that erasure.
             Transacted::Refused(_) => Ok(self.read(owner, now).await?.unwrap_or(begun)),
         }
     }
 
-    /// The erasure of this owner, if one was asked for. One that has expired counts as absent.
+    /// The erasure of this owner, if one was requested. An expired one counts as absent.
     pub async fn read(
         &self,
         owner: &Owner,
@@ -147,18 +148,19 @@ impl Erasures {
             .consistent_read(true)
             .send()
             .await
-            .map_err(|error| failed("read the erasure")(Box::new(error)))?;
+            .map_err(|error| failed("read an owner's erasure")(Box::new(error)))?;
         let item = answer.item.as_ref();
         let erasure = item
             .map(read)
             .transpose()
-            .map_err(|error| failed("read the erasure")(error.into()))?;
+            .map_err(|error| failed("read an owner's erasure")(error.into()))?;
         Ok(erasure.filter(|erasure| !erasure.expired(now)))
     }
 
-    /// Deletes everything of an owner but the tombstone, in the order that lets nothing come back, until the time is up.
+    /// Deletes all rows of an owner except the tombstone, until `until`.
     pub async fn sweep(&self, owner: &Owner, until: Instant) -> Result<Swept, ErasureError> {
         let mut deleted = 0;
+        // The order matters: each step deletes the rows that creating a row of the next steps checks.
         let steps: [(Partition, &[OwnerRow]); 7] = [
             (
                 Partition::Owner,
@@ -192,7 +194,7 @@ impl Erasures {
         Ok(Swept::Everything { deleted })
     }
 
-    /// Notes that nothing is left. `false` if the erasure is not the one that was asked for at `requested_at`.
+    /// Records that no row is left. `false` if the current erasure is not the one requested at `requested_at`.
     pub async fn complete(
         &self,
         owner: &Owner,
@@ -209,13 +211,13 @@ impl Erasures {
             .table
             .update(OwnerRow::Erasure.key(owner), e, Some(same));
         let transacted = self.table.transact(&update).await;
-        match transacted.map_err(failed("complete the erasure"))? {
+        match transacted.map_err(failed("complete an owner's erasure"))? {
             Transacted::Written => Ok(true),
             Transacted::Refused(_) => Ok(false),
         }
     }
 
-    /// Puts off the reconciler's next look. `false` if another has.
+    /// Postpones the reconciler's next look. `false` if another reconciler has.
     pub async fn postpone(&self, due: &DueErasure, until: Timestamp) -> Result<bool, ErasureError> {
         let mut e = Expression::default();
         let unmoved = e.compare("due_at", "=", ms(due.due_at));
@@ -224,13 +226,13 @@ impl Erasures {
             .table
             .update(OwnerRow::Erasure.key(&due.owner), e, Some(unmoved));
         let transacted = self.table.transact(&update).await;
-        match transacted.map_err(failed("put off the erasure"))? {
+        match transacted.map_err(failed("postpone an owner's erasure"))? {
             Transacted::Written => Ok(true),
             Transacted::Refused(_) => Ok(false),
         }
     }
 
-    /// The erasures that should have been done by `now`.
+    /// The erasures that were due by `now` and are not done.
     pub async fn due(
         &self,
         shard: u8,
@@ -240,7 +242,7 @@ impl Erasures {
     ) -> Result<(Vec<DueErasure>, Option<Item>), ErasureError> {
         let (items, next) = due_items(&self.table, DueKind::Erasure, shard, limit, after, now)
             .await
-            .map_err(failed("find the erasures that are due"))?;
+            .map_err(failed("list due erasures"))?;
         let due = items.iter().filter_map(|item| {
             Some(DueErasure {
                 owner: Partition::Owner.owner(item.text("pk").ok()?)?,
@@ -250,7 +252,7 @@ impl Erasures {
         Ok((due.collect(), next))
     }
 
-    /// Some keys of a partition; none if it is empty.
+    /// One page of a partition's keys; empty if the partition is.
     async fn keys(&self, owner: &Owner, partition: Partition) -> Result<Vec<Item>, ErasureError> {
         let page = self
             .table
@@ -263,11 +265,11 @@ impl Erasures {
             .projection_expression("pk, sk")
             .send()
             .await
-            .map_err(|error| failed("find what is left")(Box::new(error)))?;
+            .map_err(|error| failed("list an owner's remaining rows")(Box::new(error)))?;
         Ok(page.items.unwrap_or_default())
     }
 
-    /// Which of these rows of the owner's own partition are there.
+    /// The keys of those of these rows that exist in the owner's own partition.
     async fn present(&self, owner: &Owner, rows: &[OwnerRow]) -> Result<Vec<Item>, ErasureError> {
         let keys = self.keys(owner, Partition::Owner).await?;
         let wanted = |item: &Item| {
@@ -277,13 +279,13 @@ impl Erasures {
         Ok(keys.into_iter().filter(wanted).collect())
     }
 
-    /// Asks for these rows to be deleted; gives how many are. What DynamoDB does not take the sweep finds again.
+    /// Deletes these rows and returns the number deleted. The sweep lists rows that DynamoDB left unprocessed again.
     #[expect(
         clippy::disallowed_methods,
-        reason = "rows of an owner whose erasure has begun go whatever they hold"
+        reason = "an erasure deletes the owner's rows whatever they contain"
     )]
     async fn delete(&self, keys: Vec<Item>) -> Result<u64, ErasureError> {
-        let attempted = failed("delete rows");
+        let attempted = failed("delete an owner's rows");
         let asked = keys.len();
         let deletions: Vec<WriteRequest> = keys
             .into_iter()
@@ -319,7 +321,7 @@ fn read(item: &Item) -> Result<Erasure, Unreadable> {
     })
 }
 
-/// The check that the owner is not being erased: what is written with it outlives no erasure.
+/// The check that the owner is not being erased. A transaction with it creates no row that an erasure could miss.
 pub(crate) fn none(table: &Table, owner: &Owner) -> Writes {
     let mut e = Expression::default();
     let free = format!(

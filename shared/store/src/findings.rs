@@ -1,4 +1,4 @@
-//! The findings: one row each, written only when it changed, and only over the row that was compared with.
+//! The findings, one row each. A row is written only if the finding changed, and only over the row it was compared with.
 
 pub mod analyses;
 mod list;
@@ -38,18 +38,18 @@ pub struct Findings {
 pub struct FindingRecord {
     /// The finding.
     pub finding: Finding,
-    /// Of the finding as it is stored: what a change is guarded by.
+    /// The digest of the stored finding, which guards every change.
     pub digest: FindingDigest,
     /// Its latest analysis, if it was ever analysed.
     pub analysis: Option<Analysis>,
-    /// Whether it waits for automation.
+    /// Whether automation may start its analysis.
     pub waits: bool,
-    /// The command whose change of the alert is what it shows: that dismissed it if it is ignored, that reopened it if it
-    /// is open.
+    /// The command whose change of the alert the finding shows: its dismissal if it is ignored, its reopening if it is open.
     pub credited: Option<CommandId>,
-    /// Since when it counts as new: when it came up, or when GitHub raised it, if it was there when we first looked.
+    /// Since when the finding counts as new: when it appeared, or when GitHub raised its alert if that was before the
+    /// repository's first sync.
     pub new_since: Timestamp,
-    /// Its repository, by the name that it has now.
+    /// Its repository, with its current name.
     pub repository: Repository,
     /// When it was last compared with GitHub.
     pub last_synced_at: Timestamp,
@@ -61,30 +61,30 @@ pub enum FindingsError {
     /// A read failed.
     #[error("cannot read findings")]
     Unread(#[source] Cause),
-    /// A row is there, but not as a finding of Dependabot's that this version understands.
-    #[error("a finding is stored in a form this version cannot read")]
+    /// The row exists, but this version cannot read it as a finding.
+    #[error("stored data of a finding is invalid")]
     Unreadable(#[source] Cause),
     /// The write may or may not have landed.
-    #[error("cannot tell whether {count} findings of repository {repository} were written")]
+    #[error("outcome of writing {count} findings of repository {repository} is unknown")]
     Unwritten {
-        /// Of which repository.
+        /// The repository.
         repository: RepositoryId,
-        /// How many.
+        /// The number of findings.
         count: usize,
         /// The client's error.
         #[source]
         source: Cause,
     },
-    /// Others kept changing the same findings.
-    #[error("the findings of repository {repository} changed under every try to write them")]
+    /// Other writers kept changing the same findings.
+    #[error("cannot write findings of repository {repository}: they changed during every try")]
     Contended {
-        /// Of which repository.
+        /// The repository.
         repository: RepositoryId,
     },
-    /// The repository's row is gone, and with it the right to keep findings of it.
-    #[error("repository {repository} is no longer the owner's")]
+    /// The repository's row does not exist, so its findings may not be stored.
+    #[error("cannot write findings of repository {repository}: the owner no longer has it")]
     RepositoryGone {
-        /// Which repository.
+        /// The repository.
         repository: RepositoryId,
     },
 }
@@ -114,8 +114,8 @@ impl Findings {
         Ok(answer.item.is_some())
     }
 
-    /// One finding by itself, strongly consistent: without its repository's row, so by the name and freshness of its last
-    /// write. One read.
+    /// One finding without its repository's row, strongly consistent. The repository's name and the time of the last sync
+    /// are those of the finding's last write. One read.
     pub async fn read_alone(
         &self,
         owner: &Owner,
@@ -144,8 +144,8 @@ impl Findings {
         Ok(self.read_each(owner, &[id]).await?.pop())
     }
 
-    /// These findings in this order, at most 100; unknown ones are absent. Read together with their repositories, which
-    /// know when they were last looked at.
+    /// These findings in this order, at most 100; unknown ones are left out. Their repositories' rows, which hold the time
+    /// of the last sync, are in the same batch read.
     async fn read_each(
         &self,
         owner: &Owner,
@@ -191,7 +191,7 @@ fn key(owner: &Owner, id: FindingId) -> Item {
     Partition::Findings.key(owner, sort_key(id))
 }
 
-/// Padded, so that a repository's findings lie together and sort by number.
+/// Padded, so that a repository's findings are adjacent and sort by number.
 fn sort_key(id: FindingId) -> String {
     format!(
         "{}#{:020}#{:010}",
@@ -212,12 +212,12 @@ fn id_in(sort_key: &str) -> Option<FindingId> {
     })
 }
 
-/// The order of the `unanalysed` index: by severity, then by how long it has been new.
+/// The order of the `unanalysed` index: by severity, then the finding that has been new for longest.
 fn unanalysed(severity: Severity, new_since: Timestamp) -> String {
     open_since(severity, new_since)
 }
 
-/// The order of the `severity` index: the most severe first, and of those the open ones.
+/// The order of the `severity` index: by severity, then open findings first.
 fn severity_rank(severity: Severity, status: FindingStatus, id: FindingId) -> String {
     format!(
         "{}{}#{:010}",
@@ -227,7 +227,7 @@ fn severity_rank(severity: Severity, status: FindingStatus, id: FindingId) -> St
     )
 }
 
-/// The beginning that the ranks of a severity (and status, and repository) share.
+/// The common prefix of the ranks of a severity (and status, and repository).
 fn rank_prefix(
     severity: Severity,
     status: Option<FindingStatus>,
@@ -274,7 +274,7 @@ fn record(item: &Item) -> Result<FindingRecord, Unreadable> {
     })
 }
 
-/// What is compared before a finding is written.
+/// The part of a stored finding that is compared before a write.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct Head {
     digest: FindingDigest,
@@ -298,5 +298,5 @@ fn head(item: &Item) -> Result<Head, Unreadable> {
     })
 }
 
-/// Within how long a finding counts as due soon.
+/// How long before its SLA ends a finding counts as due soon.
 pub const DUE_SOON: Duration = Duration::from_secs(7 * 86_400);

@@ -1,9 +1,8 @@
-//! Every write of a command's row. `lifecycle` says what may happen; nothing but this module makes it happen.
+//! Every write of a command's row. `lifecycle` says which moves are possible; only this module makes them.
 //!
-//! Each public move is one conditional write. A refused write brings the row back as it stands, in the same round
-//! trip, and losing a race is an answer, not an error. Every write leaves its writer's token on the row: when the
-//! client library repeats a write whose answer was lost, the repetition is refused, and the token on the row that comes
-//! back shows that the first try had worked.
+//! Each public move is one conditional write. A refused write returns the current row in the same round trip: losing a
+//! race is an [`Outcome`], not an error. Every write stores its writer's token. When the AWS SDK repeats a write whose
+//! answer was lost, DynamoDB refuses the repeat, and the token on the returned row shows that the first try succeeded.
 
 mod admission;
 mod item;
@@ -34,21 +33,21 @@ pub struct Ledger {
 #[derive(Debug)]
 #[expect(
     clippy::large_enum_variant,
-    reason = "whatever was applied is a command, too"
+    reason = "every variant that is common carries a command"
 )]
 pub enum Outcome<T = Command> {
-    /// This call moved the command; the row as it is now.
+    /// This call moved the command. Carries the row after the move.
     Applied(T),
-    /// An earlier try of this very call had moved it.
+    /// An earlier try of this call moved the command; its answer was lost. Carries the current row.
     AlreadyApplied(T),
-    /// The row does not allow the move; the row as it stands.
+    /// The row does not allow the move. Carries the current row.
     Refused(Command),
-    /// There is no such row, or it has expired.
+    /// The row does not exist or has expired.
     Missing,
 }
 
 impl<T> Outcome<T> {
-    /// The row if the move was made, now or by an earlier try.
+    /// The row, if this call or an earlier try of it made the move.
     pub fn made(self) -> Option<T> {
         match self {
             Self::Applied(command) | Self::AlreadyApplied(command) => Some(command),
@@ -58,7 +57,7 @@ impl<T> Outcome<T> {
 }
 
 impl Outcome {
-    /// That of a move that ends a command in its worker's place.
+    /// Marks the command as one whose slot must be freed.
     fn abandoned(self) -> Outcome<Abandoned> {
         match self {
             Self::Applied(command) => Outcome::Applied(Abandoned(command)),
@@ -69,23 +68,23 @@ impl Outcome {
     }
 }
 
-/// A command that has ended because nobody could finish it. It may hold what its worker would have given back, and whoever
-/// ended it owes that: [`Cleaner::clean_up`](crate::abandon::Cleaner::clean_up) takes this, and only it gives the command.
-#[must_use = "what the command holds must be given back"]
+/// A command that ended because no worker could finish it. It may still occupy a slot that its worker would have freed.
+/// Only [`Cleaner::clean_up`](crate::abandon::Cleaner::clean_up) returns the command, and it frees the slot.
+#[must_use = "the command's slot must be freed"]
 #[derive(Debug)]
 pub struct Abandoned(pub(crate) Command);
 
-/// The answer of a write that ends a command together with other rows: all of it was written, or nothing.
+/// The answer of a transaction that ends a command and writes other rows: all is written, or nothing.
 #[must_use]
 #[derive(Debug)]
 pub enum Together {
-    /// What became of the command; of the others too, if it was applied.
+    /// The outcome of the command's write. The other rows were written if it was applied.
     Command(Box<Outcome>),
-    /// The command could have ended, but another row is not as the writes beside it demand.
+    /// The command allowed the move, but the condition on another row failed. Nothing was written.
     Unsettled,
 }
 
-/// The right to work on a command, which only [`Ledger::claim`] gives: proof for the writes that demand it.
+/// Proof of a lease. Only [`Ledger::claim`] creates one, and every leased write demands it.
 #[derive(Debug)]
 pub struct Claim {
     key: CommandKey,
@@ -94,58 +93,58 @@ pub struct Claim {
 }
 
 impl Claim {
-    /// The command claimed.
+    /// The claimed command.
     pub const fn key(&self) -> &CommandKey {
         &self.key
     }
 
-    /// When others may take over.
+    /// When the lease expires and others may take over.
     pub const fn until(&self) -> Timestamp {
         self.lease.until
     }
 }
 
-/// What a claim found.
+/// The answer of a claim.
 #[must_use]
 #[derive(Debug)]
 pub enum Claimed {
-    /// The command is ours. The row as claimed.
+    /// This worker has the lease. Carries the row after the claim.
     Held(Claim, Box<Command>),
-    /// Another worker's claim is live until then.
+    /// Another worker's lease is live.
     HeldElsewhere {
-        /// When it can have expired.
+        /// When it expires, unless a heartbeat renews it.
         until: Timestamp,
     },
-    /// The command waits for a rate limit until then.
+    /// The command waits for a rate limit.
     Waiting {
-        /// When it may go on.
+        /// When it may continue.
         until: Timestamp,
     },
-    /// It has ended: this delivery is late.
+    /// The command has ended: this delivery is late.
     Ended(Box<Command>),
-    /// A later message carries it now.
+    /// A message of a later stage carries the command now.
     Superseded(Box<Command>),
-    /// No such row: erased or expired.
+    /// The row does not exist: erased or expired.
     Missing,
 }
 
 /// How a worker ends a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ending {
-    /// Why.
+    /// Why it ends.
     pub code: ResultCode,
     /// What is known of the effect.
     pub effect: Effect,
     /// What went wrong, if anything did.
     pub last_error: Option<LastError>,
-    /// How far it came, if that was counted.
+    /// The progress, if it was counted.
     pub progress: Option<Progress>,
 }
 
-/// A command that the reconciler's index says needs attention. Only a nomination: the row's guard decides.
+/// A command that needs attention according to the `due` index. The index lags, so the row's guard decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Candidate {
-    /// Which command.
+    /// The command.
     pub key: CommandKey,
     /// Its status when the index was written.
     pub status: Status,
@@ -156,12 +155,12 @@ pub struct Candidate {
 /// A store's failure.
 #[derive(Debug, thiserror::Error)]
 pub enum LedgerError {
-    /// The write may or may not have landed; making the same move again is safe.
-    #[error("cannot tell whether to {attempted} command {id} was written")]
+    /// The write may or may not have landed. Repeating the move is safe.
+    #[error("outcome of {attempted} on command {id} is unknown")]
     Unwritten {
         /// The move's name.
         attempted: &'static str,
-        /// Which command.
+        /// The command.
         id: CommandId,
         /// The client's error.
         #[source]
@@ -170,16 +169,16 @@ pub enum LedgerError {
     /// A read failed.
     #[error("cannot read {what}")]
     Unread {
-        /// What was asked for.
+        /// What was to be read.
         what: &'static str,
         /// The client's error.
         #[source]
         source: Cause,
     },
-    /// The row is there, but not in a form that this version understands.
-    #[error("command {id} is stored in a form this version cannot read")]
+    /// The row exists, but this version cannot read it.
+    #[error("stored data of command {id} is invalid")]
     Unreadable {
-        /// Which command, as its key spells it.
+        /// The command, as its sort key spells it.
         id: String,
         /// What is wrong.
         #[source]
@@ -198,8 +197,8 @@ impl Ledger {
         &self.timeouts
     }
 
-    /// Ends a command whose message could not be sent. Refused if a worker holds it after all, or if it was
-    /// readmitted since `admission`.
+    /// Ends a command whose message could not be sent. Refused if a worker has claimed it (the failed send reached SQS)
+    /// or if it was readmitted since `admission`.
     pub async fn fail_admission(
         &self,
         key: &CommandKey,
@@ -221,8 +220,8 @@ impl Ledger {
         .await
     }
 
-    /// Counts one more sending of a message that nobody claimed; the caller then sends it. Of overlapping
-    /// reconcilers one is let through.
+    /// Counts one more re-send of an unclaimed message; the caller then sends it. Of overlapping reconcilers, only one
+    /// gets [`Outcome::Applied`].
     pub async fn resend(
         &self,
         candidate: &Candidate,
@@ -233,7 +232,7 @@ impl Ledger {
             .await
     }
 
-    /// Takes the command for one delivery of the message of this stage, until `until`.
+    /// Claims the command for one delivery of the message of this stage: a lease until `until`.
     pub async fn claim(
         &self,
         key: &CommandKey,
@@ -246,6 +245,7 @@ impl Ledger {
             until,
         };
         let claim = Move::Claim { lease, stage, now };
+        // A refused claim is a normal answer: another worker, a rate limit, or a late or superseded delivery.
         let found = match self.apply(key, claim, Notes::default(), now).await? {
             Outcome::Applied(command) | Outcome::AlreadyApplied(command) => {
                 let claim = Claim {
@@ -266,7 +266,8 @@ impl Ledger {
         })
     }
 
-    /// Shows progress and renews the claim and the deadline. Refused once the claim is lost: the worker must stop.
+    /// Heartbeat: stores the progress and renews lease and deadline. Refused once the lease is lost; the worker must
+    /// stop.
     pub async fn heartbeat(
         &self,
         claim: &Claim,
@@ -289,8 +290,8 @@ impl Ledger {
         .await
     }
 
-    /// Hands the command on to its next message, due at `at`; the caller then sends that. If it never does, the
-    /// reconciler will.
+    /// Hands the command on to its next message, due at `at`; the caller then sends it. If the caller dies first, the
+    /// reconciler sends it.
     pub async fn continue_later(
         &self,
         claim: &Claim,
@@ -321,7 +322,7 @@ impl Ledger {
         .await
     }
 
-    /// Lets the next delivery claim at once.
+    /// Ends the lease now, so the next delivery can claim at once.
     pub async fn release(
         &self,
         claim: &Claim,
@@ -359,7 +360,7 @@ impl Ledger {
             .await
     }
 
-    /// Ends the command together with what it changed: one transaction. `claimed` is the row as it was claimed.
+    /// Ends the command and writes what it changed, in one transaction. `claimed` is the row as it was claimed.
     pub async fn settle_with(
         &self,
         claim: &Claim,
@@ -382,8 +383,8 @@ impl Ledger {
             .await
     }
 
-    /// Ends a command on its last permitted delivery, or after it: from the dead-letter queue there is no claim.
-    /// `code` is [`ResultCode::QueueRetriesExhausted`] or [`ResultCode::MalformedMessage`].
+    /// Ends a command on its last permitted delivery, or from the dead-letter queue, where `claim` is `None`. `code` is
+    /// [`ResultCode::QueueRetriesExhausted`] or [`ResultCode::MalformedMessage`].
     pub async fn exhaust(
         &self,
         key: &CommandKey,
@@ -402,7 +403,7 @@ impl Ledger {
         Ok(self.apply(key, exhaust, notes, now).await?.abandoned())
     }
 
-    /// Ends a command whose deadline has passed. Refused while a claim is live.
+    /// Ends a command whose deadline has passed. Refused while a lease is live.
     pub async fn stall(
         &self,
         key: &CommandKey,
@@ -416,12 +417,12 @@ impl Ledger {
     }
 }
 
-/// What a move writes beside the standing.
+/// What a move writes besides the command's state.
 #[derive(Clone, Copy, Debug, Default)]
 struct Notes {
     progress: Option<Progress>,
     last_error: Option<LastError>,
-    /// How it ended. Without an effect, the attempts tell it: never claimed is `none`, otherwise `unknown`.
+    /// How the command ended. If the effect is `None`, readers derive it: `none` if never claimed, otherwise `unknown`.
     ended: Option<(ResultCode, Option<Effect>)>,
 }
 

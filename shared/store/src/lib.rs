@@ -1,4 +1,4 @@
-//! The one table: every row is written here, by a guarded write of the store it belongs to.
+//! The one table. Each row belongs to one store here, and only that store's guarded writes change it.
 
 pub mod abandon;
 pub mod audit;

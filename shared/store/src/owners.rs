@@ -1,8 +1,8 @@
-//! What is known of an owner besides commands and findings: configuration, integration with freshness, analyses in flight.
-//! Rows of one partition, so that one query reads them all.
+//! An owner's configuration, its integration with the last sync, and its analyses in flight. The rows share a partition,
+//! so one query reads them all.
 //!
-//! While an owner is being erased nothing brings one of these rows into being: saving and connecting check the erasure's
-//! row in the transaction that writes.
+//! While an owner is being erased, none of these rows is created: saving and connecting check the tombstone in the
+//! transaction that writes.
 
 pub(crate) mod integration;
 
@@ -21,7 +21,7 @@ use domain::{Timestamp, installation::InstallationId, owner::Owner, settings::Se
 
 pub use integration::{AUTH_INVALID_FOR, Integration};
 
-/// How often an owner's findings are refreshed by themselves.
+/// The interval of an owner's scheduled syncs.
 pub const SYNC_EVERY: Duration = Duration::from_secs(6 * 3600);
 
 /// The owners' rows.
@@ -37,13 +37,13 @@ pub struct OwnerRecord {
     pub settings: Settings,
     /// Grows by one with each save; 0 before the first.
     pub version: u64,
-    /// Since when new findings are analysed by themselves, if they are.
+    /// Since when automation analyses new findings; `None` if it is off.
     pub auto_analysis_since: Option<Timestamp>,
     /// The connection to GitHub, if there is one.
     pub integration: Option<Integration>,
     /// When the last full sync began in which every repository succeeded or was skipped.
     pub last_synced_at: Option<Timestamp>,
-    /// The analyses in flight, and how all of them stand.
+    /// The analyses in flight, and the counts of all analyses.
     pub analyses: OwnerAnalyses,
 }
 
@@ -56,7 +56,7 @@ pub enum Saved {
         /// The new version.
         version: u64,
     },
-    /// Somebody saved in between.
+    /// Another save came first.
     Conflict,
     /// The owner is being erased.
     BeingErased,
@@ -65,9 +65,9 @@ pub enum Saved {
 /// An owner whose scheduled sync is due.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueOwner {
-    /// Who.
+    /// The owner.
     pub owner: Owner,
-    /// Since when. Names this turn: whoever moves it on has it.
+    /// When the sync is due. The reconciler that moves it on starts the sync.
     pub due_at: Timestamp,
 }
 
@@ -77,14 +77,14 @@ pub enum OwnersError {
     /// A read failed.
     #[error("cannot read {what}")]
     Unread {
-        /// What was asked for.
+        /// What was to be read.
         what: &'static str,
         /// The client's error.
         #[source]
         source: Cause,
     },
-    /// The write may or may not have landed; repeating it is safe.
-    #[error("cannot tell whether {what} was written")]
+    /// The write may or may not have landed. Repeating it is safe.
+    #[error("outcome of writing {what} is unknown")]
     Unwritten {
         /// What was to be written.
         what: &'static str,
@@ -92,10 +92,10 @@ pub enum OwnersError {
         #[source]
         source: Cause,
     },
-    /// The row is there, but not in a form that this version understands.
-    #[error("the {what} of an owner is stored in a form this version cannot read")]
+    /// The row exists, but this version cannot read it.
+    #[error("stored {what} of an owner is invalid")]
     Unreadable {
-        /// Which row.
+        /// The row.
         what: &'static str,
         /// What is wrong.
         #[source]
@@ -146,15 +146,15 @@ impl Owners {
                     let read = analyses::owner_analyses(item);
                     record.analyses = read.map_err(of(OwnerRow::Analyses))?;
                 }
-                // The tombstone is the erasure's own; a row that this version does not know is a later one's.
+                // Only `erasure` reads the tombstone. An unknown row belongs to a later version.
                 Some(OwnerRow::Erasure) | None => {}
             }
         }
         Ok(record)
     }
 
-    /// Saves the configuration if it is still the one of `seen`, plans the next scheduled sync or takes it off, and has
-    /// automation look for findings if it has been told to. What is `beside` is written with it or not at all.
+    /// Saves the configuration if its version is still the one of `seen`. The same transaction schedules or cancels the
+    /// next sync, makes automation due if it is on, and makes the writes of `beside`.
     pub async fn save(
         &self,
         owner: &Owner,
@@ -198,6 +198,7 @@ impl Owners {
             return Ok(Saved::Saved { version });
         };
         Ok(match refusals.as_slice() {
+            // Our own earlier try, whose answer was lost: the row's writer is this save.
             [Refusal::Condition(Some(item)), ..] if item.get("writer") == Some(&s(&writer)) => {
                 Saved::Saved { version }
             }
@@ -206,7 +207,7 @@ impl Owners {
         })
     }
 
-    /// Connects an owner to an installation, or renews what is known of the connection.
+    /// Connects an owner to an installation, or updates the connection.
     pub async fn connect(
         &self,
         owner: &Owner,
@@ -233,7 +234,7 @@ impl Owners {
         }
     }
 
-    /// Marks that GitHub refused the credentials at `at`. An earlier mark stays.
+    /// Marks that GitHub rejected the credentials at `at`.
     pub async fn mark_auth_invalid(&self, owner: &Owner, at: Timestamp) -> Result<(), OwnersError> {
         let mut e = Expression::default();
         e.set("auth_invalid_at", ms(at));
@@ -248,7 +249,7 @@ impl Owners {
         .await
     }
 
-    /// Takes back a mark that stood when `seen` was read: GitHub accepts the credentials again.
+    /// Removes the mark `seen`: GitHub accepts the credentials again. A newer mark stays.
     pub async fn clear_auth_invalid(
         &self,
         owner: &Owner,
@@ -267,7 +268,7 @@ impl Owners {
         .await
     }
 
-    /// Advances the owner's freshness while it is connected; never turns it back.
+    /// Sets the time of the owner's last full sync, if the owner is connected and the time is newer.
     pub async fn mark_synced(&self, owner: &Owner, began: Timestamp) -> Result<(), OwnersError> {
         let mut e = Expression::default();
         let newer = format!(
@@ -281,8 +282,8 @@ impl Owners {
             .await
     }
 
-    /// The owners of one shard whose scheduled sync was due by `now`, oldest first. A row that cannot be read is an entry
-    /// of its own: it hides no other.
+    /// The owners of one shard whose scheduled sync was due by `now`, oldest first. A row with invalid data is an `Err`
+    /// entry and hides no other row.
     pub async fn due(
         &self,
         shard: u8,
@@ -299,7 +300,8 @@ impl Owners {
         Ok((items.iter().map(due_owner).collect(), next))
     }
 
-    /// Moves an owner's turn from `seen` to `to`. `false` if somebody else has moved it, or it was taken off.
+    /// Moves an owner's next scheduled sync from `seen` to `to`. `false` if another reconciler has moved it, or if it was
+    /// cancelled.
     pub async fn move_turn(
         &self,
         owner: &Owner,
@@ -318,7 +320,8 @@ impl Owners {
             source,
         })? {
             Updated::Written => Ok(true),
-            // Our own write whose answer was lost. The moment does not tell: another may have moved it to the same one.
+            // The row names its mover, because the time cannot tell two reconcilers apart: both compute the same one. If
+            // it is us, this is our own earlier try, whose answer was lost.
             Updated::Refused(Some(item)) => Ok(item.get("moved_by") == Some(&s(&mover))),
             Updated::Refused(None) => Ok(false),
         }
@@ -337,7 +340,7 @@ impl Owners {
             .update_row(row.key(owner), &expression, &condition)
             .await;
         match written.map_err(|source| OwnersError::Unwritten { what, source })? {
-            // Refused: somebody has written what is newer, and nothing is lost.
+            // A refusal means that a newer write came first, or the owner is not connected. Nothing is lost.
             Updated::Written | Updated::Refused(_) => Ok(()),
         }
     }
@@ -369,7 +372,7 @@ fn due_owner(item: &Item) -> Result<DueOwner, OwnersError> {
     read().map_err(of(OwnerRow::Settings))
 }
 
-/// When an owner's next scheduled sync is: every owner has a phase of its own within the cycle, so they are spread.
+/// The time of an owner's next scheduled sync. Each owner has its own phase in the cycle, which spreads the load.
 pub fn next_sync(owner: &Owner, now: Timestamp) -> Timestamp {
     let cycle = SYNC_EVERY.as_millis() as i64;
     let phase = i64::from(spread(owner));
@@ -386,7 +389,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn scheduled_syncs_come_once_a_cycle_and_are_spread() {
+    fn scheduled_syncs_run_once_a_cycle_and_are_spread() {
         let now = Timestamp::from_millis(1_795_435_200_000);
         let mut phases = std::collections::BTreeSet::new();
         for id in 0..100 {

@@ -1,5 +1,4 @@
-//! The repositories of an owner's installation: what each is, how fresh it is, how far its listing has come, and how
-//! many findings of each kind it has.
+//! The repositories of an owner's installation: name, freshness, checkpoint of the listing, and the counts of findings.
 
 mod item;
 
@@ -38,11 +37,11 @@ pub struct Repositories {
 /// One repository of one owner.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RepositoryRecord {
-    /// Which one.
+    /// The repository.
     pub repository: Repository,
-    /// Whether only members see it.
+    /// Whether it is private.
     pub private: bool,
-    /// Whether the installation listed it when it was last asked.
+    /// Whether the installation's last list contained it.
     pub listed: bool,
     /// When the last attempt to refresh it began.
     pub last_attempted_at: Option<Timestamp>,
@@ -52,9 +51,9 @@ pub struct RepositoryRecord {
     pub last_failure: Option<RepositoryFailure>,
     /// When the last complete listing began.
     pub completed_at: Option<Timestamp>,
-    /// How far finished listings have seen.
+    /// What finished listings have seen.
     pub watermarks: Watermarks,
-    /// The pass that attempted it last.
+    /// The last pass that attempted it.
     pub pass: Option<Pass>,
     /// Its findings by kind.
     pub counts: Counts,
@@ -63,17 +62,17 @@ pub struct RepositoryRecord {
 /// Why a repository could not be refreshed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum RepositoryFailure {
-    /// GitHub refused the installation's credentials.
+    /// GitHub rejected the installation's credentials.
     GithubAuthInvalid,
-    /// Gone, blocked, moved, or out of the installation's reach.
+    /// Deleted, blocked or moved, or the installation cannot access it.
     RepositoryUnavailable,
     /// The App may not read alerts here.
     GithubPermissionMissing,
     /// Alerts are disabled or not available: nothing to refresh.
     DependabotAlertsDisabled,
-    /// The rate limit left no room in time.
+    /// GitHub's rate limit does not end in time.
     GithubRateLimited,
-    /// GitHub failed, or its answer could not be understood.
+    /// GitHub failed, or its answer was malformed.
     SyncFailed,
     /// An alert could not be stored; the others were.
     SyncPartialFailure,
@@ -89,8 +88,8 @@ words!(RepositoryFailure, "why a repository could not be refreshed", {
     SyncPartialFailure => "SYNC_PARTIAL_FAILURE",
 });
 
-/// How far finished listings have seen: everything updated before `updated_at` is stored, and so are the alerts in
-/// `seen`, whose updates are so close to it that others may still appear beside them.
+/// What finished listings of a source have seen: every alert updated before `updated_at` is stored. So are the alerts in
+/// `seen`, whose updates are so close to `updated_at` that GitHub may still add others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {
     /// The newest update seen; `None` if there was no alert.
@@ -99,48 +98,48 @@ pub struct Watermark {
     pub seen: BTreeMap<AlertNumber, FindingDigest>,
 }
 
-/// How far each source's alerts of a repository are seen. A source without an entry was never listed to its end.
+/// The watermark of each source of a repository. A source without one was never listed to its end.
 pub type Watermarks = BTreeMap<Source, Watermark>;
 
-/// One pass over a repository: by a command, or by one scheduled sync.
+/// One pass over a repository, by a command or a scheduled sync.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Pass {
-    /// The command's id, or the scheduled sync's own.
+    /// The id of the command or of the scheduled sync's pass.
     pub id: Uuid,
-    /// How far this pass is.
+    /// The progress of the pass.
     pub state: PassState,
 }
 
-/// How far a pass over a repository is.
+/// The progress of a pass over a repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum PassState {
-    /// Begun, from the first page.
+    /// Started at the first page.
     Begun,
-    /// A delivery ended in mid-listing; the next goes on from here.
+    /// A delivery ended during the listing; the next one continues from this checkpoint.
     Paused(Box<Checkpoint>),
     /// The outcome is recorded.
     Finished,
 }
 
-/// Where a listing goes on, and what it has seen so far.
+/// Where a listing continues, and what it has seen so far.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Checkpoint {
-    /// Whose alerts are listed.
+    /// The source whose alerts are listed.
     pub source: Source,
     /// The next page.
     pub next: PageCursor,
-    /// What the listing will leave as the watermark of its source.
+    /// The watermark that the listing will store for its source.
     pub watermark: Watermark,
-    /// Those of the sources that this pass is through with.
+    /// The watermarks of the sources that this pass has finished.
     #[serde(default)]
     pub done: Watermarks,
-    /// Whether it goes to the end whatever it meets.
+    /// Whether the listing reads every page, instead of stopping at alerts that it knows.
     pub complete: bool,
     /// Whether an alert could not be stored so far.
     pub unstorable: bool,
 }
 
-/// A repository's findings by kind. Changed only together with the findings.
+/// The number of a repository's findings by kind. Written only in transactions with the findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
     /// Open, by severity: critical, high, medium, low.
@@ -154,7 +153,7 @@ pub struct Counts {
 }
 
 impl Counts {
-    /// Counts a finding of this kind `by` times.
+    /// Adds `by` to the count of this kind.
     pub fn add(&mut self, severity: Severity, status: FindingStatus, by: i64) {
         match status {
             FindingStatus::Open => self.open[severity.rank()] += by,
@@ -164,7 +163,7 @@ impl Counts {
         }
     }
 
-    /// Adds another repository's.
+    /// Adds another repository's counts.
     pub fn add_all(&mut self, other: &Self) {
         for (sum, more) in self.open.iter_mut().zip(other.open) {
             *sum += more;
@@ -174,7 +173,7 @@ impl Counts {
         self.closed += other.closed;
     }
 
-    /// Name and amount of each count that is not zero.
+    /// The name and value of each count that is not zero.
     pub(crate) fn changed(&self) -> impl Iterator<Item = (&'static str, i64)> {
         item::COUNTS
             .into_iter()
@@ -199,14 +198,14 @@ impl Counts {
 /// How an attempt at a repository ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepositoryOutcome {
-    /// Everything in reach is stored.
+    /// Every listed alert is stored.
     Succeeded {
-        /// How far each source's alerts are seen now.
+        /// The new watermark of each source.
         watermarks: Watermarks,
-        /// Whether the listing went to its end.
+        /// Whether the listing read every page.
         complete: bool,
     },
-    /// Not.
+    /// The attempt failed.
     Failed(RepositoryFailure),
 }
 
@@ -217,7 +216,7 @@ pub enum RepositoriesError {
     #[error("cannot read an owner's repositories")]
     Unread(#[source] Cause),
     /// The write may or may not have landed.
-    #[error("cannot tell whether {what} was written")]
+    #[error("outcome of writing {what} is unknown")]
     Unwritten {
         /// What was to be written.
         what: &'static str,
@@ -225,19 +224,19 @@ pub enum RepositoriesError {
         #[source]
         source: Cause,
     },
-    /// The owner is connected to no installation.
-    #[error("the owner is connected to no installation, and so has no repositories")]
+    /// The owner is not connected to an installation.
+    #[error("cannot record an owner's repositories: the owner is not connected to an installation")]
     NotConnected,
 }
 
-/// What is to be recorded of a repository before it is asked for.
+/// What is recorded of a repository before an attempt.
 #[derive(Clone, Debug)]
 pub struct Listing {
-    /// The repository as GitHub lists it; `None` if it no longer does.
+    /// The repository as GitHub lists it; `None` if GitHub no longer lists it.
     pub listed: Option<InstallationRepository>,
-    /// Which one.
+    /// Its id.
     pub id: RepositoryId,
-    /// The pass that attempts it now, if one does.
+    /// The pass that attempts it now, if any.
     pub attempt: Option<Uuid>,
 }
 
@@ -274,8 +273,8 @@ impl Repositories {
         }
     }
 
-    /// These repositories of an owner and the items of these other keys, strongly consistent, together. In no order; what
-    /// is not there is absent.
+    /// These repositories of an owner and the items with these other keys, strongly consistent, in batch reads. In no
+    /// order; a missing row is left out.
     pub(crate) async fn read_beside(
         &self,
         owner: &Owner,
@@ -297,14 +296,15 @@ impl Repositories {
         Ok((records, items))
     }
 
-    /// Records what the installation lists and which repositories are attempted now: up to 99 in one transaction. An owner
-    /// who is no longer connected gets no repositories.
+    /// Records which repositories the installation lists and which are attempted now, up to 99 in one transaction. Fails
+    /// if the owner is no longer connected.
     pub async fn record(
         &self,
         owner: &Owner,
         listings: &[Listing],
         now: Timestamp,
     ) -> Result<(), RepositoriesError> {
+        // 100 writes is DynamoDB's limit for a transaction; one is the check that the owner is connected.
         for chunk in listings.chunks(99) {
             let writes = chunk.iter().fold(
                 integration::connected(&self.table, owner),
@@ -328,7 +328,7 @@ impl Repositories {
         Ok(())
     }
 
-    /// Keeps where a pass stopped in mid-listing. Nothing happens if a later attempt has begun.
+    /// Saves the checkpoint of a pass. Writes nothing if a later pass has started.
     pub async fn pause(
         &self,
         owner: &Owner,
@@ -347,8 +347,8 @@ impl Repositories {
         self.write(owner, repository, e, mine, what).await
     }
 
-    /// Records how the attempt that began at `began` ended. Nothing happens if a later attempt has begun: that one will
-    /// say.
+    /// Records the outcome of the attempt that began at `began`. Writes nothing if a later attempt has started: that one
+    /// records its own outcome.
     pub async fn finish(
         &self,
         owner: &Owner,
@@ -387,8 +387,8 @@ impl Repositories {
         self.write(owner, repository, e, latest, what).await
     }
 
-    /// The update of a repository's counts that goes with its findings. Refused if the owner no longer has the
-    /// repository; without a difference it only makes sure of that.
+    /// The update of a repository's counts, for the transaction that writes its findings. Its condition fails if the
+    /// owner no longer has the repository, so findings of an erased repository are never written.
     pub(crate) fn count(&self, owner: &Owner, repository: RepositoryId, delta: &Counts) -> Writes {
         let mut e = Expression::default();
         let there = e.exists("name");
@@ -413,6 +413,7 @@ impl Repositories {
         let key = key(owner, repository);
         let updated = self.table.update_row(key, &expression, &condition).await;
         match updated.map_err(|source| RepositoriesError::Unwritten { what, source })? {
+            // A refusal means that a later attempt has started. Its own outcome counts.
             Updated::Written | Updated::Refused(_) => Ok(()),
         }
     }

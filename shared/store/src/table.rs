@@ -1,4 +1,4 @@
-//! The one table: how keys are spelt, and how items and expressions are built and read. Knows no row's meaning.
+//! The one table: the spelling of keys, and how items and expressions are built and read. Knows no row's meaning.
 
 use backoff::{Backoff, Jitter};
 use std::{collections::HashMap, error::Error, time::Duration};
@@ -20,10 +20,10 @@ use crate::clock::{Clock, Dated};
 use domain::{Timestamp, lifecycle::Token, owner::Owner};
 use telemetry::chain;
 
-/// An item as DynamoDB gives it.
+/// An item as DynamoDB returns it.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Any failure of a call that may or may not have happened.
+/// Any failure of a call to DynamoDB.
 pub type Cause = Box<dyn Error + Send + Sync>;
 
 /// The table and the client that reaches it.
@@ -34,8 +34,8 @@ pub struct Table {
 }
 
 impl Table {
-    /// The table of this name, reached so that `clock` follows DynamoDB's from the first write on: it is asked once
-    /// here, while the function starts, which also makes the first connection.
+    /// The table with this name. One read while the function starts sets `clock` to DynamoDB's time before the first
+    /// write, and opens the first connection.
     pub async fn open(aws: &SdkConfig, name: impl Into<String>, clock: &Clock) -> Self {
         let config = aws_sdk_dynamodb::config::Builder::from(aws);
         let client = Client::from_conf(config.interceptor(Dated(clock.clone())).build());
@@ -47,12 +47,12 @@ impl Table {
             .send()
             .await;
         if let Err(error) = asked {
-            warn!(error = %chain(&error), "DynamoDB's time is not known yet; the machine's is used");
+            warn!(error = %chain(&error), "DynamoDB's time could not be read; using the machine's until the first answer");
         }
         table
     }
 
-    /// The table of this name.
+    /// The table with this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         Self {
             client,
@@ -90,7 +90,7 @@ impl Partition {
         AttributeValue::S(format!("{}{owner}", self.prefix()))
     }
 
-    /// The key of one row of an owner's. Only the row's own store knows the sort key.
+    /// The key of one row of an owner. Only the row's own store knows the sort key.
     pub(crate) fn key(self, owner: &Owner, sort_key: impl Into<String>) -> Item {
         Item::from([
             ("pk".to_owned(), self.of(owner)),
@@ -104,7 +104,7 @@ impl Partition {
     }
 }
 
-/// The rows of an owner's own partition, of which there is one each. Each belongs to the store that its doc names.
+/// The single rows of an owner's own partition. Each belongs to the store that its comment names.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum OwnerRow {
     /// `owners`: the configuration.
@@ -127,7 +127,7 @@ impl OwnerRow {
         }
     }
 
-    /// The row of this sort key.
+    /// The row with this sort key.
     pub(crate) fn of(sort_key: &str) -> Option<Self> {
         [
             Self::Settings,
@@ -144,22 +144,22 @@ impl OwnerRow {
     }
 }
 
-/// A well mixed number of the owner's own.
+/// A hash of the owner, evenly distributed.
 pub(crate) fn spread(owner: &Owner) -> u32 {
     let digest = Sha256::digest(owner.to_string().as_bytes());
     u32::from_be_bytes([digest[0], digest[1], digest[2], digest[3]])
 }
 
-/// What waits for the reconciler.
+/// The kinds of rows in the reconciler's `due` index.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum DueKind {
     /// A command: a re-send, then its deadline.
     Command,
     /// An owner's scheduled sync.
     Schedule,
-    /// A finding's analysis: a call back that was not recorded, or its deadline.
+    /// A finding's analysis: a callback that was not recorded, or its deadline.
     Analysis,
-    /// An owner for whom analyses may be started by themselves.
+    /// An owner whose automation must run.
     Automation,
     /// An owner whose erasure is not done.
     Erasure,
@@ -176,8 +176,8 @@ impl DueKind {
         }
     }
 
-    /// How many partitions of the `due` index this kind is spread over. Each takes 1,000 writes a second and costs the
-    /// reconciler one query a run.
+    /// The number of `due` index partitions for this kind. DynamoDB accepts 1,000 writes a second per partition; each
+    /// partition costs the reconciler one query a run.
     pub const fn shards(self) -> u8 {
         match self {
             Self::Command | Self::Schedule => 16,
@@ -191,16 +191,16 @@ impl DueKind {
         format!("{}#{:02}", self.as_str(), shard % self.shards())
     }
 
-    /// The index partition that a row with this (well mixed) number is in.
+    /// The index partition of a row with this evenly distributed number.
     pub(crate) fn shard_of(self, number: u32) -> String {
         let shard = number % u32::from(self.shards());
         self.shard(u8::try_from(shard).expect("less than the number of shards"))
     }
 }
 
-/// An item that this version cannot read: written by a newer one, or damaged.
+/// An item that this version cannot read: written by a newer version, or damaged.
 #[derive(Debug, thiserror::Error)]
-#[error("attribute {attribute:?} is missing or not what it should be")]
+#[error("attribute {attribute:?} is missing or invalid")]
 pub struct Unreadable {
     attribute: &'static str,
 }
@@ -287,7 +287,7 @@ pub(crate) fn token(token: Token) -> AttributeValue {
     s(format!("{:032x}", token.0))
 }
 
-/// An update and its condition under construction: collects placeholders, so no name meets a reserved word.
+/// An update and its condition under construction. Every name is a placeholder, so none can be a reserved word.
 #[derive(Debug, Default)]
 pub(crate) struct Expression {
     pub(crate) names: HashMap<String, String>,
@@ -330,7 +330,7 @@ impl Expression {
         self.set.push(assignment);
     }
 
-    /// Assigns a value unless there is one.
+    /// Assigns a value unless the attribute has one.
     pub(crate) fn set_once(&mut self, attribute: &str, value: AttributeValue) {
         let (name, value) = (self.name(attribute), self.value(value));
         self.set
@@ -348,7 +348,7 @@ impl Expression {
             .push(format!("{name} = if_not_exists({name}, {zero}) + {amount}"));
     }
 
-    /// Takes an attribute away.
+    /// Removes an attribute.
     pub(crate) fn remove(&mut self, attribute: &str) {
         let name = self.name(attribute);
         self.remove.push(name);
@@ -363,7 +363,7 @@ impl Expression {
         self.insert.push(format!("{name} {text}"));
     }
 
-    /// Takes a text out of a set; one that becomes empty vanishes.
+    /// Removes a text from a set. DynamoDB removes a set that becomes empty.
     pub(crate) fn take(&mut self, attribute: &str, text: String) {
         let (name, text) = (
             self.name(attribute),
@@ -372,23 +372,23 @@ impl Expression {
         self.take.push(format!("{name} {text}"));
     }
 
-    /// `attribute` holds fewer than so many texts, or is absent.
+    /// `attribute` is a set of fewer than `count` texts, or absent.
     pub(crate) fn fewer_than(&mut self, attribute: &str, count: usize) -> String {
         let (name, count) = (self.name(attribute), self.value(n(count)));
         format!("(attribute_not_exists({name}) OR size({name}) < {count})")
     }
 
-    /// `attribute` is there.
+    /// `attribute` exists.
     pub(crate) fn exists(&mut self, attribute: &str) -> String {
         format!("attribute_exists({})", self.name(attribute))
     }
 
-    /// `attribute` is not there.
+    /// `attribute` does not exist.
     pub(crate) fn absent(&mut self, attribute: &str) -> String {
         format!("attribute_not_exists({})", self.name(attribute))
     }
 
-    /// Assigns or takes away.
+    /// Assigns the value, or removes the attribute if there is none.
     pub(crate) fn put(&mut self, attribute: &str, value: Option<AttributeValue>) {
         match value {
             Some(value) => self.set(attribute, value),
@@ -413,13 +413,13 @@ impl Expression {
     }
 }
 
-/// Writes to any rows that are made together or not at all. The stores make them; whoever has them all carries them out
-/// with the write that they go with.
+/// Writes to any rows, for one transaction. Each store returns its own; the caller combines them and runs the
+/// transaction.
 #[derive(Clone, Debug, Default)]
 pub struct Writes(Vec<TransactWriteItem>);
 
 impl Writes {
-    /// These and those.
+    /// Both sets of writes.
     #[must_use]
     pub fn and(mut self, more: Self) -> Self {
         self.0.extend(more.0);
@@ -437,30 +437,30 @@ impl Writes {
     }
 }
 
-/// What became of a guarded update of one row.
+/// The outcome of a guarded update of one row.
 #[derive(Debug)]
 pub(crate) enum Updated {
-    /// It was made.
+    /// The row is updated.
     Written,
-    /// The row does not satisfy the condition; the row as it stands, or `None` if there is none.
+    /// The condition failed. Carries the current row, or `None` if there is none.
     Refused(Option<Item>),
 }
 
-/// What became of writes that go together.
+/// The outcome of a transaction.
 #[derive(Debug)]
 pub(crate) enum Transacted {
-    /// All were made.
+    /// All writes were made.
     Written,
-    /// None was. One answer for each write, in order: whether its condition held, and the row as it stands.
+    /// No write was made. One answer per write, in order.
     Refused(Vec<Refusal>),
 }
 
-/// What one of the writes that go together met.
+/// The answer for one write of a refused transaction.
 #[derive(Debug)]
 pub(crate) enum Refusal {
-    /// Nothing against it.
+    /// Its condition held.
     None,
-    /// A row that does not satisfy its condition; `None` if there is no row.
+    /// Its condition failed. Carries the current row, or `None` if there is none.
     Condition(Option<Item>),
 }
 
@@ -471,10 +471,10 @@ impl Refusal {
     }
 }
 
-const EVERY_FIELD: &str = "every field that the builder demands is set";
+const EVERY_FIELD: &str = "every required field is set";
 
 impl Table {
-    /// An update that goes together with others.
+    /// An update, for a transaction.
     pub(crate) fn update(&self, key: Item, e: Expression, condition: Option<String>) -> Writes {
         let values = (!e.values.is_empty()).then_some(e.values.clone());
         let update = Update::builder()
@@ -490,7 +490,7 @@ impl Table {
         Writes(vec![TransactWriteItem::builder().update(update).build()])
     }
 
-    /// A new row that goes together with others, or one in place of what the condition lets go.
+    /// A new row, for a transaction. It replaces an existing row if the condition allows it.
     pub(crate) fn put(&self, item: Item, e: Expression, condition: Option<String>) -> Writes {
         let put = Put::builder()
             .table_name(&self.name)
@@ -504,7 +504,7 @@ impl Table {
         Writes(vec![TransactWriteItem::builder().put(put).build()])
     }
 
-    /// A row that must be so for the others to be written.
+    /// A condition on a row that the transaction does not write.
     pub(crate) fn check(&self, key: Item, e: Expression, condition: String) -> Writes {
         let check = ConditionCheck::builder()
             .table_name(&self.name)
@@ -520,7 +520,7 @@ impl Table {
         ])
     }
 
-    /// A guarded update of one row, by itself.
+    /// A guarded update of one row, outside a transaction.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one guarded update: every store's goes through here"
@@ -558,13 +558,14 @@ impl Table {
         }
     }
 
-    /// Makes all the writes, at most 100, or none. The client library names the transaction before its first try, so a
-    /// try that is repeated because its answer was lost is made once.
+    /// Makes all the writes, at most 100, or none.
     #[expect(
         clippy::disallowed_methods,
         reason = "the one transaction of guarded writes"
     )]
     pub(crate) async fn transact(&self, writes: &Writes) -> Result<Transacted, Cause> {
+        // The AWS SDK adds a ClientRequestToken before the first try. When it repeats a try whose answer was lost,
+        // DynamoDB returns the first try's success instead of writing twice.
         let write = || {
             self.client
                 .transact_write_items()
@@ -599,16 +600,16 @@ impl Table {
 
 const FAILED_CONDITION: &str = "ConditionalCheckFailed";
 
-/// How often the keys that DynamoDB leaves unprocessed are asked for, and how long between.
+/// The tries for keys that DynamoDB leaves unprocessed, and the backoff between them.
 const MOST_READS: u32 = 6;
 const READ_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(40), Jitter::Quarter);
 
-/// How often a write that meets a concurrent transaction is made, and how long between.
+/// The tries for a write that conflicts with a concurrent transaction, and the backoff between them.
 const CONFLICT_TRIES: u32 = 7;
 const CONFLICT_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(20), Jitter::Half);
 
-/// Reads up to 100 items by key, all strongly consistent. Keys that DynamoDB leaves unprocessed are asked for again:
-/// one that is missing from the answer does not exist.
+/// Reads up to 100 items by key, strongly consistent. Keys that DynamoDB leaves unprocessed are read again, so a key that
+/// is missing from the result does not exist.
 pub(crate) async fn batch_get(
     table: &Table,
     keys: Vec<Item>,
@@ -651,11 +652,11 @@ pub(crate) async fn batch_get(
         if !wanted.is_empty() {
             tries += 1;
             if tries == MOST_READS {
-                return Err("DynamoDB left keys unprocessed six times in a row".into());
+                return Err("DynamoDB left keys unprocessed in six reads in a row".into());
             }
             warn!(
                 unprocessed = wanted.len(),
-                "batch read came back incomplete and is continued"
+                "DynamoDB left keys of a batch read unprocessed; reading them again"
             );
             tokio::time::sleep(READ_BACKOFF.after(tries)).await;
         }
@@ -688,8 +689,8 @@ pub(crate) async fn due_items(
     Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
 }
 
-/// Repeats a write that met a concurrent transaction on the same item, a few times and with growing pauses. The client
-/// library does not: it cannot know that the write is guarded.
+/// Repeats a write that conflicts with a concurrent transaction on the same item, with backoff. The AWS SDK does not,
+/// because it cannot know that the write is guarded.
 pub(crate) async fn retry_conflicts<Output, E, Sent>(
     write: impl Fn() -> Sent,
     conflicts: impl Fn(&E) -> bool,
@@ -711,7 +712,8 @@ where
     }
 }
 
-/// Whether a transaction failed only because another one was at work on its items.
+/// Whether a transaction failed only because of a concurrent transaction on its items. If a condition failed too, a
+/// repeat cannot succeed.
 pub(crate) fn conflicted(error: &TransactWriteItemsError) -> bool {
     let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
         return error.is_transaction_in_progress_exception();
@@ -732,7 +734,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_owner_is_read_back_from_its_key_whatever_its_id_holds() {
+    fn an_owner_with_any_characters_is_read_back_from_its_key() {
         let owner: Owner = "user:a#command#user:b".parse().expect("valid");
         let AttributeValue::S(pk) = Partition::Commands.of(&owner) else {
             panic!("a text")

@@ -67,7 +67,7 @@ pub(super) async fn taken_over_from_a_zombie<S: Subject>() {
     // Refused when it shows progress, or when it settles.
     let fenced = [
         "another worker has taken the command over",
-        "the command had ended otherwise",
+        "another writer has ended the command",
     ];
     let fenced = fenced.map(|why| trial.told(&key, &format!("fenced: {why}")).len());
     assert_eq!(fenced.iter().sum::<usize>(), 1, "{fenced:?}");

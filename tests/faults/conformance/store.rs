@@ -52,7 +52,7 @@ pub(super) async fn store_is_away_at_the_claim<S: Subject>() {
     trial.befalls("dynamodb", "error", ("*", "")).await;
     let key = trial.admit().await;
     eventually("a delivery fails", async || {
-        let again = "the ledger could not be written; the message comes again";
+        let again = "the ledger could not be written; the message is redelivered";
         !trial.scene.stack.logged(again).is_empty()
     })
     .await;

@@ -11,7 +11,7 @@ pub(super) const ENDINGS: [&str; 4] = [
     "the command has ended",
     "the command has failed: its message has no delivery left",
     "the command has failed: its deadline has passed",
-    "the command of a malformed message",
+    "a malformed message named a command",
 ];
 /// The messages that report a quarantined message.
 pub(super) const KEPT: [&str; 2] = [

@@ -74,7 +74,7 @@ impl Launching<'_> {
             owner: self.command.key.owner.clone(),
             finding: self.finding,
             attempt: self.id(),
-            expires_at: held.analysis.call_back_by(),
+            expires_at: held.analysis.callback_by(),
         };
         let callback_token = self.analyse.callback_tokens.sign(&capability, now).await;
         let callback_token = callback_token.map_err(|error| {
@@ -92,7 +92,7 @@ impl Launching<'_> {
             finding: &held.record.finding,
             callback_url: &self.analyse.callback_url,
             callback_token: &callback_token,
-            callback_by: held.analysis.call_back_by(),
+            callback_by: held.analysis.callback_by(),
         };
         let launched = self.analyse.agent.launch(&launch, now, self.deadline());
         launched.await.map_err(|failed| {

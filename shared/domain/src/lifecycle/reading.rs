@@ -1,29 +1,29 @@
-//! What is concluded from a row, by whoever cannot move it, or decides whether to. Pure data, like the moves.
+//! What is concluded from a row: why it refused a move, and which move it needs. Pure data, like the moves.
 
 use super::{CommandState, Move, RESEND_AFTER, Stage, Token};
 use crate::Timestamp;
 
-/// Why a message does not move its command.
+/// Why a message cannot claim its command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Obstacle {
     /// The command has ended.
     Ended,
-    /// A later message carries it.
+    /// A message of a later stage carries the command.
     Superseded,
-    /// It waits until then, for a rate limit.
+    /// The command waits for a rate limit.
     Waiting {
-        /// When it may go on.
+        /// When it may continue.
         until: Timestamp,
     },
-    /// A worker's claim is live until then.
+    /// Another worker's lease is live.
     Held {
-        /// When it can have expired.
+        /// When the lease expires, unless a heartbeat renews it.
         until: Timestamp,
     },
 }
 
 impl Obstacle {
-    /// Whether the message has nothing left to do, ever.
+    /// Whether the message can never claim the command, so the queue may delete it.
     pub const fn is_final(self) -> bool {
         match self {
             Self::Ended | Self::Superseded => true,
@@ -33,7 +33,7 @@ impl Obstacle {
 }
 
 impl CommandState {
-    /// What keeps a message of this stage from moving a row that has just refused it.
+    /// Why this row, which has just refused a claim, refuses a message of this stage. The final obstacles come first.
     pub fn obstacle(&self, stage: Stage, now: Timestamp) -> Obstacle {
         if self.status.is_terminal() {
             Obstacle::Ended
@@ -47,14 +47,14 @@ impl CommandState {
         }
     }
 
-    /// Whether the last claim follows one that did not hand the command on: of a worker that died, or that gave it back.
-    /// What that one had done by then is not known.
+    /// Whether the last claim follows one of the same stage, whose worker died or released the command. What that worker
+    /// had done by then is unknown.
     pub const fn follows_another(&self) -> bool {
         self.attempt > self.stage.0 + 1
     }
 
-    /// The move that a request makes when it comes again under its idempotency key. `None`: it is told of the command as it
-    /// stands.
+    /// The move that a repeated request makes under its idempotency key. `None` if the client only gets the command's
+    /// current state.
     pub fn readmission(&self, admission: Token, now: Timestamp) -> Option<Move> {
         self.never_queued
             .then_some(Move::Readmit { admission, now })
@@ -62,7 +62,7 @@ impl CommandState {
 }
 
 impl Move {
-    /// The token that the move leaves on the row by itself: it names the write, too. Any other write needs a new one.
+    /// The token that the move itself stores; it names the write too. `None` if the write needs a new token.
     pub const fn own_token(&self) -> Option<Token> {
         match self {
             Self::Claim { lease, .. } => Some(lease.token),
@@ -78,10 +78,12 @@ impl Move {
         }
     }
 
-    /// Whether a row that refuses the move shows that it was made by an earlier try: this write `wrote_last`, or its
-    /// admission still stands although somebody has written since.
+    /// Whether the row that refused this write shows that an earlier try of the same write succeeded. `wrote_last` says
+    /// that the row's last writer is this write.
     pub fn is_shown_by(&self, row: &CommandState, wrote_last: bool) -> bool {
         let stands = match self {
+            // Race: a worker claims the readmitted command before the lost write is repeated. The worker is the last
+            // writer then, but the admission's token is still on the row.
             Self::Readmit { admission, .. } => row.admission == *admission,
             Self::FailAdmission { .. }
             | Self::Resend { .. }
@@ -97,25 +99,25 @@ impl Move {
     }
 }
 
-/// What the reconciler's index shows of a row. It may be older than the row: the guard of the move that follows decides.
+/// What the `due` index shows of a row. The index may lag behind the row; the guard of the move decides.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct IndexSnapshot {
-    /// Since when its message is due unclaimed.
+    /// Since when its message has been due without a claim.
     pub queued_at: Option<Timestamp>,
-    /// How often that message was sent again.
+    /// How many times that message was re-sent.
     pub resends: u32,
     /// When the command fails.
     pub deadline: Timestamp,
 }
 
-/// What a command seems to need of the reconciler.
+/// What a command seems to need from the reconciler.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Need {
-    /// Its message, once more.
+    /// A re-send of its message.
     Resend,
-    /// An end.
+    /// A stall: its deadline has passed.
     Stall,
-    /// Nothing yet: the index shows it earlier than it should.
+    /// Nothing: the index lags behind the row.
     Nothing,
 }
 
@@ -129,7 +131,7 @@ impl IndexSnapshot {
         }
     }
 
-    /// What the command needs if the row is still as it was seen.
+    /// What the command needs if the row has not changed since.
     pub fn need(&self, now: Timestamp) -> Need {
         if self.deadline <= now {
             Need::Stall
@@ -140,7 +142,7 @@ impl IndexSnapshot {
         }
     }
 
-    /// The move that counts one more sending.
+    /// The move that counts one more re-send.
     pub fn resend(&self, now: Timestamp) -> Move {
         Move::Resend {
             resends: self.resends,
@@ -151,7 +153,7 @@ impl IndexSnapshot {
     }
 }
 
-/// Whether a message that was received so often is not delivered again: what fails now must end the command.
+/// Whether SQS will not redeliver a message received this many times. A failure now must end the command.
 pub const fn is_last_delivery(receives: u32, max_receives: u32) -> bool {
     receives >= max_receives
 }

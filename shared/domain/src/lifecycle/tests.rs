@@ -1,5 +1,5 @@
-//! Every command that can be, up to a bound: from its admission all moves are made at all moments, with every token
-//! that could be known, and each row that comes out is looked at.
+//! An exhaustive search up to a bound: from the admission, every move is tried at every tick with every token that a
+//! writer could know, and each resulting row is checked.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -16,19 +16,19 @@ const TIMEOUTS: Timeouts = Timeouts {
 };
 /// One step of the clock.
 const TICK: Duration = Duration::from_secs(60);
-/// How long a claim lives.
+/// How long a lease lasts.
 const CLAIM: Duration = Duration::from_secs(90);
 const TICKS: u32 = 6;
 const ATTEMPTS: u32 = 2;
 const STAGES: u32 = 1;
 
-/// The claim of this attempt.
+/// The token of this attempt's lease.
 fn claim_token(attempt: u32) -> Token {
     Token(1_000 + u128::from(attempt))
 }
 
-/// Every move that anybody could try on this row at this moment: workers of this and of earlier claims, late
-/// messages, reconcilers with an old view, requests that come again.
+/// Every move that any writer could try on this row now: workers of this and of earlier claims, late messages,
+/// reconcilers with a stale view, repeated requests.
 fn tries(row: &CommandState, now: Timestamp) -> Vec<Move> {
     let mut tries = vec![
         Move::FailAdmission {
@@ -107,7 +107,7 @@ fn after(made: &Move, row: &CommandState) -> CommandState {
 /// The row before, the move, the row after, and when.
 type Step = (CommandState, Move, CommandState, Timestamp);
 
-/// Every step that can be made within the bounds.
+/// Every step within the bounds.
 static STEPS: LazyLock<Vec<Step>> = LazyLock::new(|| {
     let mut steps = Vec::new();
     let first = (admitted(Token(0), NOON, &TIMEOUTS), 0);
@@ -150,7 +150,7 @@ fn statuses_are_read_as_they_are_written() {
 }
 
 #[test]
-fn nothing_leaves_a_terminal_status_but_a_readmission_of_what_was_never_queued() {
+fn only_a_readmission_leaves_a_terminal_status() {
     every_step(|before, made, after, _| {
         if before.status.is_terminal() {
             assert!(
@@ -168,7 +168,7 @@ fn nothing_leaves_a_terminal_status_but_a_readmission_of_what_was_never_queued()
 }
 
 #[test]
-fn a_move_says_of_itself_how_it_ends_the_command() {
+fn ends_as_names_the_terminal_status_that_a_move_sets() {
     every_step(|_, made, after, _| {
         let ended = Some(after.status).filter(|status| status.is_terminal());
         assert_eq!(made.ends_as().map(Status::from), ended, "{made:?}");
@@ -176,7 +176,7 @@ fn a_move_says_of_itself_how_it_ends_the_command() {
 }
 
 #[test]
-fn nobody_moves_a_command_under_another_workers_live_claim() {
+fn a_live_lease_fences_every_other_writer() {
     every_step(|before, made, after, now| {
         let Some(lease) = before.lease.filter(|lease| lease.until > now) else {
             return;
@@ -202,7 +202,7 @@ fn nobody_moves_a_command_under_another_workers_live_claim() {
 }
 
 #[test]
-fn a_claim_counts_an_attempt_and_nothing_else_does() {
+fn only_a_claim_counts_an_attempt_and_only_a_continuation_a_stage() {
     every_step(|before, made, after, _| {
         let counted = u32::from(matches!(made, Move::Claim { .. }));
         assert_eq!(after.attempt, before.attempt + counted, "{made:?}");
@@ -212,7 +212,7 @@ fn a_claim_counts_an_attempt_and_nothing_else_does() {
 }
 
 #[test]
-fn the_reconciler_sees_what_is_not_terminal_and_nothing_else() {
+fn exactly_the_commands_that_have_not_ended_are_due() {
     every_step(|_, made, after, now| {
         assert_eq!(
             after.due.is_none(),
@@ -237,10 +237,9 @@ fn the_reconciler_sees_what_is_not_terminal_and_nothing_else() {
     });
 }
 
-/// What a message is in the queue for is what the row waits for: its re-sends begin anew with each message, stop after
-/// the last, and end with a claim.
+/// Each message starts with no re-sends; a claim ends them.
 #[test]
-fn a_message_is_sent_again_so_often_and_only_while_nobody_claimed_it() {
+fn re_sends_are_counted_per_message_until_it_is_claimed() {
     every_step(|before, made, after, _| {
         match made {
             Move::Resend { .. } => {
@@ -261,7 +260,7 @@ fn a_message_is_sent_again_so_often_and_only_while_nobody_claimed_it() {
     });
 }
 
-/// The database applies a write, its answer is lost, and the library sends the same write again.
+/// DynamoDB applies a write, the answer is lost, and the AWS SDK sends the same write again.
 #[test]
 fn a_repeated_write_is_refused_or_changes_nothing() {
     every_step(|_, made, after, _| {
@@ -275,9 +274,8 @@ fn a_repeated_write_is_refused_or_changes_nothing() {
     });
 }
 
-/// However things went, someone can end the command once its deadline and its claim are over.
 #[test]
-fn every_command_can_be_ended_in_time() {
+fn every_command_can_stall_once_deadline_and_lease_are_over() {
     every_step(|_, _, after, _| {
         let over = after
             .lease
@@ -292,7 +290,7 @@ fn every_command_can_be_ended_in_time() {
 }
 
 #[test]
-fn moves_have_names_of_their_own() {
+fn every_move_has_its_own_name() {
     let row = CommandState {
         attempt: 1,
         ..admitted(Token(0), NOON, &TIMEOUTS)
@@ -302,7 +300,7 @@ fn moves_have_names_of_their_own() {
 }
 
 #[test]
-fn each_term_holds_where_its_words_say_and_nowhere_else() {
+fn each_term_holds_exactly_where_its_name_says() {
     let at = |seconds: i64| Timestamp::from_millis(NOON.as_millis() + seconds * 1_000);
     let token = claim_token(1);
     let row = CommandState {
@@ -370,14 +368,14 @@ fn each_term_holds_where_its_words_say_and_nowhere_else() {
 }
 
 #[test]
-fn what_is_admitted_is_looked_at_for_both_sendings_and_then_at_its_deadline() {
+fn an_admitted_command_is_due_for_two_re_sends_then_at_its_deadline() {
     let timeouts = Timeouts {
         accepted: Duration::from_secs(300),
         ..TIMEOUTS
     };
     let mut row = admitted(Token(0), NOON, &timeouts);
     assert_eq!(row.deadline, NOON + Duration::from_secs(300));
-    let mut looks = vec![row.due.expect("it is looked at")];
+    let mut looks = vec![row.due.expect("an admitted command is due")];
     for resends in 0..2 {
         let (queued_at, deadline) = (NOON, row.deadline);
         let now = looks[looks.len() - 1];
@@ -391,11 +389,11 @@ fn what_is_admitted_is_looked_at_for_both_sendings_and_then_at_its_deadline() {
         for change in resend.changes(&timeouts) {
             change.make(&mut row);
         }
-        looks.push(row.due.expect("it is looked at"));
+        looks.push(row.due.expect("a re-sent command is due"));
     }
     let seconds = [75, 180, 300].map(Duration::from_secs);
     assert_eq!(looks, seconds.map(|after| NOON + after));
-    // A deadline that comes before them is looked at in their place.
+    // A deadline before the re-sends replaces them.
     let short = Timeouts {
         accepted: Duration::from_secs(60),
         ..TIMEOUTS

@@ -1,4 +1,4 @@
-//! The time that one invocation has, and what must have ended by when.
+//! The time budget of one invocation, and when each part of the work must be over.
 
 use std::time::Duration;
 
@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use domain::Timestamp;
 
-/// One invocation's time.
+/// The time budget of one invocation.
 #[derive(Clone, Copy, Debug)]
 pub struct Invocation {
     /// When the platform kills it.
@@ -14,30 +14,30 @@ pub struct Invocation {
 }
 
 impl Invocation {
-    /// How long before its end the invocation stops working, to write down what became of the work.
+    /// How long before its deadline the invocation stops working, to record the outcome.
     const WIND_UP: Duration = Duration::from_secs(3);
-    /// How long before that the last answer from outside must have come, to judge it and record what follows.
+    /// How long before that GitHub and the agent must have answered, to classify the answer and record what follows.
     const JUDGING: Duration = Duration::from_secs(2);
 
-    /// The invocation that the platform kills at `killed_at`, by the machine's clock, which shows `now`.
+    /// The invocation that the platform kills at `deadline_at`, when the machine's clock shows `now`.
     pub fn until(deadline_at: Timestamp, now: Timestamp) -> Self {
         Self {
             deadline: Instant::now() + deadline_at.since(now),
         }
     }
 
-    /// The invocation of this deadline, in milliseconds since the Unix epoch by the machine's clock, which shows `now`.
+    /// The invocation with this deadline, in milliseconds since the Unix epoch, when the machine's clock shows `now`.
     pub fn of(deadline: u64, now: Timestamp) -> Self {
         let deadline_at = Timestamp::from_millis(i64::try_from(deadline).unwrap_or(i64::MAX));
         Self::until(deadline_at, now)
     }
 
-    /// How long it has.
+    /// The time left until the deadline.
     pub(super) fn left(&self) -> Duration {
         self.deadline.saturating_duration_since(Instant::now())
     }
 
-    /// When work must have ended.
+    /// When the work must have ended.
     pub fn work_until(&self) -> Instant {
         self.deadline - Self::WIND_UP
     }
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_invocation_asks_works_and_writes_down_before_it_is_killed() {
+    fn answers_and_work_end_before_the_invocation_is_killed() {
         let has = Duration::from_millis(30_500);
         let before = Instant::now();
         let invocation =

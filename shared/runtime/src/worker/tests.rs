@@ -1,7 +1,7 @@
 use super::*;
 
 #[test]
-fn a_message_stays_away_for_longer_after_each_failure_and_never_all_at_once() {
+fn the_redelivery_backoff_grows_with_each_failure_and_is_jittered() {
     for (receives, base) in [
         (0, 5_000),
         (1, 5_000),
@@ -13,7 +13,7 @@ fn a_message_stays_away_for_longer_after_each_failure_and_never_all_at_once() {
     ] {
         let pauses = [(); 100].map(|()| backoff(receives).as_millis());
         let (least, most) = (pauses.iter().min(), pauses.iter().max());
-        let (least, most) = least.zip(most).expect("a hundred");
+        let (least, most) = least.zip(most).expect("there are 100 pauses");
         assert!(
             base <= *least && *most < base + base / 4,
             "{receives}: {least} to {most}"

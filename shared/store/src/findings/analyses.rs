@@ -1,9 +1,8 @@
-//! The analyses: one for each finding, on the finding's own row; and for each owner one row with the slots that are taken
-//! and the counts.
+//! The analyses: one per finding, on the finding's own row, and one row per owner with the slots in use and the counts.
 //!
-//! Every change is one transaction over both rows, guarded by the attempt and the status that its maker saw. So a slot is
-//! held exactly while its analysis is in flight, and the counts are never off. Nothing here can bring a finding's row into
-//! being: what is erased stays erased.
+//! Every change is one transaction over both rows, guarded by the attempt and the status that its writer read. So a slot
+//! is in use exactly while its analysis is in flight, and the counts are exact. No write here creates a finding's row:
+//! an erased finding stays erased.
 
 mod item;
 
@@ -27,10 +26,10 @@ use domain::{
 
 pub(crate) use item::{analysis, owner_analyses};
 
-/// After how long a call back that was received and not recorded is looked at.
+/// How long after a callback the reconciler looks at it, unless it was recorded.
 pub const RECORDED_WITHIN: Duration = Duration::from_secs(75);
 
-/// For how long automation rests after the agent refused to begin what it asked for.
+/// Automation's cooldown after the agent refused to start one of its analyses.
 pub const COOLDOWN: Duration = Duration::from_secs(3600);
 
 /// The analyses' rows.
@@ -39,21 +38,21 @@ pub struct Analyses {
     table: Table,
 }
 
-/// What an owner's analyses add up to.
+/// The slots and counts of an owner's analyses.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct OwnerAnalyses {
     /// The findings whose analyses are in flight.
     pub in_flight: BTreeSet<FindingId>,
-    /// Those of them that automation began.
+    /// Those of them that automation started.
     pub automatic: BTreeSet<FindingId>,
     /// Findings by the state of their analysis.
     pub counts: AnalysisCounts,
-    /// When automation is to look for more, if it is.
+    /// When automation must run next, if it must.
     pub automation_due: Option<Timestamp>,
 }
 
 impl OwnerAnalyses {
-    /// How many more automation may begin.
+    /// The number of analyses that automation may still start.
     pub fn automatic_slots_left(&self) -> usize {
         let share = AUTOMATIC_SLOTS.saturating_sub(self.automatic.len());
         share.min(SLOTS.saturating_sub(self.in_flight.len()))
@@ -93,50 +92,50 @@ impl AnalysisCounts {
     }
 }
 
-/// What is to begin.
+/// An analysis to start.
 #[derive(Clone, Copy, Debug)]
 pub struct Beginning {
-    /// Names it: the command that launches it.
+    /// The attempt: the id of the command that launches the analysis.
     pub attempt: CommandId,
-    /// Who begins it.
+    /// Who starts it.
     pub begun_by: BegunBy,
 }
 
-/// What became of a beginning.
+/// The outcome of taking a slot.
 #[must_use]
 #[derive(Debug)]
 pub enum Begun {
-    /// It has its slot.
+    /// The analysis is pending and has its slot.
     Taken(Box<Analysis>),
-    /// The owner's slots, or automation's share of them, are taken.
+    /// The owner's slots, or automation's share of them, are in use.
     NoSlot,
-    /// The finding, its analysis or what was to be written beside is not as it was seen.
+    /// The finding or its analysis has changed since it was read, or a condition of the other writes failed.
     Changed,
 }
 
-/// What became of a call back.
+/// The outcome of storing a callback.
 #[must_use]
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Received {
-    /// It is kept, now or by an earlier try; its message must be sent.
+    /// The callback is stored, by this or an earlier try; the caller must send its message.
     Kept,
-    /// It is of an earlier attempt, of another session, or of an analysis that has ended: it changes nothing.
+    /// The callback belongs to an earlier attempt, another session or an analysis that has ended. Nothing was written.
     Stale,
 }
 
-/// An analysis that the reconciler's index says needs attention. Only a nomination.
+/// An analysis that needs attention according to the `due` index. The index lags, so the guard decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueAnalysis {
-    /// Whose.
+    /// The owner.
     pub owner: Owner,
-    /// Of which finding.
+    /// The finding.
     pub finding: FindingId,
 }
 
-/// An owner for whom automation is to look for more. Only a nomination.
+/// An owner whose automation must run according to the `due` index. The index lags, so the guard decides.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct DueAutomation {
-    /// Whose.
+    /// The owner.
     pub owner: Owner,
 }
 
@@ -144,14 +143,14 @@ pub struct DueAutomation {
 #[derive(Debug, thiserror::Error)]
 pub enum AnalysesError {
     /// A read failed.
-    #[error("cannot read what analyses are due")]
+    #[error("cannot read due analyses")]
     Unread(#[source] Cause),
     /// The write may or may not have landed.
-    #[error("cannot tell whether {what} of finding {finding} was written")]
+    #[error("outcome of writing {what} of finding {finding} is unknown")]
     Unwritten {
         /// What was to be written.
         what: &'static str,
-        /// Of which finding.
+        /// The finding.
         finding: FindingId,
         /// The client's error.
         #[source]
@@ -165,8 +164,8 @@ impl Analyses {
         Self { table }
     }
 
-    /// Takes a slot for a finding that is open, in place of the analysis that was `seen` on it. If that one is in flight,
-    /// its slot is taken over. What is `beside` is written with it or not at all.
+    /// Takes a slot for an open finding and replaces the analysis that was `seen` on it. If that analysis is in flight,
+    /// the new one takes its slot over. The writes of `beside` are in the same transaction.
     pub async fn begin(
         &self,
         owner: &Owner,
@@ -210,7 +209,8 @@ impl Analyses {
                     e.insert("automatic", finding.to_string());
                 }
             }
-            // It has the slot that the other had, which counts from now on as asked for.
+            // The new analysis takes over the slot of the one it replaces, and no longer counts towards automation's
+            // share.
             (Some(_), BegunBy::Request | BegunBy::Automation) => {
                 e.take("automatic", finding.to_string());
             }
@@ -236,8 +236,8 @@ impl Analyses {
         })
     }
 
-    /// The writes by which a pending analysis runs: the agent has these sessions. If the agent was quicker to call back
-    /// than we to write, only the sessions are noted.
+    /// The writes that set a pending analysis to running in these sessions. If the analysis is no longer pending, only
+    /// the sessions are stored.
     pub fn launched(
         &self,
         owner: &Owner,
@@ -262,6 +262,7 @@ impl Analyses {
         e.set("analysis_status", s(AnalysisStatus::Running.as_str()));
         e.set("analysis_started_at", ms(now));
         let due = match &seen.called_back {
+            // Race: the agent called back before this write. The callback's earlier due time stays.
             Some(_) => seen.due_at,
             None => Some(now + RUNNING_FOR),
         };
@@ -277,8 +278,7 @@ impl Analyses {
         on_finding.and(self.table.update(row(owner), e, None))
     }
 
-    /// The writes by which an analysis in flight ends: its outcome is kept, its slot is free, and automation is to look for
-    /// more.
+    /// The writes that end an analysis in flight: they store the outcome, free the slot and make automation due.
     pub fn ended(
         &self,
         owner: &Owner,
@@ -291,8 +291,8 @@ impl Analyses {
         self.free(owner, finding, seen, outcome, (e, condition), now)
     }
 
-    /// Likewise for one that automation began and that the agent did not take: the finding waits for another try if it is
-    /// still open, and automation rests for a while.
+    /// Like [`Analyses::ended`], for an automatic analysis that the agent did not start: automation may try the finding
+    /// again if it is still open, after a cooldown.
     pub fn defer(
         &self,
         owner: &Owner,
@@ -310,7 +310,8 @@ impl Analyses {
             ..
         } = record;
         if *status == FindingStatus::Open {
-            // Only an open finding waits, and in the place of its severity: a sync may have changed either since.
+            // Race: a sync closes the finding or changes its severity between the read and this write. The index entry
+            // below would then be wrong, so both are part of the condition.
             let open = e.compare("status", "=", s(status.as_str()));
             let as_severe = e.compare("severity", "=", s(severity.as_str()));
             condition = format!("{condition} AND {open} AND {as_severe}");
@@ -355,7 +356,7 @@ impl Analyses {
         on_finding.and(self.table.update(row(owner), e, None))
     }
 
-    /// Makes the writes that [`Analyses::ended`] or another of them gave. `false` if something was not as it was seen.
+    /// Makes the writes that [`Analyses::ended`] and the like returned. `false` if a row has changed since it was read.
     pub async fn write(
         &self,
         finding: FindingId,
@@ -373,8 +374,8 @@ impl Analyses {
         }
     }
 
-    /// Keeps an agent's call back on the row of its finding, for the message that will record it. The first one counts.
-    /// Nothing is written for an attempt, a session or an owner that is no more. One write.
+    /// Stores an agent's callback on its finding's row, until `record-analysis` records it. Only the first callback of an
+    /// attempt is stored, and none for an earlier attempt, another session or an erased owner. One write.
     pub async fn receive(
         &self,
         owner: &Owner,
@@ -383,11 +384,13 @@ impl Analyses {
         callback: &Callback,
         now: Timestamp,
     ) -> Result<Received, AnalysesError> {
-        let text = item::call_back_text(callback);
+        let text = item::callback_text(callback);
         let mut e = Expression::default();
         let mine = e.compare("analysis_attempt", "=", s(attempt.to_string()));
         let pending = e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str()));
         let running = e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str()));
+        // Race: the agent calls back before the launch has stored its session. Any session is accepted then, because the
+        // callback's token names the attempt.
         let none = e.absent("analysis_session");
         let same = e.compare("analysis_session", "=", s(callback.session.as_str()));
         let first = e.absent("analysis_called_back");
@@ -396,7 +399,7 @@ impl Analyses {
         e.set("analysis_called_back", s(&text));
         e.set("due_at", ms(now + RECORDED_WITHIN));
         let unwritten = |source: Cause| AnalysesError::Unwritten {
-            what: "a call back",
+            what: "a callback",
             finding,
             source,
         };
@@ -407,7 +410,8 @@ impl Analyses {
             Updated::Refused(row) => row.unwrap_or_default(),
         };
         let found = analysis(&row).map_err(|source| unwritten(source.into()))?;
-        // One that has ended keeps no call back.
+        // The row shows this very callback: our own earlier try, or the agent's repeat of a callback that is not recorded
+        // yet. Once it is recorded the row no longer holds it, and a repeat is stale.
         let waits = found.is_some_and(|found| {
             found.attempt == attempt && found.called_back.as_ref() == Some(callback)
         });
@@ -418,8 +422,8 @@ impl Analyses {
         })
     }
 
-    /// Puts off the reconciler's next look at an analysis in flight. `false` if it was not as it was seen: of overlapping
-    /// reconcilers one is let through.
+    /// Postpones the reconciler's next look at an analysis in flight. `false` if it has changed since it was read, so of
+    /// overlapping reconcilers only one goes on.
     pub async fn postpone(
         &self,
         owner: &Owner,
@@ -440,8 +444,7 @@ impl Analyses {
             .await
     }
 
-    /// Notes that automation has looked for more and found nothing to do, unless somebody has asked for another look
-    /// since `seen`.
+    /// Clears the due time of automation after a run, unless another writer has set a new one since `seen`.
     pub async fn looked(&self, owner: &Owner, seen: Timestamp) -> Result<(), AnalysesError> {
         let mut e = Expression::default();
         let unmoved = e.compare("due_at", "=", ms(seen));
@@ -454,14 +457,15 @@ impl Analyses {
             .map_err(AnalysesError::Unread)
     }
 
-    /// The write that has automation look for more. Only for an owner with settings: the caller writes it beside them.
+    /// The write that makes automation due. It would create the owner's row, so the caller makes it in the transaction
+    /// that saves the settings.
     pub(crate) fn look_for_more(&self, owner: &Owner, now: Timestamp) -> Writes {
         let mut e = Expression::default();
         look(owner, Some(now), &mut e);
         self.table.update(row(owner), e, None)
     }
 
-    /// The analyses of one shard that needed attention by `now`, oldest first.
+    /// The analyses of one shard that need attention by `now`, oldest first.
     pub async fn due(
         &self,
         shard: u8,
@@ -481,7 +485,7 @@ impl Analyses {
         Ok((due.collect(), next))
     }
 
-    /// The owners of one shard for whom automation was to look for more by `now`, oldest first.
+    /// The owners of one shard whose automation was due by `now`, oldest first.
     pub async fn due_automation(
         &self,
         shard: u8,
@@ -501,10 +505,11 @@ impl Analyses {
     }
 }
 
-/// The analysis is as it was seen: the same attempt in the same status, and the same call back or none.
+/// The condition that the analysis has not changed since it was read: same attempt, same status, and a callback as before
+/// or none.
 fn unchanged(seen: Option<&Analysis>, e: &mut Expression) -> String {
     let Some(seen) = seen else {
-        // Of a finding that is there: a condition on what is absent alone would bring a row into being.
+        // `digest` must exist: with only the absence condition, the update would create the row of an erased finding.
         return format!(
             "{} AND {}",
             e.exists("digest"),
@@ -524,14 +529,14 @@ fn end(seen: &Analysis, outcome: &AnalysisOutcome, now: Timestamp) -> (Expressio
     let mut e = Expression::default();
     let condition = unchanged(Some(seen), &mut e);
     item::outcome(outcome, now, &mut e);
-    // The agent may be quicker to call back than whoever launched it to say which session it is.
+    // Race: the agent called back before the launch stored its session. The callback names it.
     if let (Some(callback), None) = (&seen.called_back, &seen.cloud_session) {
         e.set("analysis_session", s(callback.session.as_str()));
     }
     (e, condition)
 }
 
-/// Plans automation's next look, or takes it off.
+/// Sets or clears the due time of automation.
 fn look(owner: &Owner, at: Option<Timestamp>, e: &mut Expression) {
     e.put("due_at", at.map(ms));
     let shard = || s(DueKind::Automation.shard_of(spread(owner)));

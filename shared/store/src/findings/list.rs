@@ -1,4 +1,4 @@
-//! Listing and counting findings through the indexes, without reading what does not match.
+//! Lists and counts findings through the indexes, without reading findings that do not match.
 
 use aws_sdk_dynamodb::types::{AttributeValue, Select};
 use futures::future::try_join_all;
@@ -13,16 +13,16 @@ use domain::{
     text::words,
 };
 
-/// Which findings are asked for. Each filter that is `None` lets all through.
+/// Which findings to list. A filter that is `None` matches every finding.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FindingFilter {
-    /// Of this status.
+    /// The status.
     pub status: Option<FindingStatus>,
-    /// Of this severity.
+    /// The severity.
     pub severity: Option<Severity>,
-    /// Of this repository.
+    /// The repository.
     pub repository: Option<RepositoryId>,
-    /// With an analysis in this state.
+    /// The state of the analysis.
     pub analysis: Option<AnalysisFilter>,
 }
 
@@ -31,13 +31,13 @@ pub struct FindingFilter {
 pub enum AnalysisFilter {
     /// Never analysed.
     None,
-    /// Launched, not begun.
+    /// Waiting for the agent to start it.
     Pending,
-    /// Under way.
+    /// Started by the agent.
     Running,
-    /// With a result.
+    /// Ended with a result.
     Completed,
-    /// Without one.
+    /// Ended without a result.
     Failed,
 }
 
@@ -54,7 +54,7 @@ words!(AnalysisFilter, "the state of a finding's analysis", {
 pub struct FindingPosition(String);
 
 impl FindingPosition {
-    /// The position of this text, if it can be one.
+    /// Parses a position; `None` if the text is not one.
     pub fn parse(text: &str) -> Option<Self> {
         let position = Self(text.to_owned());
         position.id().map(|_| position)
@@ -87,27 +87,27 @@ pub struct FindingPage {
     pub next: Option<FindingPosition>,
 }
 
-/// Open findings that were never analysed, for automation.
+/// A page of open findings for automation to analyse.
 #[derive(Clone, Debug)]
 pub struct UnanalysedPage {
-    /// Of one severity, the longest new first.
+    /// Findings of one severity, the one that has been new for longest first.
     pub findings: Vec<FindingId>,
     /// Where the next page begins; `None` at the end.
     pub next: Option<Item>,
 }
 
-/// Open findings against their SLA.
+/// The number of open findings past or near the end of their SLA.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Overdue {
-    /// Past it.
+    /// Past the end of the SLA.
     pub overdue: u64,
-    /// Within [`DUE_SOON`] of it.
+    /// Within [`DUE_SOON`] of the end.
     pub due_soon: u64,
 }
 
 impl Findings {
-    /// A page of the findings that match. One query for each combination of severity and status that the filter needs
-    /// (at most 16, usually 1 to 4), and one batch read.
+    /// A page of matching findings. One query for each combination of severity and status that the filter needs (at most
+    /// 16, usually 1 to 4), and one batch read.
     pub async fn list(
         &self,
         owner: &Owner,
@@ -117,7 +117,7 @@ impl Findings {
     ) -> Result<FindingPage, FindingsError> {
         let mut ranks: Vec<String> = Vec::with_capacity(limit + 1);
         for prefix in prefixes(filter) {
-            // A prefix that sorts before the position and does not hold it is behind us.
+            // Earlier pages have listed every prefix that sorts before the position and does not contain it.
             if after.is_some_and(|after| {
                 prefix.as_str() < after.as_str() && !after.as_str().starts_with(&prefix)
             }) {
@@ -210,8 +210,9 @@ impl Findings {
         }
     }
 
-    /// A page of open findings of a severity that were never analysed, or that automation is to try again; only those new
-    /// since then. What it names is only a nomination. Reads nothing else.
+    /// A page of open findings of a severity that were never analysed, or that automation deferred, and that are new since
+    /// `since`. A finding may change after the query, so the guard of [`Analyses::begin`](super::analyses::Analyses::begin)
+    /// decides.
     pub async fn unanalysed(
         &self,
         owner: &Owner,
@@ -247,7 +248,7 @@ impl Findings {
         })
     }
 
-    /// How many open findings are past their SLA or close to it: eight counting queries that read only what they count.
+    /// Counts the open findings past or near the end of their SLA, in eight queries that read only the counted entries.
     pub async fn overdue(
         &self,
         owner: &Owner,
@@ -308,7 +309,7 @@ impl Findings {
     }
 }
 
-/// The beginnings of the ranks that can match, in order. The empty one is the whole index.
+/// The prefixes of the ranks that can match, in order. The empty prefix is the whole index.
 fn prefixes(filter: &FindingFilter) -> Vec<String> {
     let severities: Vec<Severity> = filter
         .severity
@@ -331,7 +332,7 @@ fn prefixes(filter: &FindingFilter) -> Vec<String> {
     prefixes
 }
 
-/// The index key of a position.
+/// The index key at a position.
 fn start(owner: &Owner, position: &FindingPosition) -> Option<Item> {
     let text = |value: String| AttributeValue::S(value);
     Some(Item::from([
@@ -368,7 +369,7 @@ mod tests {
     }
 
     #[test]
-    fn a_filter_asks_only_for_what_can_match() {
+    fn a_filter_queries_only_prefixes_that_can_match() {
         assert_eq!(prefixes(&FindingFilter::default()), [""]);
         let open = FindingFilter {
             status: Some(FindingStatus::Open),

@@ -1,4 +1,4 @@
-//! Admission: the write that makes a command exist, with or without an idempotency key.
+//! Admission: the write that creates a command, with or without an idempotency key.
 
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
@@ -15,18 +15,18 @@ use domain::{
 };
 use telemetry::metrics::{self, Metric};
 
-/// What is to be admitted.
+/// A command to admit.
 #[derive(Clone, Debug)]
 pub struct NewCommand {
-    /// For whom.
+    /// The owner.
     pub owner: Owner,
-    /// What is asked.
+    /// What to do.
     pub action: Action,
-    /// What causes it.
+    /// What caused the request.
     pub origin: Origin,
-    /// Who asks.
+    /// Who makes the request.
     pub actor: Actor,
-    /// The client's name for the request, if it gave one.
+    /// The idempotency key, if the client sent one.
     pub key: Option<IdempotencyKey>,
 }
 
@@ -34,16 +34,16 @@ pub struct NewCommand {
 #[must_use]
 #[derive(Debug)]
 pub enum Admission {
-    /// The command is stored and its message must be sent now. The token names this admission.
+    /// The command is stored; the caller must send its message now. The token names this admission.
     Admitted(Command, Token),
-    /// The same request was admitted before: the command as it stands. Nothing is to be sent.
+    /// The same request was admitted before. Carries the command's current state; the caller sends nothing.
     Replayed(Command),
-    /// The key was used for another request.
+    /// The key was used for a different request.
     KeyReused,
 }
 
 impl Admission {
-    /// Of a command that was stored by this very call.
+    /// The answer for a command that this call stored.
     const fn new(command: Command) -> Self {
         let admission = command.standing.admission;
         Self::Admitted(command, admission)
@@ -51,9 +51,9 @@ impl Admission {
 }
 
 impl Ledger {
-    /// Stores a new command as `accepted`: one write, or one transaction with the key's record. With a key seen before
-    /// it gives the first command; one that was never queued is readmitted, and of concurrent requests exactly one is
-    /// told to send.
+    /// Stores a new command as `accepted`: one write, or one transaction with the idempotency key's record. A known key
+    /// returns the first command. If that command was never queued it is readmitted, and of concurrent requests exactly
+    /// one gets [`Admission::Admitted`] and sends.
     pub async fn admit(&self, new: NewCommand, now: Timestamp) -> Result<Admission, LedgerError> {
         let command = self.accepted(&new, now);
         let admission = match &new.key {
@@ -67,8 +67,8 @@ impl Ledger {
         Ok(admission)
     }
 
-    /// A command that automation has admitted together with what led to it: the row, and the write that stores it. Once
-    /// that is made, its message must be sent; should that fail, the reconciler sends it.
+    /// A command that automation admits in the transaction that led to it: the row, and the write that stores it. After
+    /// the transaction the caller sends the message; if the send fails, the reconciler sends it.
     pub fn admission(&self, new: &NewCommand, now: Timestamp) -> (Command, Writes) {
         let command = self.accepted(new, now);
         let writes = self.row(&command);
@@ -115,7 +115,7 @@ impl Ledger {
         match retry_conflicts(write, PutItemError::is_transaction_conflict_exception).await {
             Ok(_) => {}
             Err(error) => match error.into_service_error() {
-                // The id is new with this call: a row of this id is our own earlier try.
+                // This call generated the id, so a row with it is our own earlier try, whose answer was lost.
                 PutItemError::ConditionalCheckFailedException(_) => {}
                 other => return Err(unwritten(&command, Box::new(other))),
             },
@@ -136,14 +136,14 @@ impl Ledger {
                 return Ok(Admission::new(command));
             };
             let unreadable = |source| LedgerError::Unreadable {
-                id: "of an idempotency key".to_owned(),
+                id: "named by an idempotency key".to_owned(),
                 source,
             };
             let first = record
                 .parsed("command", |id| id.parse().ok())
                 .map_err(unreadable)?;
             if first == command.key.id {
-                // Our own try, whose answer was lost.
+                // The record names our new id: our own earlier try succeeded, and its answer was lost.
                 return Ok(Admission::new(command));
             }
             let key = CommandKey {
@@ -151,7 +151,7 @@ impl Ledger {
                 id: first,
             };
             let found = self.read(&key, now).await?;
-            // Another version may have taken the fingerprint in another form: the row itself says what was asked for.
+            // Another version may compute the fingerprint differently, so a mismatch is checked against the row itself.
             let asks_for_the_same = |found: &Command| {
                 (&found.action, found.origin) == (&command.action, command.origin)
             };
@@ -161,11 +161,12 @@ impl Ledger {
                 return Ok(Admission::KeyReused);
             }
             let Some(found) = found else {
-                // The key outlived its command: it must not block the request for ever.
+                // The key's record outlived its command (an erasure deletes commands first). It must not block the
+                // request until it expires, so the next round may replace the record of exactly this command.
                 if lost == Some(first) {
                     return Err(unwritten(
                         &command,
-                        "the key's record keeps changing".into(),
+                        "the idempotency key's record names a missing command twice".into(),
                     ));
                 }
                 lost = Some(first);
@@ -190,18 +191,18 @@ impl Ledger {
             Outcome::Applied(command) | Outcome::AlreadyApplied(command) => {
                 Ok(Admission::Admitted(command, admission))
             }
-            // Another request with this key was quicker, and sends.
+            // Race: a concurrent request with this key readmitted the command first, and sends.
             Outcome::Refused(found) => Ok(Admission::Replayed(found)),
             Outcome::Missing => Err(LedgerError::Unwritten {
                 attempted: made.name(),
                 id: key.id,
-                source: "the command vanished while it was readmitted".into(),
+                source: "the command was deleted during the readmission".into(),
             }),
         }
     }
 
-    /// Writes the command and the key's record, or neither; then gives the record that stands in the way. A record
-    /// that has expired, or that leads to the `lost` command, does not.
+    /// Writes the command and the key's record, or neither. Returns the existing record if it prevents the write. A
+    /// record that has expired, or that names the `lost` command, is replaced.
     async fn put_both(
         &self,
         command: &Command,
@@ -222,7 +223,7 @@ impl Ledger {
                 e.compare("command", "=", s(lost.to_string()))
             );
         }
-        // It ends before its command can: the command's own retention starts later.
+        // The record expires before its command: the command's retention starts at its end, which is later.
         let expires_at = (now + self.timeouts.retention).as_seconds();
         let record = [
             ("pk", Partition::IdempotencyKeys.of(&command.key.owner)),
@@ -240,7 +241,10 @@ impl Ledger {
             Ok(Transacted::Written) => Ok(None),
             Ok(Transacted::Refused(refusals)) => match refusals.into_iter().next() {
                 Some(Refusal::Condition(Some(record))) => Ok(Some(record)),
-                _ => Err(unwritten(command, "the transaction was cancelled".into())),
+                _ => Err(unwritten(
+                    command,
+                    "DynamoDB cancelled the transaction without the key's record".into(),
+                )),
             },
             Err(source) => Err(unwritten(command, source)),
         }

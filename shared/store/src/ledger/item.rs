@@ -1,4 +1,4 @@
-//! A command as an item and back, and the rendering of a guard and its changes as expressions.
+//! Converts a command to an item and back, and renders a guard and its changes as DynamoDB expressions.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 
@@ -16,9 +16,9 @@ use domain::{
     result_code::{Effect, ResultCode},
 };
 
-/// The partition of the `due` index that a command is in.
+/// The command's partition of the `due` index.
 pub fn due_key(id: CommandId) -> String {
-    // The low bits of a version 7 UUID are random.
+    // The low bits of a version 7 UUID are random (RFC 9562, section 5.7), so they spread evenly over the shards.
     DueKind::Command.shard_of(id.as_u128() as u32)
 }
 
@@ -29,7 +29,7 @@ pub(super) fn key(key: &CommandKey) -> Item {
     ])
 }
 
-/// The item of a command just admitted.
+/// The item of a newly admitted command.
 pub(super) fn admitted(command: &Command) -> Item {
     let standing = &command.standing;
     let mut item = key(&command.key);
@@ -64,7 +64,7 @@ pub(super) fn admitted(command: &Command) -> Item {
     item
 }
 
-/// Reads what a command asks for.
+/// Reads the command's action.
 fn read_action(item: &Item) -> Result<Action, Unreadable> {
     let kind: CommandType = item.parsed("type", |text| text.parse().ok())?;
     let mut row = Row {
@@ -75,7 +75,7 @@ fn read_action(item: &Item) -> Result<Action, Unreadable> {
         .ok_or(Unreadable::attribute(row.unreadable))
 }
 
-/// A row that arguments are read from.
+/// A row from which arguments are read.
 struct Row<'a> {
     item: &'a Item,
     unreadable: &'static str,
@@ -96,7 +96,7 @@ impl Reader for Row<'_> {
     }
 }
 
-/// Reads a command back.
+/// Reads a command.
 pub(super) fn command(item: &Item) -> Result<Command, LedgerError> {
     read(item).map_err(|source| unreadable(item, source))
 }
@@ -111,7 +111,7 @@ fn unreadable(item: &Item, source: Unreadable) -> LedgerError {
 fn read(item: &Item) -> Result<Command, Unreadable> {
     let key = item_key(item)?;
     let standing = standing(item)?;
-    // Rows of the first version do not say who asked.
+    // Rows of the first version have no actor.
     let actor = item.maybe("actor", |item, name| {
         item.parsed(name, |text| text.parse().ok())
     })?;
@@ -195,7 +195,7 @@ pub(super) fn candidate(item: &Item) -> Result<Candidate, LedgerError> {
     read().map_err(|source| unreadable(item, source))
 }
 
-/// The condition that says the same as the guard, on the table's own row.
+/// The guard as a condition expression. It must agree with [`Guard::holds`].
 pub(super) fn condition(guard: &Guard, expression: &mut Expression) -> String {
     let alternatives: Vec<String> = guard
         .0
@@ -235,7 +235,7 @@ pub(super) fn update(change: Change, id: CommandId, e: &mut Expression) {
     match change {
         Change::Status(status) => {
             e.set("status", s(status.as_str()));
-            // The consistent index of active commands holds exactly those that have not ended.
+            // `active` is the sort key of a local index: without the attribute the row leaves the index.
             e.put("active", (!status.is_terminal()).then(|| s(id.to_string())));
         }
         Change::NeverQueued(never) => {

@@ -1,4 +1,4 @@
-//! Reading commands. A row that has expired counts as absent, whenever DynamoDB gets round to deleting it.
+//! Reads of commands. An expired row counts as absent, because DynamoDB's TTL deletes rows late.
 
 use std::collections::HashMap;
 
@@ -23,7 +23,7 @@ pub struct HistoryPage {
     pub next: Option<HistoryPosition>,
 }
 
-/// How many active commands are listed at most.
+/// The most active commands in one list.
 const ACTIVE: i32 = 1_000;
 
 impl Ledger {
@@ -47,7 +47,7 @@ impl Ledger {
         Ok(command.filter(|command| !command.expired(now)))
     }
 
-    /// Exactly these commands of an owner, at most 100, in the order asked for; ids unknown to the owner are absent.
+    /// These commands of an owner, at most 100, in the order of `ids`; an id that the owner does not have is left out.
     /// Strongly consistent.
     pub async fn read_each(
         &self,
@@ -55,6 +55,7 @@ impl Ledger {
         ids: &[CommandId],
         now: Timestamp,
     ) -> Result<Vec<Command>, LedgerError> {
+        // DynamoDB rejects a batch read that names a key twice.
         let mut asked = Vec::with_capacity(ids.len());
         for &id in ids {
             if !asked.contains(&id) {
@@ -80,8 +81,8 @@ impl Ledger {
         Ok(asked.iter().filter_map(|id| found.remove(id)).collect())
     }
 
-    /// The owner's commands that have not ended, newest first, the newest 1,000 at most. Strongly consistent; costs as much as
-    /// there are active commands, however long the history.
+    /// The owner's newest 1,000 commands that have not ended, newest first. Strongly consistent. The cost grows with the
+    /// number of active commands, not with the history.
     pub async fn active(&self, owner: &Owner, now: Timestamp) -> Result<Vec<Command>, LedgerError> {
         let mut ids: Vec<CommandId> = Vec::new();
         let mut from = None;
@@ -115,7 +116,7 @@ impl Ledger {
         for ids in ids.chunks(100) {
             commands.extend(self.read_each(owner, ids, now).await?);
         }
-        // One may have ended since the index was read.
+        // Race: a command may end between the index query and the read of its row.
         commands.retain(|command| !command.status().is_terminal());
         Ok(commands)
     }
@@ -168,9 +169,9 @@ impl Ledger {
         Ok(HistoryPage { commands, next })
     }
 
-    /// The commands of one shard that needed attention by `now`, oldest first. `after` continues behind an earlier
-    /// page. Eventually consistent: what it names is only a nomination. A row that cannot be read is an entry of its own:
-    /// it hides no other.
+    /// The commands of one shard that need attention by `now`, oldest first. `after` continues an earlier page. The
+    /// index is eventually consistent, so the guard of the next move decides. A row with invalid data is an `Err` entry
+    /// and hides no other row.
     pub async fn due(
         &self,
         shard: u8,

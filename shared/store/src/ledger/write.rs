@@ -1,4 +1,4 @@
-//! The one guarded write that every move is.
+//! The one guarded write behind every move, and how it recognises its own earlier try.
 
 use aws_sdk_dynamodb::{
     operation::update_item::UpdateItemError,
@@ -17,7 +17,7 @@ use domain::{
 };
 use telemetry::metrics::{self, Metric};
 
-/// A move as DynamoDB takes it.
+/// A move as DynamoDB expressions.
 struct Rendered {
     writer: Token,
     expression: Expression,
@@ -25,9 +25,10 @@ struct Rendered {
 }
 
 impl Ledger {
-    /// Renders the guard and the changes of a move. Its writer is named here, before the first try: the client library
-    /// may repeat the call by itself.
+    /// Renders the guard and the changes of a move.
     fn render(&self, id: CommandId, made: &Move, notes: Notes, now: Timestamp) -> Rendered {
+        // Generated before the first try, because the AWS SDK repeats a call on its own: every try of this write must
+        // store the same writer, or `refused` would take its own success for another writer's.
         let writer = made.own_token().unwrap_or_else(new_token);
         let mut expression = Expression::default();
         let condition = item::condition(&made.guard(), &mut expression);
@@ -68,6 +69,7 @@ impl Ledger {
                 .set_expression_attribute_names(Some(expression.names.clone()))
                 .set_expression_attribute_values(Some(expression.values.clone()))
                 .return_values(match made {
+                    // Only the row before the claim shows whether another worker's lease was taken over.
                     Move::Claim { .. } => ReturnValue::AllOld,
                     _ => ReturnValue::AllNew,
                 })
@@ -76,6 +78,7 @@ impl Ledger {
                 )
                 .send()
         };
+        // A transaction on the same row rejects this write without evaluating its condition.
         let conflicts = |error: &UpdateItemError| error.is_transaction_conflict_exception();
         let outcome = match retry_conflicts(write, conflicts).await {
             Ok(written) => {
@@ -96,7 +99,7 @@ impl Ledger {
         Ok(outcome)
     }
 
-    /// The row after a claim, of which the write brings back what it was before: only that shows a takeover.
+    /// The row after a claim, computed from the row before it, which is what the write returns.
     fn as_claimed(&self, before: Command, made: &Move, now: Timestamp) -> Command {
         if before.was_left_claimed() {
             metrics::record(Metric::Takeover);
@@ -110,8 +113,8 @@ impl Ledger {
         command
     }
 
-    /// Makes a move together with other writes, all or nothing. `claimed` is the row as this worker claimed it: no other
-    /// move can have changed it while the move's guard demands the claim.
+    /// Makes a move and other writes in one transaction. `claimed` is the row as this worker claimed it; while the lease
+    /// is live no other writer can have changed it, and the move's guard demands the lease.
     pub(super) async fn apply_with(
         &self,
         claimed: &Command,
@@ -132,6 +135,8 @@ impl Ledger {
         let transacted = self.table.transact(&row.and(beside)).await;
         let outcome = match transacted.map_err(|source| unwritten(key.id, &made, source))? {
             Transacted::Written => Outcome::Applied(self.as_ended(claimed, &made, notes, now)),
+            // The command's row is the first write. If its condition failed, the other answers do not matter: an earlier
+            // try may have made the whole transaction.
             Transacted::Refused(refusals) => match refusals.into_iter().next() {
                 Some(Refusal::Condition(row)) => refused(row, &made, writer, now)?,
                 Some(Refusal::None) | None => return Ok(Together::Unsettled),
@@ -141,7 +146,7 @@ impl Ledger {
         Ok(Together::Command(Box::new(outcome)))
     }
 
-    /// The row after a move that ended it: a transaction does not bring it back.
+    /// The row after the move that ended the command. A transaction does not return rows.
     fn as_ended(&self, claimed: &Command, made: &Move, notes: Notes, now: Timestamp) -> Command {
         let mut command = claimed.clone();
         for change in made.changes(&self.timeouts) {
@@ -164,11 +169,12 @@ impl Ledger {
             Move::Claim { .. } => expression.set_once("started_at", ms(now)),
             Move::Readmit { .. } => {
                 expression.set("accepted_at", ms(now));
+                // A row that still had `expires_at` would be deleted by DynamoDB's TTL while the command runs.
                 for gone in ["code", "effect", "completed_at", "expires_at"] {
                     expression.remove(gone);
                 }
             }
-            // A worker that ends the command knows best: what went wrong on the way to it is over.
+            // The worker has an outcome, so errors of earlier attempts no longer matter.
             Move::Settle { .. } if notes.last_error.is_none() => expression.remove("last_error"),
             Move::FailAdmission { .. }
             | Move::Resend { .. }
@@ -200,13 +206,13 @@ impl Ledger {
     }
 }
 
-/// Counts a command that has ended: every end passes here, whoever brings it about.
+/// Counts a command that has ended. Every end passes here.
 fn measure(made: &Move, outcome: &Outcome) {
     let command = match outcome {
         Outcome::Applied(command) | Outcome::AlreadyApplied(command) => command,
         Outcome::Refused(_) | Outcome::Missing => return,
     };
-    // A row that a lost answer brings back may have ended since, by another move that was counted.
+    // The row returned after a lost answer may have ended since by another writer's move, which that writer counted.
     if let (Some(_), Some(ended)) = (made.ends_as(), command.ended) {
         let kind = command.action.command_type();
         let time = ended.completed_at.since(command.accepted_at);
@@ -215,6 +221,7 @@ fn measure(made: &Move, outcome: &Outcome) {
     }
 }
 
+/// The outcome of a write whose condition failed; `row` is the row that failed it.
 fn refused(
     row: Option<Item>,
     made: &Move,
@@ -224,6 +231,8 @@ fn refused(
     let Some(row) = row else {
         return Ok(Outcome::Missing);
     };
+    // Race: DynamoDB applied the first try, its answer was lost, and the SDK repeated the write. The repeat fails the
+    // condition that the first try changed. Our own token on the row turns that refusal into success.
     let wrote_last = row.get("writer") == Some(&token(writer));
     let found = item::command(&row)?;
     let own = made.is_shown_by(&found.standing, wrote_last);
@@ -241,6 +250,7 @@ fn unwritten(id: CommandId, made: &Move, source: Cause) -> LedgerError {
 fn answer(found: Command, own: bool, now: Timestamp) -> Outcome {
     if own {
         Outcome::AlreadyApplied(found)
+    // The row has expired, but DynamoDB's TTL has not deleted it yet.
     } else if found.expired(now) {
         Outcome::Missing
     } else {

@@ -1,4 +1,4 @@
-//! An owner's connection to GitHub, as a row.
+//! The row of an owner's connection to GitHub.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use domain::{Timestamp, installation::InstallationId, owner::Owner};
 
 use crate::table::{Attributes, Expression, Item, OwnerRow, Table, Unreadable, Writes};
 
-/// For how long a refused credential keeps GitHub from being asked again.
+/// How long GitHub is not asked again after it rejected the credentials.
 pub const AUTH_INVALID_FOR: Duration = Duration::from_secs(3600);
 
 /// An owner's connection to an installation of the GitHub App.
@@ -17,12 +17,12 @@ pub struct Integration {
     pub installation: InstallationId,
     /// Whether the App may read Dependabot alerts there.
     pub can_read_alerts: bool,
-    /// Since when GitHub refuses the credentials, if it does.
+    /// When GitHub last rejected the credentials; `None` if it accepts them.
     pub auth_invalid_at: Option<Timestamp>,
 }
 
 impl Integration {
-    /// Until when GitHub is not asked, because it refused the credentials a short while ago.
+    /// Until when GitHub is not asked, because it recently rejected the credentials.
     pub fn refused_until(&self, now: Timestamp) -> Option<Timestamp> {
         self.auth_invalid_at
             .map(|at| at + AUTH_INVALID_FOR)
@@ -39,7 +39,7 @@ pub(super) fn read(item: &Item) -> Result<Integration, Unreadable> {
     })
 }
 
-/// The check that the owner is connected: what is written with it belongs to a connected owner or is not written.
+/// The check that the owner is connected. A transaction with it writes nothing for a disconnected or erased owner.
 pub(crate) fn connected(table: &Table, owner: &Owner) -> Writes {
     let mut e = Expression::default();
     let connected = e.exists("installation");

@@ -1,4 +1,4 @@
-//! A repository as an item and back.
+//! Converts a repository to an item and back.
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use uuid::Uuid;
@@ -22,7 +22,7 @@ pub(super) const COUNTS: [&str; 7] = [
     "closed",
 ];
 
-/// The key of a repository's row. Padded, so that ids sort.
+/// The key of a repository's row. The id is padded, so that ids sort.
 pub(super) fn key(owner: &Owner, repository: RepositoryId) -> Item {
     Partition::Repositories.key(owner, format!("{:020}", repository.get()))
 }
@@ -41,7 +41,7 @@ pub(super) fn listing(listing: &Listing, now: Timestamp, e: &mut Expression) {
     }
 }
 
-/// Reads a repository back.
+/// Reads a repository.
 pub(super) fn record(item: &Item) -> Result<RepositoryRecord, Unreadable> {
     let id = item.parsed("sk", |text| text.parse::<u64>().ok().map(RepositoryId::new))?;
     let mut counts = [0; 7];

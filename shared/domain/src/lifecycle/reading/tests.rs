@@ -1,4 +1,4 @@
-//! What is concluded from a row, at and on both sides of each boundary.
+//! Each conclusion from a row, at its boundary and on both sides of it.
 
 use std::time::Duration;
 
@@ -39,7 +39,7 @@ const fn lease() -> Lease {
 }
 
 #[test]
-fn what_keeps_a_message_from_its_command_is_told_in_order_of_finality() {
+fn a_final_obstacle_is_reported_before_a_temporary_one() {
     let obstacle = |row: &CommandState, stage| row.obstacle(Stage(stage), at(10));
     for status in [Status::Succeeded, Status::Failed, Status::NoOp] {
         let ended = CommandState {
@@ -76,7 +76,7 @@ fn what_keeps_a_message_from_its_command_is_told_in_order_of_finality() {
 }
 
 #[test]
-fn an_attempt_more_than_the_stages_follows_a_worker_that_did_not_hand_on() {
+fn a_second_claim_of_a_stage_follows_another() {
     let follows = |attempt, stage| {
         let stage = Stage(stage);
         let row = CommandState {
@@ -95,7 +95,7 @@ fn an_attempt_more_than_the_stages_follows_a_worker_that_did_not_hand_on() {
 }
 
 #[test]
-fn a_request_that_comes_again_readmits_only_what_was_never_queued() {
+fn a_repeated_request_readmits_only_a_command_never_queued() {
     let admission = Token(9);
     let now = at(20);
     let never_queued = CommandState {
@@ -116,7 +116,7 @@ fn a_request_that_comes_again_readmits_only_what_was_never_queued() {
 }
 
 #[test]
-fn a_write_knows_itself_by_the_token_that_it_left() {
+fn a_write_is_recognised_by_its_own_token() {
     let now = at(20);
     let claim = Move::Claim {
         lease: lease(),
@@ -137,7 +137,7 @@ fn a_write_knows_itself_by_the_token_that_it_left() {
     for made in [claim, readmit, release] {
         assert!(made.is_shown_by(&running(), true), "{made:?} wrote last");
     }
-    // Claimed since by a worker: the admission still stands, and is nobody else's.
+    // A worker has claimed the command since: the admission's token is still on the row.
     assert!(readmit.is_shown_by(&running(), false));
     let anothers = CommandState {
         admission: Token(8),
@@ -149,7 +149,7 @@ fn a_write_knows_itself_by_the_token_that_it_left() {
 }
 
 #[test]
-fn the_reconciler_sends_twice_and_ends_what_is_past_its_deadline() {
+fn a_command_needs_two_re_sends_and_stalls_at_its_deadline() {
     let need = |resends, now| {
         let row = CommandState {
             resends,
@@ -173,14 +173,14 @@ fn the_reconciler_sends_twice_and_ends_what_is_past_its_deadline() {
 }
 
 #[test]
-fn the_last_delivery_is_the_one_that_the_queue_permits_last() {
+fn the_last_delivery_is_the_one_at_max_receives() {
     assert!(!is_last_delivery(4, 5));
     assert!(is_last_delivery(5, 5));
     assert!(is_last_delivery(6, 5));
 }
 
 #[test]
-fn a_token_is_shown_as_rows_spell_it() {
+fn a_token_is_shown_as_rows_store_it() {
     assert_eq!(
         format!("{:?}", Token(0xa07e4)),
         "000000000000000000000000000a07e4"

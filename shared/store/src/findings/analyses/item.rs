@@ -1,4 +1,4 @@
-//! An analysis as attributes of its finding's row and back, and the owner's row.
+//! Converts an analysis to attributes of its finding's row and back, and reads the owner's row.
 
 use std::collections::BTreeSet;
 
@@ -16,7 +16,7 @@ use domain::{
     finding::FindingId,
 };
 
-/// Attributes that only a later state has.
+/// Attributes of later states, which a new analysis must not have.
 const LATER: [&str; 7] = [
     "analysis_started_at",
     "analysis_completed_at",
@@ -27,7 +27,7 @@ const LATER: [&str; 7] = [
     "analysis_called_back",
 ];
 
-/// Writes an analysis that begins.
+/// Writes a new analysis.
 pub(super) fn set(begun: &Analysis, finding: FindingId, e: &mut Expression) {
     let flag = |is: bool| is.then_some(AttributeValue::Bool(true));
     e.set("analysis_attempt", s(begun.attempt.to_string()));
@@ -48,12 +48,12 @@ pub(super) fn set(begun: &Analysis, finding: FindingId, e: &mut Expression) {
     e.put("due_shard", shard);
 }
 
-/// Well mixed enough: repositories' ids and alerts' numbers both count up.
+/// Spreads evenly enough, because repository ids and alert numbers both count up.
 fn shard(finding: FindingId) -> String {
     DueKind::Analysis.shard_of((finding.repository.get() as u32) ^ finding.number.get())
 }
 
-/// Writes how an analysis ended.
+/// Writes the outcome of an analysis.
 pub(super) fn outcome(outcome: &AnalysisOutcome, now: Timestamp, e: &mut Expression) {
     match outcome {
         AnalysisOutcome::Completed(result) => {
@@ -162,7 +162,7 @@ fn findings(item: &Item, name: &'static str) -> Result<BTreeSet<FindingId>, Unre
     }
 }
 
-/// A call back as it is kept until it is recorded.
+/// A callback as stored until it is recorded.
 #[derive(Serialize, Deserialize)]
 struct Kept {
     session: SessionId,
@@ -172,7 +172,7 @@ struct Kept {
     failure: Option<FailureCode>,
 }
 
-pub(super) fn call_back_text(callback: &Callback) -> String {
+pub(super) fn callback_text(callback: &Callback) -> String {
     let session = callback.session.clone();
     let (result, failure) = match &callback.outcome {
         AnalysisOutcome::Completed(result) => (Some((**result).clone()), None),
@@ -199,7 +199,7 @@ fn callback(text: &str) -> Option<Callback> {
 }
 
 fn json(value: &impl Serialize) -> String {
-    serde_json::to_string(value).expect("plain data: serialising it to memory cannot fail")
+    serde_json::to_string(value).expect("plain data always serialises")
 }
 
 #[cfg(test)]
@@ -207,7 +207,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn analyses_of_one_repository_are_spread_over_all_shards_and_so_are_those_of_many() {
+    fn analyses_of_one_and_of_many_repositories_use_all_shards() {
         let of = |repository: u32, number: u32| {
             let finding = format!("dependabot-{repository}-{number}");
             shard(finding.parse().expect("an id"))
