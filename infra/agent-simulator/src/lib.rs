@@ -17,6 +17,7 @@ use uuid::Uuid;
 
 mod answer;
 mod api;
+mod callback;
 mod caller;
 mod delivery;
 mod faults;
@@ -26,6 +27,7 @@ mod local;
 mod request;
 mod session;
 mod sessions;
+mod time;
 mod verdict;
 
 use caller::Caller;

@@ -6,8 +6,8 @@ use reqwest::Url;
 use serde_json::Value;
 use simulation::{FieldError, Fields};
 
+use crate::callback::{CallbackTarget, CallbackToken};
 use crate::finding::Finding;
-use crate::session::{CallbackTarget, CallbackToken};
 use crate::verdict::Mode;
 
 const LONGEST_KEY: usize = 255;

@@ -7,15 +7,15 @@
 //! ```
 //! A callback is over when it is accepted, refused or expired. No session leaves a state on the right.
 
-use std::fmt;
-
 use axum::body::Bytes;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
+use crate::callback::CallbackTarget;
 use crate::request::Launch;
+use crate::time;
 use crate::verdict::{Mode, Verdict};
 
 /// The state of a session.
@@ -77,40 +77,6 @@ impl State {
             Self::Completed | Self::Failed | Self::Interrupted => true,
         }
     }
-}
-
-/// The callback capability. Written to the state file, never shown.
-#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub(crate) struct CallbackToken(String);
-
-impl CallbackToken {
-    pub(crate) fn new(token: &str) -> Self {
-        Self(token.to_owned())
-    }
-
-    pub(crate) fn expose(&self) -> &str {
-        &self.0
-    }
-}
-
-impl fmt::Debug for CallbackToken {
-    fn fmt(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
-        formatter.write_str("CallbackToken(..)")
-    }
-}
-
-/// The callback's URL, token and expiry.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase")]
-pub(crate) struct CallbackTarget {
-    pub(crate) url: String,
-    pub(crate) token: CallbackToken,
-    #[serde(with = "time")]
-    pub(crate) expires_at: Timestamp,
-    /// The launch's `traceparent`, unchanged.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub(crate) traceparent: Option<String>,
 }
 
 /// One call to the callback URL.
@@ -238,26 +204,6 @@ pub(crate) struct Owed {
     pub(crate) status: &'static str,
     pub(crate) target: CallbackTarget,
     pub(crate) body: Bytes,
-}
-
-/// Times are RFC 3339 with milliseconds.
-mod time {
-    use jiff::Timestamp;
-    use serde::{Deserialize, Deserializer, Serializer, de};
-
-    pub(super) fn serialize<S: Serializer>(
-        time: &Timestamp,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(&format_args!("{time:.3}"))
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Timestamp, D::Error> {
-        let text = String::deserialize(deserializer)?;
-        text.parse().map_err(de::Error::custom)
-    }
 }
 
 #[cfg(test)]

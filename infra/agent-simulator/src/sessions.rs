@@ -7,9 +7,10 @@ use jiff::Timestamp;
 use tokio_util::sync::CancellationToken;
 use uuid::Uuid;
 
+use crate::callback::CallbackTarget;
 use crate::journal::Journal;
 use crate::request::Launch;
-use crate::session::{Callback, CallbackTarget, Owed, Session, State};
+use crate::session::{Callback, Owed, Session, State};
 
 #[derive(Debug)]
 pub(crate) struct Sessions {

@@ -8,14 +8,15 @@ pub mod data_directory;
 pub mod demo;
 pub mod functions;
 pub mod gateway;
+mod listen;
 mod mapping;
 pub mod queues;
 pub mod schedule;
-pub mod secrets;
 mod services;
 pub mod shutdown;
 pub mod simulators;
 pub mod stack;
+pub mod start_error;
 pub mod tables;
 pub mod template;
 

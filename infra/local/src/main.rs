@@ -7,7 +7,8 @@ use std::process::ExitCode;
 use clap::Parser;
 use local::arguments::Arguments;
 use local::shutdown::Signals;
-use local::stack::{Layout, Stack, StartError};
+use local::stack::{Layout, Stack};
+use local::start_error::StartError;
 use tracing_subscriber::EnvFilter;
 
 /// The exit code that shells report for an interrupted program (128 + SIGINT).

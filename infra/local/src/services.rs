@@ -14,7 +14,8 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::data_directory::DataDirectory;
-use crate::stack::{self, StartError};
+use crate::listen::{self, loopback};
+use crate::start_error::StartError;
 
 /// How often expired items are deleted. DynamoDB itself takes up to a few days.
 const EXPIRY_SWEEP: Duration = Duration::from_secs(60);
@@ -188,7 +189,7 @@ pub(crate) fn sdk(region: &str, endpoint: &str) -> SdkConfig {
 }
 
 async fn listen(service: &'static str) -> Result<(TcpListener, String), StartError> {
-    let (listener, address) = stack::listen(service, stack::loopback()).await?;
+    let (listener, address) = listen::listen(service, loopback()).await?;
     Ok((listener, format!("http://{address}")))
 }
 

@@ -22,8 +22,10 @@ use tokio::task::JoinSet;
 use crate::connect::Connector;
 use crate::data_directory::DataDirectory;
 use crate::gateway::problem::{failed, invalid};
+use crate::listen::listen;
 use crate::services::{self, Keep};
-use crate::stack::{AGENT_TOKEN, StartError, listen};
+use crate::stack::AGENT_TOKEN;
+use crate::start_error::StartError;
 
 /// Serves the simulators of GitHub and of the analysis service to functions that run elsewhere on this machine.
 ///

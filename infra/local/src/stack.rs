@@ -1,7 +1,5 @@
 //! The whole stack: the order in which its parts start and stop.
 
-mod error;
-
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::net::SocketAddr;
@@ -11,27 +9,25 @@ use std::time::Duration;
 
 use serde_json::json;
 use store::table::Table;
-use tokio::net::TcpListener;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arguments::{self, Arguments};
-use crate::aws_proxy::{AwsProxy, Permissions};
+use crate::aws_proxy::{AwsProxy, Permissions, Secrets};
 use crate::compile::compile;
 use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
 use crate::functions::{Functions, Surroundings};
 use crate::gateway::{Authorizers, Gateway, Parts, SignIn};
+use crate::listen::{listen, loopback};
 use crate::mapping::Poller;
 use crate::queues::Queues;
 use crate::schedule::Schedules;
-use crate::secrets::Secrets;
 use crate::services::{self, Agent, Github, Keep};
+use crate::start_error::{GITHUB_KEY_FILE, StartError};
 use crate::tables;
 use crate::template::{ACCOUNT, Place, REGION, Template, Topology};
-
-pub use error::StartError;
 
 /// How long running invocations may continue after the stack is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -43,8 +39,6 @@ pub(crate) const AGENT_TOKEN: &str = "AgentTokenSecretArn";
 const CALLBACK_KEYS: &str = "CallbackKeysSecretArn";
 /// The variable that names the file with the agent's token if the agent is not simulated.
 const AGENT_TOKEN_FILE: &str = "LOCAL_AGENT_TOKEN_FILE";
-/// The variable that names the file with the App's private key if GitHub is not simulated.
-const GITHUB_KEY_FILE: &str = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
 
 /// The variable that names the file to which the stack appends every permission that a function uses.
 const PERMISSIONS_FILE: &str = "LOCAL_PERMISSIONS_FILE";
@@ -478,22 +472,4 @@ fn pollers(
             })
         })
         .collect()
-}
-
-pub(crate) fn loopback() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 0))
-}
-
-pub(crate) async fn listen(
-    service: &'static str,
-    address: SocketAddr,
-) -> Result<(TcpListener, SocketAddr), StartError> {
-    let failed = |source| StartError::Listen {
-        service,
-        address,
-        source,
-    };
-    let listener = TcpListener::bind(address).await.map_err(failed)?;
-    let address = listener.local_addr().map_err(failed)?;
-    Ok((listener, address))
 }

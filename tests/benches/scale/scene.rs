@@ -6,10 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use local::{
-    aws_proxy::{AwsProxy, Services},
-    secrets::Secrets,
-};
+use local::aws_proxy::{AwsProxy, Secrets, Services};
 use reconcile::Reconciler;
 use runtime::worker::Invocation;
 use store::table::Item;

@@ -24,7 +24,7 @@ fn with(fields: Value) -> bool {
 }
 
 #[test]
-fn a_dismissal_is_the_commands_own_if_it_shows_its_reason_its_comment_and_an_app() {
+fn a_commands_own_dismissal_shows_its_reason_comment_and_an_app() {
     assert!(with(json!({})), "however GitHub keeps white space");
     assert!(with(json!({ "dismissed_by": null })), "GitHub may not say");
     for others in [

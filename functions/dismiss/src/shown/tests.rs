@@ -31,7 +31,7 @@ fn what_github_shows_is_kept_with_everything_that_has_changed() {
 
 /// Its severity is a word that this version does not know.
 #[test]
-fn of_an_alert_that_is_not_understood_whole_the_state_is_kept_as_it_is_shown() {
+fn the_state_of_an_incomplete_alert_is_kept() {
     let standing = |mut fields: Value| {
         fields["security_vulnerability"] = json!({
             "package": {"ecosystem": "npm", "name": "semver"}, "severity": "apocalyptic",

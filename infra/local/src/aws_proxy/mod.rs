@@ -8,6 +8,7 @@ mod capacity;
 mod faults;
 mod needs;
 mod permissions;
+mod secrets;
 mod usage;
 
 use std::collections::BTreeMap;
@@ -31,10 +32,10 @@ use uuid::Uuid;
 pub use call::Service;
 pub use faults::{Fault, FaultError};
 pub use permissions::{FunctionPermissions, Permissions, unused};
+pub use secrets::Secrets;
 pub use usage::{Operation, Services, Usage};
 
 use crate::functions::Functions;
-use crate::secrets::Secrets;
 use call::Call;
 use faults::Outcome;
 

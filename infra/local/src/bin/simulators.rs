@@ -6,7 +6,7 @@ use std::process::ExitCode;
 use clap::Parser;
 use local::shutdown::Signals;
 use local::simulators::{Arguments, Simulators};
-use local::stack::StartError;
+use local::start_error::StartError;
 use tracing_subscriber::EnvFilter;
 
 #[tokio::main]

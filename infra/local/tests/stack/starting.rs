@@ -7,7 +7,8 @@ use std::process::{Output, Stdio};
 use clap::Parser;
 use local::arguments::Arguments;
 use local::data_directory::DataDirectory;
-use local::stack::{Layout, Stack, StartError};
+use local::stack::{Layout, Stack};
+use local::start_error::StartError;
 use local::template::Template;
 use tokio::process::Command;
 

@@ -5,7 +5,8 @@ use std::time::Duration;
 
 use clap::Parser;
 use local::arguments::Arguments;
-use local::stack::{Layout, Stack, StartError};
+use local::stack::{Layout, Stack};
+use local::start_error::StartError;
 use reqwest::{Client, Response, StatusCode};
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};

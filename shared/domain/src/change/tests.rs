@@ -89,7 +89,7 @@ fn what_is_known_of_a_request_says_what_may_follow_from_it() {
 }
 
 #[test]
-fn a_refusal_because_it_is_dismissed_by_now_says_nothing_of_an_earlier_request() {
+fn a_refusal_by_the_alerts_state_says_nothing_of_an_earlier_request() {
     for earlier in [Asked::No, Asked::Perhaps] {
         for asked in ALL {
             let made = asked.having_looked(true, earlier);

@@ -11,7 +11,7 @@ fn every_type_is_read_back_from_its_name() {
 }
 
 #[test]
-fn no_argument_has_the_name_of_another_or_of_an_attribute_of_every_command() {
+fn arguments_have_distinct_names() {
     // What the ledger writes on every command's row.
     let taken = ["pk", "sk", "type", "origin", "actor", "status", "writer"];
     for &kind in CommandType::ALL {

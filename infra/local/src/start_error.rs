@@ -5,13 +5,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
-use super::GITHUB_KEY_FILE;
 use crate::compile::CompileError;
 use crate::data_directory::DataError;
 use crate::functions::InvokeError;
 use crate::queues::QueueError;
 use crate::tables::TableError;
 use crate::template::TemplateError;
+
+/// The variable that names the file with the App's private key if GitHub is not simulated.
+pub(crate) const GITHUB_KEY_FILE: &str = "LOCAL_GITHUB_PRIVATE_KEY_FILE";
 
 /// Why the stack does not start.
 #[derive(Debug, thiserror::Error)]

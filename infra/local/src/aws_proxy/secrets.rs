@@ -8,7 +8,7 @@ use http_body_util::Full;
 use serde::Deserialize;
 use serde_json::json;
 
-use crate::aws_proxy::{Service, refusal};
+use super::{Service, refusal};
 
 /// Secrets by their ARN.
 #[derive(Default)]
