@@ -1,4 +1,4 @@
-//! For tests: an HTTP service in this process that answers as a test says, and Secrets Manager.
+//! For tests: an in-process HTTP service whose answers the test chooses, and a stub of Secrets Manager.
 
 use std::{
     fmt,
@@ -20,17 +20,17 @@ use axum::{
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
-/// Secrets Manager with one secret under every name but `absent`.
+/// A stub of Secrets Manager with one secret under every name except `absent`.
 #[derive(Debug)]
 pub struct SecretStore {
     url: String,
     text: Arc<Mutex<String>>,
-    /// How often it was read.
+    /// The number of reads.
     pub reads: Arc<AtomicUsize>,
 }
 
 impl SecretStore {
-    /// One that holds this text.
+    /// A store whose secret is this text.
     pub async fn start(text: &str) -> Self {
         let text = Arc::new(Mutex::new(text.to_owned()));
         let reads = Arc::new(AtomicUsize::new(0));
@@ -58,7 +58,7 @@ impl SecretStore {
         text.clone_into(&mut self.text.lock().expect("not poisoned"));
     }
 
-    /// A client of it.
+    /// A client of the store.
     pub fn client(&self) -> aws_sdk_secretsmanager::Client {
         let config = aws_sdk_secretsmanager::Config::builder()
             .behavior_version(BehaviorVersion::latest())
@@ -70,7 +70,7 @@ impl SecretStore {
     }
 }
 
-/// An answer of a stub.
+/// A stub's answer.
 #[derive(Clone, Debug)]
 #[expect(missing_docs, reason = "the fields explain themselves")]
 pub enum Reply {
@@ -88,7 +88,7 @@ impl Reply {
         Self::text(status, body.into().to_string())
     }
 
-    /// A body of any text.
+    /// A text body.
     pub fn text(status: u16, body: impl Into<String>) -> Self {
         Self::With {
             status,
@@ -97,7 +97,7 @@ impl Reply {
         }
     }
 
-    /// With this header besides.
+    /// Adds a header.
     #[must_use]
     pub fn and(mut self, name: &'static str, value: impl Into<String>) -> Self {
         if let Self::With { headers, .. } = &mut self {
@@ -107,7 +107,7 @@ impl Reply {
     }
 }
 
-/// A request a stub received.
+/// A request that a stub received.
 #[derive(Clone)]
 #[expect(missing_docs, reason = "the fields explain themselves")]
 pub struct Seen {
@@ -116,7 +116,7 @@ pub struct Seen {
     pub token: String,
     pub headers: axum::http::HeaderMap,
     pub body: Value,
-    /// How many requests of the same method and target came before.
+    /// The number of earlier requests with the same method and target.
     pub earlier: usize,
 }
 
@@ -127,22 +127,22 @@ impl fmt::Debug for Seen {
 }
 
 impl Seen {
-    /// Whether it asks GitHub for an installation's token.
+    /// Whether it requests an installation's token from GitHub.
     pub fn is_mint(&self) -> bool {
         self.target.ends_with("/access_tokens")
     }
 }
 
-/// A service that remembers what it was asked.
+/// A service that records its requests.
 #[derive(Debug)]
 pub struct Stub {
-    /// Where it listens.
+    /// The URL that it listens on.
     pub url: String,
     seen: Arc<Mutex<Vec<Seen>>>,
 }
 
 impl Stub {
-    /// Answers everything by `answer`, which is also told the stub's own URL.
+    /// Answers every request with `answer`, which also gets the stub's own URL.
     pub async fn start(answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static) -> Self {
         let seen = Arc::new(Mutex::new(Vec::<Seen>::new()));
         let log = seen.clone();
@@ -180,13 +180,13 @@ impl Stub {
         Self { url, seen }
     }
 
-    /// Everything received, in order.
+    /// The received requests, in order.
     pub fn seen(&self) -> Vec<Seen> {
         self.seen.lock().expect("not poisoned").clone()
     }
 }
 
-/// Serves `answer` on a port of its own until the test's runtime ends.
+/// Serves `answer` on a free port until the test's runtime ends.
 async fn serve(
     answer: impl Fn(&axum::http::request::Parts, Value) -> Reply + Send + Sync + 'static,
 ) -> String {
