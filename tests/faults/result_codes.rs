@@ -120,7 +120,7 @@ async fn by_github(ends: &mut Ends<'_>) {
         (
             json!({"status": 422}),
             DismissalRejected,
-            json!("GitHub did not accept the dismissal, with status 422"),
+            json!("GitHub rejected the dismissal with status 422"),
         ),
         (
             json!({"status": 403, "body": {"message": "Resource not accessible by integration"}}),

@@ -275,7 +275,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn keys_that_are_none_are_told_by_the_secrets_name_only() {
+    async fn invalid_keys_are_reported_by_the_secrets_name_only() {
         for secret in [
             "",
             "abc",

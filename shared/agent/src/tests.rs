@@ -1,4 +1,4 @@
-//! The client against an agent in this process.
+//! The client against a stub of the agent.
 
 use serde_json::json;
 
@@ -62,7 +62,7 @@ fn soon() -> Instant {
 }
 
 #[tokio::test]
-async fn a_launch_is_named_by_its_key_and_says_what_the_contract_says() {
+async fn a_launch_sends_its_key_and_the_body_of_the_contract() {
     let stub = Stub::start(|_, _| begun()).await;
     let (agent, _secrets) = agent(&stub).await;
     let session = launch(&agent, soon()).await.expect("it begins");
@@ -109,8 +109,8 @@ async fn a_launch_is_named_by_its_key_and_says_what_the_contract_says() {
 }
 
 #[tokio::test]
-async fn what_may_pass_is_tried_again_under_the_same_key() {
-    for trouble in [
+async fn a_transient_failure_is_retried_with_the_same_key() {
+    for failure in [
         Reply::text(503, "no"),
         Reply::text(201, "not json"),
         Reply::json(
@@ -119,12 +119,12 @@ async fn what_may_pass_is_tried_again_under_the_same_key() {
         ),
     ] {
         let stub = Stub::start(move |seen, _| match seen.earlier {
-            0 | 1 => trouble.clone(),
+            0 | 1 => failure.clone(),
             _ => begun(),
         })
         .await;
         let (agent, _secrets) = agent(&stub).await;
-        launch(&agent, soon()).await.expect("it begins at last");
+        launch(&agent, soon()).await.expect("the third try starts");
         let keys: Vec<_> = stub
             .seen()
             .iter()
@@ -136,8 +136,8 @@ async fn what_may_pass_is_tried_again_under_the_same_key() {
 }
 
 #[tokio::test]
-async fn what_does_not_pass_is_tried_three_times() {
-    for (trouble, understood) in [
+async fn a_failure_that_lasts_is_tried_three_times() {
+    for (failure, understood) in [
         (
             Reply::text(503, ""),
             AgentError::Busy {
@@ -153,11 +153,11 @@ async fn what_does_not_pass_is_tried_three_times() {
             },
         ),
         (Reply::text(200, "not json"), AgentError::Malformed),
-        // A yes in another form than the contract's.
+        // A success status that the contract does not have.
         (Reply::text(202, ""), AgentError::Malformed),
         (Reply::text(204, ""), AgentError::Malformed),
     ] {
-        let stub = Stub::start(move |_, _| trouble.clone()).await;
+        let stub = Stub::start(move |_, _| failure.clone()).await;
         let (agent, _secrets) = agent(&stub).await;
         let failed = launch(&agent, soon()).await.expect_err("it is no success");
         assert_eq!(failed.error.to_string(), understood.to_string());
@@ -167,7 +167,7 @@ async fn what_does_not_pass_is_tried_three_times() {
 }
 
 #[tokio::test]
-async fn an_answer_of_some_kilobytes_is_understood_and_an_endless_one_is_not_read() {
+async fn an_answer_of_60_kb_is_read_and_one_of_70_kb_is_not() {
     for (spaces, understood) in [(60_000, true), (70_000, false)] {
         let answer = format!(
             r#"{{"cloudAgentSessionId": "a",{}"cliSessionId": "b"}}"#,
@@ -181,7 +181,7 @@ async fn an_answer_of_some_kilobytes_is_understood_and_an_endless_one_is_not_rea
 }
 
 #[tokio::test]
-async fn every_answer_has_its_meaning_and_says_whether_it_may_have_begun() {
+async fn every_status_has_its_error_and_says_if_it_may_have_begun() {
     for status in 300..600 {
         let stub = Stub::start(move |_, _| Reply::text(status, "").and("retry-after", "7")).await;
         let (agent, _secrets) = agent(&stub).await;
@@ -200,7 +200,7 @@ async fn every_answer_has_its_meaning_and_says_whether_it_may_have_begun() {
             failed.may_have_begun,
             matches!(error, AgentError::Busy { .. })
         );
-        // Who is told when to come back does not come back at once; a token that is refused is read once more.
+        // With a `Retry-After`, the client does not retry itself. A refused token is read again and tried once more.
         assert_eq!(
             stub.seen().len(),
             if status == 401 { 2 } else { 1 },
@@ -210,7 +210,7 @@ async fn every_answer_has_its_meaning_and_says_whether_it_may_have_begun() {
 }
 
 #[tokio::test]
-async fn a_token_that_was_rotated_is_read_again() {
+async fn a_rotated_token_is_read_again() {
     let stub = Stub::start(|seen, _| match seen.token.as_str() {
         "second" => begun(),
         _ => Reply::text(401, ""),
@@ -224,7 +224,7 @@ async fn a_token_that_was_rotated_is_read_again() {
 }
 
 #[tokio::test]
-async fn silence_ends_with_the_callers_time() {
+async fn a_silent_agent_is_waited_for_until_the_deadline() {
     let stub = Stub::start(|_, _| Reply::Never).await;
     let (agent, _secrets) = agent(&stub).await;
     let deadline = Instant::now() + Duration::from_millis(80);
@@ -233,7 +233,7 @@ async fn silence_ends_with_the_callers_time() {
 }
 
 #[tokio::test]
-async fn a_refusal_does_not_tell_what_became_of_an_earlier_try() {
+async fn after_a_lost_try_a_refusal_may_still_have_begun() {
     let stub = Stub::start(|seen, _| match seen.earlier {
         0 => Reply::text(502, ""),
         _ => Reply::text(402, ""),
@@ -245,7 +245,7 @@ async fn a_refusal_does_not_tell_what_became_of_an_earlier_try() {
 }
 
 #[tokio::test]
-async fn an_interruption_that_is_refused_is_told() {
+async fn a_refused_interruption_is_an_error() {
     for (status, understood) in [
         (400, AgentError::Refused { status: 400 }),
         (302, AgentError::Refused { status: 302 }),
@@ -261,13 +261,13 @@ async fn an_interruption_that_is_refused_is_told() {
         let (agent, _secrets) = agent(&stub).await;
         let session = "cloud-1".parse().expect("visible");
         let refused = agent.interrupt(&session, NOON, soon()).await;
-        let refused = refused.expect_err("it may go on");
+        let refused = refused.expect_err("the session may still run");
         assert_eq!(refused.to_string(), understood.to_string());
     }
 }
 
 #[tokio::test]
-async fn interrupting_what_is_gone_is_fine() {
+async fn interrupting_a_session_that_is_gone_succeeds() {
     for status in [204, 404, 410] {
         let stub = Stub::start(move |_, _| Reply::text(status, "")).await;
         let (agent, _secrets) = agent(&stub).await;

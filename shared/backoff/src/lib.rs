@@ -1,33 +1,33 @@
-//! How long to wait before the next try: the one rule behind every retry, in a loop or by a message that comes again.
+//! Backoff with jitter: the one rule for every retry, in a loop or by redelivery.
 
 use std::time::Duration;
 
-/// Delays that grow with each try up to the longest, spread at random: callers who failed together must not meet again.
+/// Delays that grow with each try up to the longest. Jitter keeps callers that failed together from retrying together.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Backoff {
-    /// After the first try.
+    /// The delay after the first try.
     pub first: Duration,
-    /// How many times longer each delay is than the one before.
+    /// The factor between two delays.
     pub factor: u32,
-    /// No delay grows beyond it, but for its jitter.
+    /// The longest delay, before jitter.
     pub longest: Duration,
-    /// How a delay is spread.
+    /// The jitter of each delay.
     pub jitter: Jitter,
 }
 
-/// Where in relation to its delay a wait may end.
+/// The range of a jittered delay.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Jitter {
-    /// Anywhere from none of it to all: many callers wait for one service.
+    /// 0 to 1 times the delay: for many callers that wait for one service.
     Full,
-    /// From half of it to one and a half: few callers wait for each other.
+    /// 0.5 to 1.5 times the delay: for a few callers that conflict with each other.
     Half,
-    /// From all of it to a quarter more: the delay is promised.
+    /// 1 to 1.25 times the delay: for a documented minimum.
     Quarter,
 }
 
 impl Backoff {
-    /// Delays that double, up to a quarter of an hour.
+    /// Delays that double, up to 15 minutes.
     pub const fn doubling(first: Duration, jitter: Jitter) -> Self {
         Self {
             first,
@@ -37,13 +37,13 @@ impl Backoff {
         }
     }
 
-    /// How long to wait after the try of this number, counted from one.
+    /// The delay after this many tries.
     pub fn after(&self, tries: u32) -> Duration {
         let times = self.factor.saturating_pow(tries.saturating_sub(1));
         let delay = self.first.saturating_mul(times).min(self.longest);
         #[expect(
             clippy::disallowed_methods,
-            reason = "the one place that spreads delays"
+            reason = "the one place that jitters delays"
         )]
         let share = fastrand::f64();
         delay.mul_f64(match self.jitter {
@@ -60,7 +60,7 @@ mod tests {
 
     const FIRST: Duration = Duration::from_millis(250);
 
-    /// The shortest and the longest of a thousand delays, as shares of this one.
+    /// The shortest and the longest of a thousand delays, relative to `delay`.
     fn range(backoff: &Backoff, tries: u32, delay: Duration) -> (f64, f64) {
         let drawn = (0..1_000).map(|_| backoff.after(tries).div_duration_f64(delay));
         drawn.fold((f64::MAX, 0.0), |(least, most), share| {
@@ -69,14 +69,14 @@ mod tests {
     }
 
     #[test]
-    fn a_delay_is_spread_over_all_of_its_jitter_and_not_beyond() {
+    fn delays_cover_the_whole_range_of_their_jitter_and_no_more() {
         for (jitter, from, to) in [
             (Jitter::Full, 0.0, 1.0),
             (Jitter::Half, 0.5, 1.5),
             (Jitter::Quarter, 1.0, 1.25),
         ] {
             let (least, most) = range(&Backoff::doubling(FIRST, jitter), 1, FIRST);
-            // A thousand draws miss the first or the last tenth once in 10^45; a delay is whole nanoseconds.
+            // A thousand draws miss the first or the last tenth once in 10^45 runs. Delays are whole nanoseconds.
             let (tenth, rounding) = ((to - from) / 10.0, 1e-6);
             assert!(
                 from - rounding <= least && least < from + tenth,

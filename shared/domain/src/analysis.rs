@@ -1,14 +1,14 @@
-//! An analysis of a finding by the agent: where it stands and what it found. Pure; knows neither HTTP nor the database.
+//! An analysis of a finding by the agent: its status and its result. Pure; knows neither HTTP nor the database.
 //!
 //! ```text
-//!            ┌─ the agent has a session ─┐        ┌─ its call back ─▶ completed · failed
+//!            ┌─ the agent has a session ─┐        ┌─ callback ─▶ completed · failed
 //!  begin ─▶ pending ──────────────────▶ running ──┤
-//!            │                                    └─ two hours ────▶ failed (RUN_LOST)
-//!            └─ refused · given up · 15 minutes (RUN_LOST) ────────▶ failed
+//!            │                                    └─ 2 hours ──▶ failed (RUN_LOST)
+//!            └─ refused · abandoned · 15 minutes (RUN_LOST) ───▶ failed
 //! ```
 //!
-//! An analysis is named by its attempt, which is the id of the command that launched it. It holds one of the owner's
-//! slots exactly while it is pending or running.
+//! An analysis is named by its attempt, the id of the command that launched it. It occupies one of the owner's slots
+//! exactly while it is pending or running.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -19,25 +19,25 @@ use crate::{
     Timestamp, command::CommandId, result_code::ResultCode, settings::Confidence, text::words,
 };
 
-/// How many analyses an owner may have in flight.
+/// The most analyses that an owner may have in flight.
 pub const SLOTS: usize = 3;
-/// How many of them automation may take.
+/// The most of them that automation may start.
 pub const AUTOMATIC_SLOTS: usize = 2;
-/// How long an analysis may be pending.
+/// How long an analysis may be pending before it is lost.
 pub const PENDING_FOR: Duration = Duration::from_secs(15 * 60);
-/// How long it may run.
+/// How long an analysis may run before it is lost.
 pub const RUNNING_FOR: Duration = Duration::from_secs(2 * 3600);
 
-/// Where an analysis stands.
+/// The status of an analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum AnalysisStatus {
     /// It has its slot; the agent has no session yet.
     Pending,
-    /// The agent works on it.
+    /// The agent has a session for it.
     Running,
     /// It has a result.
     Completed,
-    /// It ended without one.
+    /// It ended without a result.
     Failed,
 }
 
@@ -46,13 +46,13 @@ words!(AnalysisStatus, "the status of an analysis", {
 });
 
 impl AnalysisStatus {
-    /// Whether it holds a slot.
+    /// Whether it occupies a slot.
     pub const fn in_flight(self) -> bool {
         matches!(self, Self::Pending | Self::Running)
     }
 }
 
-/// Whether the vulnerable code can be reached by an attacker.
+/// Whether an attacker can reach the vulnerable code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the words explain themselves")]
 pub enum Exploitability {
@@ -65,16 +65,16 @@ words!(Exploitability, "exploitable, not_exploitable or unknown", {
     Exploitable => "exploitable", NotExploitable => "not_exploitable", Unknown => "unknown",
 });
 
-/// What the agent suggests to do.
+/// What the agent suggests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum SuggestedAction {
     /// Dismiss the finding.
     Dismiss,
-    /// Open a pull request that mends it.
+    /// Open a pull request that fixes it.
     OpenPr,
-    /// A person should look.
+    /// Have a person review it.
     ManualReview,
-    /// Wait and see.
+    /// Do nothing for now, and watch it.
     Monitor,
 }
 
@@ -86,27 +86,27 @@ words!(SuggestedAction, "dismiss, open_pr, manual_review or monitor", {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct AnalysisResult {
-    /// Whether it can be exploited.
+    /// Whether the vulnerability can be exploited.
     pub exploitability: Exploitability,
-    /// Why.
+    /// The reason for that.
     pub reasoning: String,
-    /// Where the vulnerable code is used, in the agent's own form.
+    /// Where the vulnerable code is used, in the agent's format.
     pub usage_locations: Vec<Value>,
-    /// How it could be mended.
+    /// How to fix it.
     pub suggested_fix: Option<String>,
     /// What to do.
     pub suggested_action: SuggestedAction,
-    /// How sure the agent is.
+    /// The agent's confidence in the result.
     pub confidence: Confidence,
-    /// All of it in a few words.
+    /// A short summary.
     pub summary: String,
 }
 
-/// A session at the agent, as the agent names it: 1 to 256 visible ASCII characters.
+/// The agent's id of a session: 1 to 256 visible ASCII characters.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(String);
 
-/// The text is none of the agent's sessions.
+/// The text is not a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not 1 to 256 visible ASCII characters")]
 pub struct InvalidSessionId;
@@ -137,27 +137,27 @@ impl FromStr for SessionId {
 
 crate::text::serde_by_text!(SessionId);
 
-/// Why an analysis has no result: a code of ours, or one of the agent's.
+/// Why an analysis has no result: our own code or the agent's.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct FailureCode(String);
 
-/// The text is no code.
+/// The text is not a failure code.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a code of at most 64 capital letters, digits and underscores")]
 pub struct InvalidFailureCode;
 
 impl FailureCode {
-    /// It was not heard of in time.
+    /// No callback came in time.
     pub fn run_lost() -> Self {
         Self("RUN_LOST".to_owned())
     }
 
-    /// Somebody interrupted it.
+    /// The session was interrupted.
     pub fn interrupted() -> Self {
         Self("INTERRUPTED".to_owned())
     }
 
-    /// The agent gave no code that could be kept.
+    /// The agent sent no valid code.
     pub fn unspecified() -> Self {
         Self("ANALYSIS_FAILED".to_owned())
     }
@@ -169,7 +169,7 @@ impl FailureCode {
 }
 
 impl From<ResultCode> for FailureCode {
-    /// Of an analysis whose launch ended so.
+    /// The failure of an analysis whose launch ended with this code.
     fn from(code: ResultCode) -> Self {
         Self(code.as_str().to_owned())
     }
@@ -195,49 +195,49 @@ impl fmt::Display for FailureCode {
 
 crate::text::serde_by_text!(FailureCode);
 
-/// Who began an analysis.
+/// Who started an analysis.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum BegunBy {
-    /// Somebody asked for it.
+    /// A request of the API.
     Request,
     /// Automation, within its share of the slots.
     Automation,
 }
 
-/// How an analysis ended, as the agent tells it.
+/// The outcome of an analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub enum AnalysisOutcome {
-    /// With a result.
+    /// It has a result.
     Completed(Box<AnalysisResult>),
-    /// Without one.
+    /// It has no result.
     Failed(FailureCode),
 }
 
-/// An agent's call back: which session ended, and how.
+/// An agent's callback: which session ended, and its outcome.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Callback {
     /// The session.
     pub session: SessionId,
-    /// How it ended.
+    /// Its outcome.
     pub outcome: AnalysisOutcome,
 }
 
 /// A finding's latest analysis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Analysis {
-    /// Names it: the command that launched it.
+    /// The attempt: the id of the command that launched it.
     pub attempt: CommandId,
-    /// Where it stands.
+    /// Its status.
     pub status: AnalysisStatus,
-    /// Who began it.
+    /// Who started it.
     pub begun_by: BegunBy,
-    /// Whether it took the place of another that was in flight.
+    /// Whether it replaced an analysis in flight.
     pub restart: bool,
-    /// That other's session, while it may still have to be interrupted.
+    /// The replaced analysis's session, while it may still have to be interrupted.
     pub replaces: Option<SessionId>,
     /// When it took its slot.
     pub begun_at: Timestamp,
-    /// When the agent began.
+    /// When the agent started it.
     pub started_at: Option<Timestamp>,
     /// When it ended.
     pub completed_at: Option<Timestamp>,
@@ -247,16 +247,16 @@ pub struct Analysis {
     pub cli_session: Option<SessionId>,
     /// Why it failed, if it did.
     pub failure: Option<FailureCode>,
-    /// What it found.
+    /// Its result.
     pub result: Option<AnalysisResult>,
-    /// A call back that has been received and not yet recorded.
+    /// A callback that was received but is not recorded yet.
     pub called_back: Option<Callback>,
-    /// When the reconciler looks at it. `None` once it has ended.
+    /// When the reconciler looks at it next. `None` once it has ended.
     pub due_at: Option<Timestamp>,
 }
 
 impl Analysis {
-    /// One that takes its slot now, in place of none.
+    /// A new analysis that takes its slot now and replaces none.
     pub fn begun(attempt: CommandId, begun_by: BegunBy, now: Timestamp) -> Self {
         Self {
             attempt,
@@ -276,7 +276,7 @@ impl Analysis {
         }
     }
 
-    /// Until when it may stay as it is.
+    /// When it is lost unless its status changes. `None` once it has ended.
     pub fn deadline(&self) -> Option<Timestamp> {
         match self.status {
             AnalysisStatus::Pending => Some(self.begun_at + PENDING_FOR),
@@ -285,13 +285,13 @@ impl Analysis {
         }
     }
 
-    /// The agent's session, if the agent or who launched it has told which one it is.
+    /// The agent's session, if the launch or a callback has named it.
     pub fn told_session(&self) -> Option<&SessionId> {
         let called_back = self.called_back.as_ref().map(|told| &told.session);
         self.cloud_session.as_ref().or(called_back)
     }
 
-    /// Until when the agent may call back: the same however often it is launched.
+    /// The deadline of the callback. It does not depend on the time of the launch, so repeated launches send the same one.
     pub fn callback_by(&self) -> Timestamp {
         self.begun_at + PENDING_FOR + RUNNING_FOR
     }
@@ -302,7 +302,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_agent_names_is_bounded() {
+    fn session_ids_and_failure_codes_are_bounded() {
         assert!("ses_01-a".parse::<SessionId>().is_ok());
         for bad in ["", "a b", "é", &"a".repeat(257)] {
             assert!(bad.parse::<SessionId>().is_err(), "{bad}");

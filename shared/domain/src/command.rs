@@ -1,4 +1,4 @@
-//! A command: what was asked, by whom for what, and what became of it.
+//! A command: the request, who made it, and its outcome.
 
 pub mod argument;
 mod fingerprint;
@@ -34,13 +34,13 @@ use argument::Word;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CommandId(Uuid);
 
-/// The text is no command id.
+/// The text is not a command id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("a command id is a hyphenated lower-case UUID")]
 pub struct InvalidCommandId;
 
 impl CommandId {
-    /// A new id; `now` gives its place in the history.
+    /// A new id. `now` determines its position in the history.
     pub fn new(now: Timestamp) -> Self {
         let seconds = u64::try_from(now.as_seconds()).unwrap_or(0);
         let nanos = u32::try_from(now.as_millis().rem_euclid(1000) * 1_000_000).unwrap_or(0);
@@ -51,7 +51,7 @@ impl CommandId {
         )))
     }
 
-    /// When the command was admitted first, as its id tells.
+    /// When the command was first admitted, read from its id.
     pub fn admitted_at(self) -> Timestamp {
         let (seconds, nanos) = self.0.get_timestamp().map_or((0, 0), |time| time.to_unix());
         let millis = seconds
@@ -78,7 +78,7 @@ impl FromStr for CommandId {
         let id = Uuid::try_parse(text)
             .map(Self)
             .map_err(|_| InvalidCommandId)?;
-        // One id has one spelling: what we print is what we accept.
+        // One id has one spelling, the printed one, because ids are compared as text in keys.
         if id.to_string() == text {
             Ok(id)
         } else {
@@ -89,16 +89,16 @@ impl FromStr for CommandId {
 
 crate::text::serde_by_text!(CommandId);
 
-/// Names a command's row. The owner is part of it, so nobody reaches another owner's command.
+/// The key of a command's row. It contains the owner, so no caller reaches another owner's command.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct CommandKey {
-    /// Whose command.
+    /// The owner.
     pub owner: Owner,
-    /// Which one.
+    /// The command.
     pub id: CommandId,
 }
 
-/// A text is longer than it may be, or holds what it must not.
+/// A text that is too long or contains characters that are not allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("must be {expected}")]
 pub struct InvalidText {
@@ -128,7 +128,7 @@ impl Word for FindingId {
             let expected = format!("must be the id of a finding, of at most {LONGEST_ID} bytes");
             return Err(Refused::Invalid(expected));
         }
-        // Whatever its form, a client sees no more than that the owner has no such finding.
+        // An id in a wrong form is reported like an unknown one: the owner has no such finding.
         text.parse().map_err(|_| Refused::Unknown)
     }
 }
@@ -159,7 +159,7 @@ pub enum Origin {
     Manual,
     /// A dashboard's refresh.
     DashboardRefresh,
-    /// Enabling Security Agent, or widening what it looks at.
+    /// Enabling Security Agent, or adding repositories to its scope.
     EnableInitialSync,
     /// An analysis that recommends a dismissal.
     AutoDismiss,
@@ -167,12 +167,12 @@ pub enum Origin {
     AutoAnalysis,
 }
 
-/// Who caused something: what an audit event names.
+/// Who caused an effect, for audit events.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Actor {
     /// A person, by the token that the gateway verified.
     User(UserId),
-    /// Security Agent itself: automation, or what follows by itself from an earlier command.
+    /// Security Agent itself: automation, or a consequence of an earlier command.
     SecurityAgent,
 }
 
@@ -187,7 +187,7 @@ impl fmt::Display for Actor {
     }
 }
 
-// A person's id is personal data: debug output ends up in logs.
+// A person's id is personal data, and debug output ends up in logs.
 impl fmt::Debug for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -210,64 +210,64 @@ impl FromStr for Actor {
     }
 }
 
-/// How far a running command has come, in repositories.
+/// The progress of a running command, in repositories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Progress {
-    /// Finished, however they ended.
+    /// The finished repositories, with any outcome.
     pub done: u32,
-    /// In all.
+    /// All repositories.
     pub total: u32,
 }
 
-/// What went wrong last, in words that hold no secret, no personal datum and no text from elsewhere: only the
-/// variants below can be stored.
+/// What went wrong last. Only these variants can be stored, so the text contains no secret, no personal data and nothing
+/// from an outside party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LastError {
     /// GitHub's rate limit.
-    #[error("GitHub's rate limit is used up until {0}")]
+    #[error("GitHub's rate limit is exceeded until {0}")]
     RateLimited(Timestamp),
     /// GitHub answered with a failure.
     #[error("GitHub answered with status {0}")]
     GithubStatus(u16),
-    /// GitHub could not be reached or its answer not be understood.
-    #[error("GitHub could not be reached, or its answer could not be understood")]
+    /// GitHub could not be reached, or its answer was malformed.
+    #[error("GitHub could not be reached, or its answer was malformed")]
     GithubUnreachable,
-    /// GitHub refused the credentials.
-    #[error("GitHub refused the credentials at {0}")]
+    /// GitHub rejected the credentials.
+    #[error("GitHub rejected the App's credentials at {0}")]
     CredentialsRefused(Timestamp),
-    /// No repository of this name is in the installation.
-    #[error("the installation has no repository of this name")]
+    /// The installation has no repository with this name.
+    #[error("the installation has no repository with this name")]
     NotInInstallation,
     /// Some repositories failed.
     #[error("{failed} of {total} repositories could not be refreshed")]
     Repositories {
-        /// How many failed.
+        /// The repositories that failed.
         failed: u32,
-        /// Of how many.
+        /// All repositories.
         total: u32,
     },
-    /// The budget of all deliveries together is used up.
+    /// The command's time budget, over all deliveries, is spent.
     #[error("the sync took longer than allowed: {done} of {total} repositories were finished")]
     BudgetSpent {
-        /// Finished.
+        /// The finished repositories.
         done: u32,
-        /// Of how many.
+        /// All repositories.
         total: u32,
     },
     /// The data store failed.
     #[error("the data store could not be reached")]
     StoreUnavailable,
-    /// The worker's time was up before the work was done.
-    #[error("the work did not end within a delivery")]
+    /// The invocation ended before the work was done.
+    #[error("the work did not finish within one delivery")]
     OutOfTime,
-    /// A defect of ours.
+    /// A bug, such as a panic.
     #[error("the worker failed unexpectedly")]
     Unexpected,
-    /// Our own credentials for GitHub cannot be read or used.
-    #[error("the GitHub App's own credentials cannot be used")]
+    /// Our own credentials for GitHub could not be read or used.
+    #[error("the GitHub App's private key could not be used")]
     NoCredentials,
-    /// The owner is connected to no installation.
-    #[error("the owner is connected to no GitHub installation")]
+    /// The owner is not connected to an installation.
+    #[error("the owner is not connected to a GitHub installation")]
     NotConnected,
     /// GitHub lets the App read alerts, but not dismiss them.
     #[error("the GitHub App may not dismiss alerts in this repository")]
@@ -275,31 +275,31 @@ pub enum LastError {
     /// GitHub lets the App read alerts, but not reopen them.
     #[error("the GitHub App may not reopen alerts in this repository")]
     MayNotReopen,
-    /// GitHub refused to reopen an alert.
-    #[error("GitHub did not reopen the alert, with status {0}")]
+    /// GitHub rejected a reopening.
+    #[error("GitHub rejected the reopening with status {0}")]
     ReopeningRefused(u16),
-    /// GitHub accepted a reopening, and the alert is still dismissed.
-    #[error("GitHub accepted the reopening and shows the alert as dismissed")]
+    /// GitHub accepted a reopening, but the alert is still dismissed.
+    #[error("GitHub accepted the reopening, but the alert is still dismissed")]
     StillDismissed,
-    /// GitHub refused a dismissal.
-    #[error("GitHub did not accept the dismissal, with status {0}")]
+    /// GitHub rejected a dismissal.
+    #[error("GitHub rejected the dismissal with status {0}")]
     DismissalRefused(u16),
-    /// GitHub took a dismissal, and the alert is still open.
-    #[error("GitHub accepted the dismissal and shows the alert as open")]
+    /// GitHub accepted a dismissal, but the alert is still open.
+    #[error("GitHub accepted the dismissal, but the alert is still open")]
     StillOpen,
-    /// GitHub gave no token for the agent.
-    #[error("GitHub gave no token for reading the repository")]
+    /// GitHub issued no token for the agent.
+    #[error("GitHub issued no token for the repository's contents")]
     NoRepositoryToken,
     /// The agent answered with a failure.
     #[error("the analysis service answered with status {0}")]
     AgentStatus(u16),
-    /// The agent could not be reached or its answer not be understood.
-    #[error("the analysis service could not be reached, or its answer could not be understood")]
+    /// The agent could not be reached, or its answer was malformed.
+    #[error("the analysis service could not be reached, or its answer was malformed")]
     AgentUnreachable,
-    /// The launch took longer than a launch may.
-    #[error("the analysis was not begun in time")]
+    /// The launch took too long.
+    #[error("the analysis did not start in time")]
     LaunchTooLate,
-    /// Others kept changing the finding.
+    /// Other writers kept changing the finding.
     #[error("the finding kept changing while the outcome was recorded")]
     Contended,
 }
@@ -307,40 +307,40 @@ pub enum LastError {
 /// How a command ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Ended {
-    /// Why.
+    /// The result code.
     pub code: ResultCode,
     /// What is known of the effect.
     pub effect: Effect,
-    /// When.
+    /// When it ended.
     pub completed_at: Timestamp,
-    /// When the row may vanish; from then on it counts as absent.
+    /// When the row expires. From then on it counts as absent.
     pub expires_at: Timestamp,
 }
 
-/// A command as the ledger holds it.
+/// A command as stored in the ledger.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Command {
-    /// Whose and which.
+    /// The owner and the id.
     pub key: CommandKey,
-    /// What was asked.
+    /// What to do.
     pub action: Action,
     /// What caused it.
     pub origin: Origin,
     /// Who caused it.
     pub actor: Actor,
-    /// What may happen to it.
+    /// The state that decides which moves are possible.
     pub standing: CommandState,
-    /// The last progress reported.
+    /// The progress of the last heartbeat.
     pub progress: Option<Progress>,
-    /// What went wrong last, redacted.
+    /// The text of the last [`LastError`].
     pub last_error: Option<String>,
-    /// When it was admitted, or readmitted.
+    /// When it was last admitted or readmitted.
     pub accepted_at: Timestamp,
-    /// When it was claimed first.
+    /// When it was first claimed.
     pub started_at: Option<Timestamp>,
-    /// When the row was written last.
+    /// When the row was last written.
     pub updated_at: Timestamp,
-    /// How it ended; present exactly if the status is terminal.
+    /// How it ended. `Some` exactly if the status is terminal.
     pub ended: Option<Ended>,
 }
 
@@ -350,10 +350,10 @@ impl Command {
         self.standing.status
     }
 
-    /// Whether the last claim was never given back, nor handed on: its worker may be at work, or be gone. Whoever claims
-    /// such a command takes it over.
+    /// Whether the last claim was neither released nor continued: its worker is still at work, or died. A claim of such a
+    /// command is a takeover.
     pub fn was_left_claimed(&self) -> bool {
-        // Giving back and handing on end the claim in the write that says so.
+        // A release and a continuation end the lease at the time of their own write.
         self.status() == Status::Running
             && self
                 .standing
@@ -361,17 +361,17 @@ impl Command {
                 .is_some_and(|lease| lease.until > self.updated_at)
     }
 
-    /// Whether the row has expired and must be treated as absent, though not deleted yet.
+    /// Whether the row has expired. It then counts as absent, although DynamoDB may not have deleted it yet.
     pub fn expired(&self, now: Timestamp) -> bool {
         self.ended.is_some_and(|ended| ended.expires_at <= now)
     }
 }
 
-/// A client's name for one request, by which a repetition is recognised. 1 to 255 visible ASCII characters.
+/// A client's name for one request, to recognise its repeats: 1 to 255 visible ASCII characters.
 #[derive(Clone, PartialEq, Eq)]
 pub struct IdempotencyKey(String);
 
-/// The text cannot be an idempotency key.
+/// The text is not an idempotency key.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("an idempotency key has 1 to 255 visible ASCII characters")]
 pub struct InvalidIdempotencyKey;
@@ -386,7 +386,7 @@ impl IdempotencyKey {
         }
     }
 
-    /// What is stored in place of the key, which may be guessable or secret.
+    /// The hash that is stored instead of the key, which may be secret.
     pub fn hashed(&self) -> String {
         hex(&Sha256::digest(self.0.as_bytes()))
     }
@@ -407,7 +407,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ids_sort_by_admission_and_have_one_spelling() {
+    fn command_ids_sort_by_admission_and_have_one_spelling() {
         let first = CommandId::new(Timestamp::from_millis(1_795_435_200_000));
         let second = CommandId::new(Timestamp::from_millis(1_795_435_200_001));
         assert!(first < second && first.to_string() < second.to_string());
@@ -420,7 +420,7 @@ mod tests {
     }
 
     #[test]
-    fn keys_are_bounded_and_visible() {
+    fn an_idempotency_key_is_bounded_visible_ascii() {
         assert!(IdempotencyKey::parse("a-1").is_ok());
         for bad in ["", "a b", "é", &"a".repeat(256)] {
             assert_eq!(IdempotencyKey::parse(bad), Err(InvalidIdempotencyKey));

@@ -1,4 +1,4 @@
-//! A finding: what is kept of one alert. `github` makes findings of alerts.
+//! A finding: what is stored of one alert. `github` converts alerts to findings.
 
 mod identity;
 mod score;
@@ -18,24 +18,24 @@ use sha2::{Digest as _, Sha256};
 
 use crate::Timestamp;
 
-/// One vulnerability that its source found in one repository.
+/// One vulnerability in one repository.
 ///
-/// Written as the API shows it; analysis, due date and freshness belong to the store that keeps it.
+/// Serialised in the API's format. The store adds the analysis, the due date and the time of the last sync.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Finding {
     /// Repository and alert number. Written as `id`, `source` and `sourceId`.
     #[serde(flatten, with = "written_identity")]
     pub id: FindingId,
-    /// The name its repository had when the finding was last written.
+    /// The name of its repository when the finding was last written.
     pub repository: RepositoryName,
-    /// How bad the vulnerability is.
+    /// The severity of the vulnerability.
     pub severity: Severity,
-    /// Where the finding stands.
+    /// The status of the finding.
     pub status: FindingStatus,
     /// Why it is ignored, if it is.
     pub ignored_reason: Option<IgnoredReason>,
-    /// The login of who had it ignored, if that is known.
+    /// The login of the person who dismissed it, if known.
     pub ignored_by: Option<String>,
     /// The vulnerable package.
     pub package: Package,
@@ -43,9 +43,9 @@ pub struct Finding {
     pub vulnerable_version_range: String,
     /// The first version without the vulnerability, if there is one.
     pub patched_version: Option<String>,
-    /// The manifest that asks for the package; empty if GitHub does not say.
+    /// The manifest that names the package; empty if GitHub does not say.
     pub manifest_path: String,
-    /// What the package is needed for.
+    /// The scope of the dependency.
     pub dependency_scope: Option<DependencyScope>,
     /// The advisory's id at GitHub.
     pub ghsa_id: String,
@@ -53,7 +53,7 @@ pub struct Finding {
     pub cve_id: Option<String>,
     /// The CVSS base score, if there is one.
     pub cvss_score: Option<CvssScore>,
-    /// The weaknesses it is classified as, in order, without repeats.
+    /// The CWE ids, sorted and without duplicates.
     pub cwe_ids: Vec<String>,
     /// The advisory's one-line summary.
     pub title: String,
@@ -79,13 +79,13 @@ pub struct Package {
 }
 
 impl Finding {
-    /// Tells whether two findings would be stored alike.
+    /// A hash that is equal for findings that would be stored alike.
     ///
-    /// The leading word is the version of what is hashed: whatever changes the text of an unchanged finding changes
-    /// every digest, and with it every row is written once more.
+    /// The hash starts with its version. A change of the serialised text changes every digest, so every row is written
+    /// once more.
     pub fn digest(&self) -> FindingDigest {
         let content =
-            serde_json::to_vec(self).expect("a finding has string keys and no failing serialiser");
+            serde_json::to_vec(self).expect("a finding is plain data, which always serialises");
         let hash = Sha256::new()
             .chain_update(b"finding/1\n")
             .chain_update(content)
@@ -98,7 +98,7 @@ impl Finding {
     }
 }
 
-/// A short hash over all of a finding. Written as 16 hexadecimal digits.
+/// A short hash of a whole finding, written as 16 hexadecimal digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct FindingDigest([u8; 8]);
 
@@ -108,7 +108,7 @@ impl fmt::Display for FindingDigest {
     }
 }
 
-/// The text is no digest of a finding.
+/// The text is not a digest of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not 16 lowercase hexadecimal digits")]
 pub struct InvalidDigest;
@@ -130,7 +130,7 @@ impl FromStr for FindingDigest {
 
 crate::text::serde_by_text!(FindingDigest);
 
-/// One identity, written the three ways clients ask for it.
+/// Serialises an identity as the three fields `id`, `source` and `sourceId`.
 mod written_identity {
     use serde::{Deserialize, Deserializer, Serialize, Serializer};
 

@@ -1,4 +1,4 @@
-//! An installation of the GitHub App, and what it reaches.
+//! An installation of the GitHub App, and the repositories it can access.
 
 use std::fmt;
 
@@ -12,12 +12,12 @@ use crate::finding::Repository;
 pub struct InstallationId(u64);
 
 impl InstallationId {
-    /// As GitHub gives it.
+    /// From GitHub's number.
     pub const fn new(id: u64) -> Self {
         Self(id)
     }
 
-    /// As GitHub takes it.
+    /// GitHub's number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -29,12 +29,12 @@ impl fmt::Display for InstallationId {
     }
 }
 
-/// A repository that an installation reaches.
+/// A repository that an installation can access.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct InstallationRepository {
     /// Its id and name.
     pub repository: Repository,
-    /// Whether only some may see it.
+    /// Whether it is private.
     pub private: bool,
     /// Whether it is archived, and so has no alerts.
     pub archived: bool,
@@ -45,7 +45,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_installation_is_known_by_its_number() {
+    fn an_installation_is_written_as_its_number() {
         let installation = InstallationId::new(51_000_001);
         assert_eq!(installation.get(), 51_000_001);
         assert_eq!(installation.to_string(), "51000001");

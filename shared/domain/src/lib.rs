@@ -1,5 +1,5 @@
-//! The domain: what a command, an owner, a finding, an analysis and a configuration are, and the lifecycle that says what
-//! may happen to a command. Knows no AWS, no HTTP and no clock.
+//! The domain: commands, owners, findings, analyses and configurations, and the lifecycle, which says which moves of a
+//! command are possible. Knows no AWS, no HTTP and no clock.
 
 pub mod analysis;
 pub mod change;

@@ -1,24 +1,24 @@
-//! Who a row belongs to. Everything stored belongs to exactly one owner, and the owner is part of every key.
+//! The owner of a row. Every row belongs to exactly one owner, and every key contains it.
 
 use std::{fmt, str::FromStr};
 
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
-/// A person or an organisation, written `user:<id>` or `org:<uuid>`.
+/// A person or an organisation, written as `user:<id>` or `org:<uuid>`.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Owner {
-    /// A person, by the identity provider's id.
+    /// A person, with the identity provider's id.
     User(UserId),
     /// An organisation.
     Org(Uuid),
 }
 
-/// An identity provider's id of a person: 1 to 128 characters, none of them a control character.
+/// The identity provider's id of a person: 1 to 128 characters without control characters.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct UserId(String);
 
-/// Why a text names no owner.
+/// Why a text is not an owner.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidOwner {
     /// Neither `user:` nor `org:`.
@@ -33,10 +33,10 @@ pub enum InvalidOwner {
 }
 
 impl UserId {
-    /// Longest id accepted, in characters.
+    /// The longest id, in characters.
     pub const MAX_CHARS: usize = 128;
 
-    /// Parses an id as an identity provider gives it.
+    /// Parses an identity provider's id.
     pub fn parse(text: &str) -> Result<Self, InvalidOwner> {
         let length = text.chars().take(Self::MAX_CHARS + 1).count();
         if length == 0 || length > Self::MAX_CHARS || text.chars().any(char::is_control) {
@@ -47,7 +47,7 @@ impl UserId {
 }
 
 impl Owner {
-    /// A stable, irreversible name for logs: a person's id must not be written there.
+    /// A stable hash for logs, which must not contain a person's id.
     pub fn hashed(&self) -> String {
         let digest = Sha256::digest(self.to_string().as_bytes());
         digest
@@ -67,7 +67,7 @@ impl fmt::Display for Owner {
     }
 }
 
-// A person's id is personal data: debug output ends up in logs, so it shows the hash.
+// Debug output ends up in logs, and a person's id is personal data, so it shows the hash.
 impl fmt::Debug for Owner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "Owner({})", self.hashed())
@@ -123,7 +123,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_owner_is_refused() {
+    fn a_text_that_is_not_an_owner_is_rejected() {
         assert_eq!("me".parse::<Owner>(), Err(InvalidOwner::Kind));
         assert_eq!("team:1".parse::<Owner>(), Err(InvalidOwner::Kind));
         assert_eq!("user:".parse::<Owner>(), Err(InvalidOwner::UserId));

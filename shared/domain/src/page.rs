@@ -1,27 +1,27 @@
-//! Where a listing goes on.
+//! The cursor of a listing.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a listing at GitHub goes on: opaque to all but the client that made it, kept between deliveries as it is.
+/// Where a listing at GitHub continues. Only the client that created it can read it; deliveries store it unchanged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PageCursor(String);
 
 impl PageCursor {
-    /// As its maker writes it.
+    /// A cursor with this text.
     pub const fn new(text: String) -> Self {
         Self(text)
     }
 
-    /// As its maker wrote it.
+    /// The cursor's text.
     pub fn as_str(&self) -> &str {
         &self.0
     }
 }
 
-// It holds a URL, which is nobody's business in a log.
+// A cursor contains a URL with a repository's name, which must not be logged.
 impl fmt::Debug for PageCursor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("PageCursor(..)")

@@ -1,4 +1,4 @@
-//! What an owner has configured. Pure data; stored by `owners`.
+//! An owner's configuration. Pure data; stored by `owners`.
 
 use std::{collections::BTreeSet, time::Duration};
 
@@ -10,36 +10,36 @@ use crate::finding::{RepositoryId, Severity};
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct Settings {
-    /// Whether anything is done for the owner at all.
+    /// Whether Security Agent does anything for the owner.
     pub enabled: bool,
-    /// Which repositories are looked at.
+    /// Which repositories are in scope.
     pub repository_selection: RepositorySelection,
-    /// The chosen repositories; they count only if the selection is `selected`, and then none means none.
+    /// The repositories in scope if the selection is `selected`. An empty set then means no repository.
     pub selected_repository_ids: BTreeSet<RepositoryId>,
-    /// Whether findings are refreshed every few hours by themselves.
+    /// Whether findings are refreshed on schedule.
     pub auto_sync: bool,
     /// How deep analyses go.
     pub analysis_mode: AnalysisMode,
-    /// The model that triages.
+    /// The model for triage.
     pub triage_model: String,
-    /// The model that analyses.
+    /// The model for analysis.
     pub analysis_model: String,
-    /// Whether and which analyses start by themselves.
+    /// Automatic analyses.
     pub auto_analysis: AutoAnalysis,
-    /// Whether recommended dismissals are made by themselves.
+    /// Automatic dismissals.
     pub auto_dismiss: AutoDismiss,
     /// How long a finding may stay open.
     pub sla_days: SlaDays,
 }
 
-/// Which repositories are looked at.
+/// Which repositories are in scope.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum RepositorySelection {
-    /// All of the installation.
+    /// All repositories of the installation.
     #[default]
     All,
-    /// Only those chosen.
+    /// Only the selected repositories.
     Selected,
 }
 
@@ -56,19 +56,19 @@ pub enum AnalysisMode {
     Deep,
 }
 
-/// Whether and which analyses start by themselves.
+/// Automatic analyses: whether they run, and for which findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoAnalysis {
     /// Off unless chosen.
     pub enabled: bool,
-    /// The least severity that is analysed.
+    /// The minimum severity.
     pub min_severity: MinSeverity,
-    /// Whether findings that existed before are analysed too.
+    /// Whether findings that existed before automation was enabled are included.
     pub include_existing: bool,
 }
 
-/// The least severity that automation looks at.
+/// The minimum severity for automation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum MinSeverity {
@@ -83,31 +83,31 @@ pub enum MinSeverity {
     All,
 }
 
-/// Whether recommended dismissals are made by themselves.
+/// Automatic dismissals: whether recommended dismissals are made, and from which confidence.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", default)]
 pub struct AutoDismiss {
     /// Off unless chosen.
     pub enabled: bool,
-    /// The least confidence of the analysis.
+    /// The minimum confidence of the analysis.
     pub min_confidence: Confidence,
 }
 
-/// How sure an analysis is.
+/// The confidence of an analysis in its result.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Confidence {
-    /// Sure.
+    /// High confidence.
     #[default]
     High,
-    /// Fairly sure.
+    /// Medium confidence.
     Medium,
-    /// Not sure.
+    /// Low confidence.
     Low,
 }
 
 impl Confidence {
-    /// Whether it is at least so sure.
+    /// Whether it is at least `least`.
     pub const fn at_least(self, least: Self) -> bool {
         self.rank() >= least.rank()
     }
@@ -121,17 +121,17 @@ impl Confidence {
     }
 }
 
-/// For each severity, how many days a finding may stay open: 1 to 365.
+/// For each severity, the days that a finding may stay open: 1 to 365.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct SlaDays {
     /// For critical findings.
     pub critical: u16,
-    /// For high ones.
+    /// For high findings.
     pub high: u16,
-    /// For medium ones.
+    /// For medium findings.
     pub medium: u16,
-    /// For low ones.
+    /// For low findings.
     pub low: u16,
 }
 
@@ -147,7 +147,7 @@ impl Default for SlaDays {
 }
 
 impl SlaDays {
-    /// The days that may be configured.
+    /// The allowed range of days.
     pub const RANGE: std::ops::RangeInclusive<u16> = 1..=365;
 
     /// How long a finding of this severity may stay open.
@@ -180,7 +180,7 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// Whether a repository of the installation is looked at.
+    /// Whether a repository of the installation is in scope.
     pub fn covers(&self, repository: RepositoryId) -> bool {
         match self.repository_selection {
             RepositorySelection::All => true,
@@ -194,14 +194,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn one_is_as_sure_as_oneself_and_surer_than_who_doubts() {
+    fn a_confidence_is_at_least_itself_and_every_lower_one() {
         use Confidence::{High, Low, Medium};
         assert!(High.at_least(High) && High.at_least(Low) && Medium.at_least(Medium));
         assert!(!Medium.at_least(High) && !Low.at_least(Medium));
     }
 
     #[test]
-    fn an_empty_choice_is_nothing_and_never_everything() {
+    fn an_empty_selection_covers_no_repository() {
         let settings = Settings {
             repository_selection: RepositorySelection::Selected,
             ..Settings::default()

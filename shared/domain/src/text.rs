@@ -1,6 +1,6 @@
-//! Types that travel as their text: written by `Display`, read back by `FromStr`. And closed sets of words.
+//! Macros for types that are stored and sent as text (`Display` writes, `FromStr` reads) and for closed sets of words.
 
-/// Implements serde for a type by its text.
+/// Implements serde for a type through its text.
 #[macro_export]
 macro_rules! serde_by_text {
     ($type:ty) => {
@@ -22,7 +22,7 @@ macro_rules! serde_by_text {
 
 pub use crate::serde_by_text;
 
-/// The text is none of the words of its set.
+/// The text is not a word of its set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}")]
 pub struct UnknownWord {
@@ -30,21 +30,21 @@ pub struct UnknownWord {
 }
 
 impl UnknownWord {
-    /// For what is none of `expected`.
+    /// The error for a text that is not `expected`.
     pub const fn not(expected: &'static str) -> Self {
         Self { expected }
     }
 }
 
-/// Gives an enum its texts: `ALL`, `as_str`, `Display`, `FromStr` and serde agree by construction.
+/// Defines an enum's words once for `ALL`, `as_str`, `Display`, `FromStr` and serde.
 #[macro_export]
 macro_rules! words {
     ($type:ty, $expected:literal, { $($variant:ident => $text:literal),+ $(,)? }) => {
         impl $type {
-            /// Every word, in the order in which people read them.
+            /// Every word, in the order for display.
             pub const ALL: &'static [Self] = &[$(Self::$variant),+];
 
-            /// The word as it is written everywhere.
+            /// The word, the same in the API and in rows.
             pub const fn as_str(self) -> &'static str {
                 match self { $(Self::$variant => $text),+ }
             }

@@ -1,6 +1,6 @@
-//! Points in time and lengths of it, in the two units the system stores: milliseconds, and DynamoDB's TTL seconds.
+//! Points in time, in the two units that the system stores: milliseconds, and seconds for DynamoDB's TTL.
 //!
-//! Nothing here reads a clock but [`Timestamp::now`], which only `main` may call.
+//! Only [`Timestamp::now`] reads a clock, and only `main` may call it.
 
 use std::{fmt, str::FromStr, time::Duration};
 
@@ -8,9 +8,9 @@ use std::{fmt, str::FromStr, time::Duration};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Timestamp(i64);
 
-/// The text is no RFC 3339 time.
+/// The text is not an RFC 3339 time.
 #[derive(Debug, thiserror::Error)]
-#[error("{text:?} is no RFC 3339 time")]
+#[error("{text:?} is not an RFC 3339 time")]
 pub struct InvalidTimestamp {
     text: String,
     #[source]
@@ -71,7 +71,7 @@ impl std::ops::Sub<Duration> for Timestamp {
 
 impl fmt::Display for Timestamp {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        // Out of jiff's range (the years -9999 to 9999) only by arithmetic on an absurd length: shown at the edge.
+        // A time outside jiff's range (the years -9999 to 9999) is shown as the nearest time in it.
         let shown = jiff::Timestamp::from_millisecond(self.0).unwrap_or(if self.0 < 0 {
             jiff::Timestamp::MIN
         } else {
@@ -100,7 +100,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn is_written_in_utc_with_milliseconds_and_read_back() {
+    fn a_time_is_written_in_utc_with_milliseconds_and_read_back() {
         let noon = Timestamp::from_millis(1_795_435_200_000);
         assert_eq!(noon.to_string(), "2026-11-23T12:00:00.000Z");
         assert_eq!(
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn an_absurd_time_is_still_shown() {
+    fn a_time_out_of_range_is_shown_as_the_nearest_one() {
         assert!(
             Timestamp::from_millis(i64::MAX)
                 .to_string()

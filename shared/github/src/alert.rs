@@ -1,4 +1,4 @@
-//! An alert in the words that all sources share.
+//! An alert in the terms that all sources share.
 
 use std::fmt;
 
@@ -12,32 +12,32 @@ use domain::{
 pub struct Alert {
     /// Its number within the repository.
     pub number: AlertNumber,
-    /// Where it stands.
+    /// Its state.
     pub state: AlertState,
     /// When its state last changed.
     pub updated_at: Timestamp,
     /// When it was fixed.
     pub fixed_at: Option<Timestamp>,
-    /// What it tells of a dismissal. A reopened alert may still tell of an earlier one.
+    /// The dismissal that it shows. A reopened alert may still show an earlier one.
     pub dismissal: Dismissal,
-    /// What it is kept as.
+    /// The finding that it is stored as.
     pub finding: Result<Finding, NotMappable>,
 }
 
-/// What an alert tells of its dismissal.
+/// The dismissal that an alert shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Dismissal {
-    /// When, in whole seconds.
+    /// When it was dismissed, in whole seconds.
     pub at: Option<Timestamp>,
-    /// The login of who did it, if anyone did and still has an account.
+    /// The login of the person or App that dismissed it, if it still has an account.
     pub by: Option<String>,
-    /// Why, in the source's word.
+    /// The reason, in the source's word.
     pub reason: Option<String>,
-    /// What was said to it.
+    /// The comment.
     pub comment: Option<String>,
 }
 
-/// An alert says something that no finding can say yet.
+/// An alert with a value that this version cannot store as a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("alert {number} has {what} this version does not know")]
 pub struct NotMappable {
@@ -46,7 +46,7 @@ pub struct NotMappable {
     pub(crate) what: &'static str,
 }
 
-/// An alert that this version cannot read; with its number, if at least that can be read.
+/// An alert that this version cannot read, with its number if that can be read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Unreadable {
     /// The alert's number.
@@ -62,22 +62,22 @@ impl fmt::Display for Unreadable {
     }
 }
 
-/// Who dismisses an alert that nobody dismissed.
+/// The name shown as the dismisser of an auto-dismissed alert.
 const GITHUB: &str = "github";
 
-/// The status of a finding, and if it is ignored, why and by whom.
+/// The status of a finding and, if it is ignored, the reason and the person.
 pub(crate) type Standing = (FindingStatus, Option<IgnoredReason>, Option<String>);
 
-/// Where a finding of this alert stands. `None` if the alert's state is one that this version does not know.
+/// The status of a finding of this alert. `None` if this version does not know the alert's state.
 ///
 /// | alert | finding |
 /// | --- | --- |
 /// | `open` | open |
 /// | `fixed` | fixed |
-/// | `dismissed` | ignored, for the reason given, by who dismissed it |
+/// | `dismissed` | ignored, for the given reason, by the person who dismissed it |
 /// | `auto_dismissed` | ignored, for `auto_dismissed`, by `github` |
 ///
-/// `closed` comes from no alert: it is what a finding becomes when GitHub withdrew its alert.
+/// No alert has the status `closed`: a finding gets it when GitHub withdraws its alert.
 pub(crate) fn standing(state: AlertState, dismissal: &Dismissal) -> Option<Standing> {
     Some(match state {
         AlertState::Open => (FindingStatus::Open, None, None),
@@ -100,8 +100,8 @@ pub(crate) fn standing(state: AlertState, dismissal: &Dismissal) -> Option<Stand
 }
 
 impl Alert {
-    /// `finding` with the status that this alert shows, whatever else the alert shows. Unchanged if the alert's state is
-    /// one that this version does not know.
+    /// `finding` with the status of this alert and nothing else of it. Unchanged if this version does not know the alert's
+    /// state.
     #[must_use]
     pub fn status_of(&self, finding: &Finding) -> Finding {
         let Some((status, ignored_reason, ignored_by)) = standing(self.state, &self.dismissal)

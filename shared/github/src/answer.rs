@@ -1,24 +1,24 @@
-//! What an answer of GitHub means. Pure and total: every status, any headers, any body.
+//! The meaning of GitHub's answers. Pure and total: any status, any headers, any body.
 //!
 //! | answer | meaning |
 //! | --- | --- |
 //! | 200 and a JSON array | a page of alerts |
 //! | 304 | nothing changed |
-//! | 301, 302, 307, 308 with a `Location` | ask there |
-//! | 401 | the token is no good |
+//! | 301, 302, 307, 308 with a `Location` | redirect |
+//! | 401 | the token is not valid |
 //! | 403, 429 with `Retry-After` | secondary rate limit, until then |
 //! | 403, 429 with `x-ratelimit-remaining: 0` | primary rate limit, until `x-ratelimit-reset` |
-//! | any other 429; 403 speaking of a rate limit | secondary rate limit, for a minute |
-//! | 404, 451; any other 4xx saying that access is blocked | the repository is not available |
-//! | 403, 422 saying that alerts are disabled or not available | the repository has no alerts to read |
-//! | 403 saying that the installation is suspended | the integration is no good |
-//! | any other 403 | the App may not read alerts here |
-//! | 410 | what was asked for was withdrawn |
+//! | any other 429; 403 whose message mentions a rate limit | secondary rate limit, for a minute |
+//! | 404, 451; any other 4xx whose message says that access is blocked | the repository is not available |
+//! | 403, 422 whose message says that alerts are disabled or not available | the repository has no alerts |
+//! | 403 whose message says that the installation is suspended | the credentials are rejected |
+//! | any other 403 | a permission is missing |
+//! | 410 | the alert was withdrawn |
 //! | 5xx | GitHub failed |
 //! | 200 and anything else | malformed |
 //! | anything else | unexpected |
 //!
-//! Headers decide before messages, since 403 alone has five meanings.
+//! Headers are checked before messages, because a 403 has five meanings.
 
 use std::time::Duration;
 
@@ -30,91 +30,91 @@ use domain::{Timestamp, finding::Source};
 
 use crate::source;
 
-/// How long GitHub asks to be left alone when it does not say for how long.
+/// The wait for a rate limit that does not name one: GitHub's documentation asks for at least a minute.
 const UNSTATED_WAIT: Duration = Duration::from_secs(60);
 
-/// However long ago a limit should have ended by our clock, it is not asked again at once.
+/// The shortest wait, for a limit that has ended by our clock but not by GitHub's.
 const SHORTEST_WAIT: Duration = Duration::from_secs(1);
 
-/// An answer, read to its end.
+/// A complete answer.
 #[derive(Debug)]
 pub struct Answer {
     /// The status code.
     pub status: u16,
     /// The headers.
     pub headers: HeaderMap,
-    /// The body as it came.
+    /// The body.
     pub body: Vec<u8>,
 }
 
 /// The meaning of an answer to a listing of alerts.
 #[derive(Debug)]
 pub enum Classified<'a> {
-    /// A page; each alert is yet to be read.
+    /// A page of alerts, not parsed yet.
     Page(Vec<&'a RawValue>),
-    /// Nothing changed since the version asked about.
+    /// Nothing has changed since the requested version.
     NotModified,
-    /// Ask at this URL instead.
+    /// A redirect to this URL.
     Moved(&'a str),
-    /// No.
+    /// A refusal.
     Refused(Refusal),
 }
 
-/// Why GitHub did not give what was asked for.
+/// Why GitHub refused a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Refusal {
-    /// A fresh token is refused as well, or the installation is gone or suspended.
-    #[error("the App is not let in")]
+    /// GitHub rejects a fresh token too, or the installation is deleted or suspended.
+    #[error("GitHub rejected the App's credentials")]
     AuthInvalid,
-    /// The repository does not exist for us, or is blocked.
-    #[error("the repository is not available")]
+    /// The repository does not exist or is blocked, or the installation cannot access it.
+    #[error("GitHub does not give access to the repository")]
     Unavailable,
-    /// The App lacks the permission.
-    #[error("the App lacks the permission")]
+    /// The App lacks a permission.
+    #[error("GitHub App lacks a permission for the request")]
     PermissionMissing,
-    /// The repository has alerts disabled, or is archived, or cannot have any.
-    #[error("alerts are disabled for the repository")]
+    /// The repository has alerts disabled, is archived, or cannot have alerts.
+    #[error("GitHub has alerts disabled for the repository")]
     AlertsDisabled,
     /// Too many requests.
-    #[error("rate limited until {}", .0.until)]
+    #[error("GitHub's rate limit is exceeded until {}", .0.until)]
     RateLimited(RateLimit),
     /// GitHub failed, after retries.
-    #[error("GitHub failed with status {status}")]
+    #[error("GitHub failed: status {status}")]
     ServerError {
         /// The last status.
         status: u16,
-        /// For how long GitHub asked to be left alone.
+        /// The wait that GitHub asked for.
         retry_after: Option<Duration>,
     },
-    /// GitHub said yes, but not with the status and the body that it should have, after retries.
+    /// GitHub answered with a success status, but not with the expected status and body, after retries.
     #[error("GitHub's answer is malformed")]
     Malformed,
-    /// What was asked for was withdrawn.
-    #[error("it was withdrawn")]
+    /// GitHub has withdrawn the alert.
+    #[error("GitHub has withdrawn the alert")]
     Gone,
-    /// An answer that should not occur; asking again would not help.
-    #[error("unexpected status {status}")]
+    /// An undocumented answer. A retry would not help.
+    #[error("GitHub answered with unexpected status {status}")]
     Unexpected {
         /// The status.
         status: u16,
     },
 }
 
-/// A rate limit that was hit.
+/// An exceeded rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RateLimit {
-    /// No request before this moment; always in the future when it is told.
+    /// No request before this time, which is always in the future.
     pub until: Timestamp,
-    /// Which limit.
+    /// The kind of limit.
     pub kind: RateLimitKind,
 }
 
 /// GitHub's two kinds of rate limit.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum RateLimitKind {
-    /// The hourly count of the installation.
+    /// The installation's requests per hour.
     Primary,
-    /// Too much at a time.
+    /// Too many requests at once.
     Secondary,
 }
 
@@ -133,7 +133,7 @@ pub fn classify(answer: &Answer, now: Timestamp) -> Classified<'_> {
     }
 }
 
-/// Where a redirect leads.
+/// The target of a redirect.
 pub(super) fn location(answer: &Answer) -> Option<&str> {
     match answer.status {
         301 | 302 | 307 | 308 => text(&answer.headers, &LOCATION),
@@ -141,11 +141,11 @@ pub(super) fn location(answer: &Answer) -> Option<&str> {
     }
 }
 
-/// The meaning of an `answer` that is neither success nor redirect, whatever was asked for.
+/// The meaning of an `answer` to any request that is neither a success nor a redirect.
 pub(super) fn refusal(answer: &Answer, now: Timestamp) -> Refusal {
     let status = answer.status;
     match status {
-        // A yes in another form than the one asked for: a change may have been made.
+        // A success that the caller could not read: a change may have been made.
         200..=299 => Refusal::Malformed,
         401 => Refusal::AuthInvalid,
         404 | 451 => Refusal::Unavailable,
@@ -179,7 +179,7 @@ fn forbidden(complaint: &Complaint) -> Refusal {
     }
 }
 
-/// The limit that a 403 or 429 speaks of, if it does.
+/// The rate limit that a 403 or 429 reports, if any.
 fn rate_limit(answer: &Answer, now: Timestamp) -> Option<RateLimit> {
     let ends = |wait: Duration, kind| {
         Some(RateLimit {
@@ -226,7 +226,7 @@ fn text<'a>(headers: &'a HeaderMap, name: &HeaderName) -> Option<&'a str> {
         .map(str::trim)
 }
 
-/// What GitHub writes into the body of a refusal.
+/// The body of a refusal.
 #[derive(Default, Deserialize)]
 struct Complaint {
     #[serde(default)]
@@ -253,7 +253,7 @@ impl Complaint {
 }
 
 impl Answer {
-    /// Empty if the body is not what GitHub writes.
+    /// The body of a refusal; empty if it has another form.
     fn complaint(&self) -> Complaint {
         serde_json::from_slice(&self.body).unwrap_or_default()
     }

@@ -1,7 +1,7 @@
-//! Who we are to GitHub: a GitHub App, and through it its installations.
+//! Our credentials at GitHub: the App's JWT and the tokens of its installations.
 //!
-//! The App signs a short-lived JWT with its private key and gets a token for an installation with it. Tokens live for
-//! an hour and are kept in memory, so that a warm function mints one an hour and not one per invocation.
+//! The App signs a short-lived JWT with its private key and exchanges it for a token of an installation. Tokens last an
+//! hour and are cached in memory, so a warm function mints one an hour instead of one per invocation.
 
 use std::{
     collections::HashMap,
@@ -32,29 +32,29 @@ use outbound::{
     secrets::{SecretError, SecretName, SecretText, Secrets},
 };
 
-/// GitHub refuses a JWT from its future, and one that is valid for more than ten minutes from its now. Three minutes
-/// back and six ahead hold although clocks differ by two minutes.
+/// GitHub rejects a JWT issued in its future, or valid for more than ten minutes from its present. Three minutes back and
+/// six minutes ahead work even if the clocks differ by two minutes.
 const ISSUED_BEFORE: Duration = Duration::from_secs(3 * 60);
 const EXPIRES_AFTER: Duration = Duration::from_secs(6 * 60);
 
-/// A token with less left than this is not used for another unit of work.
+/// A cached token that expires sooner than this is replaced.
 const LEAST_LIFE: Duration = Duration::from_secs(5 * 60);
 
-/// What a token is good for. No token can do more than its calls need.
+/// The permissions of a token. No token can do more than its calls need.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(super) enum Access {
     ReadAlerts(Source),
     WriteAlerts(Source),
 }
 
-/// We cannot prove who we are, for a reason of our own.
+/// Why the App's own credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum CredentialsError {
-    /// The private key cannot be read.
+    /// The private key could not be read.
     #[error(transparent)]
     Secret(#[from] SecretError),
-    /// What is kept as the private key is none, or cannot sign.
-    #[error("secret {name} is no RSA private key in PEM")]
+    /// The secret is not a private key, or it cannot sign.
+    #[error("secret {name} is not an RSA private key in PEM")]
     Key {
         /// The secret.
         name: SecretName,
@@ -93,7 +93,7 @@ impl App {
         }
     }
 
-    /// A token of `installation` that is good for some minutes yet. However many ask at once, one is minted.
+    /// A token of `installation` that lasts at least five more minutes. Concurrent callers share one mint.
     pub(super) async fn token(
         &self,
         transport: &Transport,
@@ -102,6 +102,7 @@ impl App {
         budget: Budget,
     ) -> Result<Token, GithubError> {
         let slot = self.slot(installation, access);
+        // The lock spans the mint: concurrent callers wait here and find the new token.
         let mut kept = timeout_at(budget.deadline, slot.lock())
             .await
             .map_err(|_| GithubError::OutOfTime)?;
@@ -115,7 +116,7 @@ impl App {
         }
     }
 
-    /// Forgets `refused`, unless it was already replaced by another.
+    /// Drops the token `refused` from the cache.
     pub(super) async fn forget(
         &self,
         installation: InstallationId,
@@ -124,6 +125,7 @@ impl App {
     ) {
         let slot = self.slot(installation, access);
         let mut kept = slot.lock().await;
+        // Race: several calls have the same token rejected. The first one to mint again must not lose its fresh token.
         if kept
             .as_ref()
             .is_some_and(|token| token.text == refused.text)
@@ -156,11 +158,11 @@ impl App {
         {
             Err(GithubError::Refused { refusal, led_to }) => {
                 let refusal = match refusal {
-                    // Here 404 and 403 speak of the installation, not of a repository: it is gone or suspended.
+                    // For this call, 404 and 403 mean that the installation is deleted or suspended, not a repository.
                     Refusal::Unavailable | Refusal::PermissionMissing | Refusal::Gone => {
                         Refusal::AuthInvalid
                     }
-                    // The installation was not granted what the token should be good for.
+                    // The installation does not grant the permissions that the token asks for.
                     Refusal::Unexpected { status: 422 } => Refusal::PermissionMissing,
                     Refusal::AuthInvalid
                     | Refusal::AlertsDisabled
@@ -175,7 +177,7 @@ impl App {
         }
     }
 
-    /// A token for the contents of one repository, to be handed over.
+    /// A token for the contents of one repository, for the agent.
     pub(super) async fn contents_token(
         &self,
         transport: &Transport,
@@ -209,7 +211,7 @@ impl App {
                 "/app/installations/{installation}/access_tokens"
             )),
             body: Some(narrowed.to_string().into_bytes()),
-            // A token that was minted in vain expires by itself.
+            // An unused token expires after an hour.
             repeat: Repeat::Safe,
             only: None,
         };
@@ -227,8 +229,8 @@ impl App {
         })
     }
 
-    /// Makes a call as the App itself. If GitHub does not accept our word, the key may have been rotated since we
-    /// read it: it is read once more.
+    /// Makes a call as the App itself. If GitHub rejects the JWT, the private key may have been rotated since it was
+    /// cached: it is read once more.
     pub(super) async fn as_app<T>(
         &self,
         transport: &Transport,

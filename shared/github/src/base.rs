@@ -1,4 +1,4 @@
-//! Where GitHub's API is, and which of its paths belong to a repository's alerts.
+//! The URLs of a repository's alerts under the root of GitHub's API.
 
 use reqwest::Url;
 
@@ -7,7 +7,7 @@ use outbound::BaseUrl;
 
 use crate::source;
 
-/// Whose alerts a URL stands for.
+/// The repository that a URL names.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum RepositoryPath {
     /// A URL of the form `/repositories/{id}/…`.
@@ -17,7 +17,7 @@ pub enum RepositoryPath {
 }
 
 impl RepositoryPath {
-    /// Whether this is certainly not `repository`: it has another id. A new name may be the same repository's.
+    /// Whether this is certainly not `repository`, because the id differs. A different name may be a rename.
     pub fn is_other_than(&self, repository: &Repository) -> bool {
         match self {
             Self::Id(id) => *id != repository.id,
@@ -34,10 +34,10 @@ pub(crate) trait AlertPaths {
     /// One alert of a repository.
     fn alert(&self, source: Source, repository: &Repository, number: AlertNumber) -> Url;
 
-    /// Whose listing of this source's alerts `url` is a page of, if it is one at all.
+    /// The repository whose alerts of this source `url` lists. `None` if `url` is not such a listing.
     fn alerts_listing(&self, source: Source, url: &Url) -> Option<RepositoryPath>;
 
-    /// Whose `to` is, if it is what `from` is: the same thing of a repository, at the same host.
+    /// The repository that a redirect from `from` leads to. `None` unless `to` is the same resource at the same host.
     fn led_to(&self, from: &Url, to: &Url) -> Option<RepositoryPath>;
 }
 
@@ -65,7 +65,7 @@ impl AlertPaths for BaseUrl {
     }
 }
 
-/// The repository a URL's path names, and what it asks of it.
+/// The repository that a URL's path names, and the rest of the path.
 fn repository_path<'a>(base: &BaseUrl, url: &'a Url) -> Option<(RepositoryPath, &'a str)> {
     let path = url.path().strip_prefix(base.root())?;
     if let Some(rest) = path.strip_prefix("/repositories/") {
@@ -86,7 +86,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn urls_are_made_under_the_root_and_recognised_there() {
+    fn urls_are_built_and_recognised_under_the_root() {
         let repository = Repository {
             id: RepositoryId::new(7),
             name: "octo/app".parse().expect("valid"),
@@ -114,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn only_another_id_is_certainly_another_repository() {
+    fn only_a_different_id_is_certainly_another_repository() {
         let repository = Repository {
             id: RepositoryId::new(7),
             name: "octo/app".parse().expect("valid"),
@@ -127,7 +127,7 @@ mod tests {
     }
 
     #[test]
-    fn other_paths_are_no_listing_of_alerts() {
+    fn other_paths_are_not_a_listing_of_alerts() {
         let base: BaseUrl = "https://ghe.example/api/v3".parse().expect("valid");
         for path in [
             "/api/v3/repos/octo/app/dependabot/alerts/1",

@@ -1,4 +1,4 @@
-//! What a client of GitHub has to be told.
+//! The configuration of a GitHub client.
 
 use std::str::FromStr;
 
@@ -6,20 +6,20 @@ use reqwest::header::HeaderValue;
 
 use outbound::{BaseUrl, secrets::SecretName};
 
-/// GitHub, and who we are there.
+/// GitHub's address and the App's credentials there.
 #[derive(Clone, Debug)]
 pub struct GithubConfig {
-    /// Where its API is.
+    /// The root of its API.
     pub base_url: BaseUrl,
     /// The version of its API.
     pub api_version: ApiVersion,
-    /// The GitHub App we are.
+    /// The id of our GitHub App.
     pub app_id: AppId,
-    /// Where the App's private key is kept, as PEM.
+    /// The secret with the App's private key, in PEM.
     pub private_key: SecretName,
 }
 
-/// The text cannot be what it should be.
+/// A setting with an invalid value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}")]
 pub struct InvalidSetting {
@@ -84,7 +84,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn settings_are_refused_at_the_edge() {
+    fn invalid_settings_are_rejected() {
         assert!("2026-03-10".parse::<ApiVersion>().is_ok() && "51000001".parse::<AppId>().is_ok());
         assert!("Iv1.8a61f9b3a7aba766".parse::<AppId>().is_ok());
         for text in ["", "latest", "2026-03-1", "2026-03-10\n", "2026-03-100"] {

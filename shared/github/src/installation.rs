@@ -1,4 +1,4 @@
-//! An installation of the App, and the repositories it reaches.
+//! An installation of the App, and the repositories it can access.
 
 use std::collections::{BTreeMap, HashSet};
 
@@ -22,14 +22,14 @@ pub struct Installation {
     pub suspended_at: Option<Timestamp>,
 }
 
-/// What an installation grants on the alerts of a source. Ordered: more is greater.
+/// An installation's permission on the alerts of a source. Ordered: `Write` is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum AlertsAccess {
-    /// Nothing, or nothing this version knows.
+    /// No permission, or one that this version does not know.
     None,
-    /// They may be read.
+    /// The App may read alerts.
     Read,
-    /// They may be read and dismissed.
+    /// The App may read and dismiss alerts.
     Write,
 }
 
@@ -52,7 +52,7 @@ impl<'de> Deserialize<'de> for Installation {
 }
 
 impl Installation {
-    /// What it grants on the alerts of this source.
+    /// The permission on the alerts of this source.
     pub fn access(&self, source: Source) -> AlertsAccess {
         let permission = source::of(source).permission();
         match self.permissions.get(permission).map(String::as_str) {
@@ -63,16 +63,16 @@ impl Installation {
     }
 }
 
-/// Every repository an installation reaches, each once.
+/// Every repository an installation can access, each once.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct InstallationRepositories {
-    /// Those that can be read, in GitHub's order.
+    /// The repositories, in GitHub's order.
     pub repositories: Vec<InstallationRepository>,
-    /// How many this version cannot read.
+    /// The number of entries that this version cannot read.
     pub unreadable: usize,
 }
 
-/// One page of them.
+/// One page of repositories.
 #[derive(Debug, Deserialize)]
 pub(super) struct RepositoriesPage<'a> {
     #[serde(borrow)]
@@ -80,7 +80,7 @@ pub(super) struct RepositoriesPage<'a> {
 }
 
 impl RepositoriesPage<'_> {
-    /// Each repository by itself; `None` for one that cannot be read.
+    /// The repositories of the page; `None` for an entry that cannot be read.
     pub(super) fn read(&self) -> Vec<Option<InstallationRepository>> {
         #[derive(Deserialize)]
         struct Wire {
@@ -104,7 +104,7 @@ impl RepositoriesPage<'_> {
     }
 }
 
-/// All pages, put together.
+/// Collects all pages.
 #[derive(Default)]
 pub(super) struct Pages {
     found: InstallationRepositories,
@@ -112,7 +112,8 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Pages are numbered: while they are read, a repository that is added moves others from one page to the next.
+    /// Adds a page. Pages are numbered, so a repository that is added during the listing moves others to the next page, and
+    /// they are listed twice.
     pub(super) fn add(&mut self, page: Vec<Option<InstallationRepository>>) {
         for entry in page {
             match entry {

@@ -1,8 +1,8 @@
-//! Reading what GitHub writes.
+//! Helpers to read GitHub's JSON.
 
 use serde::{Deserialize, Deserializer};
 
-/// What GitHub calls optional may be null instead of absent.
+/// Reads a field that GitHub documents as optional: it may be null instead of absent.
 pub(crate) fn null_as_default<'de, D, T>(deserializer: D) -> Result<T, D::Error>
 where
     D: Deserializer<'de>,

@@ -1,13 +1,13 @@
-//! GitHub's REST API, as far as alerts need it. Knows nothing of commands, owners or what is stored.
+//! A client of GitHub's REST API for alerts. Knows no commands, owners or rows.
 //!
 //! ```text
-//!   Github ── calls, redirects, one fresh token ──┬─▶ app        who we are: JWT, installation tokens
-//!                                                 ├─▶ transport  HTTP: tries, waits, limits
-//!                                                 ├─▶ answer     what an answer means (pure, total)
-//!                                                 └─▶ link       where a listing goes on (pure)
+//!   Github ── calls, redirects, one fresh token ──┬─▶ app        credentials: JWT, installation tokens
+//!                                                 ├─▶ transport  HTTP: tries, backoff, size limits
+//!                                                 ├─▶ answer     the meaning of an answer (pure, total)
+//!                                                 └─▶ link       the next page of a listing (pure)
 //! ```
 //!
-//! Nothing an error says comes from a body, a token or a URL.
+//! No error contains text from a body, a token or a URL.
 
 mod alert;
 mod answer;
@@ -69,7 +69,7 @@ struct Inner {
 /// Names an alert within its repository.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct AlertId {
-    /// Which kind of alert.
+    /// The kind of alert.
     pub source: Source,
     /// Its number.
     pub number: AlertNumber,
@@ -84,21 +84,21 @@ impl From<FindingId> for AlertId {
     }
 }
 
-/// When a call is made, and until when it may take.
+/// The time of a call, and its deadline.
 #[derive(Clone, Copy, Debug)]
 pub struct Budget {
     /// The time by the caller's clock.
     pub now: Timestamp,
-    /// The end of everything in the call: getting a token, tries, and the waits between them.
+    /// The deadline of the whole call: getting a token, all tries and the waits between them.
     pub deadline: Instant,
 }
 
 /// An answer to a listing of alerts.
 #[derive(Clone, Debug)]
 pub enum Listed {
-    /// A page of it.
+    /// A page of the listing.
     Page(AlertsPage),
-    /// Nothing changed; there is nothing to read.
+    /// Nothing has changed.
     NotModified,
 }
 
@@ -109,45 +109,45 @@ pub struct AlertsPage {
     pub alerts: Vec<Alert>,
     /// The alerts that this version cannot read.
     pub unreadable: Vec<Unreadable>,
-    /// What follows.
+    /// What follows the page.
     pub next: Next,
-    /// Whose alerts these are, if GitHub redirected us.
+    /// The repository that GitHub redirected us to, if it did.
     pub led_to: Option<RepositoryPath>,
 }
 
-/// A call did not give what was asked for.
+/// A failed call.
 #[derive(Debug, thiserror::Error)]
 pub enum GithubError {
-    /// GitHub answered, but not with that.
-    #[error("GitHub refused: {refusal}")]
+    /// GitHub answered with a refusal.
+    #[error("{refusal}")]
     Refused {
         /// Why.
         refusal: Refusal,
-        /// Whose refusal it is, if GitHub redirected us.
+        /// The repository that GitHub redirected us to, if it did.
         led_to: Option<RepositoryPath>,
     },
-    /// GitHub did not answer, or not to the end, after retries. A change may or may not have been made.
+    /// GitHub did not answer completely, after retries. A change may or may not have been made.
     #[error("cannot reach GitHub")]
     Network {
         /// What happened.
         #[source]
         source: reqwest::Error,
     },
-    /// The caller's time was over before GitHub answered. A change may or may not have been made.
-    #[error("out of time for GitHub")]
+    /// The deadline passed before GitHub answered. A change may or may not have been made.
+    #[error("GitHub did not answer before the deadline")]
     OutOfTime,
-    /// We cannot say who we are: nothing was asked.
+    /// The App's credentials cannot be used. No request was sent.
     #[error("cannot sign in to GitHub")]
     Credentials {
         /// Why.
         #[from]
         source: CredentialsError,
     },
-    /// The cursor is not one of this repository's listing: nothing was asked.
-    #[error("the page to go on with is not one of this repository's alerts")]
+    /// The cursor belongs to another listing. No request was sent.
+    #[error("cursor is not one of this repository's alerts")]
     PageElsewhere,
-    /// The client cannot be made.
-    #[error("cannot prepare HTTP for GitHub")]
+    /// The HTTP client could not be created.
+    #[error("cannot create the HTTP client for GitHub")]
     Client {
         /// Why.
         #[source]
@@ -164,14 +164,14 @@ impl From<Refusal> for GithubError {
     }
 }
 
-/// What was read, from where.
+/// The value that was read, and the repository that it came from.
 struct Fetched<T> {
     value: T,
     led_to: Option<RepositoryPath>,
 }
 
 impl Github {
-    /// A client that signs with the key `secrets` holds. Asks nothing yet.
+    /// A client that signs with the private key in `secrets`. Sends no request yet.
     pub fn new(config: &GithubConfig, secrets: Secrets) -> Result<Self, GithubError> {
         Self::with_first_wait(config, secrets, FIRST_WAIT)
     }
@@ -192,7 +192,7 @@ impl Github {
         })
     }
 
-    /// Every repository that `installation` reaches: all pages, or none.
+    /// Every repository that `installation` can access: all pages, or an error.
     pub async fn installation_repositories(
         &self,
         installation: InstallationId,
@@ -202,7 +202,7 @@ impl Github {
         let mut url = base.at(format_args!("/installation/repositories?per_page=100"));
         let mut followed = HashSet::new();
         let mut pages = Pages::default();
-        // A link back would have us read for ever.
+        // A link to an earlier page would make this loop endless.
         while followed.insert(url.clone()) {
             let read = |answer: &Answer, url: &Url| match answer.status {
                 200 => match serde_json::from_slice::<RepositoriesPage<'_>>(&answer.body) {
@@ -217,7 +217,7 @@ impl Github {
             let fetched = self
                 .call(
                     installation,
-                    // The token of the listings that follow.
+                    // The same token as the listings of alerts that follow, so none is minted for this call alone.
                     Access::ReadAlerts(Source::Dependabot),
                     Call::get(url.clone()),
                     budget,
@@ -235,7 +235,7 @@ impl Github {
         Err(Refusal::Malformed.into())
     }
 
-    /// A page of a repository's alerts of all states, newest update first, a hundred at most.
+    /// A page of at most 100 of a repository's alerts, in all states, newest update first.
     pub async fn alerts_page(
         &self,
         installation: InstallationId,
@@ -290,7 +290,7 @@ impl Github {
         })
     }
 
-    /// One alert as it stands.
+    /// The current state of one alert.
     pub async fn alert(
         &self,
         installation: InstallationId,
@@ -317,10 +317,11 @@ impl Github {
         .await
     }
 
-    /// Dismisses an alert, and gives it as GitHub then shows it: an organisation that reviews dismissals leaves it open.
+    /// Dismisses an alert, and returns it as GitHub then shows it. It is still open if the organisation reviews
+    /// dismissals.
     ///
-    /// Asked once only. After [`GithubError::Network`], [`GithubError::OutOfTime`], [`Refusal::ServerError`] or
-    /// [`Refusal::Malformed`] the alert may be dismissed or not: [`Github::alert`] tells.
+    /// Sent only once. After [`GithubError::Network`], [`GithubError::OutOfTime`], [`Refusal::ServerError`] or
+    /// [`Refusal::Malformed`] the outcome is unknown: check it with [`Github::alert`] before a retry.
     pub async fn dismiss_alert(
         &self,
         installation: InstallationId,
@@ -335,7 +336,7 @@ impl Github {
             .await
     }
 
-    /// Reopens an alert, and gives it as GitHub then shows it. Asked once only, as [`Github::dismiss_alert`] is.
+    /// Reopens an alert, and returns it as GitHub then shows it. Sent only once, like [`Github::dismiss_alert`].
     pub async fn reopen_alert(
         &self,
         installation: InstallationId,
@@ -363,6 +364,7 @@ impl Github {
                 .base
                 .alert(alert.source, repository, alert.number),
             body: Some(change.to_string().into_bytes()),
+            // A repeat could dismiss an alert that somebody has reopened since.
             repeat: Repeat::Never,
             only: Some(repository.id),
         };
@@ -377,7 +379,7 @@ impl Github {
         .await
     }
 
-    /// Makes a call that is answered with one alert.
+    /// Makes a call whose answer is one alert.
     async fn one_alert(
         &self,
         installation: InstallationId,
@@ -401,8 +403,8 @@ impl Github {
             .value)
     }
 
-    /// A token with which somebody else can read the contents of `repository` and nothing more, for an hour. Minted anew
-    /// each time: what is handed over must last.
+    /// A token for the agent that reads the contents of `repository` and nothing else, for an hour. Never cached, so it
+    /// always lasts the whole hour.
     pub async fn contents_token(
         &self,
         installation: InstallationId,
@@ -414,7 +416,7 @@ impl Github {
             .await
     }
 
-    /// An installation, and what it grants.
+    /// An installation and its permissions.
     pub async fn installation(
         &self,
         installation: InstallationId,
@@ -432,8 +434,8 @@ impl Github {
         .await
     }
 
-    /// Makes a call with a token of `installation`. Follows one redirect, if it leads to the same thing of a repository
-    /// at the same host; repeats the call with one fresh token, if GitHub refuses the first.
+    /// Makes a call with a token of `installation`. Follows one redirect, if it leads to the same resource of a repository
+    /// at the same host. Repeats the call once with a fresh token if GitHub rejects the cached one.
     async fn call<T>(
         &self,
         installation: InstallationId,
@@ -484,7 +486,8 @@ impl Github {
 }
 
 impl Call {
-    /// Whether what is at `path` may be what the call is about. A name may have passed to another repository.
+    /// Whether a redirect to `path` certainly leads to the repository of the call. After a rename, another repository may
+    /// have taken the name.
     fn may_concern(&self, path: &RepositoryPath) -> bool {
         match (self.only, path) {
             (None, _) => true,
@@ -494,8 +497,8 @@ impl Call {
     }
 }
 
-/// Where a redirect leads and to whom, if it may be followed. A target without a query gets ours: it is what orders
-/// and sizes the pages.
+/// The URL and the repository that a redirect leads to, if it may be followed. A target without a query gets ours, which
+/// sets the order and size of the pages.
 fn redirected(base: &BaseUrl, from: &Url, location: &str) -> Option<(Url, RepositoryPath)> {
     let mut target = from.join(location).ok()?;
     let repository = base.led_to(from, &target)?;

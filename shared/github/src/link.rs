@@ -1,5 +1,5 @@
-//! `Link` headers, and the cursors made of them. GitHub's URLs are followed as they come, but only to where the
-//! listing they continue can be.
+//! `Link` headers, and the cursors made from them. GitHub's URLs are followed unchanged, but only within the listing that
+//! they continue.
 
 use reqwest::{
     Url,
@@ -15,7 +15,7 @@ use domain::{
 };
 use outbound::BaseUrl;
 
-/// The most pages a listing may have: 100,000 alerts.
+/// The most pages of a listing: 100,000 alerts.
 const MOST_PAGES: usize = 1_000;
 
 /// Which page of a listing to fetch.
@@ -23,7 +23,7 @@ const MOST_PAGES: usize = 1_000;
 pub enum PageRequest<'a> {
     /// The first.
     First,
-    /// The one an earlier page led to.
+    /// The page that follows an earlier one.
     Next(&'a PageCursor),
 }
 
@@ -34,33 +34,33 @@ pub enum Next {
     End,
     /// Another page.
     Page(PageCursor),
-    /// A link that must not be followed. The page is good, but the listing cannot be completed.
+    /// A link that must not be followed. The page itself is valid, but the listing cannot be completed.
     Refused(LinkRefusal),
 }
 
 /// Why a link to the next page is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRefusal {
-    /// It is no URL.
-    #[error("the link to the next page cannot be read")]
+    /// It is not a URL.
+    #[error("link to the next page is not a URL")]
     Unreadable,
     /// It leads to another host, which must not see the token.
-    #[error("the link to the next page leads to another host")]
+    #[error("link to the next page leads to another host")]
     OtherHost,
     /// It leads to something that is not this listing.
-    #[error("the link to the next page leads out of the listing")]
+    #[error("link to the next page leads out of the listing")]
     OtherListing,
     /// It leads back to a page that was already fetched.
-    #[error("the link to the next page leads back")]
+    #[error("link to the next page leads to an earlier page")]
     Repeated,
     /// The listing is longer than any real one.
-    #[error("the listing does not end")]
+    #[error("listing has more than {MOST_PAGES} pages")]
     TooLong,
 }
 
-/// What a cursor of a listing of alerts holds.
+/// The contents of a cursor of a listing of alerts.
 ///
-/// It belongs to one repository, and it remembers the pages before it, so that a loop is recognised wherever it closes.
+/// A cursor belongs to one repository and remembers the pages before it, so every loop is detected.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub(super) struct NextPage {
@@ -73,17 +73,17 @@ pub(super) struct NextPage {
 
 impl NextPage {
     fn cursor(&self) -> PageCursor {
-        let text = serde_json::to_string(self).expect("plain data: serialising it cannot fail");
+        let text = serde_json::to_string(self).expect("plain data always serialises");
         PageCursor::new(text)
     }
 
-    /// `None` if the cursor is not one of ours.
+    /// Reads a cursor; `None` if it is not one of ours.
     pub(super) fn of(cursor: &PageCursor) -> Option<Self> {
         serde_json::from_str(cursor.as_str()).ok()
     }
 
-    /// The URL to fetch, if it can be a page of `repository`'s alerts of this source at `base`: what is kept in a database is
-    /// checked like what came over the network.
+    /// The URL to fetch, if it can be a page of `repository`'s alerts of this source at `base`. A stored URL is checked like
+    /// one from the network: the token is sent there.
     pub(super) fn url_for(
         &self,
         base: &BaseUrl,
@@ -98,7 +98,7 @@ impl NextPage {
     }
 }
 
-/// What follows the page of `repository`'s alerts that `request` asked for and `fetched` answered.
+/// What follows the page of `repository`'s alerts that `request` named and that came from `fetched`.
 pub(super) fn after(
     headers: &HeaderMap,
     base: &BaseUrl,
@@ -117,7 +117,7 @@ pub(super) fn after(
         .is_some_and(|listing| match &listing {
             RepositoryPath::Id(id) if *id == repository.id => true,
             RepositoryPath::Name(name) if name.same_as(&repository.name) => true,
-            // After a redirect the page is another path's, and so is what follows it.
+            // After a redirect, the next page has the redirect's path.
             RepositoryPath::Id(_) | RepositoryPath::Name(_) => {
                 base.alerts_listing(source, fetched).as_ref() == Some(&listing)
             }
@@ -146,7 +146,7 @@ pub(super) fn after(
     Next::Page(next.cursor())
 }
 
-/// The `rel="next"` link of a page fetched from `fetched`, if it stays with `base`.
+/// The `rel="next"` link of a page that came from `fetched`. An error if it leaves the host of `base`.
 pub(super) fn next_link(
     headers: &HeaderMap,
     base: &BaseUrl,
@@ -166,8 +166,8 @@ pub(super) fn next_link(
     Ok(None)
 }
 
-/// The target of the link with `rel="next"` in one `Link` header (RFC 8288). A URL may hold commas and semicolons,
-/// so the header is not split at them.
+/// The target of the link with `rel="next"` in one `Link` header (RFC 8288). A URL may contain commas and semicolons, so
+/// the header is not split at them.
 fn target_of_next(header: &str) -> Option<&str> {
     let mut rest = header;
     while let Some((_, from_target)) = rest.split_once('<') {
@@ -190,7 +190,7 @@ fn target_of_next(header: &str) -> Option<&str> {
     None
 }
 
-/// Where the parameters of a link end: at the first comma outside quotes.
+/// The end of a link's parameters: the first comma outside quotes.
 fn end_of_link(parameters: &str) -> usize {
     let mut quoted = false;
     for (at, character) in parameters.char_indices() {
@@ -203,7 +203,7 @@ fn end_of_link(parameters: &str) -> usize {
     parameters.len()
 }
 
-/// Stable across versions of this program, since trails are kept.
+/// A hash that is stable across versions of this code, because cursors are stored.
 fn mark(url: &Url) -> u64 {
     let hash = Sha256::digest(url.as_str());
     u64::from_be_bytes(

@@ -1,5 +1,5 @@
-//! The kinds of alerts that GitHub keeps. What is one kind's own stands in one folder, behind [`AlertSource`]; how they are
-//! asked for is the same for all.
+//! GitHub's kinds of alerts. The details of each kind are in its own folder, behind [`AlertSource`]; the calls are the same
+//! for all.
 
 mod dependabot;
 
@@ -9,15 +9,15 @@ use serde_json::{Value, value::RawValue};
 use crate::alert::{Alert, Unreadable};
 use dependabot::Dependabot;
 
-/// How one kind of alerts is listed, read, dismissed, reopened and made a finding.
+/// How one kind of alerts is listed, read, dismissed, reopened and converted to findings.
 pub(crate) trait AlertSource: Sync {
-    /// What is asked of a repository for its alerts: `GET /repos/{name}/{this}`; one alert is below it.
+    /// The path of the listing, `GET /repos/{name}/{path}`, and of one alert, `/repos/{name}/{path}/{number}`.
     fn path(&self) -> &'static str;
 
-    /// The query of a listing's first page: all states, newest update first, a hundred at a time.
+    /// The query of a listing's first page: all states, newest update first, 100 per page.
     fn listing(&self) -> &'static str;
 
-    /// The permission of the App for these alerts.
+    /// The App's permission for these alerts.
     fn permission(&self) -> &'static str;
 
     /// The body of the `PATCH` that dismisses an alert.
@@ -26,14 +26,15 @@ pub(crate) trait AlertSource: Sync {
     /// The body of the `PATCH` that reopens an alert.
     fn reopening(&self) -> Value;
 
-    /// Reads one alert by itself, so that it cannot spoil its neighbours, and makes it a finding of `repository`.
+    /// Reads one alert of `repository` and converts it to a finding. Each alert is read alone, so an invalid one does not
+    /// lose the rest of its page.
     fn read(&self, repository: &Repository, raw: &RawValue) -> Result<Alert, Unreadable>;
 
-    /// Whether a refusal with this message, in lower case, means that the repository has no such alerts to show.
+    /// Whether a refusal with this message, in lower case, means that the repository has no such alerts.
     fn has_none(&self, message: &str) -> bool;
 }
 
-/// The source's own ways.
+/// The implementation for this source.
 pub(crate) fn of(source: Source) -> &'static dyn AlertSource {
     match source {
         Source::Dependabot => &Dependabot,
@@ -41,7 +42,7 @@ pub(crate) fn of(source: Source) -> &'static dyn AlertSource {
 }
 
 impl Alert {
-    /// Reads an alert of `repository` as its source writes it.
+    /// Reads an alert of `repository` in its source's format.
     pub fn read(
         source: Source,
         repository: &Repository,

@@ -1,4 +1,4 @@
-//! GitHub in this process, over real HTTP, answering as a test says.
+//! A stub of GitHub over real HTTP. Tests choose its answers.
 
 use std::{ops::Deref, sync::OnceLock, time::Duration};
 
@@ -45,7 +45,7 @@ pub(crate) struct Key {
     public: Vec<u8>,
 }
 
-/// Two keys of one App: the one it has, and the one it is given by a rotation. Made once, since that takes a moment.
+/// Two keys of one App: before and after a rotation. Generated once, because generating RSA keys is slow.
 pub(crate) fn keys() -> &'static [Key; 2] {
     static KEYS: OnceLock<[Key; 2]> = OnceLock::new();
     KEYS.get_or_init(|| {
@@ -64,7 +64,7 @@ pub(crate) fn keys() -> &'static [Key; 2] {
     })
 }
 
-/// The claims of the JWT that a request carries, if `key` signed it.
+/// The claims of a request's JWT, if `key` signed it.
 pub(crate) fn claims(seen: &Seen, key: &Key) -> Option<Value> {
     let mut validation = Validation::new(Algorithm::RS256);
     validation.validate_exp = false;
@@ -103,7 +103,7 @@ impl Deref for Stub {
 }
 
 impl Stub {
-    /// Mints tokens, and answers everything else by `answer`, which is also told the stub's own URL.
+    /// Mints tokens, and answers every other request with `answer`, which also gets the stub's own URL.
     pub(crate) async fn start(
         answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -117,7 +117,7 @@ impl Stub {
         .await
     }
 
-    /// Answers everything by `answer`.
+    /// Answers every request with `answer`.
     pub(crate) async fn with_tokens(
         answer: impl Fn(&Seen, &str) -> Reply + Send + Sync + 'static,
     ) -> Self {
@@ -131,12 +131,12 @@ impl Stub {
         }
     }
 
-    /// How many tokens were asked for.
+    /// The number of requests for a token.
     pub(crate) fn mints(&self) -> usize {
         self.seen().iter().filter(|seen| seen.is_mint()).count()
     }
 
-    /// Everything received but for tokens.
+    /// All received requests except those for a token.
     pub(crate) fn calls(&self) -> Vec<Seen> {
         self.seen()
             .into_iter()
@@ -145,7 +145,7 @@ impl Stub {
     }
 }
 
-/// A client of `url` that hardly waits between tries.
+/// A client of `url` that waits 1 ms at most before the second try.
 pub(crate) fn client(url: &str, secrets: &SecretStore) -> Github {
     let config = GithubConfig {
         base_url: url.parse().expect("a loopback URL"),

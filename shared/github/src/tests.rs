@@ -1,10 +1,10 @@
-//! The client against a GitHub in this process.
+//! The client against a stub of GitHub.
 
 mod one_alert;
 mod paging;
 mod redirects;
+mod retries;
 mod signing_in;
-mod trouble;
 
 use std::{
     sync::atomic::{AtomicUsize, Ordering},

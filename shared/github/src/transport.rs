@@ -1,4 +1,4 @@
-//! One call over HTTP: bounded tries within the caller's time. Knows neither tokens nor alerts.
+//! One call over HTTP: up to three tries before the caller's deadline. Knows neither tokens nor alerts.
 
 use backoff::{Backoff, Jitter};
 use std::time::Duration;
@@ -19,27 +19,27 @@ use outbound::{BaseUrl, secrets::SecretText};
 use telemetry::metrics::{self, GithubAnswer, Metric};
 
 const MOST_TRIES: u32 = 3;
-/// GitHub itself gives up after ten seconds.
+/// GitHub itself ends a request after ten seconds.
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
-/// A page of a hundred alerts has about half a megabyte.
+/// The largest body in bytes. A page of 100 alerts has about 0.5 MB.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
-/// If GitHub wants to be left alone for longer than this, waiting is not for a running function.
+/// The longest wait that GitHub may ask for within a call. A longer one is left to the caller, who need not run meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The upper bound of the first wait between tries.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(250);
 
-/// What to ask.
+/// A request, and how to make it.
 #[derive(Debug)]
 pub(super) struct Call {
     pub(super) method: Method,
     pub(super) url: Url,
     pub(super) body: Option<Vec<u8>>,
     pub(super) repeat: Repeat,
-    /// The one repository whose thing it is about: a redirect to what may be another's is not followed.
+    /// The repository of the call. A redirect to what may be another repository is not followed.
     pub(super) only: Option<RepositoryId>,
 }
 
-/// Whether a call may be made again when its answer was lost.
+/// Whether a call may be repeated after its answer was lost.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Repeat {
     Safe,
@@ -58,10 +58,10 @@ impl Call {
     }
 }
 
-/// What was read out of an answer.
+/// What was read from an answer.
 pub(super) enum Reading<T> {
     Done(T),
-    /// Ask at this URL instead.
+    /// A redirect to this URL.
     Moved {
         status: u16,
         to: String,
@@ -70,7 +70,7 @@ pub(super) enum Reading<T> {
 }
 
 impl<T> Reading<T> {
-    /// For calls whose answers do not move.
+    /// For calls that GitHub does not redirect.
     pub(super) fn settled(self) -> Result<T, GithubError> {
         match self {
             Self::Done(value) => Ok(value),
@@ -106,7 +106,7 @@ impl Transport {
         Ok(Self { http, first_wait })
     }
 
-    /// Makes `call` until it is answered with something that asking again would not change, at most three times.
+    /// Makes `call`, up to three times, until the answer is one that a repeat would not change.
     pub(super) async fn make<T>(
         &self,
         call: &Call,
@@ -164,7 +164,7 @@ impl Transport {
                 .header(CONTENT_TYPE, "application/json")
                 .body(body.clone());
         }
-        // The URL would name the repository in every log of the error.
+        // The URL contains the repository's name, which must not be logged.
         let network = |error: reqwest::Error| GithubError::Network {
             source: error.without_url(),
         };
@@ -172,7 +172,7 @@ impl Transport {
         let mut response = request.send().await.map_err(network)?;
         let status = response.status().as_u16();
         let headers = std::mem::take(response.headers_mut());
-        // Cut short, it means what its status and headers say.
+        // A body that is too long is read as empty: status and headers still decide.
         let body = outbound::body(&mut response, LARGEST_BODY)
             .await
             .map_err(network)?;
@@ -184,7 +184,7 @@ impl Transport {
     }
 }
 
-/// How many requests are left, as an answer says.
+/// The requests left within the hour, according to the answer.
 fn budget_left(answer: &Answer) -> Option<u64> {
     let left = answer.headers.get("x-ratelimit-remaining")?;
     left.to_str().ok()?.parse().ok()
@@ -214,7 +214,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_left_of_the_budget_is_read_where_it_is_told() {
+    fn the_remaining_requests_are_read_from_a_valid_header_only() {
         for (header, left) in [
             (Some("4711"), Some(4711)),
             (Some("0"), Some(0)),

@@ -1,4 +1,4 @@
-//! HTTP to the one host that is configured: GitHub's API, the agent's. Knows neither.
+//! HTTP to one configured host, such as GitHub's API or the agent's. Knows neither API.
 
 use std::{fmt, net::IpAddr, str::FromStr, time::Duration};
 
@@ -12,16 +12,16 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct BaseUrl(Url);
 
-/// The text cannot be the root of an API.
+/// Why a text is not the root of an API.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum InvalidBaseUrl {
-    /// It is no URL with a host.
+    /// It is not a URL with a host.
     #[error("not an absolute URL")]
     NotAbsolute,
-    /// Tokens would travel in the open.
+    /// Tokens would be sent unencrypted.
     #[error("neither https nor http on a loopback host")]
     Insecure,
-    /// It has a part that the root of an API does not have.
+    /// It has a part that the root of an API cannot have.
     #[error("has credentials, a query or a fragment")]
     Excess,
 }
@@ -59,7 +59,7 @@ impl fmt::Display for BaseUrl {
 }
 
 impl BaseUrl {
-    /// Whether tokens travel encrypted; they need not on the loopback interface.
+    /// Whether requests are encrypted. On the loopback interface they need not be.
     pub fn is_https(&self) -> bool {
         self.0.scheme() == "https"
     }
@@ -82,7 +82,7 @@ impl BaseUrl {
     }
 }
 
-/// A client for this host and no other: no proxy from the environment, no redirects, no tries of its own.
+/// A client for this host only: no proxy from the environment, no redirects, no retries of its own.
 pub fn client(
     base: &BaseUrl,
     headers: HeaderMap,
@@ -91,7 +91,7 @@ pub fn client(
     let builder = Client::builder()
         .default_headers(headers)
         .user_agent(concat!("security-agent/", env!("CARGO_PKG_VERSION")))
-        // Or the environment could name a proxy, and the token pass through it.
+        // Otherwise the environment could name a proxy, which would see the token.
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
@@ -101,13 +101,13 @@ pub fn client(
     let builder = if base.is_https() {
         builder.https_only(true)
     } else {
-        // The loopback interface needs no certificates, and a machine need not have any.
+        // Loading the machine's certificates fails where there are none, and http needs none.
         builder.tls_certs_only([])
     };
     builder.build()
 }
 
-/// The request as the next step of the trace that the work under way is part of.
+/// Adds the next step of the current trace to the request.
 pub fn traced(request: RequestBuilder) -> RequestBuilder {
     match TraceParent::next_of_current() {
         Some(trace) => request.header(TRACEPARENT, trace.to_string()),
@@ -115,7 +115,7 @@ pub fn traced(request: RequestBuilder) -> RequestBuilder {
     }
 }
 
-/// The body of an answer, or nothing if it is longer than `largest`: cut short, it could not be read as what it should be.
+/// The body of an answer. Empty if it is longer than `largest`, because a truncated body could be misread.
 pub async fn body(response: &mut Response, largest: usize) -> Result<Vec<u8>, reqwest::Error> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
@@ -133,7 +133,7 @@ mod tests {
     use stub::{Reply, Stub};
 
     #[tokio::test]
-    async fn a_body_that_is_too_long_is_none_and_never_part_of_one() {
+    async fn a_body_that_is_too_long_is_dropped_as_a_whole() {
         const LARGEST: usize = 300_000;
         for (length, expected) in [
             (0, 0),
@@ -151,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn an_origin_is_scheme_host_and_port_without_anybodys_credentials() {
+    fn an_origin_is_scheme_host_and_port_without_credentials() {
         let base: BaseUrl = "https://ghe.example/api/v3".parse().expect("valid");
         assert!(base.is_https());
         let loopback = "http://127.0.0.1:8080".parse::<BaseUrl>();
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn tokens_travel_in_the_open_only_on_the_loopback_interface() {
+    fn unencrypted_http_is_allowed_only_on_the_loopback_interface() {
         for text in [
             "https://api.github.com",
             "https://ghe.example/api/v3/",

@@ -1,4 +1,4 @@
-//! The way out: HTTP to one configured host, and the secrets that it takes.
+//! Outbound calls: HTTP to one configured host, and the secrets for it.
 
 mod http;
 pub mod secrets;

@@ -1,4 +1,4 @@
-//! Secrets from AWS Secrets Manager, kept in memory for a few minutes. Knows nothing about what they are for.
+//! Secrets from AWS Secrets Manager, cached in memory for five minutes. Knows nothing about their use.
 
 use std::{
     collections::HashMap,
@@ -13,10 +13,10 @@ use aws_sdk_secretsmanager::{
 
 use domain::Timestamp;
 
-/// How long a value may be used before it is read again; a rotation is noticed within this time.
+/// How long a value is cached. A rotation takes effect within this time.
 const FRESH_FOR: Duration = Duration::from_secs(5 * 60);
 
-/// The ARN or the name under which a secret is kept. No secret itself.
+/// The ARN or the name of a secret. Not secret itself.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SecretName(String);
 
@@ -56,27 +56,27 @@ impl fmt::Debug for SecretText {
     }
 }
 
-/// A secret could not be had. Says which, never what.
+/// A secret could not be read. Names the secret, never its value.
 #[derive(Debug, thiserror::Error)]
 pub enum SecretError {
-    /// The secret store could not be asked, or refused.
+    /// Secrets Manager could not be reached, or refused.
     #[error("cannot read secret {name}")]
     Unavailable {
-        /// The secret asked for.
+        /// The secret.
         name: SecretName,
-        /// What the secret store said.
+        /// The client's error.
         #[source]
         source: Box<SdkError<GetSecretValueError>>,
     },
-    /// The secret exists but holds no text.
-    #[error("secret {name} holds no text")]
+    /// The secret exists but has no text.
+    #[error("secret {name} is binary; it must be a text")]
     NoText {
-        /// The secret asked for.
+        /// The secret.
         name: SecretName,
     },
 }
 
-/// Reads secrets, each at most once in five minutes. Clones share what was read.
+/// Reads secrets, each at most once in five minutes. Clones share the cache.
 #[derive(Clone, Debug)]
 pub struct Secrets {
     client: Client,
@@ -98,17 +98,17 @@ impl Secrets {
         }
     }
 
-    /// The secret as it was within the last five minutes.
+    /// The secret, at most five minutes old.
     pub async fn read(&self, name: &SecretName, now: Timestamp) -> Result<SecretText, SecretError> {
         let known = self.cache().get(name).cloned();
         match known {
-            // A time of reading in the future means the clock was set back: read again rather than keep it for long.
+            // A read time in the future means that the clock was set back. The value could then be cached for too long.
             Some(known) if known.at <= now && now.since(known.at) < FRESH_FOR => Ok(known.text),
             Some(_) | None => self.reread(name, now).await,
         }
     }
 
-    /// The secret as it is now, for when its user was told that it is no longer good.
+    /// The current secret, past the cache: for a caller whose cached value was refused.
     pub async fn reread(
         &self,
         name: &SecretName,
@@ -139,7 +139,7 @@ impl Secrets {
     }
 
     fn cache(&self) -> std::sync::MutexGuard<'_, HashMap<SecretName, Read>> {
-        // Nothing panics while holding it, and a map of values is never half-written.
+        // Poisoning can be ignored: no write leaves the map half-done.
         self.read.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -154,7 +154,7 @@ mod tests {
     const NOON: Timestamp = Timestamp::from_seconds(1_795_435_200);
 
     #[tokio::test]
-    async fn a_secret_is_read_once_in_five_minutes_and_again_afterwards() {
+    async fn a_secret_is_read_once_in_five_minutes() {
         let store = SecretStore::start("first").await;
         let (secrets, name) = (Secrets::new(store.client()), SecretName::new("key"));
         for minute in 0..5 {
@@ -175,7 +175,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_reread_passes_the_cache_and_renews_it() {
+    async fn a_reread_bypasses_the_cache_and_renews_it() {
         let store = SecretStore::start("first").await;
         let (secrets, name) = (Secrets::new(store.client()), SecretName::new("key"));
         secrets.read(&name, NOON).await.expect("stored");

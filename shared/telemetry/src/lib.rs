@@ -1,4 +1,4 @@
-//! What the functions tell about themselves: log lines, metrics, and the trace that both belong to.
+//! Telemetry of the functions: log lines, metrics, and the trace that both belong to.
 
 mod log;
 pub mod metrics;

@@ -1,7 +1,7 @@
-//! Logs: JSON, one line per decision, with the names of the domain as dotted fields. No payloads, keys or tokens.
+//! Logs: JSON, one line per decision, with the domain's names as dotted fields. No payloads, keys or tokens.
 //!
-//! A line is flat: beside its own fields it has those of the spans that it is logged in, the innermost's before the
-//! others'. So whatever is logged during the work for a message says which command it is about, without repeating it.
+//! A line is flat: it has its own fields and those of its spans, of which the innermost wins. So every line during the
+//! work on a message names its command without repeating it in the code.
 
 use std::{error::Error, fmt};
 
@@ -26,7 +26,7 @@ use domain::{
     owner::Owner,
 };
 
-/// Starts logging as the Lambda logging configuration says (`AWS_LAMBDA_LOG_LEVEL`; INFO otherwise).
+/// Starts logging at the level of Lambda's logging configuration (`AWS_LAMBDA_LOG_LEVEL`, or INFO).
 pub fn init() {
     #[expect(
         clippy::disallowed_methods,
@@ -41,8 +41,8 @@ pub fn init() {
         .init();
 }
 
-/// The work for something of an owner's: what is logged in it says so. Of level ERROR, or lines of that level would
-/// lack what it says wherever less is not logged.
+/// The span of work for an owner: each line in it has these fields. Its level is ERROR, because at a log level above
+/// INFO an INFO span would be disabled and error lines would lose its fields.
 pub fn work(owner: &Owner, trace: TraceId) -> Span {
     tracing::error_span!(
         "work",
@@ -54,7 +54,7 @@ pub fn work(owner: &Owner, trace: TraceId) -> Span {
     )
 }
 
-/// Says in the span under way which command it is about. Work that is part of no trace begins the command's.
+/// Records the command in the current span. Work outside a trace starts the command's trace.
 pub fn about(key: &CommandKey) {
     let span = Span::current();
     span.record("command.id", display(key.id));
@@ -64,14 +64,14 @@ pub fn about(key: &CommandKey) {
     }
 }
 
-/// Says in the span under way what the command's row tells.
+/// Records the type and attempt of the command's row in the current span.
 pub fn about_row(command: &Command) {
     let span = Span::current();
     span.record("command.type_name", command.action.type_name());
     span.record("command.attempt", command.standing.attempt);
 }
 
-/// An error with all its causes, for a log line: a field shows only the outermost message.
+/// An error with all its causes, for a log line. `Display` alone shows only the outermost message.
 pub fn chain(error: &dyn Error) -> String {
     let mut text = error.to_string();
     let mut source = error.source();
@@ -83,8 +83,8 @@ pub fn chain(error: &dyn Error) -> String {
     text
 }
 
-/// One object without objects in it. The subscriber's own JSON keeps the fields of spans apart, and other layers write
-/// a name twice that a span and an event share.
+/// Formats a line as one flat JSON object. The subscriber's own JSON format nests the fields of spans, and other layers
+/// write a name twice if a span and an event share it.
 struct FlatLine;
 
 impl<S, N> FormatEvent<S, N> for FlatLine
@@ -120,7 +120,7 @@ where
     }
 }
 
-/// Takes down an event's fields.
+/// Collects an event's fields.
 struct Fields<'a>(&'a mut Map<String, Value>);
 
 impl Fields<'_> {
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_flat_and_has_what_its_spans_say() {
+    fn a_line_is_flat_and_has_the_fields_of_its_spans() {
         let written = Written::default();
         let writer = written.clone();
         let owner: Owner = "user:jo".parse().expect("valid");

@@ -1,11 +1,10 @@
-//! What is measured, and how it leaves a function: counted in memory while a piece of work is under way, written to
-//! standard output as documents of CloudWatch's embedded metric format when it ends.
+//! The metrics. Each piece of work (a request, a delivery, a run of the reconciler) counts in memory and writes documents
+//! of CloudWatch's embedded metric format to standard output when it ends.
 //!
-//! A piece of work is a request, a delivery, a run of the reconciler. What it recorded is written before its function
-//! answers, since a function is frozen after that, and also if the work panics or is given up. A function that dies
-//! loses what it recorded since the last writing, a delivery's at most. No metric names an owner.
+//! They are written before the function answers, because Lambda freezes it afterwards, and also if the work panics or is
+//! cancelled. A function that is killed loses at most the metrics of its current work. No metric names an owner.
 //!
-//! Each value of a dimension makes a metric of its own, which costs: there are few.
+//! CloudWatch bills each combination of dimension values as a metric of its own, so there are few.
 
 mod emf;
 
@@ -17,65 +16,62 @@ use emf::Tally;
 /// The namespace of every metric.
 pub const NAMESPACE: &str = "SecurityAgent";
 
-/// One thing worth counting, with what it is counted by. Beside its own dimensions each has `Stack`.
+/// One measurement with its dimensions. Every metric also has the dimension `Stack`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Metric {
-    /// `CommandsAdmitted` by `Type`: commands that were stored, or readmitted, and whose message was then to be sent.
+    /// `CommandsAdmitted` by `Type`: commands that were stored or readmitted, before their message was sent.
     CommandAdmitted(CommandType),
-    /// `AdmissionsFailed` by `Type`: commands that were stored and could not be queued. Their callers were told.
+    /// `AdmissionsFailed` by `Type`: commands that were stored but could not be queued. Their clients got an error.
     AdmissionFailed(CommandType),
-    /// `CommandsSettled` by `Type` and `Code`: commands that ended, whoever ended them. Each command counts once.
+    /// `CommandsSettled` by `Type` and `Code`: commands that ended, in whichever function. Each command counts once.
     CommandSettled(CommandType, ResultCode),
     /// `TimeToTerminal` by `Type`, milliseconds: from a command's admission to its end.
     TimeToTerminal(CommandType, Duration),
     /// `CommandsStalled`: commands that ended because their deadline had passed.
     CommandStalled,
-    /// `CommandsResent`: messages that the reconciler sent again because nobody had claimed them.
+    /// `CommandsResent`: messages that the reconciler re-sent because no worker had claimed them.
     CommandResent,
-    /// `Takeovers`: claims of commands whose earlier claim had lapsed without being given back: that worker had died,
-    /// or was too slow.
+    /// `Takeovers`: claims of commands whose earlier lease expired without a release: that worker died or was too slow.
     Takeover,
-    /// `WorkersFenced`: deliveries that came to nothing because the worker's claim was lost: its writes were refused.
+    /// `WorkersFenced`: deliveries whose writes were refused because the worker had lost its lease.
     WorkerFenced,
-    /// `DeadLettersSettled`: commands that ended because their message had become a dead letter.
+    /// `DeadLettersSettled`: commands that ended because their message reached a dead-letter queue.
     DeadLetterSettled,
-    /// `MalformedMessagesKept`: messages that nobody could read and that wait for an operator.
+    /// `MalformedMessagesKept`: malformed messages that wait for an operator.
     MalformedMessageKept,
-    /// `AnalysesLost`: analyses that failed because nothing was heard of them.
+    /// `AnalysesLost`: analyses that failed because no callback came in time.
     AnalysisLost,
-    /// `OldestAcceptedAge`, seconds, the maximum of a run of the reconciler: how long ago the oldest command was
-    /// admitted that was due for a look and still accepted; 0 if there was none. A command is looked at when its
-    /// message has waited 75 s and 180 s, and at its deadline: one that waits for less is not seen, and none between
-    /// those looks.
+    /// `OldestAcceptedAge`, seconds, maximum of a reconciler run: the age of the oldest accepted command that was due; 0
+    /// if there was none. A command is due when its message has waited 75 s and 180 s, and at its deadline, so a command
+    /// that waits for less is not measured.
     OldestAcceptedAge(Duration),
-    /// `OldestRunningAge`, seconds, likewise: the oldest command that was due for a look and running. A running command
-    /// is looked at when the message of a continuation has waited so long, and when it has made no progress until its
-    /// deadline: what runs well is not seen.
+    /// `OldestRunningAge`, seconds, maximum of a reconciler run: the age of the oldest running command that was due. A
+    /// running command is due when the message of a continuation has waited that long, and at its deadline without
+    /// progress, so a healthy one is not measured.
     OldestRunningAge(Duration),
-    /// `ReconcilerCompleted`: runs of the reconciler that came to their end. None for minutes means that nobody
-    /// reconciles.
+    /// `ReconcilerCompleted`: complete runs of the reconciler. None for minutes means that it does not run.
     ReconcilerCompleted,
-    /// `ReconcilerErrors`: rows and shards that a run could not read or write. The next run tries again.
+    /// `ReconcilerErrors`: rows and shards that a run could not read or write. The next run retries them.
     ReconcilerError,
-    /// `WorkLeftOver`: runs that had no time for all that was due.
+    /// `WorkLeftOver`: runs that ran out of time before all due rows were handled.
     WorkLeftOver,
-    /// `GithubBudgetLeft`, the minimum of a piece of work: how many more requests GitHub allows within the hour, as its
-    /// answers say, of whichever installation.
+    /// `GithubBudgetLeft`, minimum of a piece of work: the requests that GitHub still allows within the hour, according to
+    /// its answers, for any installation.
     GithubBudgetLeft(u64),
-    /// `GithubAnswers` by `Answer`: tries of calls to GitHub, by what came of them.
+    /// `GithubAnswers` by `Answer`: tries of calls to GitHub, by outcome.
     GithubAnswered(GithubAnswer),
 }
 
-/// What came of a try to ask GitHub.
+/// The outcome of one try of a call to GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum GithubAnswer {
-    /// It was answered, or what was asked for is elsewhere.
+    /// A success or a redirect.
     Read,
     /// A rate limit.
     RateLimited,
-    /// Any other no.
+    /// Any other refusal.
     Refused,
-    /// GitHub failed, or its answer could not be understood.
+    /// GitHub failed, or its answer was malformed.
     Failed,
     /// No answer, or none in time.
     None,
@@ -93,7 +89,7 @@ impl GithubAnswer {
     }
 }
 
-/// How a metric is written: its name and unit, and what becomes of several values.
+/// How a metric is written: its name, its unit, and how several values are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Definition {
     name: &'static str,
@@ -101,7 +97,7 @@ struct Definition {
     combined: Combined,
 }
 
-/// The units that are used, of those that CloudWatch knows.
+/// The CloudWatch units in use.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Unit {
     Count,
@@ -114,7 +110,7 @@ enum Combined {
     Sum,
     Least,
     Most,
-    /// Each is kept: CloudWatch makes percentiles of them.
+    /// Every value is written, so CloudWatch can compute percentiles.
     Each,
 }
 
@@ -204,19 +200,18 @@ tokio::task_local! {
     static UNDER_WAY: Measurement;
 }
 
-/// Records a metric of the piece of work under way. Outside of any, as in a store's own tests, nothing is measured.
+/// Records a metric of the current piece of work. Outside of one, as in a store's tests, it does nothing.
 pub fn record(metric: Metric) {
-    // An error means that nothing is under way.
+    // An error means that there is no current work.
     let _ = UNDER_WAY.try_with(|measurement| measurement.tally.borrow_mut().add(metric));
 }
 
-/// Writes what was recorded so far: for work that is long, and could die before its end.
+/// Writes the metrics recorded so far, for long work that may be killed before its end.
 pub fn write_now() {
     let _ = UNDER_WAY.try_with(Measurement::write);
 }
 
-/// The stack's name, by which metrics of several stacks in one account are told apart: 1 to 128 characters, as
-/// CloudFormation gives it.
+/// The name of the CloudFormation stack, 1 to 128 characters. It separates the metrics of several stacks in one account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackName(String);
 
@@ -245,7 +240,7 @@ impl Meter {
         Self { stack, clock }
     }
 
-    /// Does the work, and writes what it recorded, however it ends.
+    /// Runs the work and writes its metrics, even if it panics or is cancelled.
     pub fn measure<T>(&self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         let measurement = Measurement {
             meter: self.clone(),
@@ -255,7 +250,7 @@ impl Meter {
     }
 }
 
-/// What a piece of work has recorded.
+/// The metrics of one piece of work.
 struct Measurement {
     meter: Meter,
     tally: RefCell<Tally>,
@@ -265,7 +260,7 @@ impl Measurement {
     fn write(&self) {
         let Meter { stack, clock } = &self.meter;
         let lines = self.tally.take().lines(&stack.0, clock());
-        // A function without standard output has nobody to tell.
+        // Without standard output there is nowhere to report an error either.
         let _ = std::io::stdout().lock().write_all(lines.as_bytes());
     }
 }

@@ -1,9 +1,9 @@
-//! W3C Trace Context: which request led to what, across functions, GitHub and the agent. Only `traceparent`, of
-//! <https://www.w3.org/TR/trace-context/>: spans are not recorded anywhere, log lines carry the trace's id.
+//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>) across functions, GitHub and the agent. Only `traceparent`:
+//! spans are not recorded, and log lines carry the trace's id.
 //!
-//! Work about a message goes on in the trace that its sender was in. Where that is not known, what the message is about
-//! names the trace: a command's id, so that a message that is sent again stays in a trace that can be found. X-Ray,
-//! where it is switched on, needs nothing of this: the AWS client hands its header from the runtime to SQS by itself.
+//! Work on a message continues its sender's trace. Without one, the trace is named after the message's subject, such as
+//! the command's id, so a re-sent message stays in a trace that can be found. X-Ray does not depend on this module: the
+//! AWS SDK passes its header from the runtime to SQS.
 
 use std::{
     fmt,
@@ -24,11 +24,11 @@ pub struct TraceParent {
     sampled: bool,
 }
 
-/// Names a trace: 128 bits, not all of them zero.
+/// Names a trace: 128 bits, not all zero.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct TraceId(NonZeroU128);
 
-/// The text is no `traceparent`.
+/// The text is not a `traceparent`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not a traceparent")]
 pub struct InvalidTraceParent;
@@ -64,7 +64,7 @@ impl fmt::Display for TraceParent {
 
 impl FromStr for TraceParent {
     type Err = InvalidTraceParent;
-    /// Reads any version: a later one may only add, after another hyphen.
+    /// Reads any version. The specification lets later versions only add fields after another hyphen.
     fn from_str(text: &str) -> Result<Self, InvalidTraceParent> {
         let mut parts = text.splitn(5, '-');
         let mut hex = |digits: usize| {
@@ -90,7 +90,7 @@ impl FromStr for TraceParent {
 }
 
 impl TraceParent {
-    /// A trace that begins here.
+    /// A trace that starts here.
     pub fn start(id: TraceId) -> Self {
         Self {
             id,
@@ -113,12 +113,12 @@ impl TraceParent {
         self.id
     }
 
-    /// Does work that is part of the trace.
+    /// Runs work as part of the trace.
     pub fn follow<T>(self, work: impl Future<Output = T>) -> impl Future<Output = T> {
         CURRENT.scope(self, work)
     }
 
-    /// The next step of the trace that the work under way is part of, if it is of any.
+    /// The next step of the current trace, if there is one.
     pub fn next_of_current() -> Option<Self> {
         CURRENT.try_with(|current| current.next()).ok()
     }
@@ -146,7 +146,7 @@ mod tests {
     }
 
     #[test]
-    fn a_later_version_is_read_as_far_as_this_one_goes() {
+    fn the_known_fields_of_a_later_version_are_read() {
         let later = GIVEN.replacen("00", "cc", 1);
         for text in [
             later.clone(),
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_traceparent_is_refused() {
+    fn an_invalid_traceparent_is_rejected() {
         let bad = [
             String::new(),
             "00".to_owned(),
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_step_stays_in_its_trace_and_differs_from_the_one_before() {
+    async fn the_next_step_has_the_same_trace_and_another_parent() {
         assert_eq!(TraceParent::next_of_current(), None);
         let given: TraceParent = GIVEN.parse().expect("valid");
         let next = given.follow(async { TraceParent::next_of_current() }).await;

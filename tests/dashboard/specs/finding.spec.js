@@ -64,7 +64,7 @@ test("a dismissal that GitHub refuses leaves the finding open and says so", asyn
   await dashboard.getByRole("button", { name: "Dismiss on GitHub" }).click();
   await expect(item(dashboard, "Dismissal")).toHaveAttribute("data-status", "failed");
   await expect(item(dashboard, "Dismissal")).toContainText(
-    "GitHub did not accept the dismissal, and the alert is unchanged.",
+    "GitHub rejected the dismissal, and the alert is unchanged.",
   );
   await expect(item(dashboard, "Dismissal")).toContainText("DISMISSAL_REJECTED");
   await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeEnabled();

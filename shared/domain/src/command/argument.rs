@@ -1,32 +1,32 @@
-//! The arguments of a command, told once: what a client sends, what is stored, and what is compared are read off the same
-//! list.
+//! The arguments of a command, declared once. The API's fields, the stored attributes and the fingerprint are derived from
+//! the same list.
 
 use std::{fmt, str::FromStr};
 
-/// The value of one argument, as it is stored and compared.
+/// The value of one argument, as stored and compared.
 #[derive(Clone, PartialEq, Eq)]
 pub enum Value {
     /// A text.
     Text(String),
-    /// A flag that is set. One that is not set has no value.
+    /// A flag that is set. An unset flag has no value.
     Set,
 }
 
-// It may be a person's words, and debug output ends up in logs.
+// A value may be free text from a person, and debug output ends up in logs.
 impl fmt::Debug for Value {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Value(..)")
     }
 }
 
-/// What one argument looks like to a client.
+/// The form of an argument for clients.
 #[derive(Clone, Copy, Debug)]
 pub enum Shape {
     /// A text.
     Text {
-        /// Fewest characters.
+        /// The minimum number of characters.
         min: Option<usize>,
-        /// Most characters.
+        /// The maximum number of characters.
         max: Option<usize>,
         /// An example.
         example: Option<&'static str>,
@@ -42,44 +42,44 @@ pub enum Shape {
 pub struct Field {
     /// Its name in the API.
     pub name: &'static str,
-    /// Its name where commands are stored.
+    /// Its attribute in the command's row.
     pub attribute: &'static str,
-    /// What it is for.
+    /// Its description.
     pub doc: &'static str,
     /// Whether a request must have it.
     pub required: bool,
-    /// What it looks like.
+    /// Its form.
     pub shape: Shape,
-    /// What is wrong with this value of it, if something is.
+    /// Returns what is wrong with a value, if anything is.
     pub check: fn(Option<Value>) -> Option<Refused>,
 }
 
-/// Why a value is not taken.
+/// Why a value is rejected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Refused {
-    /// There must be one.
+    /// A required value is missing.
     Missing,
-    /// It is not what it must be, which this says.
+    /// The value is invalid; the text says what it must be.
     Invalid(String),
-    /// It is well-formed and names nothing that can exist.
+    /// The value names something that cannot exist.
     Unknown,
 }
 
-/// A type that arguments can be of.
+/// A type of argument.
 pub trait Argument: Sized {
     /// Whether a request must have it.
     const REQUIRED: bool;
-    /// What it looks like.
+    /// Its form.
     const SHAPE: Shape;
 
-    /// The value, unless it is left out.
+    /// The value; `None` if it is left out.
     fn value(&self) -> Option<Value>;
 
-    /// Reads a value, or what is meant by none.
+    /// Reads a value. `None` means that it is left out.
     fn of(value: Option<Value>) -> Result<Self, Refused>;
 }
 
-/// A text that an argument can be.
+/// A type of argument that is written as text.
 pub(super) trait Word: FromStr<Err: fmt::Display> {
     const SHAPE: Shape;
     fn text(&self) -> String;
@@ -137,14 +137,14 @@ impl Argument for bool {
     }
 }
 
-/// Where arguments are read from: a request's body, or a stored row.
+/// A source of arguments: a request's body, or a stored row.
 pub trait Reader {
-    /// Reads one argument. `None` if it is missing or wrong, which the reader keeps in mind.
+    /// Reads one argument. `None` if it is missing or invalid; the reader remembers the error.
     fn argument<A: Argument>(&mut self, field: &Field) -> Option<A>;
 }
 
-/// Declares the arguments of a command type: each with its doc, its Rust name (the stored one, too), its type and its name
-/// in the API.
+/// Declares the arguments of a command type: each with its description, its Rust name (also the stored attribute), its type
+/// and its name in the API.
 macro_rules! arguments {
     (
         $(#[$meta:meta])*
@@ -177,7 +177,7 @@ macro_rules! arguments {
             }
 
             fn read(reader: &mut impl $crate::command::Reader) -> Option<Self> {
-                // All are read before one that is missing ends it: a client hears of everything at once.
+                // Every argument is read before an invalid one ends the read, so a client gets all errors at once.
                 let mut fields = Self::FIELDS.iter();
                 $(let $field: Option<$argument> = fields.next().and_then(|field| reader.argument(field));)*
                 Some(Self { $($field: $field?,)* })
@@ -188,14 +188,14 @@ macro_rules! arguments {
 
 pub(super) use arguments;
 
-/// What [`arguments!`] gives.
+/// The trait that [`arguments!`] implements.
 pub trait Arguments: Sized {
     /// The arguments, in the order in which they are read.
     const FIELDS: &'static [Field];
 
-    /// The stored names and values of those that are not left out.
+    /// The attributes and values of the arguments that are not left out.
     fn values(&self) -> Vec<(&'static str, Value)>;
 
-    /// Reads all of them.
+    /// Reads all arguments.
     fn read(reader: &mut impl Reader) -> Option<Self>;
 }

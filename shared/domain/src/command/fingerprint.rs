@@ -1,4 +1,4 @@
-//! Whether two requests with one idempotency key ask for the same.
+//! The fingerprint of a request: whether two requests with the same idempotency key are the same.
 
 use std::collections::BTreeMap;
 
@@ -7,8 +7,8 @@ use sha2::{Digest, Sha256};
 
 use crate::command::{Action, Origin, Value};
 
-/// The version of what is hashed. Whatever changes the text of an unchanged request turns honest retries across a
-/// deployment into refusals, and needs a new version.
+/// The version of the hashed text. A change of the text rejects honest retries across a deployment as reused keys, and
+/// needs a new version.
 const VERSION: &str = "request/1\n";
 
 #[derive(Serialize)]
@@ -18,8 +18,8 @@ enum Written {
     Set(bool),
 }
 
-/// Tells whether two requests ask for the same. Arguments that are left out are not part of it, so a later version may add
-/// some; nor is who asks: the key belongs to the owner.
+/// Returns the fingerprint of a request: equal for equal requests. It does not contain arguments that are left out, so a
+/// later version may add some, nor the actor, because the key belongs to the owner.
 pub fn fingerprint(action: &Action, origin: Origin) -> String {
     let arguments: BTreeMap<&str, Written> = action
         .values()
@@ -30,8 +30,7 @@ pub fn fingerprint(action: &Action, origin: Origin) -> String {
         })
         .collect();
     let request = (action.type_name(), origin.as_str(), arguments);
-    let text = serde_json::to_string(&request)
-        .expect("texts and flags: serialising them to memory cannot fail");
+    let text = serde_json::to_string(&request).expect("texts and flags always serialise");
     super::hex(&Sha256::digest(format!("{VERSION}{text}").as_bytes()))
 }
 
@@ -45,9 +44,9 @@ mod tests {
         whole[..16].to_owned()
     }
 
-    /// The digests of an earlier deployment. They may gain lines, and change only with the version.
+    /// The fingerprints of an earlier deployment. Lines may be added; existing ones change only with the version.
     #[test]
-    fn a_request_keeps_its_fingerprint_across_versions_of_this_code() {
+    fn a_request_keeps_its_fingerprint_across_deployments() {
         let finding = "dependabot-7-42".parse().expect("an id");
         let dismissal = |comment: Option<&str>| DismissFinding {
             finding,

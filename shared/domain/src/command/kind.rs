@@ -1,4 +1,4 @@
-//! What a command type is: everything that others must know of it stands in its own module, behind [`CommandKind`].
+//! The trait [`CommandKind`]: everything that other code must know of a command type. Each type has its own module.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use crate::{
     finding::{FindingId, RepositoryName},
 };
 
-/// Where commands wait for their worker. Types that share a queue share a function.
+/// The queue of a command type. Types that share a queue share a function.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum CommandQueue {
     /// `sync`.
@@ -31,7 +31,7 @@ impl CommandQueue {
         }
     }
 
-    /// The variable that tells functions where it is.
+    /// The environment variable with its URL.
     pub const fn variable(self) -> &'static str {
         match self {
             Self::Sync => "SYNC_QUEUE_URL",
@@ -40,7 +40,7 @@ impl CommandQueue {
         }
     }
 
-    /// The variable that tells where its dead letters are.
+    /// The environment variable with the URL of its dead-letter queue.
     pub const fn dead_letters_variable(self) -> &'static str {
         match self {
             Self::Sync => "SYNC_DEAD_LETTER_QUEUE_URL",
@@ -50,12 +50,12 @@ impl CommandQueue {
     }
 }
 
-/// What a command holds that is given back by whoever ends it in its worker's place.
+/// What an abandoned command occupies, which must be freed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Held {
     /// Nothing.
     Nothing,
-    /// The slot of this finding's analysis, if the command has taken it.
+    /// The slot of this finding's analysis, if the command took it.
     Slot(FindingId),
 }
 
@@ -65,11 +65,11 @@ pub trait CommandKind: Arguments {
     const NAME: &'static str;
     /// What it does, in a sentence for people.
     const DOC: &'static str;
-    /// Where it waits for its worker.
+    /// Its queue.
     const QUEUE: CommandQueue;
-    /// For how long all deliveries of one such command together may go on.
+    /// The time budget of one command over all its deliveries.
     const BUDGET: Duration = Duration::from_secs(2 * 3600);
-    /// The origins that a client may name, the first of them unless it names one. None: it may name none, and the origin
+    /// The origins that a client may name; the first one is the default. If empty, a client may name none and the origin
     /// is `manual`.
     const REQUESTED_ORIGINS: &'static [Origin] = &[];
 
@@ -83,7 +83,7 @@ pub trait CommandKind: Arguments {
         None
     }
 
-    /// What is left to do for one that nobody could finish.
+    /// What must be freed if the command is abandoned.
     fn held(&self) -> Held {
         Held::Nothing
     }

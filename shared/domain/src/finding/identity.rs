@@ -1,4 +1,4 @@
-//! What a finding is identified by: its source, its repository and the alert's number there.
+//! The identity of a finding: its source, its repository and the alert's number there.
 
 use std::{fmt, str::FromStr};
 
@@ -6,7 +6,7 @@ use serde::{Deserialize, Deserializer, Serialize, de};
 
 use crate::text::words;
 
-/// The text is not in the form that the named identifier has.
+/// The text is not an identifier of the expected form.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("not {expected}")]
 pub struct InvalidIdentity {
@@ -19,12 +19,12 @@ pub struct InvalidIdentity {
 pub struct RepositoryId(u64);
 
 impl RepositoryId {
-    /// As GitHub gives it.
+    /// From GitHub's number.
     pub const fn new(id: u64) -> Self {
         Self(id)
     }
 
-    /// As GitHub takes it.
+    /// GitHub's number.
     pub const fn get(self) -> u64 {
         self.0
     }
@@ -51,7 +51,7 @@ impl FromStr for RepositoryId {
 pub struct AlertNumber(u32);
 
 impl AlertNumber {
-    /// `None` for zero, which GitHub never gives.
+    /// `None` for zero, which GitHub never uses.
     pub const fn new(number: u32) -> Option<Self> {
         if number == 0 {
             None
@@ -60,7 +60,7 @@ impl AlertNumber {
         }
     }
 
-    /// As GitHub takes it.
+    /// GitHub's number.
     pub const fn get(self) -> u32 {
         self.0
     }
@@ -102,12 +102,12 @@ fn canonical(text: &str) -> Option<u64> {
     }
 }
 
-/// `owner/name`, in characters GitHub allows. Safe to put into a URL's path as it is.
+/// `owner/name`, in the characters that GitHub allows. Safe in a URL's path without escaping.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize)]
 #[serde(transparent)]
 pub struct RepositoryName(String);
 
-/// GitHub's own limits are 39 and 100; enterprise-managed owners carry a suffix.
+/// GitHub's own limits are 39 and 100 characters; enterprise-managed owners have a suffix.
 const LONGEST_OWNER: usize = 60;
 const LONGEST_NAME: usize = 100;
 
@@ -117,7 +117,7 @@ impl RepositoryName {
         &self.0
     }
 
-    /// Whether both name the same repository: GitHub ignores case.
+    /// Whether both name the same repository. GitHub ignores case.
     pub fn same_as(&self, other: &Self) -> bool {
         self.0.eq_ignore_ascii_case(&other.0)
     }
@@ -135,7 +135,7 @@ impl TryFrom<String> for RepositoryName {
         let valid = |part: &str, longest: usize| {
             let allowed =
                 |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
-            // `.` and `..` would be steps in a path, not names in it.
+            // `.` and `..` would change the path of a URL.
             (1..=longest).contains(&part.len())
                 && part.bytes().all(allowed)
                 && part != "."
@@ -167,7 +167,7 @@ impl<'de> Deserialize<'de> for RepositoryName {
     }
 }
 
-/// A repository by both its identifiers: the id that stays, and the name it has at present.
+/// A repository with both identifiers: the id, which never changes, and its current name.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct Repository {
@@ -177,24 +177,24 @@ pub struct Repository {
     pub name: RepositoryName,
 }
 
-/// The kind of alert that a finding is kept of. Numbers of alerts are a source's own.
+/// The kind of alert that a finding is stored for. Each source numbers its own alerts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Source {
     /// Dependabot alerts: a vulnerable dependency.
     Dependabot,
 }
 
-// No word may hold a hyphen: it ends the word in a finding's id.
+// No word may contain a hyphen, which ends the source in a finding's id.
 words!(Source, "a source of findings", {
     Dependabot => "dependabot",
 });
 
-/// Names a finding within its owner. Written `<source>-<repository id>-<alert number>`.
+/// Names a finding within its owner. Written as `<source>-<repository id>-<alert number>`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct FindingId {
-    /// What it was found by.
+    /// Its source.
     pub source: Source,
-    /// The repository it was found in.
+    /// Its repository.
     pub repository: RepositoryId,
     /// The alert's number there.
     pub number: AlertNumber,
@@ -271,7 +271,7 @@ mod tests {
     }
 
     #[test]
-    fn a_repository_name_cannot_leave_its_place_in_a_path() {
+    fn a_repository_name_cannot_change_the_path_of_a_url() {
         for text in [
             "octo/app",
             "acme-appsec/security-agent-testbed",
@@ -312,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn repository_names_are_the_same_whatever_their_case() {
+    fn repository_names_are_compared_without_case() {
         let name = |text: &str| text.parse::<RepositoryName>().expect("valid");
         assert!(
             name("Octo/App").same_as(&name("octo/app"))

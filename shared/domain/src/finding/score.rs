@@ -2,14 +2,14 @@
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
-/// A CVSS base score: 0.1 to 10.0 in steps of a tenth, kept exact.
+/// A CVSS base score: 0.1 to 10.0 in steps of a tenth, stored exactly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct CvssScore {
     tenths: u8,
 }
 
 impl CvssScore {
-    /// `None` for 0.0, which GitHub gives when there is no score, and for what cannot be a score.
+    /// `None` for 0.0, which GitHub sends without a score, and for a number that is not a score.
     pub fn new(score: f64) -> Option<Self> {
         let tenths = (score * 10.0).round();
         if (1.0..=100.0).contains(&tenths) {
@@ -26,7 +26,7 @@ impl CvssScore {
         }
     }
 
-    /// The score as people write it.
+    /// The score as a decimal number: 7.5.
     pub fn as_f64(self) -> f64 {
         f64::from(self.tenths) / 10.0
     }
@@ -69,7 +69,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_no_score_is_none() {
+    fn a_number_that_is_not_a_score_is_none() {
         for score in [0.0, -0.0, -1.0, 10.1, 75.0, f64::NAN, f64::INFINITY] {
             assert_eq!(CvssScore::new(score), None, "{score}");
         }

@@ -1,10 +1,10 @@
-//! The closed sets of words a finding is described with, each with the one text it has everywhere.
+//! The closed sets of words that describe a finding, each with one text for the API and the rows.
 
 use serde::{Deserialize, Deserializer, Serialize, Serializer, de};
 
 use crate::text::words;
 
-/// How bad a vulnerability is. Ordered: `Critical` is the greatest.
+/// The severity of a vulnerability. Ordered: `Critical` is the greatest.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the words explain themselves")]
 pub enum Severity {
@@ -15,7 +15,7 @@ pub enum Severity {
 }
 
 impl Severity {
-    /// Its place among the severities, 0 for the most severe: how they sort in keys and where they are counted.
+    /// Its rank, 0 for the most severe: the sort order in keys and the index in counts.
     pub const fn rank(self) -> usize {
         match self {
             Self::Critical => 0,
@@ -28,16 +28,16 @@ impl Severity {
 
 words!(Severity, "a severity", { Critical => "critical", High => "high", Medium => "medium", Low => "low" });
 
-/// Where a finding stands.
+/// The status of a finding.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FindingStatus {
-    /// To be dealt with.
+    /// Nobody has fixed or dismissed it.
     Open,
-    /// The vulnerable version is gone.
+    /// The vulnerable version is no longer used.
     Fixed,
-    /// Dismissed, by a person or by a rule.
+    /// Dismissed by a person or a rule.
     Ignored,
-    /// Its alert was withdrawn at GitHub.
+    /// GitHub has withdrawn its alert.
     Closed,
 }
 
@@ -66,7 +66,7 @@ words!(DismissReason, "a reason to dismiss", {
     TolerableRisk => "tolerable_risk",
 });
 
-/// What a package is needed for.
+/// The scope of a dependency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 #[expect(missing_docs, reason = "the words explain themselves")]
 pub enum DependencyScope {
@@ -79,16 +79,16 @@ words!(DependencyScope, "a dependency scope", { Development => "development", Ru
 /// Why a finding is ignored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum IgnoredReason {
-    /// A person dismissed it and said why.
+    /// A person dismissed it for this reason.
     Dismissed(DismissReason),
-    /// A rule at GitHub dismissed it.
+    /// A rule on GitHub dismissed it.
     AutoDismissed,
-    /// It was dismissed for a reason this version does not know.
+    /// It was dismissed for a reason that this version does not know.
     Other,
 }
 
 impl IgnoredReason {
-    /// The word as it is written everywhere.
+    /// The word, the same in the API and in rows.
     pub const fn as_str(self) -> &'static str {
         match self {
             Self::Dismissed(reason) => reason.as_str(),
@@ -97,7 +97,7 @@ impl IgnoredReason {
         }
     }
 
-    /// From the word GitHub gives for a dismissal; it may add words at any time.
+    /// Reads GitHub's reason of a dismissal. GitHub may add reasons at any time.
     pub fn of_dismissal(word: &str) -> Self {
         word.parse().map_or(Self::Other, Self::Dismissed)
     }
@@ -127,7 +127,7 @@ mod tests {
     use crate::text::UnknownWord;
 
     #[test]
-    fn severities_are_ordered_and_listed_worst_first() {
+    fn severities_are_ordered_and_listed_most_severe_first() {
         assert!(Severity::ALL.is_sorted_by(|worse, better| worse > better));
         assert_eq!(Severity::ALL.len(), 4);
     }
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn a_reason_github_adds_later_is_kept_as_other() {
+    fn an_unknown_reason_is_stored_as_other() {
         assert_eq!(
             IgnoredReason::of_dismissal("not_used"),
             IgnoredReason::Dismissed(DismissReason::NotUsed)

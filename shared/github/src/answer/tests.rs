@@ -4,7 +4,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::testing::NOON;
 
-/// What `classify` said, without what it read.
+/// The result of `classify`, without the alerts.
 #[derive(Debug, PartialEq)]
 enum Said {
     Page(usize),
@@ -45,7 +45,7 @@ fn limited(kind: RateLimitKind, seconds: u64) -> Said {
     }))
 }
 
-/// What a set of headers says about waiting, if anything.
+/// The wait that a set of headers asks for, if any.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Wait {
     Unstated,
@@ -55,7 +55,7 @@ enum Wait {
 
 const RESET_IN_10_MINUTES: &str = "1795435800";
 
-/// Sets of headers, with what they say. `NOON` is 2026-11-23T12:00:00Z.
+/// Sets of headers with their waits. `NOON` is 2026-11-23T12:00:00Z.
 const HEADERS: &[(&[(&str, &str)], Wait)] = &[
     (&[], Wait::Unstated),
     (&[("retry-after", "90")], Wait::RetryAfter(90)),
@@ -121,7 +121,7 @@ const HEADERS: &[(&[(&str, &str)], Wait)] = &[
     ),
 ];
 
-/// What a body says.
+/// The meaning of a body.
 #[derive(Clone, Copy, Debug, PartialEq)]
 enum Speaks {
     List(usize),
@@ -216,7 +216,7 @@ fn expected(status: u16, headers: &[(&'static str, &str)], wait: Wait, speaks: S
         (403, _, Speaks::Suspended, _) => refused(Refusal::AuthInvalid),
         (403, ..) => refused(Refusal::PermissionMissing),
         (500..=599, Wait::RetryAfter(seconds), ..) => {
-            // Only a limit has a shortest wait.
+            // Only a rate limit has a minimum wait.
             let at_once = headers.iter().any(|(name, value)| {
                 *name == "retry-after" && (*value == "0" || value.contains("11:00"))
             });
@@ -235,7 +235,7 @@ fn expected(status: u16, headers: &[(&'static str, &str)], wait: Wait, speaks: S
 }
 
 #[test]
-fn every_status_with_every_kind_of_headers_and_body_means_what_is_specified() {
+fn every_status_header_and_body_has_its_specified_meaning() {
     let mut answers = 0;
     for status in 100..=599 {
         for (headers, wait) in HEADERS {
@@ -257,7 +257,7 @@ fn every_status_with_every_kind_of_headers_and_body_means_what_is_specified() {
 }
 
 #[test]
-fn headers_and_bodies_that_are_no_text_are_no_trouble() {
+fn headers_and_bodies_that_are_not_text_are_classified() {
     let headers = [(
         RETRY_AFTER,
         HeaderValue::from_bytes(b"\xff").expect("opaque bytes are allowed"),
@@ -344,8 +344,8 @@ fn recorded(file: &str) -> Vec<(String, Said)> {
 }
 
 #[test]
-fn the_recorded_errors_are_understood() {
-    // Their reset, 2026-09-15T00:00:00Z, is before NOON, so it was over when the answer came.
+fn the_recorded_errors_are_classified() {
+    // Their limit was reset at 2026-09-15T00:00:00Z, before NOON.
     let primary = || limited(RateLimitKind::Primary, 1);
     let failed = |status| {
         Said::Refused(Refusal::ServerError {
@@ -379,7 +379,7 @@ fn the_recorded_errors_are_understood() {
 }
 
 #[test]
-fn the_recorded_special_repositories_are_understood() {
+fn the_recorded_special_repositories_are_classified() {
     let moved =
         Said::Moved("https://api.github.com/repositories/700000001/dependabot/alerts".to_owned());
     let expected = [
@@ -400,7 +400,7 @@ fn the_recorded_special_repositories_are_understood() {
 }
 
 #[test]
-fn a_refusal_repeats_nothing_of_the_body() {
+fn a_refusal_contains_no_text_of_the_body() {
     let body =
         json!({"message": "Dependabot alerts are disabled; token ghs_secret of mona@example.com"})
             .to_string();

@@ -19,7 +19,7 @@ fn first() -> Url {
     base().alerts(Source::Dependabot, &repository())
 }
 
-/// What follows the first page if it links to `target`.
+/// What follows a first page that links to `target`.
 fn follow(target: &str) -> Next {
     after(
         &linking(&[&format!("<{target}>; rel=\"next\"")]),
@@ -32,7 +32,7 @@ fn follow(target: &str) -> Next {
 }
 
 #[test]
-fn the_next_link_is_found_however_it_is_written() {
+fn the_next_link_is_found_in_every_spelling() {
     let url = "https://api.github.com/repositories/7/dependabot/alerts?per_page=100&after=a,b;c=";
     let prev = "<https://api.github.com/x?before=1>; rel=\"prev\"";
     for links in [
@@ -151,7 +151,7 @@ fn after_a_redirect_the_listing_is_the_one_that_answered() {
     );
 }
 
-/// Follows links to `cursors`, keeping each page as text in between, as continuations do.
+/// Follows links to `cursors`, storing each cursor as text in between, like continuations.
 fn walk<'a>(cursors: impl IntoIterator<Item = &'a str>) -> (usize, Next) {
     let mut pages = 1;
     let mut kept: Option<PageCursor> = None;
@@ -186,7 +186,7 @@ fn walk<'a>(cursors: impl IntoIterator<Item = &'a str>) -> (usize, Next) {
 }
 
 #[test]
-fn a_loop_is_noticed_wherever_it_closes_even_across_continuations() {
+fn every_loop_is_detected_even_across_continuations() {
     assert!(matches!(walk(["a", "b", "c"]), (4, Next::Page(_))));
     assert_eq!(walk(["a", "a"]), (2, Next::Refused(LinkRefusal::Repeated)));
     assert_eq!(
@@ -205,7 +205,7 @@ fn a_loop_is_noticed_wherever_it_closes_even_across_continuations() {
 }
 
 #[test]
-fn a_listing_that_never_repeats_ends_too() {
+fn an_endless_listing_without_repeats_ends_too() {
     let cursors: Vec<String> = (0..2 * MOST_PAGES)
         .map(|cursor| cursor.to_string())
         .collect();
@@ -216,7 +216,7 @@ fn a_listing_that_never_repeats_ends_too() {
 }
 
 #[test]
-fn a_kept_page_is_checked_again_when_it_is_used() {
+fn a_stored_cursor_is_checked_again_when_it_is_used() {
     let Next::Page(page) = follow("/repositories/7/dependabot/alerts?after=x") else {
         panic!("a page")
     };

@@ -30,7 +30,7 @@ impl AlertSource for Dependabot {
 
     fn dismissal(&self, reason: DismissReason, comment: Option<&str>) -> Value {
         let mut change = json!({"state": "dismissed", "dismissed_reason": reason});
-        // GitHub takes a text here, and refuses `null`.
+        // GitHub accepts a text here, but rejects `null`.
         if let Some(comment) = comment {
             change["dismissed_comment"] = comment.into();
         }
@@ -72,7 +72,8 @@ impl AlertSource for Dependabot {
     }
 
     fn has_none(&self, message: &str) -> bool {
-        // Also: "... are not available for archived repositories", "... is not available for this repository".
+        // GitHub's messages include "... are not available for archived repositories" and "... is not available for this
+        // repository".
         [
             "dependabot alerts are disabled",
             "not available",
@@ -90,7 +91,7 @@ const fn unknown(alert: &wire::Alert, what: &'static str) -> NotMappable {
     }
 }
 
-/// The finding that `alert` of `repository` is kept as.
+/// Converts `alert` of `repository` to a finding.
 fn finding(
     repository: &Repository,
     alert: &wire::Alert,

@@ -27,14 +27,14 @@ async fn an_alert_is_read_by_its_number() {
 }
 
 #[tokio::test]
-async fn an_alert_is_looked_for_elsewhere_only_if_it_is_certainly_the_same() {
+async fn a_redirect_of_an_alert_is_followed_only_to_the_same_repository() {
     for (location, expected) in [
         ("/repositories/7/dependabot/alerts/42", Ok(number())),
         (
             "/repositories/8/dependabot/alerts/42",
             Err(Refusal::Unavailable),
         ),
-        // The name may have passed to another repository.
+        // Another repository may have taken the name.
         (
             "/repos/octo/new/dependabot/alerts/42",
             Err(Refusal::Unavailable),
@@ -79,7 +79,7 @@ async fn an_alert_is_looked_for_elsewhere_only_if_it_is_certainly_the_same() {
 }
 
 #[tokio::test]
-async fn a_dismissal_says_why_with_a_token_that_may() {
+async fn a_dismissal_sends_its_reason_with_a_token_that_may_write() {
     let stub = Stub::start(|_, _| {
         let mut dismissed = alert(42);
         dismissed["state"] = json!("dismissed");

@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn links_are_followed_to_the_end_each_page_once() {
+async fn links_are_followed_to_the_end_and_each_page_is_read_once() {
     let stub = Stub::start(|seen, url| match seen.target.as_str() {
         FIRST => Reply::json(200, json!([alert(3)])).and(
             "link",
@@ -57,7 +57,7 @@ async fn another_host_never_sees_the_token() {
         (vec![1], Next::Refused(LinkRefusal::OtherHost))
     );
 
-    // A page of the other host's, as if it had been altered where it is kept.
+    // A cursor to the other host, as if the stored one had been altered.
     let foreign = Stub::start(|_, _| {
         Reply::json(200, json!([])).and(
             "link",
@@ -83,7 +83,7 @@ async fn another_host_never_sees_the_token() {
 }
 
 #[tokio::test]
-async fn a_listing_that_links_back_ends() {
+async fn a_listing_that_links_to_an_earlier_page_ends() {
     let stub = Stub::start(|seen, url| {
         let cursor = if seen.target.ends_with("after=a") {
             "b"
@@ -116,7 +116,7 @@ async fn a_listing_that_links_back_ends() {
 }
 
 #[tokio::test]
-async fn an_alert_that_cannot_be_read_does_not_lose_the_others() {
+async fn an_unreadable_alert_does_not_lose_the_others() {
     let mut broken = alert(2);
     broken["created_at"] = json!("yesterday");
     let mut new_words = alert(4);
@@ -133,11 +133,11 @@ async fn an_alert_that_cannot_be_read_does_not_lose_the_others() {
         .map(|alert| alert.number.map(AlertNumber::get))
         .collect();
     assert_eq!(unreadable, [Some(2), None, None]);
-    assert_eq!(stub.calls().len(), 1, "reading again would not help");
+    assert_eq!(stub.calls().len(), 1, "a retry would not help");
 }
 
 #[tokio::test]
-async fn nothing_modified_is_an_answer() {
+async fn not_modified_is_an_answer() {
     let stub = Stub::start(|_, _| Reply::text(304, "")).await;
     assert!(matches!(list(&stub.github).await, Ok(Listed::NotModified)));
 }
@@ -147,7 +147,7 @@ fn entry(id: u64) -> Value {
 }
 
 #[tokio::test]
-async fn the_repositories_of_all_pages_are_found_each_once() {
+async fn the_repositories_of_all_pages_are_listed_once_each() {
     let stub = Stub::start(|seen, url| {
         let next = |page| {
             format!("<{url}/installation/repositories?per_page=100&page={page}>; rel=\"next\"")
@@ -182,7 +182,7 @@ async fn the_repositories_of_all_pages_are_found_each_once() {
 }
 
 #[tokio::test]
-async fn repositories_are_all_found_or_none() {
+async fn repositories_are_listed_completely_or_not_at_all() {
     let cases: [fn(&Seen, &str) -> Reply; 4] = [
         |_, url| {
             Reply::json(200, json!({"repositories": []})).and(

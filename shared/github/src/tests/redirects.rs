@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn one_redirect_is_followed_and_told() {
+async fn one_redirect_is_followed_and_its_repository_is_returned() {
     for (status, location, expected) in [
         (
             301,
@@ -32,7 +32,7 @@ async fn one_redirect_is_followed_and_told() {
         .await;
         let answer = page(list(&stub.github).await);
         assert_eq!((numbers(&answer), answer.led_to), (vec![1], Some(expected)));
-        // A target that says nothing of order and size gets ours.
+        // A target without a query gets ours.
         let followed = stub.calls()[1].target.clone();
         let asked = if location.contains('?') {
             location.to_owned()
@@ -47,7 +47,7 @@ async fn one_redirect_is_followed_and_told() {
 }
 
 #[tokio::test]
-async fn a_refusal_after_a_redirect_tells_whose_it_is() {
+async fn a_refusal_after_a_redirect_names_its_repository() {
     let stub = Stub::start(|seen, _| match seen.target.as_str() {
         FIRST => Reply::text(301, "").and("location", "/repositories/8/dependabot/alerts"),
         _ => Reply::json(404, json!({"message": "Not Found"})),
@@ -66,7 +66,7 @@ async fn a_refusal_after_a_redirect_tells_whose_it_is() {
 }
 
 #[tokio::test]
-async fn a_redirect_elsewhere_is_not_followed() {
+async fn a_redirect_to_another_resource_or_host_is_not_followed() {
     let elsewhere = Stub::start(|_, _| Reply::json(200, json!([]))).await;
     for location in [
         format!("{}/repositories/7/dependabot/alerts", elsewhere.url),

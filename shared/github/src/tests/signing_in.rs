@@ -1,7 +1,7 @@
 use super::*;
 
 #[tokio::test]
-async fn the_app_signs_with_its_key_and_asks_for_no_more_than_it_needs() {
+async fn the_app_signs_with_its_key_and_requests_minimal_permissions() {
     let stub = Stub::start(|_, _| Reply::json(200, json!([]))).await;
     page(list(&stub.github).await);
     let seen = stub.seen();
@@ -18,7 +18,7 @@ async fn the_app_signs_with_its_key_and_asks_for_no_more_than_it_needs() {
         claims["exp"].as_i64().expect("exp"),
     );
     assert_eq!(claims["iss"], APP);
-    // GitHub takes it although its clock is two minutes behind ours, or ahead.
+    // GitHub accepts the JWT even if its clock is two minutes behind ours, or ahead.
     for githubs in [NOON.as_seconds() - 120, NOON.as_seconds() + 120] {
         let valid = iat <= githubs && githubs < exp && exp <= githubs + 600;
         assert!(valid, "{claims} at {githubs}");
@@ -41,7 +41,7 @@ async fn the_app_signs_with_its_key_and_asks_for_no_more_than_it_needs() {
 }
 
 #[tokio::test]
-async fn a_token_is_kept_until_five_minutes_before_its_end() {
+async fn a_token_is_cached_until_five_minutes_before_it_expires() {
     let stub = Stub::start(|_, _| Reply::json(200, json!([]))).await;
     let at = async |minute: u64| {
         let budget = Budget {
@@ -79,7 +79,7 @@ async fn a_token_with_little_time_left_is_not_reused() {
 }
 
 #[tokio::test]
-async fn however_many_ask_at_once_one_token_is_minted_for_each_installation() {
+async fn concurrent_calls_mint_one_token_per_installation() {
     let stub = Stub::start(|_, _| Reply::json(200, json!([]))).await;
     let ask = |installation| {
         let github = stub.github.clone();
@@ -102,7 +102,7 @@ async fn however_many_ask_at_once_one_token_is_minted_for_each_installation() {
 }
 
 #[tokio::test]
-async fn a_refused_token_is_replaced_by_one_fresh_one() {
+async fn a_rejected_token_is_replaced_once() {
     let stub = Stub::start(|seen, _| match seen.token.as_str() {
         "token-1" => Reply::json(401, json!({"message": "Bad credentials"})),
         _ => Reply::json(200, json!([alert(1)])),
@@ -119,7 +119,7 @@ async fn a_refused_token_is_replaced_by_one_fresh_one() {
 }
 
 #[tokio::test]
-async fn of_many_whose_token_is_refused_one_mints_the_fresh_one() {
+async fn concurrent_calls_with_a_rejected_token_mint_one_fresh_token() {
     let stub = Stub::start(|seen, _| match seen.token.as_str() {
         "token-1" => Reply::json(401, json!({"message": "Bad credentials"})),
         _ => Reply::json(200, json!([])),
@@ -132,7 +132,7 @@ async fn of_many_whose_token_is_refused_one_mints_the_fresh_one() {
 }
 
 #[tokio::test]
-async fn a_fresh_token_refused_as_well_is_the_answer() {
+async fn a_rejected_fresh_token_is_an_error() {
     let stub = Stub::start(|_, _| Reply::json(401, json!({"message": "Bad credentials"}))).await;
     assert_eq!(
         refused(list(&stub.github).await.expect_err("401")),
@@ -142,7 +142,7 @@ async fn a_fresh_token_refused_as_well_is_the_answer() {
 }
 
 #[tokio::test]
-async fn a_rotated_key_is_read_again_when_the_old_one_is_refused() {
+async fn a_rotated_key_is_read_again_when_the_old_one_is_rejected() {
     let rotated = &keys()[1];
     let stub = Stub::with_tokens(|seen, _| match (seen.is_mint(), claims(seen, &keys()[1])) {
         (true, Some(_)) => minted(seen),
@@ -153,7 +153,7 @@ async fn a_rotated_key_is_read_again_when_the_old_one_is_refused() {
         (false, _) => Reply::json(200, json!([])),
     })
     .await;
-    // The old key is in memory when the new one is stored.
+    // The old key is cached when the new one is stored.
     assert_eq!(
         refused(list(&stub.github).await.expect_err("401")),
         Refusal::AuthInvalid
@@ -172,7 +172,7 @@ async fn a_rotated_key_is_read_again_when_the_old_one_is_refused() {
 }
 
 #[tokio::test]
-async fn what_is_no_key_is_read_again_and_then_named() {
+async fn an_invalid_key_is_read_again_and_then_an_error_names_its_secret() {
     let stub = Stub::start(|_, _| Reply::json(200, json!([]))).await;
     stub.secrets
         .set("-----BEGIN PRIVATE KEY-----\nnonsense\n-----END PRIVATE KEY-----");
@@ -194,7 +194,7 @@ async fn what_is_no_key_is_read_again_and_then_named() {
 }
 
 #[tokio::test]
-async fn a_refused_token_request_speaks_of_the_installation() {
+async fn a_refused_token_request_is_about_the_installation() {
     let limited = json!({"message": "You have exceeded a secondary rate limit."});
     for (status, body, expected) in [
         (404, json!({"message": "Not Found"}), Refusal::AuthInvalid),
@@ -244,7 +244,7 @@ async fn a_refused_token_request_speaks_of_the_installation() {
 }
 
 #[tokio::test]
-async fn an_installation_is_asked_for_as_the_app() {
+async fn an_installation_is_read_with_the_apps_jwt() {
     for (permissions, expected) in [
         (json!({"vulnerability_alerts": "read"}), AlertsAccess::Read),
         (

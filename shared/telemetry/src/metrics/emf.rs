@@ -1,4 +1,4 @@
-//! CloudWatch's embedded metric format: JSON lines from which CloudWatch takes metrics. The rules are those of
+//! CloudWatch's embedded metric format: JSON lines that CloudWatch turns into metrics. The specification is
 //! <https://docs.aws.amazon.com/AmazonCloudWatch/latest/monitoring/CloudWatch_Embedded_Metric_Format_Specification.html>.
 
 use std::collections::BTreeMap;
@@ -8,7 +8,7 @@ use serde_json::{Map, Value, json};
 use super::{Combined, Definition, Dimension, Metric, NAMESPACE};
 use domain::Timestamp;
 
-/// As many values of one metric as a document may hold.
+/// The most values of one metric in a document, by the specification.
 pub(super) const MOST_VALUES: usize = 100;
 
 /// What was recorded, by dimensions and name.
@@ -37,7 +37,7 @@ impl Tally {
         }
     }
 
-    /// One document for each set of dimensions, and more where one cannot hold all values; a line each.
+    /// One document per set of dimensions, or several if there are too many values. One line each.
     pub(super) fn lines(self, stack: &str, now: Timestamp) -> String {
         let mut lines = String::new();
         for (dimensions, mut alike) in self.0 {
@@ -50,7 +50,7 @@ impl Tally {
     }
 }
 
-/// A document of metrics that have these dimensions. Takes out what it holds.
+/// A document of metrics with these dimensions. Removes the values that it contains from `alike`.
 fn document(
     stack: &str,
     dimensions: &[Dimension],

@@ -101,7 +101,7 @@ fn valid(document: &Value) -> Vec<&str> {
 }
 
 #[test]
-fn every_metric_makes_valid_documents_and_no_two_share_a_place() {
+fn every_metric_makes_a_valid_document_under_its_own_name() {
     let recorded = all();
     let documents = documents(&recorded);
     let held: usize = documents.iter().map(|document| valid(document).len()).sum();
@@ -109,7 +109,7 @@ fn every_metric_makes_valid_documents_and_no_two_share_a_place() {
 }
 
 #[test]
-fn a_document_names_its_dimensions_and_holds_their_values() {
+fn a_document_has_its_dimensions_and_their_values() {
     let settled = Metric::CommandSettled(CommandType::Sync, ResultCode::SyncCompleted);
     assert_eq!(
         documents(&[settled, settled]),
@@ -131,7 +131,7 @@ fn a_document_names_its_dimensions_and_holds_their_values() {
 }
 
 #[test]
-fn values_are_summed_bounded_or_kept_as_the_metric_says() {
+fn each_metric_combines_its_values_as_defined() {
     let seconds = Duration::from_secs;
     let documents = documents(&[
         Metric::GithubBudgetLeft(70),
@@ -154,7 +154,7 @@ fn values_are_summed_bounded_or_kept_as_the_metric_says() {
 }
 
 #[test]
-fn more_values_than_a_document_may_hold_make_another() {
+fn values_beyond_a_documents_limit_make_another_document() {
     let times: Vec<_> = (0..250)
         .map(|time| Metric::TimeToTerminal(CommandType::Sync, Duration::from_millis(time)))
         .collect();
@@ -169,12 +169,12 @@ fn more_values_than_a_document_may_hold_make_another() {
 }
 
 #[test]
-fn nothing_recorded_is_nothing_written() {
+fn nothing_is_written_if_nothing_was_recorded() {
     assert_eq!(Tally::default().lines("stage", NOON), "");
 }
 
 #[test]
-fn a_stack_is_named_as_cloudformation_names_it() {
+fn a_stack_name_follows_cloudformations_rules() {
     assert!("security-agent-2".parse::<StackName>().is_ok());
     for bad in ["", "a b", "a/b", &"a".repeat(129)] {
         assert!(bad.parse::<StackName>().is_err(), "{bad:?}");

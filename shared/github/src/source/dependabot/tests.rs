@@ -31,7 +31,7 @@ fn map(alert: Value) -> Result<Finding, NotMappable> {
     read("octo/app", &alert).finding
 }
 
-/// An open alert with all that is optional left out or null.
+/// An open alert whose optional fields are absent or null.
 fn bare() -> Value {
     json!({
         "number": 42,
@@ -68,7 +68,7 @@ fn with(changes: Value) -> Value {
 }
 
 #[test]
-fn every_bundled_alert_is_mapped_and_counted_as_recorded() {
+fn every_bundled_alert_is_converted_and_the_counts_are_as_recorded() {
     let counts = bundled("counts.json");
     for (name, counts) in counts.as_object().expect("counts by repository") {
         let alerts = bundled(&format!("alerts/{}.json", name.replace('/', "__")));
@@ -131,7 +131,7 @@ fn a_finding_is_written_as_the_api_shows_it() {
 }
 
 #[test]
-fn each_state_becomes_a_status_with_its_reason_and_who() {
+fn each_state_becomes_a_status_with_reason_and_person() {
     let told = |changes: Value| {
         let finding = map(with(changes)).expect("known words");
         (finding.status, finding.ignored_reason, finding.ignored_by)
@@ -144,7 +144,7 @@ fn each_state_becomes_a_status_with_its_reason_and_who() {
         told(json!({"state": "fixed"})),
         (FindingStatus::Fixed, None, None)
     );
-    // What a reopened alert still says of its dismissal is past.
+    // A reopened alert still shows its earlier dismissal, which no longer counts.
     let reopened = json!({"state": "open", "dismissed_reason": "inaccurate", "dismissed_by": {"login": "mona"}});
     assert_eq!(told(reopened), (FindingStatus::Open, None, None));
     assert_eq!(
@@ -171,7 +171,7 @@ fn each_state_becomes_a_status_with_its_reason_and_who() {
 }
 
 #[test]
-fn a_word_that_cannot_be_mapped_is_said_with_the_alert() {
+fn an_unknown_state_or_severity_is_an_error_that_names_the_alert() {
     let state = map(with(json!({"state": "snoozed"}))).expect_err("an unknown state");
     assert_eq!(
         state.to_string(),
@@ -188,7 +188,7 @@ fn a_word_that_cannot_be_mapped_is_said_with_the_alert() {
 }
 
 #[test]
-fn what_is_optional_may_be_null_absent_or_new() {
+fn an_optional_field_may_be_null_absent_or_an_unknown_word() {
     let finding = map(bare()).expect("known words");
     assert_eq!(
         (
@@ -217,7 +217,7 @@ fn what_is_optional_may_be_null_absent_or_new() {
 }
 
 #[test]
-fn the_score_is_that_of_cvss_3_or_else_of_cvss_4() {
+fn the_score_is_cvss_3_or_else_cvss_4() {
     let none = json!({"vector_string": null, "score": 0.0});
     let v3 = json!({"vector_string": "CVSS:3.1/AV:N", "score": 7.5});
     let v4 = json!({"vector_string": "CVSS:4.0/AV:N", "score": 8.7});
@@ -249,9 +249,9 @@ fn the_score_is_that_of_cvss_3_or_else_of_cvss_4() {
 }
 
 #[test]
-fn the_digest_is_that_of_the_content_and_stays() {
+fn the_digest_covers_the_content_and_is_stable_across_versions() {
     let digest = |changes: Value| map(with(changes)).expect("known words").digest();
-    // Whoever changes this changes every stored digest: each row is then written once more.
+    // If this value changes, every stored digest changes, and every row is written once more.
     assert_eq!(digest(json!({})).to_string(), "a4fee931a65d8681");
     assert_eq!(
         digest(json!({"dismissal_request": null, "assignees": []})),

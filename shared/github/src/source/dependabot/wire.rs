@@ -1,7 +1,7 @@
-//! A Dependabot alert as GitHub's REST API returns it: the parts we use.
+//! The parts of a Dependabot alert that we use, as GitHub's REST API returns it.
 //!
-//! Read leniently, because GitHub adds fields and words at any time: unknown fields are ignored, what the schema calls
-//! nullable or optional may be null or absent, and unknown words are kept as such.
+//! Read leniently, because GitHub adds fields and words at any time: unknown fields are ignored, nullable and optional
+//! fields may be null or absent, and unknown words are allowed.
 
 use serde::{Deserialize, Deserializer};
 
@@ -18,12 +18,12 @@ use crate::json::null_as_default;
 pub(super) struct Alert {
     /// Its number within the repository.
     pub(super) number: AlertNumber,
-    /// Where it stands.
+    /// Its state.
     pub(super) state: AlertState,
-    /// Where the vulnerable package is asked for.
+    /// The dependency on the vulnerable package.
     #[serde(default, deserialize_with = "null_as_default")]
     pub(super) dependency: Dependency,
-    /// The advisory it stems from.
+    /// The advisory that it was raised for.
     pub(super) security_advisory: Advisory,
     /// The part of the advisory that matched.
     pub(super) security_vulnerability: Vulnerability,
@@ -35,24 +35,24 @@ pub(super) struct Alert {
     pub(super) updated_at: Timestamp,
     /// When it was dismissed, if it was, in whole seconds.
     pub(super) dismissed_at: Option<Timestamp>,
-    /// Who dismissed it, if anyone did and still has an account.
+    /// Who dismissed it, if that account still exists.
     pub(super) dismissed_by: Option<User>,
-    /// Why it was dismissed, in a word.
+    /// The reason of the dismissal.
     pub(super) dismissed_reason: Option<String>,
-    /// What was said to it.
+    /// The comment of the dismissal.
     pub(super) dismissed_comment: Option<String>,
     /// When it was fixed.
     pub(super) fixed_at: Option<Timestamp>,
 }
 
-/// Where the vulnerable package is asked for. GitHub promises none of it.
+/// The dependency on the vulnerable package. GitHub may leave any field out.
 #[derive(Clone, Debug, Default, Deserialize)]
 pub(super) struct Dependency {
     /// The package.
     pub(super) package: Option<Package>,
-    /// The manifest that asks for it.
+    /// The manifest that names it.
     pub(super) manifest_path: Option<String>,
-    /// What it is needed for, in a word.
+    /// Its scope, such as `runtime`.
     pub(super) scope: Option<String>,
 }
 
@@ -63,11 +63,11 @@ pub(super) struct Advisory {
     pub(super) ghsa_id: String,
     /// Its CVE id.
     pub(super) cve_id: Option<String>,
-    /// One line about it.
+    /// Its summary in one line.
     pub(super) summary: String,
-    /// All about it, in Markdown.
+    /// Its description in Markdown.
     pub(super) description: String,
-    /// The older place of its score, gone in API version 2026-03-10.
+    /// Its score in the older field, which API version 2026-03-10 does not have.
     pub(super) cvss: Option<Cvss>,
     /// Its scores by version of CVSS.
     pub(super) cvss_severities: Option<CvssSeverities>,
@@ -77,7 +77,7 @@ pub(super) struct Advisory {
 }
 
 impl Advisory {
-    /// The score by CVSS 3, or by CVSS 4 where that is the only one.
+    /// The CVSS 3 score, or the CVSS 4 score if it is the only one.
     pub(super) fn cvss_score(&self) -> Option<CvssScore> {
         let of = |cvss: Option<&Cvss>| cvss.and_then(Cvss::score);
         let severities = self.cvss_severities.as_ref();
@@ -94,7 +94,7 @@ pub(super) struct CvssSeverities {
     pub(super) cvss_v4: Option<Cvss>,
 }
 
-/// A score with the vector it was computed from. GitHub gives 0.0 and no vector where there is no score.
+/// A score with its vector. GitHub sends 0.0 and no vector if there is no score.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Cvss {
     pub(super) vector_string: Option<String>,
@@ -120,7 +120,7 @@ pub(super) struct Cwe {
 pub(super) struct Vulnerability {
     /// The package.
     pub(super) package: Package,
-    /// How bad it is.
+    /// Its severity.
     pub(super) severity: AlertSeverity,
     /// Its vulnerable versions.
     pub(super) vulnerable_version_range: String,
@@ -128,7 +128,7 @@ pub(super) struct Vulnerability {
     pub(super) first_patched_version: Option<Version>,
 }
 
-/// GitHub's severity, which may be a word this version does not know.
+/// GitHub's severity, which may be a word that this version does not know.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct AlertSeverity(Option<Severity>);
 
@@ -155,6 +155,6 @@ pub(super) struct Version {
 /// A user of GitHub.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct User {
-    /// The name it signs in with.
+    /// The login.
     pub(super) login: String,
 }

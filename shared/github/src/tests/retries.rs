@@ -1,8 +1,8 @@
 use super::*;
 
 #[tokio::test]
-async fn what_may_pass_is_tried_three_times() {
-    for (trouble, expected) in [
+async fn a_transient_failure_is_tried_three_times() {
+    for (failure, expected) in [
         (
             Reply::json(500, json!({"message": "Server Error"})),
             Refusal::ServerError {
@@ -24,17 +24,17 @@ async fn what_may_pass_is_tried_three_times() {
             Refusal::Malformed,
         ),
     ] {
-        let failing = trouble.clone();
+        let failing = failure.clone();
         let stub = Stub::start(move |_, _| failing.clone()).await;
         assert_eq!(
-            refused(list(&stub.github).await.expect_err("trouble")),
+            refused(list(&stub.github).await.expect_err("a failure")),
             expected
         );
         assert_eq!(stub.calls().len(), 3);
 
         let stub = Stub::start(move |seen, _| {
             if seen.earlier < 2 {
-                trouble.clone()
+                failure.clone()
             } else {
                 Reply::json(200, json!([alert(1)]))
             }
@@ -43,13 +43,13 @@ async fn what_may_pass_is_tried_three_times() {
         assert_eq!(
             numbers(&page(list(&stub.github).await)),
             [1],
-            "the third try went well"
+            "the third try succeeds"
         );
     }
 }
 
 #[tokio::test]
-async fn what_will_not_pass_is_tried_once() {
+async fn a_permanent_failure_is_tried_once() {
     for status in [400, 403, 404, 409, 410, 422, 429, 451] {
         let stub = Stub::start(move |_, _| Reply::json(status, json!({"message": "No"}))).await;
         refused(list(&stub.github).await.expect_err("no"));
@@ -61,7 +61,7 @@ async fn what_will_not_pass_is_tried_once() {
 async fn a_long_wait_is_left_to_the_caller() {
     let stub = Stub::start(|_, _| Reply::text(503, "").and("retry-after", "90")).await;
     let listed = timeout(Duration::from_secs(10), list(&stub.github)).await;
-    let refusal = refused(listed.expect("not waited for").expect_err("503"));
+    let refusal = refused(listed.expect("no wait").expect_err("503"));
     assert_eq!(
         refusal,
         Refusal::ServerError {
@@ -73,7 +73,7 @@ async fn a_long_wait_is_left_to_the_caller() {
 }
 
 #[tokio::test]
-async fn a_connection_that_breaks_is_tried_three_times_and_the_error_names_nothing() {
+async fn a_broken_connection_is_tried_three_times_without_naming_the_url() {
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a free port");
     let url = format!("http://{}", listener.local_addr().expect("bound"));
     let accepted = std::sync::Arc::new(AtomicUsize::new(0));
@@ -81,7 +81,7 @@ async fn a_connection_that_breaks_is_tried_three_times_and_the_error_names_nothi
     tokio::spawn(async move {
         while let Ok((mut connection, _)) = listener.accept().await {
             counted.fetch_add(1, Ordering::SeqCst);
-            // Read the request, and hang up without an answer.
+            // Read the request, and close the connection without an answer.
             let _ = connection.read(&mut [0; 4096]).await;
         }
     });
@@ -93,7 +93,7 @@ async fn a_connection_that_breaks_is_tried_three_times_and_the_error_names_nothi
 }
 
 #[tokio::test]
-async fn the_callers_time_ends_everything() {
+async fn the_callers_deadline_ends_the_call_and_the_token_request() {
     let brief = || Budget {
         now: NOON,
         deadline: Instant::now() + Duration::from_millis(50),
@@ -122,7 +122,7 @@ async fn the_callers_time_ends_everything() {
         )
         .await;
     assert!(matches!(listed, Err(GithubError::OutOfTime)), "{listed:?}");
-    // The wait that GitHub asks for does not fit: the failure is told, not the lack of time.
+    // The wait that GitHub asks for exceeds the deadline: the error is GitHub's failure, not the deadline.
     let busy = Stub::start(|_, _| Reply::text(503, "").and("retry-after", "4")).await;
     let listed = busy
         .github
@@ -148,7 +148,7 @@ async fn the_callers_time_ends_everything() {
 }
 
 #[tokio::test]
-async fn a_page_of_megabytes_is_read_and_an_endless_one_is_not() {
+async fn a_page_of_15_mb_is_read_and_one_of_17_mb_is_not() {
     let page_of = |megabytes: usize| {
         Stub::start(move |_, _| {
             Reply::text(200, format!("[{}]", " ".repeat(megabytes * 1024 * 1024)))
@@ -166,7 +166,7 @@ async fn a_page_of_megabytes_is_read_and_an_endless_one_is_not() {
 }
 
 #[tokio::test]
-async fn no_error_says_what_github_said() {
+async fn no_error_contains_githubs_message_or_a_token() {
     for status in [400, 401, 403, 404, 410, 422, 429, 451, 500] {
         let stub =
             Stub::start(move |_, _| Reply::json(status, json!({"message": "mona@example.com"})))
