@@ -1,4 +1,4 @@
-//! One change of an alert: what can be refused, what GitHub says, what is recorded.
+//! One change of an alert: the checks before it, the request to GitHub, and the record of the result.
 
 use std::cell::Cell;
 
@@ -23,42 +23,43 @@ use tracing::{info, warn};
 
 use crate::{
     Dismiss,
+    alert_change::{AlertChange, Target, may_be_since},
     shown::Shown,
-    wish::{Target, Wish, may_be_since},
 };
 
-/// How often the finding may change between our read and our write.
+/// How often the write is tried when the finding changes between the read and the write.
 const TRIES: usize = 5;
-/// One delivery's part of a change.
+
+/// A change of an alert, in one delivery of its command.
 pub(crate) struct Changing<'a, W> {
     pub(crate) dismiss: &'a Dismiss,
     pub(crate) claim: &'a Claim,
     pub(crate) command: &'a Command,
     pub(crate) finding: FindingId,
-    pub(crate) wish: W,
-    /// When the command began.
+    pub(crate) change: W,
+    /// When the command's first worker claimed it.
     pub(crate) began: Timestamp,
     pub(crate) invocation: Invocation,
-    /// Whether an earlier delivery may have made the change, and somebody undone it.
+    /// Whether an earlier delivery may have made the change and someone has undone it.
     pub(crate) undone: Cell<bool>,
 }
 
-/// Whether the owner has changes made.
+/// Whether the owner's settings allow the change.
 #[derive(Clone, Copy, Debug)]
 struct Wanted(bool);
 
-/// How the command is to end, and what that changes here.
+/// How the command ends, and what that changes in the store.
 struct Verdict {
     code: ResultCode,
     effect: Effect,
     error: Option<LastError>,
-    /// What the finding has become.
+    /// The finding's new state.
     finding: Finding,
     /// When the change was made, if the alert shows that.
     made_at: Option<Timestamp>,
 }
 
-impl<W: Wish> Changing<'_, W> {
+impl<W: AlertChange> Changing<'_, W> {
     pub(crate) async fn run(&self) -> Effected {
         let (seen, wanted, integration) = match self.before().await {
             Ok(before) => before,
@@ -74,8 +75,8 @@ impl<W: Wish> Changing<'_, W> {
         }
     }
 
-    /// Everything that can be refused without asking GitHub. What an earlier delivery may have done shows at GitHub only:
-    /// the owner may not want dismissals any more, and the one that was made is recorded all the same.
+    /// The checks that need no request to GitHub. If an earlier delivery may have made the change, only GitHub can tell:
+    /// such a change is recorded even if the owner has disabled changes since.
     async fn before(&self) -> Result<(FindingRecord, Wanted, Integration), Effected> {
         let owner = &self.command.key.owner;
         let (record, seen) = tokio::join!(
@@ -85,9 +86,9 @@ impl<W: Wish> Changing<'_, W> {
         let record = record.map_err(|error| self.unavailable(&error))?;
         let seen = match seen {
             Ok(seen) => seen,
-            // Not a finding of Dependabot's: there is no alert that could be dismissed.
+            // Not a Dependabot finding: it has no alert to change.
             Err(error @ FindingsError::Unreadable(_)) => {
-                warn!(finding.id = %self.finding, error = %chain(&error), "the finding cannot be dismissed");
+                warn!(finding.id = %self.finding, error = %chain(&error), "the finding has no alert to change");
                 return Err(self.ended(ResultCode::InvalidDismissTarget, Asked::No, None));
             }
             Err(error) => return Err(self.unavailable(&error)),
@@ -99,7 +100,7 @@ impl<W: Wish> Changing<'_, W> {
         let wanted = Wanted(record.settings.enabled);
         if asked == Asked::No {
             self.still(wanted)?;
-            if let Some(code) = self.wish.ends_at(seen.finding.status) {
+            if let Some(code) = self.change.ends_at(seen.finding.status) {
                 return Err(self.ended(code, asked, None));
             }
         }
@@ -117,7 +118,7 @@ impl<W: Wish> Changing<'_, W> {
         Ok((seen, wanted, integration))
     }
 
-    /// Refuses what the owner does not want any more and GitHub has not done.
+    /// Ends the command if the owner has disabled changes. Only for a change that has not been made.
     fn still(&self, Wanted(wanted): Wanted) -> Result<(), Effected> {
         if wanted {
             Ok(())
@@ -126,7 +127,7 @@ impl<W: Wish> Changing<'_, W> {
         }
     }
 
-    /// Has GitHub dismiss the alert, unless it is found otherwise; gives the alert as it stands after that.
+    /// Asks GitHub for the change if it is still to be made, and returns the alert's state after that.
     async fn ask(
         &self,
         seen: &FindingRecord,
@@ -136,11 +137,11 @@ impl<W: Wish> Changing<'_, W> {
         let earlier = Asked::earlier(&self.command.standing);
         let mut asked = earlier;
         if asked == Asked::Perhaps {
-            // First find out what became of that.
+            // First find out whether the earlier delivery made the change.
             let shown = self.look(seen, integration, asked).await?;
             match &shown {
-                Shown::Alert(alert) if self.wish.is_open_to(alert.state) => {
-                    // An alert that has not changed since was not changed by us either.
+                Shown::Alert(alert) if self.change.is_open_to(alert.state) => {
+                    // An alert that has not changed since then was not changed by this command.
                     self.undone.set(may_be_since(self.began, alert.updated_at));
                     asked = Asked::No;
                 }
@@ -150,7 +151,7 @@ impl<W: Wish> Changing<'_, W> {
         }
         let target = self.target(seen, integration);
         let github = &self.dismiss.github;
-        let answer = self.wish.ask(github, target, self.budget()).await;
+        let answer = self.change.ask(github, target, self.budget()).await;
         let error = match answer {
             Ok(alert) => {
                 self.accepted(integration).await;
@@ -161,7 +162,7 @@ impl<W: Wish> Changing<'_, W> {
         info!(error = %chain(&error), "GitHub did not change the alert");
         match &error {
             GithubError::Refused { refusal, .. } => match refusal {
-                // The alert shows why.
+                // The alert's own state shows the reason.
                 Refusal::Unexpected { status } => asked = Asked::Refused(*status),
                 Refusal::AlertsDisabled => asked = Asked::Refused(422),
                 Refusal::ServerError { .. } | Refusal::Malformed => asked = Asked::Perhaps,
@@ -177,12 +178,14 @@ impl<W: Wish> Changing<'_, W> {
             | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
         }
         let shown = self.look(seen, integration, asked).await?;
-        let is_made = shown.state().is_some_and(|state| self.wish.is_made(state));
+        let is_made = shown
+            .state()
+            .is_some_and(|state| self.change.is_made(state));
         let asked = asked.having_looked(is_made, earlier);
         Ok((shown, asked))
     }
 
-    /// The alert as it stands.
+    /// Reads the alert.
     async fn look(
         &self,
         seen: &FindingRecord,
@@ -213,13 +216,13 @@ impl<W: Wish> Changing<'_, W> {
                 Err(transient(LastError::NoCredentials))
             }
             Err(error) => {
-                warn!(error = %chain(&error), "the alert cannot be looked at");
+                warn!(error = %chain(&error), "cannot read the alert");
                 Err(transient(LastError::GithubUnreachable))
             }
         }
     }
 
-    /// What follows from a refusal, whichever request it answers.
+    /// Decides what follows from GitHub's refusal of any request.
     async fn refused(&self, refusal: Refusal, asked: Asked) -> Result<(Shown, Asked), Effected> {
         let code = match refusal {
             Refusal::Gone => return Ok((Shown::Withdrawn, asked)),
@@ -272,7 +275,7 @@ impl<W: Wish> Changing<'_, W> {
         Err(self.ended(code, asked, None))
     }
 
-    /// What the alert's state means for the command.
+    /// Decides from the alert's state how the command ends.
     fn verdict(
         &self,
         seen: &FindingRecord,
@@ -280,12 +283,12 @@ impl<W: Wish> Changing<'_, W> {
         asked: Asked,
     ) -> Result<Verdict, Effected> {
         let ours = match shown {
-            Shown::Alert(alert) => self.wish.is_ours(alert, asked),
+            Shown::Alert(alert) => self.change.is_ours(alert, asked),
             Shown::Withdrawn => false,
         };
         let state = shown.state();
-        let Some(judgement) = self.wish.judge(state, ours, asked) else {
-            warn!(command.id = %self.id(), alert.state = ?state, "the alert's state decides nothing yet");
+        let Some(judgement) = self.change.judge(state, ours, asked) else {
+            warn!(command.id = %self.id(), alert.state = ?state, "the alert's state does not decide the command yet");
             return Err(transient(LastError::GithubUnreachable));
         };
         Ok(Verdict {
@@ -294,13 +297,13 @@ impl<W: Wish> Changing<'_, W> {
             error: judgement.error,
             finding: shown.kept(&seen.finding),
             made_at: match shown {
-                Shown::Alert(alert) => self.wish.made_at(alert),
+                Shown::Alert(alert) => self.change.made_at(alert),
                 Shown::Withdrawn => None,
             },
         })
     }
 
-    /// What is known of the effect of all deliveries, if it is this one's as far as that goes.
+    /// The effect of all deliveries, given the effect of this one.
     fn with_earlier(&self, effect: Effect) -> Effect {
         match effect {
             Effect::None if self.undone.get() => Effect::Unknown,
@@ -308,8 +311,9 @@ impl<W: Wish> Changing<'_, W> {
         }
     }
 
-    /// Records the verdict: finding, counts, audit event and the command's end together. Whoever has written the finding
-    /// since is looked at first.
+    /// Writes finding, counts, audit event and the command's end in one transaction.
+    ///
+    /// Race: if another writer has changed the finding since the read, nothing is written; the finding is read again.
     async fn record(&self, mut seen: FindingRecord, verdict: Verdict, asked: Asked) -> Effected {
         let owner = &self.command.key.owner;
         for _ in 0..TRIES {
@@ -320,14 +324,14 @@ impl<W: Wish> Changing<'_, W> {
                 last_error: verdict.error,
                 progress: None,
             };
-            let of_another = is_of_another(
-                self.wish.named(&seen),
+            let of_another = is_another_commands(
+                self.change.credited(&seen),
                 self.id(),
                 seen.finding.source_updated_at,
                 verdict.made_at,
             );
             if verdict.code == W::DONE && of_another {
-                // Two commands made it, and the other one was quicker to say so.
+                // Race: two commands asked for the change, and the other one has recorded it first.
                 ending.code = W::TOO_LATE;
                 ending.effect = self.with_earlier(asked.effect());
             }
@@ -359,17 +363,17 @@ impl<W: Wish> Changing<'_, W> {
         let actor = self.command.actor.clone();
         let of = (ResourceType::Finding, self.finding);
         let event = AuditEvent::of_command(self.id(), W::AUDITED, actor, of, now);
-        self.wish.audited(event, self.command)
+        self.change.audited(event, self.command)
     }
 
-    /// Takes back a mark that GitHub refuses the credentials: it has just accepted them.
+    /// GitHub accepted the credentials: removes the mark that it rejects them.
     async fn accepted(&self, integration: &Integration) {
         let Some(marked) = integration.auth_invalid_at else {
             return;
         };
         let owner = &self.command.key.owner;
         if let Err(error) = self.dismiss.owners.clear_auth_invalid(owner, marked).await {
-            warn!(error = %chain(&error), "the integration's mark could not be taken back");
+            warn!(error = %chain(&error), "cannot remove the integration's mark");
         }
     }
 
@@ -411,15 +415,15 @@ impl<W: Wish> Changing<'_, W> {
     }
 }
 
-/// Whether the change that the alert shows, made at `made_at`, is that of another command: the one that the finding is
-/// `named` after. A change that came after what was `seen` is a new one: somebody has undone the other in between.
-fn is_of_another(
-    named: Option<CommandId>,
+/// Reports whether the alert's change, made at `made_at`, belongs to another command: the one that the finding `credited`
+/// at its last read. A change after that read is a new one: someone has undone the other command's in between.
+fn is_another_commands(
+    credited: Option<CommandId>,
     mine: CommandId,
     seen: Timestamp,
     made_at: Option<Timestamp>,
 ) -> bool {
-    named.is_some_and(|by| by != mine) && made_at.is_none_or(|at| at <= seen)
+    credited.is_some_and(|by| by != mine) && made_at.is_none_or(|at| at <= seen)
 }
 
 const fn transient(error: LastError) -> Effected {

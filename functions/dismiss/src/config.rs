@@ -1,4 +1,4 @@
-//! What the function reads from its environment.
+//! The function's environment variables.
 
 use domain::command::CommandQueue;
 use github::GithubConfig;

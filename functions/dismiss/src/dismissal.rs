@@ -1,4 +1,4 @@
-//! A dismissal: what GitHub is asked for, whose dismissal an alert shows, and how the command ends.
+//! A dismissal: the request, whose dismissal an alert shows, and how the command ends.
 
 use domain::{
     Timestamp,
@@ -13,24 +13,24 @@ use store::{
     findings::FindingRecord,
 };
 
-use crate::wish::{Target, Wish, may_be_since};
+use crate::alert_change::{AlertChange, Target, may_be_since};
 
-/// What a command asks for that dismisses an alert.
+/// A dismissal of an alert.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Dismissal<'a> {
     pub(crate) asked_for: &'a DismissFinding,
-    /// When the command began.
+    /// When the command's first worker claimed it.
     pub(crate) began: Timestamp,
 }
 
 impl<'a> Dismissal<'a> {
-    /// The comment's words.
+    /// The comment.
     fn text(&self) -> Option<&'a str> {
         self.asked_for.comment.as_ref().map(DismissComment::as_str)
     }
 }
 
-impl Wish for Dismissal<'_> {
+impl AlertChange for Dismissal<'_> {
     const DONE: ResultCode = ResultCode::FindingDismissed;
     const TOO_LATE: ResultCode = ResultCode::AlreadyIgnored;
     const REJECTED: ResultCode = ResultCode::DismissalRejected;
@@ -77,7 +77,7 @@ impl Wish for Dismissal<'_> {
         }
         let dismissal = &alert.dismissal;
         let shown = dismissal.comment.as_deref().unwrap_or_default();
-        // GitHub may keep a comment without the white space around it, or with other ends of lines.
+        // GitHub may trim a comment or change its line ends.
         let words = self.text().unwrap_or_default().split_whitespace();
         let by_an_app = |login: &str| login.ends_with("[bot]");
         dismissal.at.is_none_or(|at| may_be_since(self.began, at))
@@ -90,7 +90,7 @@ impl Wish for Dismissal<'_> {
         judge_dismissal(shown, ours, asked)
     }
 
-    fn named(&self, seen: &FindingRecord) -> Option<CommandId> {
+    fn credited(&self, seen: &FindingRecord) -> Option<CommandId> {
         seen.credited
             .filter(|_| seen.finding.status == FindingStatus::Ignored)
     }

@@ -1,18 +1,19 @@
-//! The dismiss function: dismisses a finding's alert at GitHub, then ignores the finding here.
+//! The dismiss function: dismisses or reopens a finding's alert on GitHub, then updates the finding.
 //!
-//! Everything that can be refused is refused before GitHub is asked. After that the alert's own state decides, and is
-//! recorded with the audit event and the command's end in one transaction.
+//! Commands that cannot succeed end before GitHub is asked. Otherwise the alert's state decides. The finding, the audit
+//! event and the command's end are written in one transaction.
 //!
-//! | the alert | the command |
-//! | --- | --- |
-//! | dismissed, by this command | `FINDING_DISMISSED` |
-//! | dismissed by somebody else, or by a rule | `ALREADY_IGNORED` |
-//! | fixed | `ALREADY_FIXED` |
-//! | withdrawn (410) | `ALERT_WITHDRAWN`; the finding is closed |
-//! | open although GitHub accepted | `DISMISSAL_PENDING_REVIEW` |
-//! | open because GitHub refused | `DISMISSAL_REJECTED` |
-//! | open, and it is not known whether GitHub got the request | tried again |
+//! | the alert | a dismissal ends as | a reopening ends as |
+//! | --- | --- | --- |
+//! | changed by this command | `FINDING_DISMISSED` | `FINDING_REOPENED` |
+//! | changed by someone else, or by a rule | `ALREADY_IGNORED` | `ALREADY_OPEN` |
+//! | fixed | `ALREADY_FIXED` | `ALREADY_FIXED` |
+//! | withdrawn (410) | `ALERT_WITHDRAWN` | `ALERT_WITHDRAWN` |
+//! | unchanged although GitHub accepted | `DISMISSAL_PENDING_REVIEW` | `REOPEN_REJECTED` |
+//! | unchanged because GitHub rejected the request | `DISMISSAL_REJECTED` | `REOPEN_REJECTED` |
+//! | unchanged, and GitHub may not have received the request | retried | retried |
 
+mod alert_change;
 mod changing;
 mod config;
 mod dismissal;
@@ -20,7 +21,6 @@ mod reopening;
 #[cfg(test)]
 mod samples;
 mod shown;
-mod wish;
 
 pub use config::Config;
 
@@ -40,16 +40,16 @@ use changing::Changing;
 use dismissal::Dismissal;
 use reopening::Reopening;
 
-/// The function's surroundings.
+/// The function's dependencies.
 #[derive(Clone, Debug)]
 pub struct Dismiss {
-    /// What every worker does around its effect.
+    /// The part that every worker shares.
     pub worker: Worker,
-    /// Configuration and integration.
+    /// Settings and integrations.
     pub owners: Owners,
     /// The findings.
     pub findings: Findings,
-    /// What was done, by whom.
+    /// The audit log.
     pub audit: Audit,
     /// GitHub.
     pub github: Github,
@@ -71,7 +71,7 @@ impl Work for Dismiss {
                 changing.run().await
             }
             Action::Sync(_) | Action::StartAnalysis(_) => {
-                error!("a command of another worker's type");
+                error!("the command is for another worker");
                 Effected::Transient {
                     error: LastError::Unexpected,
                     after: None,
@@ -87,7 +87,7 @@ impl Dismiss {
         claim: &'a Claim,
         command: &'a Command,
         finding: FindingId,
-        wish: W,
+        change: W,
         began: Timestamp,
         invocation: Invocation,
     ) -> Changing<'a, W> {
@@ -96,7 +96,7 @@ impl Dismiss {
             claim,
             command,
             finding,
-            wish,
+            change,
             began,
             invocation,
             undone: Cell::new(false),

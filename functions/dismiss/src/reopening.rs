@@ -1,4 +1,4 @@
-//! A reopening: what GitHub is asked for, whose reopening an alert shows, and how the command ends.
+//! A reopening: the request, whose reopening an alert shows, and how the command ends.
 
 use domain::{
     Timestamp,
@@ -13,16 +13,16 @@ use store::{
     findings::FindingRecord,
 };
 
-use crate::wish::{Target, Wish, may_be_since};
+use crate::alert_change::{AlertChange, Target, may_be_since};
 
-/// What a command asks for that reopens an alert.
+/// A reopening of an alert.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Reopening {
-    /// When the command began.
+    /// When the command's first worker claimed it.
     pub(crate) began: Timestamp,
 }
 
-impl Wish for Reopening {
+impl AlertChange for Reopening {
     const DONE: ResultCode = ResultCode::FindingReopened;
     const TOO_LATE: ResultCode = ResultCode::AlreadyOpen;
     const REJECTED: ResultCode = ResultCode::ReopenRejected;
@@ -62,7 +62,7 @@ impl Wish for Reopening {
         state == AlertState::Open
     }
 
-    /// An open alert does not say who reopened it: what changed since the command began counts as its own.
+    /// An open alert does not show who reopened it: a change since the command began counts as the command's own.
     fn is_ours(&self, alert: &Alert, asked: Asked) -> bool {
         asked.can_be_ours() && may_be_since(self.began, alert.updated_at)
     }
@@ -71,7 +71,7 @@ impl Wish for Reopening {
         judge_reopening(shown, ours, asked)
     }
 
-    fn named(&self, seen: &FindingRecord) -> Option<CommandId> {
+    fn credited(&self, seen: &FindingRecord) -> Option<CommandId> {
         seen.credited
             .filter(|_| seen.finding.status == FindingStatus::Open)
     }

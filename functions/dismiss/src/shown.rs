@@ -1,4 +1,4 @@
-//! The alert as GitHub shows it, and the finding that it is kept as. Pure.
+//! The alert as GitHub shows it, and the finding that results. Pure.
 
 use domain::{
     change::AlertState,
@@ -15,7 +15,7 @@ pub(crate) enum Shown {
 }
 
 impl Shown {
-    /// `None` once it is withdrawn.
+    /// The alert's state; `None` if it is withdrawn.
     pub(crate) const fn state(&self) -> Option<AlertState> {
         match self {
             Self::Alert(alert) => Some(alert.state),
@@ -23,12 +23,12 @@ impl Shown {
         }
     }
 
-    /// What the finding becomes.
+    /// The finding that results.
     pub(crate) fn kept(&self, seen: &Finding) -> Finding {
         match self {
             Self::Alert(alert) => alert.finding.clone().unwrap_or_else(|error| {
-                // Something beside its state has changed to what this version does not know: the state still counts.
-                warn!(finding.id = %seen.id, error = %chain(&error), "only the alert's state can be kept");
+                // This version does not understand another field of the alert, but it does understand the state.
+                warn!(finding.id = %seen.id, error = %chain(&error), "only the alert's state is stored");
                 alert.status_of(seen)
             }),
             Self::Withdrawn => Finding {

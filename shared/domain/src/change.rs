@@ -1,4 +1,4 @@
-//! What is known of a command's request to GitHub, and what the alert's state means in its light. Pure.
+//! What is known of a command's request to GitHub, and how the alert's state then ends the command. Pure.
 
 use serde::Deserialize;
 
@@ -8,13 +8,13 @@ use crate::{
     result_code::{Effect, ResultCode},
 };
 
-/// Where an alert stands.
+/// The state of an alert on GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum AlertState {
-    /// To be dealt with.
+    /// Not fixed, not dismissed.
     Open,
-    /// The vulnerable version is gone.
+    /// The vulnerable version is no longer used.
     Fixed,
     /// A person dismissed it.
     Dismissed,
@@ -25,22 +25,22 @@ pub enum AlertState {
     Other,
 }
 
-/// What GitHub knows of our request.
+/// What is known of the command's request to GitHub.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Asked {
-    /// It was not asked, or the alert shows that it has not done it.
+    /// Nothing was requested, or the alert shows that it had no effect.
     No,
-    /// It accepted.
+    /// GitHub accepted it.
     Accepted,
-    /// It refused, with this status.
+    /// GitHub refused it, with this status.
     Refused(u16),
-    /// It may have been asked, now or by an earlier delivery, and its answer was lost.
+    /// It may have been sent, by this or an earlier delivery, and the answer was lost.
     Perhaps,
 }
 
 impl Asked {
-    /// Whether an earlier delivery may have asked GitHub: one that did not hand the command on, as after a rate limit. Then
-    /// the alert is looked at first.
+    /// What is known when a delivery begins. An earlier delivery may have sent the request unless it handed the command on,
+    /// as after a rate limit; then the alert must be read first.
     pub const fn earlier(claimed: &CommandState) -> Self {
         if claimed.follows_another() {
             Self::Perhaps
@@ -49,7 +49,7 @@ impl Asked {
         }
     }
 
-    /// What is known of the effect if the alert does not show one.
+    /// The effect if the alert does not show one.
     pub const fn effect(self) -> Effect {
         match self {
             Self::No | Self::Refused(_) => Effect::None,
@@ -57,28 +57,28 @@ impl Asked {
         }
     }
 
-    /// What is known of our effect on an alert that shows somebody else's.
+    /// The effect if the alert shows someone else's change.
     const fn effect_beside_anothers(self) -> Effect {
         match self {
-            // GitHub accepted, and shows what was there before: nothing was changed.
+            // GitHub accepted and shows the earlier change: nothing was changed.
             Self::Accepted => Effect::None,
             asked => asked.effect(),
         }
     }
 
-    /// Whether a dismissal that the alert shows can be this command's. One that GitHub refused is not.
+    /// Reports whether the alert's change can be this command's. A refused one cannot.
     pub const fn can_be_ours(self) -> bool {
         matches!(self, Self::Accepted | Self::Perhaps)
     }
 
-    /// Whether the command may be handed on to its next stage. That says that GitHub did not get to it: so only where that
-    /// is so.
+    /// Reports whether the command may be handed on to its next stage: only if the request had no effect, because that
+    /// is what the next stage assumes.
     pub const fn may_hand_on(self) -> bool {
         matches!(self, Self::No)
     }
 
-    /// What is known once the alert was looked at after the request. Refused because the change `is_made` by now: the
-    /// `earlier` request may have come late.
+    /// What is known after the alert was read again. A request that was refused because the change `is_made` says nothing
+    /// of the `earlier` one, which may have arrived late.
     pub const fn having_looked(self, is_made: bool, earlier: Self) -> Self {
         match self {
             Self::Refused(_) if is_made => earlier,
@@ -87,19 +87,19 @@ impl Asked {
     }
 }
 
-/// How a command ends by what its alert shows, and what stands in the way if something does.
+/// How a command ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Judgement {
-    /// Why.
+    /// The result code.
     pub code: ResultCode,
-    /// What is known of this delivery's effect.
+    /// The effect of this delivery.
     pub effect: Effect,
-    /// What stands in the way.
+    /// What prevented the change.
     pub error: Option<LastError>,
 }
 
-/// What the alert's state means: `None` if it decides nothing, and must be looked at another time. `ours`: a dismissal that
-/// it shows is this command's. An alert that was withdrawn has no state.
+/// Decides how a dismissal ends: `None` if the alert's state does not decide it, so that it must be read again. `ours`: the
+/// dismissal that the alert shows is this command's. A withdrawn alert has no state.
 pub const fn judge_dismissal(
     shown: Option<AlertState>,
     ours: bool,
@@ -136,8 +136,8 @@ pub const fn judge_dismissal(
     }
 }
 
-/// What the alert's state means for a command that reopens it: `None` if it decides nothing, and must be looked at another
-/// time. `ours`: the reopening that it shows is this command's. An alert that was withdrawn has no state.
+/// Decides how a reopening ends: `None` if the alert's state does not decide it, so that it must be read again. `ours`: the
+/// reopening that the alert shows is this command's. A withdrawn alert has no state.
 pub const fn judge_reopening(
     shown: Option<AlertState>,
     ours: bool,

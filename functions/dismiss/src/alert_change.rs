@@ -1,4 +1,4 @@
-//! What a command wants of an alert. The rest of a change is the same for all.
+//! What differs between the kinds of change of an alert.
 
 use domain::{
     Timestamp,
@@ -14,7 +14,7 @@ use store::{
     findings::FindingRecord,
 };
 
-/// The alert that a change is about, and through what it is reached.
+/// The alert to change, and the installation that gives access to it.
 #[derive(Clone, Copy)]
 pub(crate) struct Target<'a> {
     pub(crate) installation: InstallationId,
@@ -23,19 +23,19 @@ pub(crate) struct Target<'a> {
 }
 
 /// One kind of change of an alert.
-pub(crate) trait Wish {
+pub(crate) trait AlertChange {
     /// The code of a command whose change was made.
     const DONE: ResultCode;
-    /// The code of a command that found its change made by somebody else.
+    /// The code of a command whose change someone else has made.
     const TOO_LATE: ResultCode;
-    /// The code of a command whose change GitHub refuses because of the alert or its repository.
+    /// The code of a command whose change GitHub rejects because of the alert or its repository.
     const REJECTED: ResultCode;
-    /// What went wrong if the App may not make such changes.
+    /// The error if the App has no permission for such changes.
     const NOT_PERMITTED: LastError;
-    /// What the audit calls it.
+    /// The action of the audit event.
     const AUDITED: AuditAction;
 
-    /// Asks GitHub for the change. Once: it is never repeated by itself.
+    /// Asks GitHub for the change. The client does not retry it: the change must not be made twice.
     fn ask(
         &self,
         github: &Github,
@@ -43,35 +43,35 @@ pub(crate) trait Wish {
         budget: Budget,
     ) -> impl Future<Output = Result<Alert, GithubError>>;
 
-    /// How the command ends by what is stored, before GitHub is asked. `None` if GitHub is to be asked.
+    /// How the command ends because of the stored finding. `None` if GitHub must be asked.
     fn ends_at(&self, status: FindingStatus) -> Option<ResultCode>;
 
-    /// Whether the change can be made of an alert in this state.
+    /// Reports whether an alert in this state can be changed.
     fn is_open_to(&self, state: AlertState) -> bool;
 
-    /// Whether this is the state that such a request makes.
+    /// Reports whether this is the state after the change.
     fn is_made(&self, state: AlertState) -> bool;
 
-    /// Whether the change that the alert shows is this command's, for all that GitHub has said.
+    /// Reports whether the alert's change is this command's, as far as GitHub shows.
     fn is_ours(&self, alert: &Alert, asked: Asked) -> bool;
 
-    /// What the alert's state means. `None` if it decides nothing yet.
+    /// Decides how the command ends. `None` if the alert's state does not decide it yet.
     fn judge(&self, shown: Option<AlertState>, ours: bool, asked: Asked) -> Option<Judgement>;
 
-    /// The command that the finding is named after, if it shows a change of this kind.
-    fn named(&self, seen: &FindingRecord) -> Option<CommandId>;
+    /// The command that the finding credits with a change of this kind.
+    fn credited(&self, seen: &FindingRecord) -> Option<CommandId>;
 
-    /// When the change was made that the alert shows, if it says so.
+    /// When the alert's change was made, if the alert shows it.
     fn made_at(&self, alert: &Alert) -> Option<Timestamp>;
 
-    /// Adds what the audit is to tell beside the change itself.
+    /// Adds the details of the audit event.
     fn audited(&self, event: AuditEvent, command: &Command) -> AuditEvent;
 }
 
-/// GitHub's clock may be behind ours, and it dates changes in whole seconds.
+/// How far GitHub's clock may be behind ours; it also dates changes in whole seconds.
 const CLOCKS_DIFFER: std::time::Duration = std::time::Duration::from_secs(121);
 
-/// Whether something at `at` by GitHub's clock may have been done by a command that began at `began`.
+/// Reports whether a change at `at` by GitHub's clock may be that of a command that began at `began`.
 pub(crate) fn may_be_since(began: Timestamp, at: Timestamp) -> bool {
     at + CLOCKS_DIFFER >= began
 }
