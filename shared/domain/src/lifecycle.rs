@@ -149,7 +149,7 @@ pub struct CommandState {
     pub resends: u32,
     /// No claim before this time: a rate limit.
     pub waiting_until: Option<Timestamp>,
-    /// When the command fails unless it makes progress. It has no meaning once the command has ended.
+    /// When the command fails unless it makes progress. Not used once the command has ended.
     pub deadline: Timestamp,
     /// When the reconciler must look at the command: for a re-send, then at the deadline. `None` once terminal.
     pub due: Option<Timestamp>,

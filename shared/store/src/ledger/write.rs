@@ -113,8 +113,8 @@ impl Ledger {
         command
     }
 
-    /// Makes a move and other writes in one transaction. `claimed` is the row as this worker claimed it; while the lease
-    /// is live no other writer can have changed it, and the move's guard demands the lease.
+    /// Makes a move and other writes in one transaction. `claimed` is the row as this worker claimed it. The move's guard
+    /// demands the lease's token, so if the guard holds, no other writer has changed the row since.
     pub(super) async fn apply_with(
         &self,
         claimed: &Command,
