@@ -12,8 +12,8 @@
 //! ```
 //!
 //! `api` admits, fails admissions and readmits. A worker claims, sends heartbeats, continues, releases, settles and
-//! exhausts; `dead-letter` exhausts commands whose deliveries ran out; `reconcile` re-sends and stalls. A command leaves
-//! a terminal status only if it was never queued: then it can be readmitted.
+//! exhausts; `dead-letter` exhausts commands whose deliveries ran out; `reconcile` re-sends and stalls. A command
+//! leaves a terminal status only if it was never queued: then it can be readmitted.
 //!
 //! A [`Move`] is data: a [`guard`](Move::guard) in disjunctive form and the [`changes`](Move::changes) it makes. The
 //! ledger renders both as one conditional write; the model evaluates the same values. `reading` holds what is concluded
