@@ -2,8 +2,8 @@
 //! bound to an owner, a finding and an attempt, and it expires.
 //!
 //! The secret contains one or two keys, `{"active":"k2","keys":{"k1":"…","k2":"…"}}`: `active` signs, all verify. To
-//! rotate, add the new key, wait until every function has read it (5 min), make it active, wait until the old key's tokens
-//! have expired (2 h 15 min), and remove the old key.
+//! rotate, add the new key, wait until every function has read it (5 min), make it active, wait until the old key's
+//! tokens have expired (2 h 15 min), and remove the old key.
 
 use std::collections::BTreeMap;
 

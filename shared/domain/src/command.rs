@@ -219,8 +219,8 @@ pub struct Progress {
     pub total: u32,
 }
 
-/// What went wrong last. Only these variants can be stored, so the text contains no secret, no personal data and nothing
-/// from an outside party.
+/// What went wrong last. Only these variants can be stored, so the text contains no secret, no personal data and
+/// nothing from an outside party.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LastError {
     /// GitHub's rate limit.
@@ -350,8 +350,8 @@ impl Command {
         self.standing.status
     }
 
-    /// Whether the last claim was neither released nor continued: its worker is still at work, or died. A claim of such a
-    /// command is a takeover.
+    /// Whether the last claim was neither released nor continued: its worker is still at work, or died. A claim of such
+    /// a command is a takeover.
     pub fn was_left_claimed(&self) -> bool {
         // A release and a continuation end the lease at the time of their own write.
         self.status() == Status::Running

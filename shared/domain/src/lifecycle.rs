@@ -12,8 +12,8 @@
 //! ```
 //!
 //! `api` admits, fails admissions and readmits. A worker claims, sends heartbeats, continues, releases, settles and
-//! exhausts; `dead-letter` exhausts commands whose deliveries ran out; `reconcile` re-sends and stalls. A command leaves
-//! a terminal status only if it was never queued: then it can be readmitted.
+//! exhausts; `dead-letter` exhausts commands whose deliveries ran out; `reconcile` re-sends and stalls. A command
+//! leaves a terminal status only if it was never queued: then it can be readmitted.
 //!
 //! A [`Move`] is data: a [`guard`](Move::guard) in disjunctive form and the [`changes`](Move::changes) it makes. The
 //! ledger renders both as one conditional write; the model evaluates the same values. `reading` holds what is concluded
@@ -149,7 +149,7 @@ pub struct CommandState {
     pub resends: u32,
     /// No claim before this time: a rate limit.
     pub waiting_until: Option<Timestamp>,
-    /// When the command fails unless it makes progress. It has no meaning once the command has ended.
+    /// When the command fails unless it makes progress. Not used once the command has ended.
     pub deadline: Timestamp,
     /// When the reconciler must look at the command: for a re-send, then at the deadline. `None` once terminal.
     pub due: Option<Timestamp>,

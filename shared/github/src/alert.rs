@@ -100,8 +100,8 @@ pub(crate) fn standing(state: AlertState, dismissal: &Dismissal) -> Option<Stand
 }
 
 impl Alert {
-    /// `finding` with the status of this alert and nothing else of it. Unchanged if this version does not know the alert's
-    /// state.
+    /// `finding` with the status of this alert and nothing else of it. Unchanged if this version does not know the
+    /// alert's state.
     #[must_use]
     pub fn status_of(&self, finding: &Finding) -> Finding {
         let Some((status, ignored_reason, ignored_by)) = standing(self.state, &self.dismissal)

@@ -32,8 +32,8 @@ use outbound::{
     secrets::{SecretError, SecretName, SecretText, Secrets},
 };
 
-/// GitHub rejects a JWT issued in its future, or valid for more than ten minutes from its present. Three minutes back and
-/// six minutes ahead work even if the clocks differ by two minutes.
+/// GitHub rejects a JWT issued in its future, or valid for more than ten minutes from its present. Three minutes back
+/// and six minutes ahead work even if the clocks differ by two minutes.
 const ISSUED_BEFORE: Duration = Duration::from_secs(3 * 60);
 const EXPIRES_AFTER: Duration = Duration::from_secs(6 * 60);
 

@@ -112,8 +112,8 @@ pub(super) struct Pages {
 }
 
 impl Pages {
-    /// Adds a page. Pages are numbered, so a repository that is added during the listing moves others to the next page, and
-    /// they are listed twice.
+    /// Adds a page. Pages are numbered, so a repository that is added during the listing moves others to the next page,
+    /// and they are listed twice.
     pub(super) fn add(&mut self, page: Vec<Option<InstallationRepository>>) {
         for entry in page {
             match entry {

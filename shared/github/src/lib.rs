@@ -434,8 +434,8 @@ impl Github {
         .await
     }
 
-    /// Makes a call with a token of `installation`. Follows one redirect, if it leads to the same resource of a repository
-    /// at the same host. Repeats the call once with a fresh token if GitHub rejects the cached one.
+    /// Makes a call with a token of `installation`. Follows one redirect, if it leads to the same resource of a
+    /// repository at the same host. Repeats the call once with a fresh token if GitHub rejects the cached one.
     async fn call<T>(
         &self,
         installation: InstallationId,
@@ -486,8 +486,8 @@ impl Github {
 }
 
 impl Call {
-    /// Whether a redirect to `path` certainly leads to the repository of the call. After a rename, another repository may
-    /// have taken the name.
+    /// Whether a redirect to `path` certainly leads to the repository of the call. After a rename, another repository
+    /// may have taken the name.
     fn may_concern(&self, path: &RepositoryPath) -> bool {
         match (self.only, path) {
             (None, _) => true,
@@ -497,8 +497,8 @@ impl Call {
     }
 }
 
-/// The URL and the repository that a redirect leads to, if it may be followed. A target without a query gets ours, which
-/// sets the order and size of the pages.
+/// The URL and the repository that a redirect leads to, if it may be followed. A target without a query gets ours,
+/// which sets the order and size of the pages.
 fn redirected(base: &BaseUrl, from: &Url, location: &str) -> Option<(Url, RepositoryPath)> {
     let mut target = from.join(location).ok()?;
     let repository = base.led_to(from, &target)?;

@@ -1,5 +1,5 @@
-//! `Link` headers, and the cursors made from them. GitHub's URLs are followed unchanged, but only within the listing that
-//! they continue.
+//! `Link` headers, and the cursors made from them. GitHub's URLs are followed unchanged, but only within the listing
+//! that they continue.
 
 use reqwest::{
     Url,
@@ -82,8 +82,8 @@ impl NextPage {
         serde_json::from_str(cursor.as_str()).ok()
     }
 
-    /// The URL to fetch, if it can be a page of `repository`'s alerts of this source at `base`. A stored URL is checked like
-    /// one from the network: the token is sent there.
+    /// The URL to fetch, if it can be a page of `repository`'s alerts of this source at `base`. A stored URL is checked
+    /// like one from the network: the token is sent there.
     pub(super) fn url_for(
         &self,
         base: &BaseUrl,
@@ -166,8 +166,8 @@ pub(super) fn next_link(
     Ok(None)
 }
 
-/// The target of the link with `rel="next"` in one `Link` header (RFC 8288). A URL may contain commas and semicolons, so
-/// the header is not split at them.
+/// The target of the link with `rel="next"` in one `Link` header (RFC 8288). A URL may contain commas and semicolons,
+/// so the header is not split at them.
 fn target_of_next(header: &str) -> Option<&str> {
     let mut rest = header;
     while let Some((_, from_target)) = rest.split_once('<') {

@@ -1,5 +1,5 @@
-//! GitHub's kinds of alerts. The details of each kind are in its own folder, behind [`AlertSource`]; the calls are the same
-//! for all.
+//! GitHub's kinds of alerts. The details of each kind are in its own folder, behind [`AlertSource`]; the calls are the
+//! same for all.
 
 mod dependabot;
 
@@ -26,8 +26,8 @@ pub(crate) trait AlertSource: Sync {
     /// The body of the `PATCH` that reopens an alert.
     fn reopening(&self) -> Value;
 
-    /// Reads one alert of `repository` and converts it to a finding. Each alert is read alone, so an invalid one does not
-    /// lose the rest of its page.
+    /// Reads one alert of `repository` and converts it to a finding. Each alert is read alone, so an invalid one does
+    /// not lose the rest of its page.
     fn read(&self, repository: &Repository, raw: &RawValue) -> Result<Alert, Unreadable>;
 
     /// Whether a refusal with this message, in lower case, means that the repository has no such alerts.

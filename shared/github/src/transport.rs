@@ -23,7 +23,8 @@ const MOST_TRIES: u32 = 3;
 const TRY_TIMEOUT: Duration = Duration::from_secs(10);
 /// The largest body in bytes. A page of 100 alerts has about 0.5 MB.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
-/// The longest wait that GitHub may ask for within a call. A longer one is left to the caller, who need not run meanwhile.
+/// The longest wait that GitHub may ask for within a call. A longer one is left to the caller, who need not run
+/// meanwhile.
 const LONGEST_WAIT: Duration = Duration::from_secs(5);
 /// The upper bound of the first wait between tries.
 pub(super) const FIRST_WAIT: Duration = Duration::from_millis(250);

@@ -1,8 +1,8 @@
 //! Automatic analyses: starts analyses of new findings within automation's share of the owner's slots.
 //!
-//! One transaction takes the slot, marks the finding and admits the command, so concurrent runs neither exceed the share
-//! nor start a finding twice. A finding without a slot stays in the index of findings that were never analysed. The
-//! transaction that frees a slot sets `due_at` on the owner's row, and the reconciler runs automation again.
+//! One transaction takes the slot, marks the finding and admits the command, so concurrent runs neither exceed the
+//! share nor start a finding twice. A finding without a slot stays in the index of findings that were never analysed.
+//! The transaction that frees a slot sets `due_at` on the owner's row, and the reconciler runs automation again.
 
 use std::time::Duration;
 
@@ -34,8 +34,8 @@ use telemetry::{
 
 /// The findings in one query.
 const PAGE: u32 = 50;
-/// The most findings of out-of-scope repositories that one run skips: some 60 read units. If more of them sort before the
-/// findings in scope, automation starts nothing for this owner until they are closed or in scope again.
+/// The most findings of out-of-scope repositories that one run skips: some 60 read units. If more of them sort before
+/// the findings in scope, automation starts nothing for this owner until they are closed or in scope again.
 const PASSED_OVER: usize = 5_000;
 
 /// Starts automatic analyses.

@@ -81,8 +81,8 @@ impl Delivery {
     }
 }
 
-/// Handles every message of a batch concurrently and reports those to redeliver. A panic fails only its own message. The
-/// reported ids come from the batch: on an unknown id Lambda would fail the whole batch.
+/// Handles every message of a batch concurrently and reports those to redeliver. A panic fails only its own message.
+/// The reported ids are those of the batch.
 pub async fn each_message(
     event: &SqsEvent,
     handle: impl AsyncFn(Delivery) -> Disposition,

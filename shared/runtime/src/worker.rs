@@ -149,8 +149,8 @@ impl Worker {
         }
     }
 
-    /// When a command that began at `began` may continue if GitHub's rate limit ends at `until`. `None` if its budget or
-    /// its deadline ends first.
+    /// When a command that began at `began` may continue if GitHub's rate limit ends at `until`. `None` if its budget
+    /// or its deadline ends first.
     pub fn resumes_at(
         &self,
         until: Timestamp,

@@ -1,4 +1,5 @@
-//! The erasure of an owner: first a tombstone, then all of the owner's rows, in an order in which no row is created again.
+//! The erasure of an owner: first a tombstone, then all of the owner's rows, in an order in which no row is created
+//! again.
 //!
 //! ```text
 //!  tombstone ─▶ settings, integration ─▶ repositories ─▶ findings ─▶ analyses ─▶ commands ─▶ keys ─▶ audit events
@@ -6,8 +7,9 @@
 //!
 //! A transaction that creates a row checks a row that is deleted earlier: settings and integration check the tombstone,
 //! repositories the integration, findings their repository, analyses their finding, audit events what they record. So
-//! after a step, queued or running work cannot create its rows again. Only an admission checks nothing, to stay one write:
-//! a second sweep, 20 s after the start ([`SETTLES_AFTER`]), deletes the commands of admissions in flight at the start.
+//! after a step, queued or running work cannot create its rows again. Only an admission checks nothing, to stay one
+//! write: a second sweep, 20 s after the start ([`SETTLES_AFTER`]), deletes the commands of admissions in flight at the
+//! start.
 
 use std::time::Duration;
 

@@ -1,4 +1,5 @@
-//! The findings, one row each. A row is written only if the finding changed, and only over the row it was compared with.
+//! The findings, one row each. A row is written only if the finding changed, and only over the row it was compared
+//! with.
 
 pub mod analyses;
 mod list;
@@ -114,8 +115,8 @@ impl Findings {
         Ok(answer.item.is_some())
     }
 
-    /// One finding without its repository's row, strongly consistent. The repository's name and the time of the last sync
-    /// are those of the finding's last write. One read.
+    /// One finding without its repository's row, strongly consistent. The repository's name and the time of the last
+    /// sync are those of the finding's last write. One read.
     pub async fn read_alone(
         &self,
         owner: &Owner,
@@ -144,8 +145,8 @@ impl Findings {
         Ok(self.read_each(owner, &[id]).await?.pop())
     }
 
-    /// These findings in this order, at most 100; unknown ones are left out. Their repositories' rows, which hold the time
-    /// of the last sync, are in the same batch read.
+    /// These findings in this order, at most 100; unknown ones are left out. Their repositories' rows, which hold the
+    /// time of the last sync, are in the same batch read.
     async fn read_each(
         &self,
         owner: &Owner,

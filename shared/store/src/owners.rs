@@ -1,5 +1,5 @@
-//! An owner's configuration, its integration with the last sync, and its analyses in flight. The rows share a partition,
-//! so one query reads them all.
+//! An owner's configuration, its integration with the last sync, and its analyses in flight. The rows share a
+//! partition, so one query reads them all.
 //!
 //! While an owner is being erased, none of these rows is created: saving and connecting check the tombstone in the
 //! transaction that writes.
@@ -300,8 +300,8 @@ impl Owners {
         Ok((items.iter().map(due_owner).collect(), next))
     }
 
-    /// Moves an owner's next scheduled sync from `seen` to `to`. `false` if another reconciler has moved it, or if it was
-    /// cancelled.
+    /// Moves an owner's next scheduled sync from `seen` to `to`. `false` if another reconciler has moved it, or if it
+    /// was cancelled.
     pub async fn move_turn(
         &self,
         owner: &Owner,
@@ -320,8 +320,8 @@ impl Owners {
             source,
         })? {
             Updated::Written => Ok(true),
-            // The row names its mover, because the time cannot tell two reconcilers apart: both compute the same one. If
-            // it is us, this is our own earlier try, whose answer was lost.
+            // The row names its mover, because the time cannot tell two reconcilers apart: both compute the same one.
+            // If it is us, this is our own earlier try, whose answer was lost.
             Updated::Refused(Some(item)) => Ok(item.get("moved_by") == Some(&s(&mover))),
             Updated::Refused(None) => Ok(false),
         }

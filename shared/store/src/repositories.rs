@@ -88,8 +88,8 @@ words!(RepositoryFailure, "why a repository could not be refreshed", {
     SyncPartialFailure => "SYNC_PARTIAL_FAILURE",
 });
 
-/// What finished listings of a source have seen: every alert updated before `updated_at` is stored. So are the alerts in
-/// `seen`, whose updates are so close to `updated_at` that GitHub may still add others.
+/// What finished listings of a source have seen: every alert updated before `updated_at` is stored. So are the alerts
+/// in `seen`, whose updates are so close to `updated_at` that GitHub may still add others.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Watermark {
     /// The newest update seen; `None` if there was no alert.
@@ -296,8 +296,8 @@ impl Repositories {
         Ok((records, items))
     }
 
-    /// Records which repositories the installation lists and which are attempted now, up to 99 in one transaction. Fails
-    /// if the owner is no longer connected.
+    /// Records which repositories the installation lists and which are attempted now, up to 99 in one transaction.
+    /// Fails if the owner is no longer connected.
     pub async fn record(
         &self,
         owner: &Owner,
@@ -347,8 +347,8 @@ impl Repositories {
         self.write(owner, repository, e, mine, what).await
     }
 
-    /// Records the outcome of the attempt that began at `began`. Writes nothing if a later attempt has started: that one
-    /// records its own outcome.
+    /// Records the outcome of the attempt that began at `began`. Writes nothing if a later attempt has started: that
+    /// one records its own outcome.
     pub async fn finish(
         &self,
         owner: &Owner,

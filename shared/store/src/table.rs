@@ -608,8 +608,8 @@ const READ_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(40), Jitte
 const CONFLICT_TRIES: u32 = 7;
 const CONFLICT_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(20), Jitter::Half);
 
-/// Reads up to 100 items by key, strongly consistent. Keys that DynamoDB leaves unprocessed are read again, so a key that
-/// is missing from the result does not exist.
+/// Reads up to 100 items by key, strongly consistent. Keys that DynamoDB leaves unprocessed are read again, so a key
+/// that is missing from the result does not exist.
 pub(crate) async fn batch_get(
     table: &Table,
     keys: Vec<Item>,

@@ -1,8 +1,8 @@
-//! The metrics. Each piece of work (a request, a delivery, a run of the reconciler) counts in memory and writes documents
-//! of CloudWatch's embedded metric format to standard output when it ends.
+//! The metrics. Each piece of work (a request, a delivery, a run of the reconciler) counts in memory and writes
+//! documents of CloudWatch's embedded metric format to standard output when it ends.
 //!
-//! They are written before the function answers, because Lambda freezes it afterwards, and also if the work panics or is
-//! cancelled. A function that is killed loses at most the metrics of its current work. No metric names an owner.
+//! They are written before the function answers, because Lambda freezes it afterwards, and also if the work panics or
+//! is cancelled. A function that is killed loses at most the metrics of its current work. No metric names an owner.
 //!
 //! CloudWatch bills each combination of dimension values as a metric of its own, so there are few.
 
@@ -41,9 +41,9 @@ pub enum Metric {
     MalformedMessageKept,
     /// `AnalysesLost`: analyses that failed because no callback came in time.
     AnalysisLost,
-    /// `OldestAcceptedAge`, seconds, maximum of a reconciler run: the age of the oldest accepted command that was due; 0
-    /// if there was none. A command is due when its message has waited 75 s and 180 s, and at its deadline, so a command
-    /// that waits for less is not measured.
+    /// `OldestAcceptedAge`, seconds, maximum of a reconciler run: the age of the oldest accepted command that was due;
+    /// 0 if there was none. A command is due when its message has waited 75 s and 180 s, and at its deadline, so a
+    /// command that waits for less is not measured.
     OldestAcceptedAge(Duration),
     /// `OldestRunningAge`, seconds, maximum of a reconciler run: the age of the oldest running command that was due. A
     /// running command is due when the message of a continuation has waited that long, and at its deadline without
@@ -55,8 +55,8 @@ pub enum Metric {
     ReconcilerError,
     /// `WorkLeftOver`: runs that ran out of time before all due rows were handled.
     WorkLeftOver,
-    /// `GithubBudgetLeft`, minimum of a piece of work: the requests that GitHub still allows within the hour, according to
-    /// its answers, for any installation.
+    /// `GithubBudgetLeft`, minimum of a piece of work: the requests that GitHub still allows within the hour, according
+    /// to its answers, for any installation.
     GithubBudgetLeft(u64),
     /// `GithubAnswers` by `Answer`: tries of calls to GitHub, by outcome.
     GithubAnswered(GithubAnswer),
@@ -211,7 +211,8 @@ pub fn write_now() {
     let _ = UNDER_WAY.try_with(Measurement::write);
 }
 
-/// The name of the CloudFormation stack, 1 to 128 characters. It separates the metrics of several stacks in one account.
+/// The name of the CloudFormation stack, 1 to 128 characters. It separates the metrics of several stacks in one
+/// account.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackName(String);
 

@@ -1,5 +1,5 @@
-//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>) across functions, GitHub and the agent. Only `traceparent`:
-//! spans are not recorded, and log lines carry the trace's id.
+//! W3C Trace Context (<https://www.w3.org/TR/trace-context/>) across functions, GitHub and the agent. Only
+//! `traceparent`: spans are not recorded, and log lines carry the trace's id.
 //!
 //! Work on a message continues its sender's trace. Without one, the trace is named after the message's subject, such as
 //! the command's id, so a re-sent message stays in a trace that can be found. X-Ray does not depend on this module: the

@@ -1,5 +1,5 @@
-//! The arguments of a command, declared once. The API's fields, the stored attributes and the fingerprint are derived from
-//! the same list.
+//! The arguments of a command, declared once. The API's fields, the stored attributes and the fingerprint are derived
+//! from the same list.
 
 use std::{fmt, str::FromStr};
 
@@ -143,8 +143,8 @@ pub trait Reader {
     fn argument<A: Argument>(&mut self, field: &Field) -> Option<A>;
 }
 
-/// Declares the arguments of a command type: each with its description, its Rust name (also the stored attribute), its type
-/// and its name in the API.
+/// Declares the arguments of a command type: each with its description, its Rust name (also the stored attribute), its
+/// type and its name in the API.
 macro_rules! arguments {
     (
         $(#[$meta:meta])*

@@ -18,8 +18,8 @@ enum Written {
     Set(bool),
 }
 
-/// Returns the fingerprint of a request: equal for equal requests. It does not contain arguments that are left out, so a
-/// later version may add some, nor the actor, because the key belongs to the owner.
+/// Returns the fingerprint of a request: equal for equal requests. It does not contain arguments that are left out, so
+/// a later version may add some, nor the actor, because the key belongs to the owner.
 pub fn fingerprint(action: &Action, origin: Origin) -> String {
     let arguments: BTreeMap<&str, Written> = action
         .values()

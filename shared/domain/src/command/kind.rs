@@ -69,8 +69,8 @@ pub trait CommandKind: Arguments {
     const QUEUE: CommandQueue;
     /// The time budget of one command over all its deliveries.
     const BUDGET: Duration = Duration::from_secs(2 * 3600);
-    /// The origins that a client may name; the first one is the default. If empty, a client may name none and the origin
-    /// is `manual`.
+    /// The origins that a client may name; the first one is the default. If empty, a client may name none and the
+    /// origin is `manual`.
     const REQUESTED_ORIGINS: &'static [Origin] = &[];
 
     /// The finding that it is about.

@@ -47,8 +47,8 @@ impl CommandState {
         }
     }
 
-    /// Whether the last claim follows one of the same stage, whose worker died or released the command. What that worker
-    /// had done by then is unknown.
+    /// Whether the last claim follows one of the same stage, whose worker died or released the command. What that
+    /// worker had done by then is unknown.
     pub const fn follows_another(&self) -> bool {
         self.attempt > self.stage.0 + 1
     }

@@ -72,8 +72,8 @@ impl AlertSource for Dependabot {
     }
 
     fn has_none(&self, message: &str) -> bool {
-        // GitHub's messages include "... are not available for archived repositories" and "... is not available for this
-        // repository".
+        // GitHub's messages include "... are not available for archived repositories" and "... is not available for
+        // this repository".
         [
             "dependabot alerts are disabled",
             "not available",

@@ -1,8 +1,8 @@
 //! The analyses: one per finding, on the finding's own row, and one row per owner with the slots in use and the counts.
 //!
-//! Every change is one transaction over both rows, guarded by the attempt and the status that its writer read. So a slot
-//! is in use exactly while its analysis is in flight, and the counts are exact. No write here creates a finding's row:
-//! an erased finding stays erased.
+//! Every change is one transaction over both rows, guarded by the attempt and the status that its writer read. So a
+//! slot is in use exactly while its analysis is in flight, and the counts are exact. No write here creates a finding's
+//! row: an erased finding stays erased.
 
 mod item;
 
@@ -374,8 +374,8 @@ impl Analyses {
         }
     }
 
-    /// Stores an agent's callback on its finding's row, until `record-analysis` records it. Only the first callback of an
-    /// attempt is stored, and none for an earlier attempt, another session or an erased owner. One write.
+    /// Stores an agent's callback on its finding's row, until `record-analysis` records it. Only the first callback of
+    /// an attempt is stored, and none for an earlier attempt, another session or an erased owner. One write.
     pub async fn receive(
         &self,
         owner: &Owner,
@@ -389,8 +389,8 @@ impl Analyses {
         let mine = e.compare("analysis_attempt", "=", s(attempt.to_string()));
         let pending = e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str()));
         let running = e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str()));
-        // Race: the agent calls back before the launch has stored its session. Any session is accepted then, because the
-        // callback's token names the attempt.
+        // Race: the agent calls back before the launch has stored its session. Any session is accepted then, because
+        // the callback's token names the attempt.
         let none = e.absent("analysis_session");
         let same = e.compare("analysis_session", "=", s(callback.session.as_str()));
         let first = e.absent("analysis_called_back");
@@ -410,8 +410,8 @@ impl Analyses {
             Updated::Refused(row) => row.unwrap_or_default(),
         };
         let found = analysis(&row).map_err(|source| unwritten(source.into()))?;
-        // The row shows this very callback: our own earlier try, or the agent's repeat of a callback that is not recorded
-        // yet. Once it is recorded the row no longer holds it, and a repeat is stale.
+        // The row shows this very callback: our own earlier try, or the agent's repeat of a callback that is not
+        // recorded yet. Once it is recorded the row no longer holds it, and a repeat is stale.
         let waits = found.is_some_and(|found| {
             found.attempt == attempt && found.called_back.as_ref() == Some(callback)
         });
@@ -422,8 +422,8 @@ impl Analyses {
         })
     }
 
-    /// Postpones the reconciler's next look at an analysis in flight. `false` if it has changed since it was read, so of
-    /// overlapping reconcilers only one goes on.
+    /// Postpones the reconciler's next look at an analysis in flight. `false` if it has changed since it was read, so
+    /// of overlapping reconcilers only one goes on.
     pub async fn postpone(
         &self,
         owner: &Owner,
@@ -505,8 +505,8 @@ impl Analyses {
     }
 }
 
-/// The condition that the analysis has not changed since it was read: same attempt, same status, and a callback as before
-/// or none.
+/// The condition that the analysis has not changed since it was read: same attempt, same status, and a callback as
+/// before or none.
 fn unchanged(seen: Option<&Analysis>, e: &mut Expression) -> String {
     let Some(seen) = seen else {
         // `digest` must exist: with only the absence condition, the update would create the row of an erased finding.

@@ -106,8 +106,8 @@ pub struct Overdue {
 }
 
 impl Findings {
-    /// A page of matching findings. One query for each combination of severity and status that the filter needs (at most
-    /// 16, usually 1 to 4), and one batch read.
+    /// A page of matching findings. One query for each combination of severity and status that the filter needs (at
+    /// most 16, usually 1 to 4), and one batch read.
     pub async fn list(
         &self,
         owner: &Owner,
@@ -210,9 +210,9 @@ impl Findings {
         }
     }
 
-    /// A page of open findings of a severity that were never analysed, or that automation deferred, and that are new since
-    /// `since`. A finding may change after the query, so the guard of [`Analyses::begin`](super::analyses::Analyses::begin)
-    /// decides.
+    /// A page of open findings of a severity that were never analysed, or that automation deferred, and that are new
+    /// since `since`. A finding may change after the query, so the guard of
+    /// [`Analyses::begin`](super::analyses::Analyses::begin) decides.
     pub async fn unanalysed(
         &self,
         owner: &Owner,

@@ -81,8 +81,8 @@ impl Ledger {
         Ok(asked.iter().filter_map(|id| found.remove(id)).collect())
     }
 
-    /// The owner's newest 1,000 commands that have not ended, newest first. Strongly consistent. The cost grows with the
-    /// number of active commands, not with the history.
+    /// The owner's newest 1,000 commands that have not ended, newest first. Strongly consistent. The cost grows with
+    /// the number of active commands, not with the history.
     pub async fn active(&self, owner: &Owner, now: Timestamp) -> Result<Vec<Command>, LedgerError> {
         let mut ids: Vec<CommandId> = Vec::new();
         let mut from = None;

@@ -113,8 +113,8 @@ impl Ledger {
         command
     }
 
-    /// Makes a move and other writes in one transaction. `claimed` is the row as this worker claimed it; while the lease
-    /// is live no other writer can have changed it, and the move's guard demands the lease.
+    /// Makes a move and other writes in one transaction. `claimed` is the row as this worker claimed it. The move's
+    /// guard demands the lease's token, so if the guard holds, no other writer has changed the row since.
     pub(super) async fn apply_with(
         &self,
         claimed: &Command,
@@ -135,8 +135,8 @@ impl Ledger {
         let transacted = self.table.transact(&row.and(beside)).await;
         let outcome = match transacted.map_err(|source| unwritten(key.id, &made, source))? {
             Transacted::Written => Outcome::Applied(self.as_ended(claimed, &made, notes, now)),
-            // The command's row is the first write. If its condition failed, the other answers do not matter: an earlier
-            // try may have made the whole transaction.
+            // The command's row is the first write. If its condition failed, the other answers do not matter: an
+            // earlier try may have made the whole transaction.
             Transacted::Refused(refusals) => match refusals.into_iter().next() {
                 Some(Refusal::Condition(row)) => refused(row, &made, writer, now)?,
                 Some(Refusal::None) | None => return Ok(Together::Unsettled),

@@ -4,7 +4,7 @@ use super::*;
 use emf::MOST_VALUES;
 
 const NOON: Timestamp = Timestamp::from_millis(1_795_435_200_000);
-/// The most that a document may hold, by the format's specification.
+/// The most metrics in a document, by the specification.
 const MOST_METRICS: usize = 100;
 const MOST_DIMENSIONS: usize = 30;
 
@@ -60,7 +60,7 @@ fn documents(recorded: &[Metric]) -> Vec<Value> {
         .collect()
 }
 
-/// Checks a document against the rules of the specification, and gives its metrics' names.
+/// Checks a document against the specification and returns the names of its metrics.
 fn valid(document: &Value) -> Vec<&str> {
     assert!(document.to_string().len() < 256 * 1024);
     let metadata = document["_aws"].as_object().expect("metadata");

@@ -200,7 +200,7 @@ fn an_optional_field_may_be_null_absent_or_an_unknown_word() {
     );
     assert_eq!(
         finding.package.name, "semver",
-        "from the vulnerability, for want of the dependency's"
+        "the vulnerability's package, because the dependency has none"
     );
     let nulls = json!({
         "dependency": null, "security_advisory": {"cwes": null, "cvss": null, "cvss_severities": null, "epss": null},
