@@ -1,10 +1,11 @@
-//! What the sources' imports must look like. `cargo test --test structure -- --nocapture` prints the crates with what they
+//! What the sources' imports must look like, and that the pages name tests that exist. `cargo test --test structure -- --nocapture` prints the crates with what they
 //! import, and counts the circles.
 
 #![expect(clippy::print_stdout, reason = "it prints what it found on request")]
 
 mod imports;
 mod layers;
+mod names;
 
 use std::{
     fs,

@@ -291,7 +291,8 @@ impl Analysis {
         self.cloud_session.as_ref().or(called_back)
     }
 
-    /// The deadline of the callback. It does not depend on the time of the launch, so repeated launches send the same one.
+    /// The deadline of the callback. It does not depend on the time of the launch, so repeated launches send the
+    /// same one.
     pub fn callback_by(&self) -> Timestamp {
         self.begun_at + PENDING_FOR + RUNNING_FOR
     }

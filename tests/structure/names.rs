@@ -1,0 +1,76 @@
+//! The pages name tests by their functions. A test that was renamed must be renamed there, too.
+
+use std::{
+    collections::BTreeSet,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use crate::{entries, read, root};
+
+/// No test's name is shorter, and hardly any other word between backticks is as long and has as many underscores.
+const WORDS: usize = 4;
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for path in entries(folder) {
+        if path.is_dir() {
+            if !path.ends_with("target") && !path.ends_with("node_modules") {
+                sources(&path, found);
+            }
+        } else if path.extension().is_some_and(|it| it == "rs") {
+            found.push(path);
+        }
+    }
+}
+
+/// The names of all functions.
+fn functions() -> BTreeSet<String> {
+    let mut files = Vec::new();
+    for folder in ["shared", "functions", "infra", "tests"] {
+        sources(&root().join(folder), &mut files);
+    }
+    let texts = files.iter().map(|path| read(path)).collect::<Vec<_>>();
+    let lines = texts.iter().flat_map(|text| text.lines());
+    let after_fn = lines.filter_map(|line| line.split_once("fn ")?.1.split(['(', '<']).next());
+    after_fn.map(str::to_owned).collect()
+}
+
+fn pages() -> Vec<PathBuf> {
+    let folders = [root(), root().join("docs"), root().join("docs/operating")];
+    let files = folders.iter().flat_map(|folder| entries(folder));
+    let pages = files.filter(|path| path.extension().is_some_and(|it| it == "md"));
+    pages.filter(|path| fs::metadata(path).is_ok()).collect()
+}
+
+/// What a page calls a test: `a_name`, `module::a_name`, or `the_first_words_…`.
+fn named(page: &str) -> impl Iterator<Item = &str> {
+    let quoted = page.split('`').skip(1).step_by(2);
+    let last = quoted.filter_map(|word| word.rsplit("::").next());
+    last.filter(|word| {
+        let letters = |it: char| it.is_ascii_lowercase() || it.is_ascii_digit() || it == '_';
+        let whole = word.trim_end_matches('…');
+        whole.chars().all(letters) && whole.split('_').count() >= WORDS
+    })
+}
+
+#[test]
+fn every_test_that_a_page_names_exists() {
+    let functions = functions();
+    let mut gone = BTreeSet::new();
+    let mut found = 0;
+    for page in pages() {
+        let text = read(&page);
+        for name in named(&text) {
+            found += 1;
+            let exists = match name.strip_suffix('…') {
+                Some(beginning) => functions.iter().any(|it| it.starts_with(beginning)),
+                None => functions.contains(name),
+            };
+            if !exists {
+                gone.insert(format!("{}: {name}", crate::name(&page)));
+            }
+        }
+    }
+    assert!(found > 50, "the pages name tests: {found}");
+    assert!(gone.is_empty(), "{gone:#?}");
+}
