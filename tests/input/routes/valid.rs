@@ -1,11 +1,12 @@
 //! Valid ids, parameters, headers and bodies, and words that the service knows.
 
+use domain::command::CommandType;
 use serde_json::{Value, json};
 
 use crate::scene::{FIXED, OPEN, PENDING, RUNNING, SESSION, STRANGERS, command_id, finding_id};
 
 /// Words with a meaning somewhere.
-pub(crate) const WORDS: [&str; 24] = [
+pub(crate) const WORDS: [&str; 25] = [
     "me",
     "user:auth0|5f7c",
     "user:auth0|elsewhere",
@@ -21,6 +22,7 @@ pub(crate) const WORDS: [&str; 24] = [
     "octo/none",
     "sync",
     "start_analysis",
+    "reopen_finding",
     "auto_dismiss",
     "fix_started",
     "open",
@@ -80,6 +82,7 @@ pub(crate) fn bodies(operation: &str) -> Vec<Value> {
             json!({"type": "sync"}),
             json!({"type": "sync", "repository": "octo/app", "origin": "dashboard_refresh"}),
             json!({"type": "dismiss_finding", "findingId": open, "reason": "not_used", "comment": "c".repeat(280)}),
+            json!({"type": "reopen_finding", "findingId": open}),
             json!({"type": "start_analysis", "findingId": running, "model": "m", "triageModel": "t",
                 "analysisModel": "a", "forceSandbox": true, "restartActive": true}),
         ],
@@ -102,5 +105,14 @@ pub(crate) fn bodies(operation: &str) -> Vec<Value> {
                 "suggestedAction": "dismiss", "confidence": "high", "summary": "Not used."}}),
         ],
         _ => Vec::new(),
+    }
+}
+
+#[test]
+fn every_command_type_has_an_accepted_body() {
+    let bodies = bodies("admitCommand");
+    for kind in CommandType::ALL {
+        let has_one = bodies.iter().any(|body| body["type"] == kind.as_str());
+        assert!(has_one, "no body of {kind}");
     }
 }

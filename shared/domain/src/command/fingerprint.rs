@@ -37,10 +37,10 @@ pub fn fingerprint(action: &Action, origin: Origin) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::command::{DismissFinding, StartAnalysis, SyncFindings};
+    use crate::command::{CommandType, DismissFinding, ReopenFinding, StartAnalysis, SyncFindings};
 
-    fn of(action: impl Into<Action>) -> String {
-        let whole = fingerprint(&action.into(), Origin::Manual);
+    fn of(action: &Action) -> String {
+        let whole = fingerprint(action, Origin::Manual);
         whole[..16].to_owned()
     }
 
@@ -64,24 +64,30 @@ mod tests {
             restart_active: true,
             finding,
         };
-        let found = [
-            of(SyncFindings::all()),
-            of(one),
-            of(dismissal(None)),
-            of(dismissal(Some("Only in a test."))),
-            of(StartAnalysis::of(finding)),
-            of(whole),
+        let actions: [Action; 7] = [
+            SyncFindings::all().into(),
+            one.into(),
+            dismissal(None).into(),
+            dismissal(Some("Only in a test.")).into(),
+            StartAnalysis::of(finding).into(),
+            whole.into(),
+            ReopenFinding { finding }.into(),
         ];
-        assert_eq!(found, EARLIER);
+        assert_eq!(actions.each_ref().map(of), EARLIER);
+        for kind in CommandType::ALL {
+            let pinned = actions.iter().any(|action| action.command_type() == *kind);
+            assert!(pinned, "no fingerprint of {kind} is pinned");
+        }
     }
 
-    const EARLIER: [&str; 6] = [
+    const EARLIER: [&str; 7] = [
         "dad192a8f6eb2db6",
         "b3f3fa2f80387c45",
         "78538c387d3c70e0",
         "2bfe3bd6c3b0c45a",
         "bb8be9c1416cd1a2",
         "65599c93ad722685",
+        "c5f5aa145bb6e6b5",
     ];
 
     #[test]
