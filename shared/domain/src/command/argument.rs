@@ -188,7 +188,7 @@ macro_rules! arguments {
 
 pub(super) use arguments;
 
-/// The trait that [`arguments!`] implements.
+/// The trait that `arguments!` implements.
 pub trait Arguments: Sized {
     /// The arguments, in the order in which they are read.
     const FIELDS: &'static [Field];
