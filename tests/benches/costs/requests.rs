@@ -144,7 +144,7 @@ async fn findings(stack: &Stack, steps: &mut Steps) -> Result<()> {
     Ok(())
 }
 
-/// A dismissal and an analysis of stored findings.
+/// A dismissal, a reopening and an analysis of stored findings.
 async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<()> {
     let open = owner.get("findings?status=open&limit=5").await?;
     let finding = |place: usize| open["findings"][place]["id"].clone();
@@ -169,6 +169,10 @@ async fn acting(stack: &Stack, owner: &Owner<'_>, steps: &mut Steps) -> Result<(
             .await
     };
     steps.of(stack, "dismissal", "dismiss", work).await?;
+    stack.idle().await?;
+    let reopening = json!({"type": "reopen_finding", "findingId": finding(4)});
+    let work = async { owner.completed(&owner.ask(&reopening, None).await?).await };
+    steps.of(stack, "reopening", "dismiss", work).await?;
     stack.idle().await?;
 
     let faults = "/local/agent/faults";
