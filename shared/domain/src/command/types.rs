@@ -1,4 +1,4 @@
-//! The command types, each in a module of its own. To add one: its module, and its line here.
+//! The command types, each in its own module. To add one, add its module and its line here.
 
 mod dismiss_finding;
 mod reopen_finding;
@@ -24,17 +24,17 @@ pub use reopen_finding::ReopenFinding;
 pub use start_analysis::{ModelName, StartAnalysis};
 pub use sync::SyncFindings;
 
-/// Makes of the list of types what depends on it.
+/// Generates everything that depends on the list of types.
 macro_rules! command_types {
     ($($variant:ident($type:ident),)+) => {
-        /// What a command asks for.
+        /// A command's type with its arguments.
         #[derive(Clone, Debug, PartialEq, Eq)]
         #[expect(missing_docs, reason = "each type's own documentation tells")]
         pub enum Action {
             $($variant($type),)+
         }
 
-        /// What kind of thing a command asks for.
+        /// A type of command.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
         #[expect(missing_docs, reason = "each type's own documentation tells")]
         pub enum CommandType {
@@ -66,22 +66,22 @@ macro_rules! command_types {
                 match self { $(Self::$variant => $type::FIELDS,)+ }
             }
 
-            /// Where it waits for its worker.
+            /// Its queue.
             pub const fn queue(self) -> CommandQueue {
                 match self { $(Self::$variant => <$type as CommandKind>::QUEUE,)+ }
             }
 
-            /// For how long all deliveries of one such command together may go on.
+            /// The time budget of one command over all its deliveries.
             pub const fn budget(self) -> Duration {
                 match self { $(Self::$variant => <$type as CommandKind>::BUDGET,)+ }
             }
 
-            /// The origins that a client may name, the first of them unless it names one.
+            /// The origins that a client may name; the first one is the default.
             pub const fn requested_origins(self) -> &'static [Origin] {
                 match self { $(Self::$variant => <$type as CommandKind>::REQUESTED_ORIGINS,)+ }
             }
 
-            /// Reads the arguments of such a command. `None` if one is missing or wrong, which the reader keeps in mind.
+            /// Reads the arguments. `None` if one is missing or invalid; the reader records which.
             pub fn read(self, reader: &mut impl Reader) -> Option<Action> {
                 match self { $(Self::$variant => $type::read(reader).map(Action::$variant),)+ }
             }
@@ -108,7 +108,7 @@ macro_rules! command_types {
                 match self { $(Self::$variant(action) => action.repository(),)+ }
             }
 
-            /// What is left to do for one that nobody could finish.
+            /// What must be freed if the command is abandoned.
             pub fn held(&self) -> Held {
                 match self { $(Self::$variant(action) => action.held(),)+ }
             }
@@ -157,12 +157,12 @@ impl<'de> Deserialize<'de> for CommandType {
     }
 }
 
-/// The types of which no command is admitted for now. What was admitted before is still done.
+/// The types that are not admitted for now. Commands that were admitted before are still processed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PausedCommands(BTreeSet<CommandType>);
 
 impl PausedCommands {
-    /// Whether commands of this type must wait.
+    /// Reports whether commands of this type are paused.
     pub fn contain(&self, command: CommandType) -> bool {
         self.0.contains(&command)
     }
@@ -171,7 +171,7 @@ impl PausedCommands {
 impl FromStr for PausedCommands {
     type Err = UnknownWord;
 
-    /// Names separated by commas; nothing is paused by an empty text.
+    /// Parses names separated by commas. An empty text pauses nothing.
     fn from_str(text: &str) -> Result<Self, UnknownWord> {
         let names = text.split(',').filter(|_| !text.is_empty());
         names.map(str::parse).collect::<Result<_, _>>().map(Self)

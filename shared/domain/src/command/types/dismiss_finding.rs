@@ -1,4 +1,4 @@
-//! `dismiss_finding`: dismisses a finding's alert at GitHub, then ignores the finding here.
+//! `dismiss_finding`: dismisses a finding's alert on GitHub, then ignores the finding.
 
 use std::{fmt, str::FromStr};
 
@@ -11,13 +11,13 @@ use crate::{
 };
 
 arguments! {
-    /// Dismisses a finding's alert at GitHub, then ignores the finding here.
+    /// Dismisses a finding's alert on GitHub; the finding becomes `ignored`.
     pub struct DismissFinding {
-        /// Which finding.
+        /// The finding.
         pub finding: FindingId = "findingId",
-        /// Why, in GitHub's words.
+        /// GitHub's reason.
         pub reason: DismissReason = "reason",
-        /// What is said to it.
+        /// A comment on the dismissal.
         pub comment: Option<DismissComment> = "comment",
     }
 }
@@ -25,7 +25,7 @@ arguments! {
 impl CommandKind for DismissFinding {
     const NAME: &'static str = "dismiss_finding";
     const DOC: &'static str =
-        "Dismisses a finding's alert at GitHub, then ignores the finding here.";
+        "Dismisses a finding's alert on GitHub; the finding becomes `ignored`.";
     const QUEUE: CommandQueue = CommandQueue::Dismiss;
 
     fn finding(&self) -> Option<FindingId> {
@@ -33,7 +33,7 @@ impl CommandKind for DismissFinding {
     }
 }
 
-/// What a person says to a dismissal: at most 280 characters, none of them a control character but line breaks and tabs.
+/// A comment on a dismissal: at most 280 characters, and no control characters except line breaks and tabs.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DismissComment(String);
 

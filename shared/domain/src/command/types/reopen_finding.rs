@@ -1,4 +1,4 @@
-//! `reopen_finding`: reopens an ignored finding's alert at GitHub, then the finding here.
+//! `reopen_finding`: reopens an ignored finding's alert on GitHub, then the finding.
 
 use crate::{
     command::{CommandKind, CommandQueue, argument::arguments},
@@ -6,9 +6,9 @@ use crate::{
 };
 
 arguments! {
-    /// Reopens an ignored finding's alert at GitHub, then the finding here.
+    /// Reopens an ignored finding's alert on GitHub; the finding becomes `open`.
     pub struct ReopenFinding {
-        /// Which finding.
+        /// The finding.
         pub finding: FindingId = "findingId",
     }
 }
@@ -16,7 +16,7 @@ arguments! {
 impl CommandKind for ReopenFinding {
     const NAME: &'static str = "reopen_finding";
     const DOC: &'static str =
-        "Reopens an ignored finding's alert at GitHub, then the finding here.";
+        "Reopens an ignored finding's alert on GitHub; the finding becomes `open`.";
     const QUEUE: CommandQueue = CommandQueue::Dismiss;
 
     fn finding(&self) -> Option<FindingId> {

@@ -1,4 +1,4 @@
-//! `start_analysis`: has the agent begin to analyse a finding.
+//! `start_analysis`: starts an analysis of a finding.
 
 use std::str::FromStr;
 
@@ -11,26 +11,26 @@ use crate::{
 };
 
 arguments! {
-    /// Has the agent begin to analyse a finding, with what differs from the owner's configuration.
+    /// Starts an analysis of a finding. The options override the owner's configuration.
     pub struct StartAnalysis {
-        /// Which finding.
+        /// The finding.
         pub finding: FindingId = "findingId",
-        /// The model for whatever the next two do not name.
+        /// The model for triage and analysis, unless the next two fields name one.
         pub model: Option<ModelName> = "model",
-        /// The model that triages.
+        /// The model for the triage.
         pub triage_model: Option<ModelName> = "triageModel",
-        /// The model that analyses.
+        /// The model for the analysis.
         pub analysis_model: Option<ModelName> = "analysisModel",
-        /// Go through the whole codebase in a sandbox, whatever the triage says.
+        /// Whether to search the whole codebase in a sandbox, whatever the result of the triage.
         pub force_sandbox: bool = "forceSandbox",
-        /// Take the place of an analysis that is under way.
+        /// Whether to replace a running analysis.
         pub restart_active: bool = "restartActive",
     }
 }
 
 impl CommandKind for StartAnalysis {
     const NAME: &'static str = "start_analysis";
-    const DOC: &'static str = "Has the agent begin to analyse a finding.";
+    const DOC: &'static str = "Starts an analysis of a finding by the analysis service.";
     const QUEUE: CommandQueue = CommandQueue::Analyse;
 
     fn finding(&self) -> Option<FindingId> {
@@ -43,7 +43,7 @@ impl CommandKind for StartAnalysis {
 }
 
 impl StartAnalysis {
-    /// Of this finding, as the owner's configuration says.
+    /// An analysis of this finding with the owner's configuration.
     pub const fn of(finding: FindingId) -> Self {
         Self {
             finding,

@@ -8,7 +8,7 @@ use crate::{
 arguments! {
     /// Refreshes the findings from GitHub.
     pub struct SyncFindings {
-        /// Only this repository, by its full name; otherwise all in scope.
+        /// The one repository to refresh, as `owner/name`. If missing, all in scope.
         pub repository: Option<RepositoryName> = "repository",
     }
 }
@@ -25,7 +25,7 @@ impl CommandKind for SyncFindings {
 }
 
 impl SyncFindings {
-    /// Of every repository in scope.
+    /// A sync of every repository in scope.
     pub const fn all() -> Self {
         Self { repository: None }
     }
