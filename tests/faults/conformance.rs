@@ -1,7 +1,7 @@
 //! Faults of delivery that every command type survives: each is written once and run over every type.
 //!
-//! A type joins by implementing [`Subject`] and by its line in `suite!`, without which nothing here compiles. A fault
-//! joins by its line in `every_fault!`. Tests are selected by either: `conformance::sync`, `killed_after_the_claim`.
+//! To add a type, implement [`Subject`] and add a line to `suite!`; nothing compiles without it. To add a fault, add a line
+//! to `every_fault!`. Select tests by either: `conformance::sync`, `killed_after_the_claim`.
 
 mod admission;
 mod analyses;
@@ -24,7 +24,7 @@ use subject::{Subject, Write};
 use syncs::Syncs;
 use trial::Trial;
 
-/// Names the tests of one type, one for each fault.
+/// Generates the tests of one type, one for each fault.
 macro_rules! every_fault {
     ($subject:ty) => {
         every_fault! { $subject:
@@ -51,7 +51,7 @@ macro_rules! every_fault {
     };
 }
 
-/// Gives each type its tests. A type that is missing here leaves the `match` open, and does not compile.
+/// Generates the tests of each type. If a type is missing, the `match` is not exhaustive and does not compile.
 macro_rules! suite {
     ($($tests:ident: $command:ident => $subject:ident,)+) => {
         $(

@@ -1,4 +1,4 @@
-//! Reopening a finding: GitHub first, and each way it can end.
+//! Reopening a finding: GitHub first, and every way in which the command can end.
 
 use domain::{command::CommandKey, result_code::ResultCode};
 use futures::future::join;
@@ -11,7 +11,7 @@ use crate::{
     scene::{PYGOAT, Scene},
 };
 
-/// What asks for one of Pygoat's alerts to be reopened. One of them is dismissed: 9.
+/// The request to reopen one of Pygoat's alerts. Alert 9 is dismissed.
 pub(crate) fn reopening(number: u32) -> Value {
     json!({"type": "reopen_finding", "findingId": id(number)})
 }
@@ -23,7 +23,7 @@ impl Scene {
         self.ada.key(command_id(&answer.body))
     }
 
-    /// Reopens one of Pygoat's alerts, which ends so.
+    /// Reopens one of Pygoat's alerts and checks how the command ends.
     async fn reopened(&self, number: u32, code: ResultCode, effect: &str) -> Value {
         let key = self.ask_to_reopen(number).await;
         let view = self.ada.ends_as(key.id, code.as_str()).await;

@@ -7,7 +7,7 @@ use tests::command_id;
 
 use super::{Subject, Trial, trial::CLAIM};
 
-/// The command fails, nobody is asked for anything, and its key admits it again.
+/// The command fails without any request upstream, and its idempotency key admits it again.
 pub(super) async fn send_fails<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.sends("error").await;
@@ -32,7 +32,7 @@ pub(super) async fn send_fails<S: Subject>() {
     trial.holds().await;
 }
 
-/// The message is stored, but no worker can claim before the API gives the command up: its word stands.
+/// The message is sent, but no worker can claim before the API fails the command: the failure stands.
 pub(super) async fn send_unanswered_and_compensated<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls("dynamodb", "error", CLAIM).await;
@@ -51,7 +51,7 @@ pub(super) async fn send_unanswered_and_compensated<S: Subject>() {
     trial.holds().await;
 }
 
-/// The message is stored, and a worker claims before the API could give the command up: it is accepted after all.
+/// Race: the message is sent, and a worker claims before the API can fail the command: it is accepted.
 pub(super) async fn send_unanswered_and_claimed<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let late = json!({"service": "dynamodb", "operation": "UpdateItem", "function": "api",
@@ -64,7 +64,7 @@ pub(super) async fn send_unanswered_and_claimed<S: Subject>() {
     trial.holds().await;
 }
 
-/// The reconciler sends the message once it is due, and not before.
+/// The reconciler sends the message when it is due, and not earlier.
 pub(super) async fn api_killed_before_the_send<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let ada = &trial.scene.ada;

@@ -1,5 +1,5 @@
-//! `start_analysis`: its effect is a session of the agent, which does not call back before everything heals. However it
-//! fails, its slot is free.
+//! `start_analysis`: its effect is a session of the agent, whose callback is held until the faults are cleared. Every
+//! failure frees the slot.
 
 use std::time::Duration;
 
@@ -23,14 +23,14 @@ fn finding() -> String {
     id(14)
 }
 
-/// The agent's sessions that analyse the finding, whatever they are called.
+/// The agent's sessions for the finding.
 async fn sessions(scene: &Scene) -> Vec<Value> {
     let mut sessions = scene.stack.agent_sessions().await;
     sessions.retain(|session| session["findingId"] == finding());
     sessions
 }
 
-/// How often a token of GitHub's was asked for.
+/// The number of requests for a token of GitHub.
 async fn tokens(scene: &Scene) -> usize {
     scene.stack.github_calls("/access_tokens").await.len()
 }
@@ -45,7 +45,7 @@ impl Subject for Analyses {
         // The slot.
         ("TransactWriteItems", "in_flight"),
     ];
-    /// The second time by the name of the first: that meets its session.
+    /// The second request has the idempotency key of the first, and gets its session.
     const REQUESTS_IF_FOUND_DONE: usize = 2;
 
     async fn scene() -> Scene {
@@ -73,7 +73,7 @@ impl Subject for Analyses {
         sessions(scene).await.len()
     }
 
-    /// Holds up the token that the agent gets: unlike the agent, GitHub shows a request before it answers.
+    /// Delays the agent's token: GitHub's simulator shows a request before it answers, the agent's does not.
     async fn hold_up(scene: &Scene, time: Duration) {
         let slow = json!({"repository": "*", "operation": "installation_token",
             "delayMs": time.as_millis(), "times": 1});
@@ -115,7 +115,7 @@ impl Subject for Analyses {
             assert_eq!((analysis, audited.len()), (Value::Null, 0));
             return;
         }
-        // Here every attempt takes the slot before it comes to nothing.
+        // Every attempt takes the slot before it fails.
         assert_eq!(
             (&analysis["status"], &analysis["failureCode"]),
             (&json!("failed"), &view["resultCode"]),

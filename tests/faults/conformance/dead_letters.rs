@@ -1,4 +1,4 @@
-//! No delivery is left.
+//! The last delivery has failed.
 
 use std::time::Duration;
 
@@ -9,11 +9,11 @@ use super::{Subject, Trial};
 
 const EXHAUSTED: ResultCode = ResultCode::QueueRetriesExhausted;
 
-/// Of five deliveries none reaches a claim: the dead-letter function fails the command, without an effect.
+/// No delivery reaches a claim: the dead-letter function fails the command, with effect `none`.
 pub(super) async fn dead_letter_never_taken_up<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let consumer = Trial::<S>::CONSUMER;
-    // Each delivery dies at its first call, and comes again at once.
+    // Each worker dies at its first call, and the message is redelivered at once.
     let first_call = ("ChangeMessageVisibility", "");
     trial.befalls("sqs", "kill_before", first_call).await;
     let at_once = Duration::from_secs(1);
@@ -36,12 +36,11 @@ pub(super) async fn dead_letter_never_taken_up<S: Subject>() {
     trial.holds().await;
 }
 
-/// The last worker died once the effect was made: the dead-letter function waits for its claim to lapse, and fails what
-/// it left.
+/// The last worker died after the effect: the dead-letter function waits until the lease expires, then fails the command.
 pub(super) async fn dead_letter_of_a_dead_worker<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.orphan().await;
-    assert!(!trial.bury(message(&key, 0)).await, "the claim lives");
+    assert!(!trial.bury(message(&key, 0)).await, "the lease is live");
     trial.is("running", 1, &key).await;
     trial.claim_lapses(&key).await;
     assert!(trial.bury(message(&key, 0)).await);
@@ -51,7 +50,7 @@ pub(super) async fn dead_letter_of_a_dead_worker<S: Subject>() {
     trial.holds().await;
 }
 
-/// What fails on the last delivery, and might work another time, fails its command.
+/// A transient failure on the last delivery fails the command.
 pub(super) async fn fails_on_the_last_delivery<S: Subject>() {
     let trial = Trial::<S>::start().await;
     S::fail(&trial.scene).await;

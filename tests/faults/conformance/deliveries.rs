@@ -1,4 +1,4 @@
-//! More deliveries than one.
+//! More than one delivery.
 
 use std::time::Duration;
 
@@ -7,10 +7,10 @@ use tests::{Stack, eventually, message};
 
 use super::{Subject, Trial, trial::LATE};
 
-/// How long upstream takes, so that a test has time to do something meanwhile.
+/// How long upstream takes. The test acts in this time.
 const HELD_UP: Duration = Duration::from_secs(3);
 
-/// Each is acknowledged and logged, and nothing is done again.
+/// Each delivery is acknowledged and logged, without another effect.
 pub(super) async fn delivered_after_the_end<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let queue = Trial::<S>::CONSUMER.queue;
@@ -28,7 +28,7 @@ pub(super) async fn delivered_after_the_end<S: Subject>() {
     trial.holds().await;
 }
 
-/// One claims and works, the other is given back.
+/// One delivery claims the command, the other is returned to the queue.
 pub(super) async fn delivered_twice_at_once<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.unsent().await;
@@ -36,14 +36,14 @@ pub(super) async fn delivered_twice_at_once<S: Subject>() {
     let acknowledged = join(trial.redeliver(&key), trial.redeliver(&key)).await;
     assert!(
         acknowledged.0 != acknowledged.1,
-        "one works, the other is given back: {acknowledged:?}"
+        "one is acknowledged, the other returned to the queue: {acknowledged:?}"
     );
     trial.succeeds(&key, 1).await;
     trial.requested(1).await;
     trial.holds().await;
 }
 
-/// A worker sleeps through the end of its claim. When it wakes up, another has done the work: it is fenced.
+/// A worker is suspended until its lease has expired. When it resumes, another worker has settled: it is fenced.
 pub(super) async fn taken_over_from_a_zombie<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.unsent().await;
@@ -55,7 +55,7 @@ pub(super) async fn taken_over_from_a_zombie<S: Subject>() {
         .await;
         let stack = &trial.scene.stack;
         let asleep = stack.freeze(Trial::<S>::CONSUMER.function).await;
-        assert!(!trial.redeliver(&key).await, "the claim lives");
+        assert!(!trial.redeliver(&key).await, "the lease is live");
         trial.claim_lapses(&key).await;
         assert!(trial.redeliver(&key).await);
         let ended = trial.succeeds(&key, 2).await;
@@ -64,7 +64,7 @@ pub(super) async fn taken_over_from_a_zombie<S: Subject>() {
     };
     let (_, ended) = join(trial.redeliver(&key), others).await;
     assert_eq!(trial.view(key.id).await, ended);
-    // Refused when it shows progress, or when it settles.
+    // It is refused at its heartbeat, or when it settles.
     let fenced = [
         "another worker has taken the command over",
         "another writer has ended the command",

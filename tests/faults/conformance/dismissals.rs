@@ -1,4 +1,4 @@
-//! `dismiss_finding`: its effect is a change of the alert at GitHub.
+//! `dismiss_finding`: its effect is a change of the alert on GitHub.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) struct Dismissals;
 
-/// The alert that is dismissed.
+/// The alert to dismiss.
 const ALERT: u32 = 14;
 
 impl Subject for Dismissals {

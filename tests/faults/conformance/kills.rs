@@ -1,11 +1,11 @@
-//! A worker dies, or loses an answer, at each of its steps. What follows is another delivery of the same message.
+//! A worker dies, or an answer is lost, at each step. Then the message is redelivered.
 
 use super::{
     Subject, Trial,
     trial::{CLAIM, LATE},
 };
 
-/// Nothing has happened: the next delivery is the first attempt.
+/// The next delivery is the first attempt.
 pub(super) async fn killed_before_the_claim<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls_once("kill_before", CLAIM).await;
@@ -19,14 +19,14 @@ pub(super) async fn killed_before_the_claim<S: Subject>() {
     trial.holds().await;
 }
 
-/// While the claim lives the next delivery is given back; then it does the work.
+/// While the lease is live the message is returned to the queue; the delivery after that makes the effect.
 pub(super) async fn killed_after_the_claim<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls_once("kill_after", CLAIM).await;
     let key = trial.admit().await;
     trial.worker_dies().await;
     trial.is("running", 1, &key).await;
-    assert!(!trial.redeliver(&key).await, "the claim lives");
+    assert!(!trial.redeliver(&key).await, "the lease is live");
     trial.requested(0).await;
     trial.claim_lapses(&key).await;
     assert!(trial.redeliver(&key).await);
@@ -35,7 +35,7 @@ pub(super) async fn killed_after_the_claim<S: Subject>() {
     trial.holds().await;
 }
 
-/// The next delivery finds the work done, as the command's own.
+/// The next delivery finds the command's own effect.
 pub(super) async fn killed_after_the_effect<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.orphan().await;
@@ -59,7 +59,7 @@ pub(super) async fn killed_after_the_settlement<S: Subject>() {
     trial.holds().await;
 }
 
-/// The worker takes the repeated write for its own, and not for another worker's claim.
+/// The worker recognises the repeated write as its own, not as another worker's claim.
 pub(super) async fn claim_unanswered<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls_once("drop_response", CLAIM).await;
@@ -70,7 +70,7 @@ pub(super) async fn claim_unanswered<S: Subject>() {
     trial.holds().await;
 }
 
-/// The worker takes the repeated write for its own, and acknowledges the message.
+/// The worker recognises the repeated write as its own, and acknowledges the message.
 pub(super) async fn settlement_unanswered<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls_once("drop_response", S::SETTLEMENT).await;

@@ -1,4 +1,4 @@
-//! Messages that name a command and cannot be used.
+//! Messages that name a command and cannot be parsed.
 
 use domain::{command::CommandKey, result_code::ResultCode};
 use runtime::queue::VERSION;
@@ -8,13 +8,13 @@ use tests::message;
 use super::{Subject, Trial};
 use crate::messages::with;
 
-/// A command's message of which only the names can be read.
+/// A message of which only the command's id, owner and stage can be parsed.
 fn malformed(key: &CommandKey) -> String {
     with(&message(key, 0), &json!({"stage": "zero"}))
 }
 
 impl<S: Subject> Trial<S> {
-    /// Checks that exactly this body is kept for an operator, who sees where it came from.
+    /// Checks that exactly this body is quarantined, with its source queue.
     async fn is_kept(&self, body: &str, queue: &str) {
         let kept = self.scene.stack.backstage.peek("MalformedQueue").await;
         let [kept] = &kept[..] else {
@@ -28,7 +28,7 @@ impl<S: Subject> Trial<S> {
     }
 }
 
-/// It is kept, and fails the command that nobody has taken up.
+/// It is quarantined, and its command, which was never claimed, fails.
 pub(super) async fn malformed_before_a_claim<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.unsent().await;
@@ -42,7 +42,7 @@ pub(super) async fn malformed_before_a_claim<S: Subject>() {
     trial.holds().await;
 }
 
-/// It is kept, and fails what a dead worker left.
+/// It is quarantined, and its command, whose worker is dead, fails.
 pub(super) async fn malformed_after_its_worker_died<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.orphan().await;
@@ -57,12 +57,15 @@ pub(super) async fn malformed_after_its_worker_died<S: Subject>() {
     trial.holds().await;
 }
 
-/// It waits for a worker of its version. If none comes, its command fails, and the message is kept.
+/// It is returned to the queue for a newer worker. After the last delivery its command fails, and it is quarantined.
 pub(super) async fn newer_message<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.unsent().await;
     let newer = with(&message(&key, 0), &json!({"version": VERSION + 1}));
-    assert!(!trial.deliver(newer.clone(), 1).await, "it is given back");
+    assert!(
+        !trial.deliver(newer.clone(), 1).await,
+        "it is returned to the queue"
+    );
     trial.is("accepted", 0, &key).await;
     assert_eq!(trial.scene.stack.depth("MalformedQueue").await, 0);
     assert!(trial.bury(newer.clone()).await);

@@ -1,4 +1,4 @@
-//! `reopen_finding`: its effect is a change of the alert at GitHub.
+//! `reopen_finding`: its effect is a change of the alert on GitHub.
 
 use std::time::Duration;
 
@@ -17,7 +17,7 @@ use crate::{
 
 pub(super) struct Reopenings;
 
-/// An alert that is dismissed from the beginning.
+/// The dataset's dismissed alert.
 const ALERT: u32 = 9;
 
 impl Subject for Reopenings {

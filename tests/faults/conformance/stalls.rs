@@ -1,4 +1,4 @@
-//! A deadline passes and nobody works on the command: the reconciler ends it.
+//! The deadline passes without a live lease: the reconciler fails the command.
 
 use domain::{command::CommandKey, result_code::ResultCode};
 use serde_json::json;
@@ -6,7 +6,7 @@ use serde_json::json;
 use super::{Subject, Trial};
 
 impl<S: Subject> Trial<S> {
-    /// Checks that the reconciler fails the command now, and says what it was before.
+    /// Checks that the reconciler fails the command now, and logs its previous status.
     async fn stalls(&self, key: &CommandKey, previous: &str, effect: &str) {
         assert_eq!(self.scene.stack.reconcile().await["stalled"], 1);
         self.fails(key, ResultCode::CommandStalled, effect).await;
@@ -20,7 +20,7 @@ impl<S: Subject> Trial<S> {
     }
 }
 
-/// Its message never came: no effect.
+/// No worker received the message: effect `none`.
 pub(super) async fn stalled_before_a_claim<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.unsent().await;
@@ -32,7 +32,7 @@ pub(super) async fn stalled_before_a_claim<S: Subject>() {
     trial.holds().await;
 }
 
-/// A claim that lives keeps it from being failed; after that nobody knows what its worker did.
+/// A live lease prevents the failure. After it the effect is `unknown`.
 pub(super) async fn stalled_after_its_worker_died<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let key = trial.orphan().await;

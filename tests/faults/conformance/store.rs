@@ -1,4 +1,4 @@
-//! DynamoDB fails under a worker.
+//! DynamoDB fails during a delivery.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,14 @@ use tests::eventually;
 
 use super::{Subject, Trial, trial::CLAIM};
 
-/// How DynamoDB fails a call that may work the next moment.
+/// A transient failure of DynamoDB.
 const FAILURES: [(u16, &str); 3] = [
     (400, "ThrottlingException"),
     (500, "InternalServerError"),
     (400, "ProvisionedThroughputExceededException"),
 ];
 
-/// Everything fails once, claim and settlement twice: all of it is borne within one attempt.
+/// Every call fails once, claim and settlement twice: retries within one attempt are enough.
 pub(super) async fn store_fails_for_a_moment<S: Subject>() {
     let trial = Trial::<S>::start().await;
     let function = Trial::<S>::CONSUMER.function;
@@ -46,7 +46,7 @@ pub(super) async fn store_fails_for_a_moment<S: Subject>() {
     trial.holds().await;
 }
 
-/// Nothing can be claimed for a while: the message is given back, and is the first attempt when it comes again.
+/// No claim can be written for a while: the message is returned to the queue, and its redelivery is the first attempt.
 pub(super) async fn store_is_away_at_the_claim<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls("dynamodb", "error", ("*", "")).await;
@@ -64,7 +64,7 @@ pub(super) async fn store_is_away_at_the_claim<S: Subject>() {
     trial.holds().await;
 }
 
-/// What was done cannot be recorded for a while: the command is given back, and found done.
+/// The settlement cannot be written for a while: the message is redelivered, and the next attempt finds the effect.
 pub(super) async fn store_is_away_at_the_settlement<S: Subject>() {
     let trial = Trial::<S>::start().await;
     trial.befalls("dynamodb", "error", S::SETTLEMENT).await;
@@ -72,7 +72,9 @@ pub(super) async fn store_is_away_at_the_settlement<S: Subject>() {
     let given_back = trial
         .scene
         .ada
-        .until(key.id, "given back", |view| !view["lastError"].is_null())
+        .until(key.id, "returned to the queue", |view| {
+            !view["lastError"].is_null()
+        })
         .await;
     assert_eq!(given_back["status"], "running", "{given_back}");
     assert_eq!(S::effects(&trial.scene).await, 1);

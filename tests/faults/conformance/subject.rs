@@ -1,4 +1,4 @@
-//! What the suite has to know of a command type.
+//! What the suite needs from a command type.
 
 use std::time::Duration;
 
@@ -10,10 +10,10 @@ use serde_json::Value;
 
 use crate::scene::Scene;
 
-/// How a write of a worker is recognised: its operation, and a text that only its request holds.
+/// How to recognise a worker's write: its operation, and a text that only its request contains.
 pub(super) type Write = (&'static str, &'static str);
 
-/// A command type. All commands of a run ask for the same: there is one effect to count.
+/// A command type. All commands of a run are for the same effect, so that it can be counted.
 pub(super) trait Subject {
     /// The type. [`tests::Consumer`] names its function and its queues.
     const TYPE: CommandType;
@@ -21,51 +21,51 @@ pub(super) trait Subject {
     const SUCCESS: ResultCode;
     /// The write that settles a success.
     const SETTLEMENT: Write;
-    /// What else the worker reads and writes on its way: each fails once, for a moment.
+    /// The worker's other reads and writes. Each fails once.
     const STORE: &'static [Write];
-    /// How often upstream is asked in all if a worker dies between the effect and its settlement, and another follows.
+    /// The number of requests upstream if a worker dies between effect and settlement and another one follows.
     const REQUESTS_IF_FOUND_DONE: usize;
 
-    /// A stack where such a command can succeed.
+    /// Starts a stack on which the command can succeed.
     async fn scene() -> Scene;
 
-    /// What a client posts.
+    /// The request's body.
     fn request() -> Value;
 
-    /// The same as the ledger keeps it.
+    /// The same request as an action.
     fn action() -> Action;
 
-    /// How often upstream was asked for the effect.
+    /// The number of requests for the effect.
     async fn requests(scene: &Scene) -> usize;
 
-    /// How often the effect was made, upstream or, if it changes nothing there, here. Two are one too many.
+    /// How often the effect was made: upstream, or in the store if upstream does not change. More than 1 is a failure.
     async fn effects(scene: &Scene) -> usize;
 
-    /// Has upstream take so long over the next request.
+    /// Delays upstream's next answer.
     async fn hold_up(scene: &Scene, time: Duration);
 
-    /// Whether that request has reached upstream.
+    /// Reports whether that request has reached upstream.
     async fn is_held_up(scene: &Scene) -> bool {
         Self::requests(scene).await > 0
     }
 
-    /// Has upstream fail, without an effect, until everything heals.
+    /// Makes upstream fail without an effect until the faults are cleared.
     async fn fail(scene: &Scene);
 
-    /// Checks what is stored while the effect was made and its command is not settled.
+    /// Checks the store between effect and settlement.
     async fn is_unsettled(scene: &Scene) {
         let _ = scene;
     }
 
-    /// Checks what a command of this id leaves behind once it has succeeded.
+    /// Checks the store after this command has succeeded.
     async fn has_succeeded(scene: &Scene, id: CommandId);
 
-    /// Checks what a command leaves behind once it has failed so, whoever ended it.
+    /// Checks the store after a command has failed with this code and effect.
     async fn has_failed(scene: &Scene, view: &Value) {
         let _ = (scene, view);
     }
 
-    /// Checks what always holds.
+    /// Checks the invariants.
     async fn holds(scene: &Scene) {
         scene.holds().await;
     }

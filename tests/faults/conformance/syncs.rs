@@ -1,5 +1,4 @@
-//! `sync`, of one repository on one page. It changes nothing at GitHub: its effect is that the findings are stored, and
-//! a second one shows as a second listing.
+//! `sync` of one repository with one page. Its effect is in the store, so a second effect shows as a second listing.
 
 use std::time::Duration;
 

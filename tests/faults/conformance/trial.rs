@@ -1,4 +1,4 @@
-//! One run: a stack of its own, and what the faults do there again and again.
+//! One run of a fault: its own stack, and the steps that the faults share.
 
 use std::marker::PhantomData;
 
@@ -14,10 +14,10 @@ use tests::{Answer, Consumer, batch, command_id, eventually, failures, message, 
 use super::{Subject, Write};
 use crate::scene::Scene;
 
-/// Only the claim sets it.
+/// An attribute that only the claim sets.
 pub(super) const CLAIM: Write = ("UpdateItem", "started_at");
 
-/// What a worker logs about a delivery that comes too late.
+/// The worker's log message for a delivery after the end.
 pub(super) const LATE: &str = "late delivery of a command that has ended";
 
 pub(super) struct Trial<S> {
@@ -35,19 +35,19 @@ impl<S: Subject> Trial<S> {
         }
     }
 
-    /// Asks for a command.
+    /// Requests a command.
     pub(super) async fn post(&self, key: Option<&str>) -> Answer {
         self.scene.ada.post(&S::request(), key).await
     }
 
-    /// Has a command admitted, and its message sent.
+    /// Admits a command and sends its message.
     pub(super) async fn admit(&self) -> CommandKey {
         let answer = self.post(None).await;
         assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);
         self.scene.ada.key(command_id(&answer.body))
     }
 
-    /// A command that was admitted, and whose message was never sent.
+    /// Admits a command whose message is never sent.
     pub(super) async fn unsent(&self) -> CommandKey {
         let new = NewCommand {
             action: S::action(),
@@ -56,21 +56,21 @@ impl<S: Subject> Trial<S> {
         self.scene.stack.backstage.admit_command(new).await
     }
 
-    /// Lets something befall calls of the worker to a data service, until everything heals.
+    /// Injects a fault into the worker's calls of a data service, until the faults are cleared.
     pub(super) async fn befalls(&self, service: &str, effect: &str, (operation, text): Write) {
         let fault = json!({"service": service, "operation": operation, "contains": text,
             "function": Self::CONSUMER.function, "effect": effect});
         self.scene.stack.fault(&fault).await;
     }
 
-    /// Lets something befall one write of the worker.
+    /// Injects a fault into one write of the worker.
     pub(super) async fn befalls_once(&self, effect: &str, (operation, text): Write) {
         let fault = json!({"service": "dynamodb", "operation": operation, "contains": text,
             "function": Self::CONSUMER.function, "effect": effect, "times": 1});
         self.scene.stack.fault(&fault).await;
     }
 
-    /// Lets something befall what the API sends.
+    /// Injects a fault into the API's sends.
     pub(super) async fn sends(&self, effect: &str) {
         let fault = json!({"service": "sqs", "operation": "SendMessage", "function": "api",
             "effect": effect});
@@ -82,7 +82,7 @@ impl<S: Subject> Trial<S> {
         self.scene.dies(Self::CONSUMER.function, 1).await;
     }
 
-    /// A command whose worker died once the effect was made, and before it was settled. Its claim lives.
+    /// A command whose worker died between effect and settlement. Its lease is live.
     pub(super) async fn orphan(&self) -> CommandKey {
         self.befalls_once("kill_before", S::SETTLEMENT).await;
         let key = self.admit().await;
@@ -93,13 +93,13 @@ impl<S: Subject> Trial<S> {
         key
     }
 
-    /// Lets the claim of a worker lapse.
+    /// Lets the worker's lease expire.
     pub(super) async fn claim_lapses(&self, key: &CommandKey) {
         let backstage = &self.scene.stack.backstage;
         backstage.let_pass(key, &["claim_until"]).await;
     }
 
-    /// Delivers this body once, for the n-th time; says whether it is acknowledged.
+    /// Delivers this body, as the n-th receive. Returns whether it is acknowledged.
     pub(super) async fn deliver(&self, body: String, receives: u32) -> bool {
         let Consumer {
             function, queue, ..
@@ -109,7 +109,7 @@ impl<S: Subject> Trial<S> {
         self.invoke(function, &batch).await
     }
 
-    /// Delivers this body as a dead letter; says whether it is acknowledged.
+    /// Delivers this body as a dead letter. Returns whether it is acknowledged.
     pub(super) async fn bury(&self, body: String) -> bool {
         let batch = batch(Self::CONSUMER.dead_letters, &[body]);
         self.invoke("dead-letter", &batch).await
@@ -120,20 +120,20 @@ impl<S: Subject> Trial<S> {
         failures(&answer.expect("it ends")).is_empty()
     }
 
-    /// Delivers a command's message once more, in place of waiting for its queue to; says whether it is acknowledged.
+    /// Redelivers a command's message without waiting for its queue. Returns whether it is acknowledged.
     pub(super) async fn redeliver(&self, key: &CommandKey) -> bool {
         self.deliver(message(key, 0), 1).await
     }
 
-    /// Checks that a command that has ended is left as it is by another delivery.
+    /// Checks that another delivery changes nothing about an ended command.
     pub(super) async fn comes_late(&self, key: &CommandKey) {
         let (ended, asked) = (self.view(key.id).await, self.asked().await);
         assert!(self.redeliver(key).await, "it is acknowledged");
         assert_eq!(self.view(key.id).await, ended);
-        assert_eq!(self.asked().await, asked, "nobody is asked for anything");
+        assert_eq!(self.asked().await, asked, "no request upstream");
     }
 
-    /// How often anybody upstream was asked for anything.
+    /// The number of requests upstream.
     pub(super) async fn asked(&self) -> usize {
         self.scene.stack.github_requests().await.len() + S::requests(&self.scene).await
     }
@@ -142,7 +142,7 @@ impl<S: Subject> Trial<S> {
         self.scene.ada.command(id).await
     }
 
-    /// Checks where a command stands.
+    /// Checks a command's status.
     pub(super) async fn is(&self, status: &str, attempts: u32, key: &CommandKey) {
         let view = self.view(key.id).await;
         assert_eq!(
@@ -160,13 +160,13 @@ impl<S: Subject> Trial<S> {
             (&json!("succeeded"), &json!(attempts), &json!("applied")),
             "{view}"
         );
-        assert_eq!(view["lastError"], Value::Null, "what was overcome is over");
+        assert_eq!(view["lastError"], Value::Null, "the last error is cleared");
         assert_eq!(S::effects(&self.scene).await, 1);
         S::has_succeeded(&self.scene, key.id).await;
         view
     }
 
-    /// Checks that a command fails so, and what it leaves behind.
+    /// Checks that a command fails with this code and effect, and the store after it.
     pub(super) async fn fails(&self, key: &CommandKey, code: ResultCode, effect: &str) -> Value {
         let view = self.scene.ada.ends_as(key.id, code.as_str()).await;
         assert_eq!(
@@ -179,12 +179,12 @@ impl<S: Subject> Trial<S> {
         view
     }
 
-    /// Checks how often upstream was asked for the effect.
+    /// Checks the number of requests for the effect.
     pub(super) async fn requested(&self, times: usize) {
         assert_eq!(S::requests(&self.scene).await, times);
     }
 
-    /// Waits until nothing is left in a queue.
+    /// Waits until a queue is empty.
     pub(super) async fn is_empty(&self, queue: &str) {
         eventually("the message is acknowledged", async || {
             self.scene.stack.depth(queue).await == 0
@@ -192,7 +192,7 @@ impl<S: Subject> Trial<S> {
         .await;
     }
 
-    /// The lines that were logged about a command with this message.
+    /// The log lines about a command with this message.
     pub(super) fn told(&self, key: &CommandKey, message: &str) -> Vec<Value> {
         let id = key.id.to_string();
         let mut lines = self.scene.stack.logged(message);
@@ -200,7 +200,7 @@ impl<S: Subject> Trial<S> {
         lines
     }
 
-    /// Checks what always holds.
+    /// Checks the invariants.
     pub(super) async fn holds(&self) {
         S::holds(&self.scene).await;
     }
