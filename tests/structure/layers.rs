@@ -11,12 +11,11 @@ const LAYERS: [(&str, &[&str]); 8] = [
     ("telemetry", &["domain"]),
     ("outbound", &["domain", "telemetry"]),
     ("github", &["backoff", "domain", "outbound", "telemetry"]),
-    ("agent", &["backoff", "domain", "outbound", "telemetry"]),
+    ("agent", &["backoff", "domain", "outbound"]),
     ("store", &["backoff", "domain", "telemetry"]),
     (
         "runtime",
         &[
-            "agent",
             "backoff",
             "domain",
             "github",
