@@ -182,7 +182,7 @@ async fn an_invalid_key_is_read_again_and_then_an_error_names_its_secret() {
     };
     assert_eq!(
         source.to_string(),
-        "secret key is no RSA private key in PEM"
+        "secret key is not an RSA private key in PEM"
     );
     assert!(!format!("{error:?}").contains("nonsense"), "{error:?}");
     assert_eq!(
