@@ -79,7 +79,7 @@ async fn a_reopening_that_github_refuses_changes_nothing() {
     let view = scene.reopened(9, ResultCode::ReopenRejected, "none").await;
     assert_eq!(
         view["lastError"],
-        "GitHub did not reopen the alert, with status 422"
+        "GitHub rejected the reopening with status 422"
     );
     assert_eq!(scene.finding(9).await["status"], "ignored");
     let forbids = change(&json!({"status": 403, "times": 1,

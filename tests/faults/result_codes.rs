@@ -15,7 +15,10 @@ use crate::{
 };
 
 /// Codes of other command types only.
-const OF_OTHERS: [ResultCode; 9] = [
+const OF_OTHERS: [ResultCode; 12] = [
+    ResultCode::FindingReopened,
+    ResultCode::AlreadyOpen,
+    ResultCode::ReopenRejected,
     ResultCode::SyncCompleted,
     ResultCode::SyncPartialFailure,
     ResultCode::AnalysisLaunchStarted,
