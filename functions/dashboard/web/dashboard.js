@@ -110,7 +110,7 @@ function Numbers({ summary: { findings, sla, analysis, lastSyncedAt } }) {
       <section aria-labelledby="analyses">
         <h2 id="analyses">Analyses</h2>
         <dl class="pairs">
-          <<dt>In progress</dt>
+          <dt>In progress</dt>
           <dd>${analysis.pending + analysis.running}</dd>
           <dt>Exploitable</dt>
           <dd>${analysis.exploitable}</dd>
@@ -138,7 +138,7 @@ function Repositories({ repositories }) {
           <tr>
             <th scope="col">Repository</th>
             <th scope="col">Refreshed</th>
-            <<th scope="col">Last attempt</th>
+            <th scope="col">Last attempt</th>
             <th scope="col"><span class="hidden">Action</span></th>
           </tr>
         </thead>

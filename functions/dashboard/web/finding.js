@@ -58,7 +58,7 @@ export class Finding extends View {
               <section aria-labelledby="advisory">
                 <h2 id="advisory">Advisory</h2>
                 <div class="advisory">
-                  ${markdown ? html`<${markdown.Markdown} text=${finding.description} />` : html`<<p class="quiet">Loading …</p>`}
+                  ${markdown ? html`<${markdown.Markdown} text=${finding.description} />` : html`<p class="quiet">Loading …</p>`}
                 </div>
               </section>
             </div>
@@ -96,7 +96,7 @@ function Facts({ finding }) {
       }
       <dt>Last checked</dt>
       <dd><${When} at=${finding.lastSyncedAt} /></dd>
-      <<dt>On GitHub</dt>
+      <dt>On GitHub</dt>
       <dd><a href=${web(finding.url)} rel="noreferrer" target="_blank">Alert #${finding.sourceId}</a></dd>
     </dl>
   </section>`;

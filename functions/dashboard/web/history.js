@@ -70,7 +70,7 @@ function Entry({ command }) {
     <p>${sentence(command)} ${ended && effectSentence(command)}</p>
     ${command.lastError && html`<p class="quiet">Last error: ${command.lastError}</p>`}
     <dl class="facts">
-      <div><<dt>Requested</dt><dd><${When} at=${command.acceptedAt} />, ${ORIGIN[command.origin] ?? command.origin}</dd></div>
+      <div><dt>Requested</dt><dd><${When} at=${command.acceptedAt} />, ${ORIGIN[command.origin] ?? command.origin}</dd></div>
       ${command.startedAt && html`<div><dt>Waited</dt><dd>${lasted(command.acceptedAt, command.startedAt)}</dd></div>`}
       ${command.startedAt && ended && html`<div><dt>Took</dt><dd>${lasted(command.startedAt, ended)}</dd></div>`}
       ${ended && html`<div><dt>Ended</dt><dd>${full(ended)}</dd></div>`}
@@ -78,7 +78,7 @@ function Entry({ command }) {
       ${command.progress && ended && html`<div><dt>Repositories</dt><dd>${command.progress.done} of ${command.progress.total}</dd></div>`}
       ${command.resultCode && html`<div><dt>Code</dt><dd><code>${command.resultCode}</code></dd></div>`}
       ${command.effect && html`<div><dt>Effect</dt><dd>${command.effect}</dd></div>`}
-      <div><<dt>ID</dt><dd><code>${command.id}</code></dd></div>
+      <div><dt>ID</dt><dd><code>${command.id}</code></dd></div>
     </dl>
   </li>`;
 }
