@@ -59,7 +59,7 @@ function Refusal({ request, error }) {
     <p class="what"><strong>${title({ origin: "", ...request })}</strong> <span class="status failed">Refused</span></p>
     <p>${error.message}</p>
     ${error.errors.map(({ pointer, message }) => html`<p class="quiet">${pointer} ${message}</p>`)}
-    <p class="quiet"><code>${error.code}<</code>, nothing has started</p>
+    <p class="quiet"><code>${error.code}</code>, nothing has started</p>
     <button type="button" class="small" onClick=${() => forgetRefusal(error)}>
       Dismiss<span class="hidden">: ${title({ origin: "", ...request })}</span>
     </button>
