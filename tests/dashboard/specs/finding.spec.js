@@ -55,6 +55,19 @@ test("a dismissal is made on GitHub before it is shown", async ({ dashboard, cal
   expect([alert.state, alert.dismissed_comment]).toEqual(["dismissed", "Only the tests use it."]);
 });
 
+test("an ignored finding is reopened on GitHub before it is shown as open", async ({ dashboard, caller, stack }) => {
+  await caller.enable();
+  const finding = await caller.finding("status=ignored");
+  await open(dashboard, finding);
+  await dashboard.getByRole("button", { name: "Reopen" }).click();
+  await expect(item(dashboard, "Reopening")).toHaveAttribute("data-status", "succeeded");
+  await expect(item(dashboard, "Reopening")).toContainText("The alert is open on GitHub again, and so is the finding.");
+  await expect(dashboard.getByRole("button", { name: "Dismiss", exact: true })).toBeEnabled();
+  const alerts = await stack.call("GET", `/local/github/alerts/${finding.repository}`);
+  const alert = alerts.find(({ number }) => String(number) === finding.sourceId);
+  expect(alert.state).toBe("open");
+});
+
 test("a dismissal that GitHub refuses leaves the finding open and says so", async ({ dashboard, caller, stack }) => {
   await caller.enable();
   await stack.github({ repository: "*", operation: "update_alert", status: 422 });
