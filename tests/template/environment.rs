@@ -21,7 +21,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::TOPOLOGY;
+use crate::{TEMPLATE, TOPOLOGY, text};
 
 /// Where Lambda's operating system keeps certificates: the TLS library reads it, not the configuration.
 const OF_THE_PLATFORM: &str = "SSL_CERT_FILE";
@@ -163,4 +163,22 @@ async fn a_function_warns_of_a_timeout_below_the_template_minimum() {
         let warning = format!("{name} is 5, less than {}", LEAST_ACCEPTED.as_secs());
         assert!(said.contains(&warning), "{}: {said}", function.name);
     }
+}
+
+#[test]
+fn every_parameter_is_used() {
+    let template = text("template.yaml");
+    let parameters = TEMPLATE.document()["Parameters"].as_object();
+    let unused: Vec<_> = parameters
+        .expect("a map")
+        .keys()
+        .filter(|name| {
+            let plain = template.lines().any(|line| {
+                let reference = line.split_once("!Ref ").map(|(_, name)| name);
+                reference.is_some_and(|it| it.split([',', ']', ' ', '}']).next() == Some(name))
+            });
+            !plain && !template.contains(&format!("${{{name}}}"))
+        })
+        .collect();
+    assert!(unused.is_empty(), "{unused:?}");
 }
