@@ -286,9 +286,9 @@ impl Findings {
     }
 }
 
-/// An open finding waits for automation until it is analysed, in the place of its severity. Gives the condition that
-/// nobody has changed that since: an analysis that has begun must not begin again, and what was put off meanwhile waits
-/// in the place of a severity that is no more.
+/// Keeps an open finding in automation's index, by its severity, until it is analysed. Returns the condition that no other
+/// writer has changed that since: an analysis must not start twice, and a finding deferred meanwhile would keep the place of
+/// its earlier severity.
 fn wait(
     finding: &Finding,
     waited: bool,
