@@ -56,7 +56,7 @@ impl Scene {
     /// Expires a command's lease and redelivers its message, instead of waiting until the queue does.
     async fn redeliver(&self, key: &CommandKey) {
         self.stack.backstage.let_pass(key, &["claim_until"]).await;
-        let stage = self.stack.backstage.command(key).await.standing.stage.0;
+        let stage = self.stack.backstage.command(key).await.state.stage.0;
         let message = message(key, stage);
         self.stack.backstage.send("DismissQueue", &message).await;
     }

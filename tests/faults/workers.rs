@@ -21,7 +21,7 @@ use store::{
     table::Table,
 };
 use tests::{
-    Holder, NOON, TestQueues, TestTable, noon, owner, reconciler, standings, sync_of, worker,
+    Holder, NOON, TestQueues, TestTable, noon, owner, reconciler, states, sync_of, worker,
 };
 
 fn done() -> Effected {
@@ -69,7 +69,7 @@ impl Scene {
         let Ok(Admission::Admitted(command, _)) = admitted else {
             panic!("not admitted: {admitted:?}");
         };
-        let (key, stage) = (command.key.clone(), command.standing.stage);
+        let (key, stage) = (command.key.clone(), command.state.stage);
         self.queues
             .send(&self.sync, &Message::Command { key, stage }.body())
             .await;
@@ -135,7 +135,7 @@ async fn fault_14_a_panic_fails_only_its_own_message() {
     let released = scene.stored(&keys[1]).await;
     assert_eq!(released.status(), Status::Running);
     assert_eq!(
-        released.standing.lease.map(|lease| lease.until),
+        released.state.lease.map(|lease| lease.until),
         Some(NOON),
         "released at once"
     );
@@ -147,7 +147,7 @@ async fn fault_14_a_panic_fails_only_its_own_message() {
     assert_eq!(verdict, Disposition::Ack);
     let ended = scene.stored(&keys[1]).await;
     assert_eq!(
-        (ended.status(), ended.standing.attempt),
+        (ended.status(), ended.state.attempt),
         (Status::Succeeded, 2)
     );
 }
@@ -157,7 +157,7 @@ async fn fault_20_a_lagging_index_never_overrides_the_row() {
     let scene = Scene::set().await;
     let (proxy, through) = scene.table.through(&[]).await;
     let mut due = Vec::new();
-    for (name, standing) in standings(Holder::Another) {
+    for (name, state) in states(Holder::Another) {
         if [
             "accepted",
             "accepted, past its deadline",
@@ -165,7 +165,7 @@ async fn fault_20_a_lagging_index_never_overrides_the_row() {
         ]
         .contains(&name)
         {
-            due.push(scene.table.seed(standing).await.key);
+            due.push(scene.table.seed(state).await.key);
         }
     }
     proxy.freeze("Query");

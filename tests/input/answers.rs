@@ -14,7 +14,7 @@ use domain::{
 use proptest::{collection::vec, prelude::*, sample::select};
 use runtime::queue::Message;
 use serde_json::{Value, json};
-use tests::{Holder, NOON, command, standings};
+use tests::{Holder, NOON, command, states};
 use tokio::time::timeout;
 
 use crate::{
@@ -158,7 +158,7 @@ impl Stage {
             Function::Analyse => StartAnalysis::of(finding).into(),
             other => unreachable!("{other:?} makes no calls"),
         };
-        let (_, accepted) = standings(Holder::Another).swap_remove(0);
+        let (_, accepted) = states(Holder::Another).swap_remove(0);
         let mut row = command(user(CALLER), accepted);
         row.key.id = command_id(80);
         row.action = action;
@@ -184,19 +184,19 @@ impl Stage {
         let within = Duration::from_secs(killed_after) + SLACK;
         let response = timeout(within, invoked).await.expect("it ends in time");
         let after = self.command().await;
-        let standing = &after.standing;
+        let state = &after.state;
         if response.batch_item_failures.is_empty() {
-            let queued = standing.stage != command.standing.stage;
+            let queued = state.stage != command.state.stage;
             assert!(
-                standing.status.is_terminal() || queued,
+                state.status.is_terminal() || queued,
                 "acknowledged but not ended: {after:?}"
             );
         } else {
             assert!(
-                !standing.status.is_terminal(),
+                !state.status.is_terminal(),
                 "handed back but ended: {after:?}"
             );
-            let held = standing.lease.is_some_and(|lease| lease.until > NOON);
+            let held = state.lease.is_some_and(|lease| lease.until > NOON);
             assert!(!held, "handed back but still leased: {after:?}");
         }
         after
@@ -290,7 +290,7 @@ async fn try_script(function: Function, script: Script) {
     let command = stage.deliver(&functions, KILLED_AFTER).await;
     stage.check(&command).await;
     let waits = command
-        .standing
+        .state
         .waiting_until
         .is_some_and(|until| until > NOON);
     if command.status().is_terminal() || waits {

@@ -16,7 +16,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use runtime::queue::{Message, Unusable};
 use serde_json::{Value, json};
 use store::table::Writes;
-use tests::{Holder, NOON, command, standings};
+use tests::{Holder, NOON, command, states};
 
 use crate::{
     explore::{cases, explore, on_a_large_stack},
@@ -84,7 +84,7 @@ fn valid() -> Vec<Value> {
     erase["owner"] = json!(user(GONE));
     let mut valid = vec![callback, scheduled, erase];
     // In every state, and of every type.
-    for place in (0..standings(Holder::Another).len()).chain([70, 71]) {
+    for place in (0..states(Holder::Another).len()).chain([70, 71]) {
         command["commandId"] = json!(command_id(place));
         valid.push(command.clone());
     }
@@ -210,8 +210,8 @@ fn actions() -> [Action; 3] {
 }
 
 fn accepted(owner: Owner, place: usize) -> Command {
-    let (_, standing) = standings(Holder::Another).swap_remove(0);
-    let mut command = command(owner, standing);
+    let (_, state) = states(Holder::Another).swap_remove(0);
+    let mut command = command(owner, state);
     command.key.id = command_id(place);
     command
 }

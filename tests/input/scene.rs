@@ -24,7 +24,7 @@ use store::{
     owners::Saved,
     table::{Item, Writes},
 };
-use tests::{Holder, NOON, TestTable, actor, command, finding, noon, repository, standings};
+use tests::{Holder, NOON, TestTable, actor, command, finding, noon, repository, states};
 
 use crate::{
     queues::Queues,
@@ -148,12 +148,12 @@ impl Scene {
         self.begin(PENDING).await;
         self.begin(RUNNING).await;
         self.launch(RUNNING).await;
-        for (place, (_, standing)) in standings(Holder::Another).into_iter().enumerate() {
-            let mut row = command(caller.clone(), standing);
+        for (place, (_, state)) in states(Holder::Another).into_iter().enumerate() {
+            let mut row = command(caller.clone(), state);
             row.key.id = command_id(place);
             self.table.put_command(&row).await;
         }
-        let mut of_stranger = command(user(STRANGER), standings(Holder::Another)[0].1.clone());
+        let mut of_stranger = command(user(STRANGER), states(Holder::Another)[0].1.clone());
         of_stranger.key.id = command_id(50);
         self.table.put_command(&of_stranger).await;
         let begun = self.app.erasures.begin(&user(GONE), NOON).await;

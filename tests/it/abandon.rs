@@ -12,16 +12,14 @@ use store::{
     analyses::Received,
     audit::{Audit, AuditAction},
 };
-use tests::{Holder, NOON, TestTable, command, noon, standings};
+use tests::{Holder, NOON, TestTable, command, noon, states};
 
 use crate::analyses::{callback, end, failed, launch, owner_with, read, take, waiting};
 
 /// A command to analyse the finding, claimed by a worker that died.
 async fn left(table: &TestTable, owner: &Owner, id: CommandId, action: Action) -> CommandKey {
-    let mut standings = standings(Holder::Another).into_iter();
-    let (_, standing) = standings
-        .find(|(name, _)| *name == "lapsed")
-        .expect("a standing");
+    let mut states = states(Holder::Another).into_iter();
+    let (_, state) = states.find(|(name, _)| *name == "lapsed").expect("a state");
     let key = CommandKey {
         owner: owner.clone(),
         id,
@@ -29,7 +27,7 @@ async fn left(table: &TestTable, owner: &Owner, id: CommandId, action: Action) -
     let row = Command {
         key: key.clone(),
         action,
-        ..command(owner.clone(), standing)
+        ..command(owner.clone(), state)
     };
     table.put_command(&row).await;
     key

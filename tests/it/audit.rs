@@ -199,7 +199,7 @@ async fn a_command_that_cannot_end_writes_nothing_beside_it() {
         let ledger = table.ledger();
         match how {
             "taken over" => {
-                let stage = row.standing.stage;
+                let stage = row.state.stage;
                 let claimed = ledger.claim(&row.key, stage, noon(90), noon(31)).await;
                 let _ = claimed.expect("the table answers");
             }

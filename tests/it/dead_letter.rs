@@ -11,7 +11,7 @@ use runtime::queue::{Message, QueueUrl, ScheduledSync};
 use serde_json::json;
 use store::{abandon::Cleaner, clock::Clock, ledger::Ledger};
 use tests::{
-    Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, key, owner, quarantine, standings,
+    Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, key, owner, quarantine, states,
 };
 use uuid::Uuid;
 
@@ -80,15 +80,15 @@ impl Scene {
 }
 
 fn body(command: &Command) -> String {
-    let (key, stage) = (command.key.clone(), command.standing.stage);
+    let (key, stage) = (command.key.clone(), command.state.stage);
     Message::Command { key, stage }.body()
 }
 
 #[tokio::test]
 async fn each_state_is_ended_left_alone_or_retried() {
     let scene = Scene::set().await;
-    for (name, standing) in standings(Holder::Another) {
-        let row = scene.table.seed(standing).await;
+    for (name, state) in states(Holder::Another) {
+        let row = scene.table.seed(state).await;
         let again = scene.deliver(&[body(&row)]).await;
         let stored = scene.stored(&row.key).await;
         match name {
@@ -141,7 +141,7 @@ async fn a_message_without_a_command_to_end_is_acknowledged() {
     });
     let row = scene
         .table
-        .seed(standings(Holder::Another).swap_remove(6).1)
+        .seed(states(Holder::Another).swap_remove(6).1)
         .await;
     let superseded = Message::Command {
         key: row.key.clone(),
@@ -161,7 +161,7 @@ async fn a_message_without_a_command_to_end_is_acknowledged() {
 async fn an_unreadable_message_is_quarantined_and_its_command_ends() {
     let scene = Scene::set().await;
     // Handed on: only the message of stage 1 can end the command.
-    let (_, handed_on) = standings(Holder::Another).swap_remove(6);
+    let (_, handed_on) = states(Holder::Another).swap_remove(6);
     let about = async |version: u64, kind: &str| {
         let row = scene.table.seed(handed_on.clone()).await;
         let body = json!({
@@ -191,7 +191,7 @@ async fn an_unreadable_message_is_quarantined_and_its_command_ends() {
 #[tokio::test]
 async fn only_the_failed_message_of_a_batch_is_redelivered() {
     let scene = Scene::set().await;
-    let (_, accepted) = standings(Holder::Another).swap_remove(0);
+    let (_, accepted) = states(Holder::Another).swap_remove(0);
     let one = scene.table.seed(accepted.clone()).await;
     let other = scene.table.seed(accepted).await;
     // The SDK makes three attempts.

@@ -15,11 +15,11 @@ use domain::{
     result_code::{Effect, ResultCode},
 };
 use store::ledger::{Candidate, Claim, Claimed, Ending};
-use tests::{Holder, NOON, TestTable, noon, standings};
+use tests::{Holder, NOON, TestTable, noon, states};
 
 /// Claims a new command at noon, with a lease of thirty seconds.
 pub(crate) async fn claimed(table: &TestTable) -> (Claim, Command) {
-    let (_, accepted) = standings(Holder::Another).swap_remove(0);
+    let (_, accepted) = states(Holder::Another).swap_remove(0);
     let command = table.seed(accepted).await;
     let claimed = table
         .ledger()
@@ -33,15 +33,15 @@ pub(crate) async fn claimed(table: &TestTable) -> (Claim, Command) {
 
 /// The token of the row's lease.
 fn holder(row: &Command) -> Token {
-    row.standing.lease.expect("the row is claimed").token
+    row.state.lease.expect("the row is claimed").token
 }
 
 /// What a current index shows of a row.
 fn candidate(row: &Command) -> Candidate {
     Candidate {
         key: row.key.clone(),
-        status: row.standing.status,
-        seen: IndexSnapshot::of(&row.standing),
+        status: row.state.status,
+        seen: IndexSnapshot::of(&row.state),
     }
 }
 

@@ -21,7 +21,7 @@ use runtime::{
 use store::{clock::Clock, ledger::Claimed, owners::SYNC_EVERY, table::DueKind};
 use tests::{
     Fault, Holder, NOON, Proxy, TIMEOUTS, TestQueues, TestTable, command, key_in_shard, noon,
-    owner, reconciler, standings,
+    owner, reconciler, states,
 };
 
 use crate::{ledger::ending, owners::enable};
@@ -101,17 +101,17 @@ fn a_minute() -> Invocation {
     Invocation::until(noon(50), NOON)
 }
 
-fn standing(name: &str) -> CommandState {
-    let mut all = standings(Holder::Another).into_iter();
-    all.find(|(known, _)| *known == name).expect("a standing").1
+fn state(name: &str) -> CommandState {
+    let mut all = states(Holder::Another).into_iter();
+    all.find(|(known, _)| *known == name).expect("a state").1
 }
 
 #[tokio::test]
 async fn each_due_command_is_resent_or_failed() {
     let scene = Scene::set(|| NOON).await;
     let mut rows = Vec::new();
-    for (name, standing) in standings(Holder::Another) {
-        rows.push((name, scene.table.seed(standing).await));
+    for (name, state) in states(Holder::Another) {
+        rows.push((name, scene.table.seed(state).await));
     }
     let report = scene.run().await;
     let expected = Report {
@@ -128,8 +128,8 @@ async fn each_due_command_is_resent_or_failed() {
         let stored = scene.stored(&row.key).await;
         match *name {
             "accepted" | "handed on" => {
-                assert_eq!(stored.standing.resends, 1, "{name}");
-                let (key, stage) = (row.key.clone(), row.standing.stage);
+                assert_eq!(stored.state.resends, 1, "{name}");
+                let (key, stage) = (row.key.clone(), row.state.stage);
                 sent.push(Message::Command { key, stage }.body());
             }
             "accepted, past its deadline" | "lapsed, past its deadline" => {
@@ -158,7 +158,7 @@ async fn a_row_not_yet_due_is_left_alone_and_counted() {
     let early = CommandState {
         resends: 2,
         due: Some(noon(-1)),
-        ..standing("accepted")
+        ..state("accepted")
     };
     let row = scene.table.seed(early).await;
     let report = scene.run().await;
@@ -214,7 +214,7 @@ async fn overlapping_runs_act_as_one() {
     let enabled = scene.enable(23).await;
     let mut rows = Vec::new();
     for place in 0..40 {
-        let mut standing = standing(if place % 2 == 0 {
+        let mut state = state(if place % 2 == 0 {
             "accepted"
         } else {
             "lapsed, past its deadline"
@@ -222,10 +222,10 @@ async fn overlapping_runs_act_as_one() {
         if place % 2 == 0 {
             // Due for its first resend, and far from its deadline.
             let now = after_a_cycle();
-            standing.queued_at = Some(now - Duration::from_secs(80));
-            standing.deadline = now + Duration::from_secs(220);
+            state.queued_at = Some(now - Duration::from_secs(80));
+            state.deadline = now + Duration::from_secs(220);
         }
-        rows.push(scene.table.seed(standing).await);
+        rows.push(scene.table.seed(state).await);
     }
     let runs = [(); 4].map(|()| scene.function.reconcile(a_minute()));
     let reports = futures::future::join_all(runs).await;
@@ -242,7 +242,7 @@ async fn overlapping_runs_act_as_one() {
     for (place, row) in rows.iter().enumerate() {
         let stored = scene.stored(&row.key).await;
         if place % 2 == 0 {
-            assert_eq!(stored.standing.resends, 1);
+            assert_eq!(stored.state.resends, 1);
         } else {
             assert_eq!(
                 stored.ended.map(|ended| ended.code),
@@ -260,8 +260,8 @@ async fn a_lagging_index_changes_nothing() {
     let scene = Scene::set(|| NOON).await;
     scene.proxy.freeze("Query");
     let mut rows = Vec::new();
-    for (_, standing) in standings(Holder::Another) {
-        rows.push(scene.table.seed(standing).await);
+    for (_, state) in states(Holder::Another) {
+        rows.push(scene.table.seed(state).await);
     }
     let first = scene.run().await;
     assert_eq!((first.resent, first.stalled), (2, 2));
@@ -306,7 +306,7 @@ async fn a_flooded_shard_is_paged_and_damage_stops_nothing() {
     for _ in 0..120 {
         let row = Command {
             key: key_in_shard(&owner, 3),
-            ..command(owner.clone(), standing("accepted, past its deadline"))
+            ..command(owner.clone(), state("accepted, past its deadline"))
         };
         scene.table.put_command(&row).await;
     }
@@ -340,7 +340,7 @@ async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
     for shard in 0..DueKind::Command.shards() {
         let row = Command {
             key: key_in_shard(&owner, shard),
-            ..command(owner.clone(), standing("accepted, past its deadline"))
+            ..command(owner.clone(), state("accepted, past its deadline"))
         };
         scene.table.put_command(&row).await;
         keys.push(row.key);
@@ -366,10 +366,7 @@ async fn a_shard_that_cannot_be_read_does_not_stop_the_others() {
 #[tokio::test]
 async fn a_run_out_of_time_starts_nothing_and_reports_it() {
     let scene = Scene::set(|| NOON).await;
-    let row = scene
-        .table
-        .seed(standing("accepted, past its deadline"))
-        .await;
+    let row = scene.table.seed(state("accepted, past its deadline")).await;
     let report = scene
         .function
         .reconcile(Invocation::until(noon(4), NOON))
@@ -381,7 +378,7 @@ async fn a_run_out_of_time_starts_nothing_and_reports_it() {
 #[tokio::test]
 async fn a_resend_that_cannot_be_queued_is_retried_when_next_due() {
     let scene = Scene::set(|| NOON).await;
-    let row = scene.table.seed(standing("accepted")).await;
+    let row = scene.table.seed(state("accepted")).await;
     for _ in 0..3 {
         scene.queues.proxy.plan("SendMessage", Fault::Fail);
     }
@@ -389,7 +386,7 @@ async fn a_resend_that_cannot_be_queued_is_retried_when_next_due() {
     assert_eq!((report.unsent, report.resent), (1, 0));
     let stored = scene.stored(&row.key).await;
     assert_eq!(
-        stored.standing.due,
+        stored.state.due,
         Some(noon(100)),
         "180 s after it was queued"
     );

@@ -21,7 +21,7 @@ use store::{
     ledger::{Claim, Ending},
     table::Writes,
 };
-use tests::{Fault, Holder, NOON, Proxy, TestQueues, TestTable, noon, standings, worker};
+use tests::{Fault, Holder, NOON, Proxy, TestQueues, TestTable, noon, states, worker};
 
 use crate::{audit::refused_writes, ledger::ending};
 
@@ -71,7 +71,7 @@ impl Scene {
     }
 
     async fn seed(&self, name: &str) -> Command {
-        self.table.seed(standing(name)).await
+        self.table.seed(state(name)).await
     }
 
     /// Makes the n-th delivery of this stage's message, to an invocation of thirty seconds.
@@ -94,7 +94,7 @@ impl Scene {
 
     /// Makes the first delivery of the message that the row waits for.
     async fn first(&self, work: &impl Work, row: &Command) -> Disposition {
-        self.deliver(work, row, row.standing.stage, 1).await
+        self.deliver(work, row, row.state.stage, 1).await
     }
 
     /// Makes the first delivery of a new command, with this effect.
@@ -131,9 +131,9 @@ impl Scene {
     }
 }
 
-fn standing(name: &str) -> CommandState {
-    let mut all = standings(Holder::Another).into_iter();
-    all.find(|(known, _)| *known == name).expect("a standing").1
+fn state(name: &str) -> CommandState {
+    let mut all = states(Holder::Another).into_iter();
+    all.find(|(known, _)| *known == name).expect("a state").1
 }
 
 /// The backoff after the first delivery has failed.
@@ -160,7 +160,7 @@ const fn continues(at: Timestamp) -> Effected {
 }
 
 fn until(row: &Command) -> Option<Timestamp> {
-    row.standing.lease.map(|lease| lease.until)
+    row.state.lease.map(|lease| lease.until)
 }
 
 #[tokio::test]
@@ -177,7 +177,7 @@ async fn a_message_stays_hidden_until_its_workers_lease_ends() {
     assert_eq!(verdict, Disposition::Ack);
     let stored = scene.stored(&row).await;
     assert_eq!(
-        (stored.status(), stored.standing.attempt),
+        (stored.status(), stored.state.attempt),
         (Status::Succeeded, 1)
     );
     assert_eq!(scene.pauses(), [37]);
@@ -267,7 +267,7 @@ async fn a_continuation_is_sent_with_a_delay_and_acknowledged() {
     for (seconds, delay) in [(90, 90), (1_200, 900)] {
         let (verdict, row) = scene.with(async |_, _| continues(noon(seconds))).await;
         assert_eq!(verdict, Disposition::Ack);
-        let stored = scene.stored(&row).await.standing;
+        let stored = scene.stored(&row).await.state;
         assert_eq!(
             (stored.stage, stored.waiting_until),
             (Stage(1), Some(noon(seconds)))
@@ -293,7 +293,7 @@ async fn a_continuation_is_sent_with_a_delay_and_acknowledged() {
         })
         .await;
     assert_eq!(verdict, Disposition::Ack);
-    assert_eq!(scene.stored(&row).await.standing.stage, Stage(1));
+    assert_eq!(scene.stored(&row).await.state.stage, Stage(1));
 }
 
 #[tokio::test]
@@ -322,7 +322,7 @@ async fn a_failed_write_causes_redelivery_and_leaves_no_lease() {
             (Status::Running, Some(NOON)),
             "released at once"
         );
-        assert_eq!(stored.standing.stage, Stage(0));
+        assert_eq!(stored.state.stage, Stage(0));
     }
 }
 

@@ -62,7 +62,7 @@ fn admission(world: &World, id: Token, heard: Heard) -> Api {
         return Api::Sends { admission: id };
     }
     let row = world.row.as_ref().expect("it stands in the way");
-    match row.standing.readmission(id, NOW) {
+    match row.state.readmission(id, NOW) {
         Some(made) => Api::Readmits {
             tried: first(world, made),
             lost: false,
@@ -124,7 +124,7 @@ fn send(world: &mut World, admission: Token, luck: Luck) -> Api {
         return Api::Compensates { admission, again };
     }
     if let Some(row) = &mut world.row
-        && row.standing.admission == admission
+        && row.state.admission == admission
     {
         row.witnessed.sent = true;
     }

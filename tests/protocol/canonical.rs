@@ -91,15 +91,15 @@ impl World {
     fn each_time(&mut self, visit: &mut impl FnMut(&mut Timestamp, Asked)) {
         use Asked::{HowLongAgo, WhetherOver};
         if let Some(row) = &mut self.row {
-            let standing = &mut row.standing;
-            visit(&mut standing.deadline, WhetherOver);
-            for at in [&mut standing.due, &mut standing.waiting_until] {
+            let state = &mut row.state;
+            visit(&mut state.deadline, WhetherOver);
+            for at in [&mut state.due, &mut state.waiting_until] {
                 at.iter_mut().for_each(|at| visit(at, WhetherOver));
             }
-            if let Some(at) = &mut standing.queued_at {
+            if let Some(at) = &mut state.queued_at {
                 visit(at, HowLongAgo);
             }
-            for lease in standing.lease.iter_mut().chain(&mut row.witnessed.claim) {
+            for lease in state.lease.iter_mut().chain(&mut row.witnessed.claim) {
                 visit(&mut lease.until, WhetherOver);
             }
             visit(&mut row.witnessed.queued, HowLongAgo);

@@ -56,7 +56,7 @@ pub(crate) fn conclude(protocol: &Protocol, world: &mut World, which: usize, luc
         return;
     }
     let row = world.row.as_ref().expect("it was claimed");
-    let (stage, has_ended) = (row.standing.stage, row.standing.status.is_terminal());
+    let (stage, has_ended) = (row.state.stage, row.state.status.is_terminal());
     match (tried.made, heard) {
         (Move::Continue { .. }, Heard::Made) if luck != Luck::Dies => {
             go_on(world, which, Doing::SendOn(stage));

@@ -56,7 +56,7 @@ fn exhaust(protocol: &Protocol, world: &mut World, id: u8, tried: Try, luck: Luc
     let ending = (ResultCode::QueueRetriesExhausted, None);
     let heard = protocol.write(world, tried, Some(ending), by);
     let row = world.row.as_ref().expect("a message names a row");
-    let late = row.standing.obstacle(stage, now).is_final();
+    let late = row.state.obstacle(stage, now).is_final();
     if luck.loses(heard, world) {
         let (letter, again) = (id, tried);
         world.dead_letters = DeadLetters::Exhausts { letter, again };

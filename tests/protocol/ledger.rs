@@ -44,7 +44,7 @@ impl Protocol {
         }
         let now = NOW;
         world.row = Some(Row {
-            standing: admitted(id, now, &self.scene.timeouts),
+            state: admitted(id, now, &self.scene.timeouts),
             id,
             writer: Some(id),
             ended: None,
@@ -58,10 +58,10 @@ impl Protocol {
         let Try { made, writer } = tried;
         let now = NOW;
         let row = world.row.as_mut().expect("a writer has read the row");
-        self.decided.note(&made, &row.standing);
+        self.decided.note(&made, &row.state);
         let wrote_last = row.writer == Some(writer);
-        if !self.lack.guard(&made).holds(&row.standing) {
-            let own = made.is_shown_by(&row.standing, wrote_last);
+        if !self.lack.guard(&made).holds(&row.state) {
+            let own = made.is_shown_by(&row.state, wrote_last);
             return if own && self.lack != Lack::OwnWrites {
                 Heard::Made
             } else {
@@ -70,7 +70,7 @@ impl Protocol {
         }
         let before = row.clone();
         for change in made.changes(&self.scene.timeouts) {
-            change.make(&mut row.standing);
+            change.make(&mut row.state);
         }
         row.writer = Some(writer);
         row.ended = match ending {
@@ -78,7 +78,7 @@ impl Protocol {
                 let effect = effect.unwrap_or_else(|| self.of_cut_off(row));
                 Some((code, effect))
             }
-            None => row.ended.filter(|_| row.standing.status.is_terminal()),
+            None => row.ended.filter(|_| row.state.status.is_terminal()),
         };
         witness(&mut row.witnessed, &made);
         let broken = promises::of_write(&before, &made, by, wrote_last, row, now);
@@ -89,7 +89,7 @@ impl Protocol {
     fn of_cut_off(&self, row: &Row) -> Effect {
         match self.lack {
             Lack::Doubt => Effect::None,
-            _ => Effect::of_cut_off(&row.standing),
+            _ => Effect::of_cut_off(&row.state),
         }
     }
 }

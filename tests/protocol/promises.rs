@@ -64,7 +64,7 @@ pub(crate) fn of_write(
     after: &Row,
     now: Timestamp,
 ) -> Option<Promise> {
-    let (seen, was) = (&before.witnessed, &before.standing);
+    let (seen, was) = (&before.witnessed, &before.state);
     let live = seen.claim.filter(|claim| claim.until > now);
     let others = live.filter(|claim| Some(claim.token) != by.claim);
     // With another worker's lease nothing moves. Without any lease, the message's consumer may still exhaust.
@@ -118,7 +118,7 @@ pub(crate) fn of_write(
             Promise::QueuedIsQueued,
         ),
         (
-            wrote_last && before.standing != after.standing,
+            wrote_last && before.state != after.state,
             Promise::WritesCountOnce,
         ),
     ];

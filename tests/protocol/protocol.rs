@@ -133,17 +133,17 @@ impl Protocol {
 
     /// The time, in whole minutes, until something becomes due.
     fn wait(world: &World) -> Option<Duration> {
-        let standing = &world.row.as_ref()?.standing;
-        if standing.status.is_terminal() {
+        let state = &world.row.as_ref()?.state;
+        if state.status.is_terminal() {
             return None;
         }
         let looked = world.reconcilers.iter().any(|one| one.looked);
-        let due = standing.due.is_some_and(|due| due <= NOW);
+        let due = state.due.is_some_and(|due| due <= NOW);
         let minutes = [
-            standing.lease.map(|lease| lease.until),
-            Some(standing.deadline),
-            standing.due,
-            standing.waiting_until,
+            state.lease.map(|lease| lease.until),
+            Some(state.deadline),
+            state.due,
+            state.waiting_until,
         ]
         .into_iter()
         .flatten()

@@ -37,14 +37,14 @@ pub(crate) fn steps(protocol: &Protocol, world: &World, steps: &mut Vec<Step>) {
 }
 
 fn is_due(world: &World) -> bool {
-    let due = world.row.as_ref().and_then(|row| row.standing.due);
+    let due = world.row.as_ref().and_then(|row| row.state.due);
     due.is_some_and(|due| due <= NOW)
 }
 
 /// Reads the index. It may lag behind the table, and the result may be processed much later.
 pub(crate) fn look(world: &mut World, which: usize) {
     let row = world.row.as_ref().expect("the index shows a row");
-    let seen = IndexSnapshot::of(&row.standing);
+    let seen = IndexSnapshot::of(&row.state);
     world.reconcilers[which] = Reconciler {
         looked: true,
         doing: Reconciling::Nominated { seen, again: None },
@@ -89,7 +89,7 @@ pub(crate) fn go_on(protocol: &Protocol, world: &mut World, which: usize, luck: 
             let ending = stalls.then_some((ResultCode::CommandStalled, None));
             let heard = protocol.write(world, tried, ending, by);
             let row = world.row.as_ref().expect("it is written");
-            let stage = row.standing.stage;
+            let stage = row.state.stage;
             if luck.loses(heard, world) {
                 let again = Some(tried);
                 Reconciling::Nominated { seen, again }

@@ -202,7 +202,7 @@ fn claims(
     };
     let heard = protocol.write(world, tried, None, by);
     let row = world.row.as_ref().expect("a message names a row");
-    let claimed = row.standing.clone();
+    let claimed = row.state.clone();
     world.workers[which] = if luck.loses(heard, world) {
         let again = tried;
         Worker::Claims { delivery, again }

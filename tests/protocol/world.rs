@@ -35,7 +35,7 @@ pub(crate) struct World {
 /// The command's row.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Row {
-    pub(crate) standing: CommandState,
+    pub(crate) state: CommandState,
     /// The id of the command, from the request that made it.
     pub(crate) id: Token,
     /// The token of the last write, as long as a writer may ask for it.
@@ -271,9 +271,9 @@ impl World {
     fn tokens(&self) -> Vec<Token> {
         let mut known = self.tried().map(|again| again.writer).collect::<Vec<_>>();
         if let Some(row) = &self.row {
-            known.extend([row.id, row.standing.admission]);
+            known.extend([row.id, row.state.admission]);
             known.extend(row.writer);
-            known.extend(row.standing.lease.map(|lease| lease.token));
+            known.extend(row.state.lease.map(|lease| lease.token));
             known.extend(row.witnessed.claim.map(|lease| lease.token));
         }
         for api in &self.apis {

@@ -10,7 +10,7 @@ use store::{ledger::due_key, table::Item};
 
 /// The row of a command, as the ledger would have written it.
 pub fn row(command: &Command) -> Item {
-    let Command { key, standing, .. } = command;
+    let Command { key, state, .. } = command;
     let mut row = Item::new();
     let mut put = |name: &str, value| row.insert(name.to_owned(), value);
     let number = |number: i64| N(number.to_string());
@@ -61,32 +61,32 @@ pub fn row(command: &Command) -> Item {
     }
     put("actor", S(command.actor.to_string()));
     put("origin", S(command.origin.as_str().to_owned()));
-    put("status", S(standing.status.as_str().to_owned()));
-    put("admission", token(standing.admission));
-    put("writer", token(standing.admission));
-    put("attempt", number(standing.attempt.into()));
-    put("stage", number(standing.stage.0.into()));
-    put("resends", number(standing.resends.into()));
-    put("deadline", number(standing.deadline.as_millis()));
+    put("status", S(state.status.as_str().to_owned()));
+    put("admission", token(state.admission));
+    put("writer", token(state.admission));
+    put("attempt", number(state.attempt.into()));
+    put("stage", number(state.stage.0.into()));
+    put("resends", number(state.resends.into()));
+    put("deadline", number(state.deadline.as_millis()));
     put("accepted_at", number(command.accepted_at.as_millis()));
     put("updated_at", number(command.updated_at.as_millis()));
-    if !standing.status.is_terminal() {
+    if !state.status.is_terminal() {
         put("active", S(key.id.to_string()));
     }
-    if standing.never_queued {
+    if state.never_queued {
         put("never_queued", Bool(true));
     }
-    if let Some(lease) = standing.lease {
+    if let Some(lease) = state.lease {
         put("claim", token(lease.token));
         put("claim_until", number(lease.until.as_millis()));
     }
-    if let Some(due) = standing.due {
+    if let Some(due) = state.due {
         put("due_at", number(due.as_millis()));
         put("due_shard", S(due_key(key.id)));
     }
     let times = [
-        ("queued_at", standing.queued_at),
-        ("waiting_until", standing.waiting_until),
+        ("queued_at", state.queued_at),
+        ("waiting_until", state.waiting_until),
         ("started_at", command.started_at),
     ];
     for (name, time) in times {

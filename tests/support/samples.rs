@@ -95,7 +95,7 @@ impl Holder {
 }
 
 /// Every state that a command can have at noon, by name. The holder has the lease, if there is one.
-pub fn standings(holder: Holder) -> Vec<(&'static str, CommandState)> {
+pub fn states(holder: Holder) -> Vec<(&'static str, CommandState)> {
     let token = holder.token();
     let accepted = |at| admitted(Token(0xad1), at, &TIMEOUTS);
     let running = |until, deadline| CommandState {
@@ -146,11 +146,11 @@ pub fn standings(holder: Holder) -> Vec<(&'static str, CommandState)> {
 }
 
 /// A sync in this state, admitted a quarter of an hour before noon and, if it has ended, ended a minute before noon.
-pub fn command(owner: Owner, standing: CommandState) -> Command {
-    let code = match standing.status {
+pub fn command(owner: Owner, state: CommandState) -> Command {
+    let code = match state.status {
         Status::Accepted | Status::Running => None,
         Status::Succeeded => Some(ResultCode::SyncCompleted),
-        Status::Failed if standing.never_queued => Some(ResultCode::QueueAdmissionFailed),
+        Status::Failed if state.never_queued => Some(ResultCode::QueueAdmissionFailed),
         Status::Failed => Some(ResultCode::SyncPartialFailure),
         Status::NoOp => Some(ResultCode::ConfigDisabled),
     };
@@ -162,7 +162,7 @@ pub fn command(owner: Owner, standing: CommandState) -> Command {
         progress: None,
         last_error: None,
         accepted_at: noon(-900),
-        started_at: standing.lease.map(|_| noon(-600)),
+        started_at: state.lease.map(|_| noon(-600)),
         updated_at: noon(-60),
         ended: code.map(|code| Ended {
             code,
@@ -170,7 +170,7 @@ pub fn command(owner: Owner, standing: CommandState) -> Command {
             completed_at: noon(-60),
             expires_at: noon(-60) + RETENTION,
         }),
-        standing,
+        state,
     }
 }
 

@@ -154,8 +154,8 @@ impl TestTable {
     }
 
     /// Writes a command of a new owner in this state.
-    pub async fn seed(&self, standing: CommandState) -> Command {
-        let command = command(crate::owner(), standing);
+    pub async fn seed(&self, state: CommandState) -> Command {
+        let command = command(crate::owner(), state);
         self.put_command(&command).await;
         command
     }

@@ -296,7 +296,7 @@ impl Launching<'_> {
 
     /// Returns the known effect of earlier deliveries: unknown if one of them ended without handing the command on.
     pub(crate) fn so_far(&self) -> Effect {
-        if self.command.standing.follows_another() {
+        if self.command.state.follows_another() {
             Effect::Unknown
         } else {
             Effect::None

@@ -83,7 +83,7 @@ async fn compensate(app: &App, command: Command, token: Token, now: Timestamp) -
             Admission::NotQueued(failed)
         }
         // Race: a request with the same key readmitted the command and could not queue it either.
-        Ok(Outcome::Refused(found)) if found.standing.never_queued => Admission::NotQueued(found),
+        Ok(Outcome::Refused(found)) if found.state.never_queued => Admission::NotQueued(found),
         // Race: the message arrived although its answer was lost, or another request has readmitted the command.
         Ok(Outcome::Refused(found)) => {
             log(&found, "the command was queued after all");

@@ -180,7 +180,7 @@ fn look_again(command: &Command, now: Timestamp) -> Option<u64> {
         Status::Accepted => Some(1),
         Status::Running => {
             let wait = command
-                .standing
+                .state
                 .waiting_until
                 .map_or(0, |until| until.since(now).as_millis().div_ceil(1000));
             let running = now.since(command.started_at.unwrap_or(command.accepted_at));

@@ -176,11 +176,11 @@ impl DeadLetters {
         stage: Stage,
         now: Timestamp,
     ) -> Dealt {
-        let standing = &found.standing;
-        match standing.obstacle(stage, now) {
+        let state = &found.state;
+        match state.obstacle(stage, now) {
             Obstacle::Ended => {
                 info!(
-                    command.status = standing.status.as_str(),
+                    command.status = state.status.as_str(),
                     "the dead letter's command has already ended"
                 );
                 Dealt::Late
@@ -188,7 +188,7 @@ impl DeadLetters {
             Obstacle::Superseded => {
                 info!(
                     message.stage = stage.0,
-                    command.stage = standing.stage.0,
+                    command.stage = state.stage.0,
                     "a later message carries the command"
                 );
                 Dealt::Superseded
@@ -265,7 +265,7 @@ impl Counts {
 
 fn log_settled(command: &Command) {
     // Only a claim counts an attempt: with none, the command was still waiting for its first worker.
-    let previous = match command.standing.attempt {
+    let previous = match command.state.attempt {
         0 => Status::Accepted,
         _ => Status::Running,
     };

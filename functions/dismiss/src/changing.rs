@@ -93,7 +93,7 @@ impl<W: AlertChange> Changing<'_, W> {
             }
             Err(error) => return Err(self.unavailable(&error)),
         };
-        let asked = Asked::earlier(&self.command.standing);
+        let asked = Asked::earlier(&self.command.state);
         let Some(seen) = seen else {
             return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
         };
@@ -134,7 +134,7 @@ impl<W: AlertChange> Changing<'_, W> {
         wanted: Wanted,
         integration: &Integration,
     ) -> Result<(Shown, Asked), Effected> {
-        let earlier = Asked::earlier(&self.command.standing);
+        let earlier = Asked::earlier(&self.command.state);
         let mut asked = earlier;
         if asked == Asked::Perhaps {
             // First find out whether the earlier delivery made the change.

@@ -107,8 +107,8 @@ impl Eraser {
         invocation: Invocation,
     ) -> Result<Left, ErasureError> {
         let began = self.clock.now();
-        let standing = self.erasures.read(owner, began).await?;
-        let is_this = standing.is_some_and(|erasure| {
+        let state = self.erasures.read(owner, began).await?;
+        let is_this = state.is_some_and(|erasure| {
             erasure.requested_at == requested_at && erasure.completed_at.is_none()
         });
         if !is_this {

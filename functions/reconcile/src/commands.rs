@@ -96,7 +96,7 @@ impl Reconciler {
 
     /// Sends the message of the command's current stage. If that fails, the row is already due again later.
     async fn send_again(&self, run: &Run, command: Command) {
-        let resends = command.standing.resends;
+        let resends = command.state.resends;
         let queue = self.queues.of(command.action.command_type());
         let message = Message::of(&command);
         match self.sender.send(queue, &message, Duration::ZERO).await {
@@ -118,7 +118,7 @@ impl Reconciler {
 
 fn log_stalled(command: &Command) {
     // Only a claim counts an attempt: with none, the command was still waiting for its first worker.
-    let previous = match command.standing.attempt {
+    let previous = match command.state.attempt {
         0 => Status::Accepted,
         _ => Status::Running,
     };

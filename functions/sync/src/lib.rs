@@ -238,7 +238,7 @@ mod tests {
             action: SyncFindings::all().into(),
             origin: Origin::Manual,
             actor: Actor::SecurityAgent,
-            standing: CommandState {
+            state: CommandState {
                 status: Status::Running,
                 never_queued: false,
                 admission: Token(1),

@@ -329,7 +329,7 @@ pub struct Command {
     /// Who caused it.
     pub actor: Actor,
     /// The state that decides which moves are possible.
-    pub standing: CommandState,
+    pub state: CommandState,
     /// The progress of the last heartbeat.
     pub progress: Option<Progress>,
     /// The text of the last [`LastError`].
@@ -347,7 +347,7 @@ pub struct Command {
 impl Command {
     /// The status of the row.
     pub const fn status(&self) -> Status {
-        self.standing.status
+        self.state.status
     }
 
     /// Whether the last claim was neither released nor continued: its worker is still at work, or died. A claim of such
@@ -356,7 +356,7 @@ impl Command {
         // A release and a continuation end the lease at the time of their own write.
         self.status() == Status::Running
             && self
-                .standing
+                .state
                 .lease
                 .is_some_and(|lease| lease.until > self.updated_at)
     }

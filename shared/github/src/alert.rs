@@ -66,7 +66,7 @@ impl fmt::Display for Unreadable {
 const GITHUB: &str = "github";
 
 /// The status of a finding and, if it is ignored, the reason and the person.
-pub(crate) type Standing = (FindingStatus, Option<IgnoredReason>, Option<String>);
+pub(crate) type FindingState = (FindingStatus, Option<IgnoredReason>, Option<String>);
 
 /// The status of a finding of this alert. `None` if this version does not know the alert's state.
 ///
@@ -78,7 +78,7 @@ pub(crate) type Standing = (FindingStatus, Option<IgnoredReason>, Option<String>
 /// | `auto_dismissed` | ignored, for `auto_dismissed`, by `github` |
 ///
 /// No alert has the status `closed`: a finding gets it when GitHub withdraws its alert.
-pub(crate) fn standing(state: AlertState, dismissal: &Dismissal) -> Option<Standing> {
+pub(crate) fn finding_state(state: AlertState, dismissal: &Dismissal) -> Option<FindingState> {
     Some(match state {
         AlertState::Open => (FindingStatus::Open, None, None),
         AlertState::Fixed => (FindingStatus::Fixed, None, None),
@@ -104,7 +104,7 @@ impl Alert {
     /// alert's state.
     #[must_use]
     pub fn status_of(&self, finding: &Finding) -> Finding {
-        let Some((status, ignored_reason, ignored_by)) = standing(self.state, &self.dismissal)
+        let Some((status, ignored_reason, ignored_by)) = finding_state(self.state, &self.dismissal)
         else {
             return finding.clone();
         };

@@ -152,7 +152,7 @@ impl Message {
     pub fn of(command: &Command) -> Self {
         Self::Command {
             key: command.key.clone(),
-            stage: command.standing.stage,
+            stage: command.state.stage,
         }
     }
 

@@ -252,7 +252,7 @@ impl Worker {
             Ok(Claimed::Superseded(found)) => {
                 info!(
                     message.stage = stage.0,
-                    command.stage = found.standing.stage.0,
+                    command.stage = found.state.stage.0,
                     "a later message carries the command"
                 );
                 return Disposition::Ack;
@@ -358,7 +358,7 @@ impl Worker {
             fenced("the command could not be continued");
             return Disposition::Retry;
         };
-        let stage = command.standing.stage;
+        let stage = command.state.stage;
         let message = Message::of(&command);
         let delay = at.since(now).min(MAX_DELAY);
         match self.sender.send(&self.queue, &message, delay).await {

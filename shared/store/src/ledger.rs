@@ -258,7 +258,7 @@ impl Ledger {
             Outcome::Missing => return Ok(Claimed::Missing),
             Outcome::Refused(found) => found,
         };
-        Ok(match found.standing.obstacle(stage, now) {
+        Ok(match found.state.obstacle(stage, now) {
             Obstacle::Ended => Claimed::Ended(Box::new(found)),
             Obstacle::Superseded => Claimed::Superseded(Box::new(found)),
             Obstacle::Waiting { until } => Claimed::Waiting { until },

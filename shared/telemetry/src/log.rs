@@ -68,7 +68,7 @@ pub fn about(key: &CommandKey) {
 pub fn about_row(command: &Command) {
     let span = Span::current();
     span.record("command.type_name", command.action.type_name());
-    span.record("command.attempt", command.standing.attempt);
+    span.record("command.attempt", command.state.attempt);
 }
 
 /// An error with all its causes, for a log line. `Display` alone shows only the outermost message.

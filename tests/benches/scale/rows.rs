@@ -61,8 +61,8 @@ fn accepted(at: Timestamp) -> CommandState {
     admitted(Token(1), at, &TIMEOUTS)
 }
 
-fn commands(count: usize, standing: &CommandState) -> Vec<Item> {
-    let row = || row(&command(owner(), standing.clone()));
+fn commands(count: usize, state: &CommandState) -> Vec<Item> {
+    let row = || row(&command(owner(), state.clone()));
     std::iter::repeat_with(row).take(count).collect()
 }
 

@@ -241,7 +241,7 @@ async fn all_commands(host: &Host, callers: &[&Caller]) -> (Vec<Value>, usize) {
             if view["attempts"].as_u64() > Some(1) {
                 let key = caller.key(tests::command_id(&view));
                 let command = host.stack().backstage.command(&key).await;
-                taken_over += usize::from(command.standing.follows_another());
+                taken_over += usize::from(command.state.follows_another());
             }
             views.push(view);
         }

@@ -53,7 +53,7 @@ async fn an_admitted_command_is_readable_at_once() {
     let (command, admission) = admit(&ledger, new.clone(), NOON).await;
     assert_eq!(stored(&ledger, &command).await, command);
     assert_eq!((&command.action, command.origin), (&new.action, new.origin));
-    assert_eq!(command.standing, admitted(admission, NOON, &TIMEOUTS));
+    assert_eq!(command.state, admitted(admission, NOON, &TIMEOUTS));
     let (second, _) = admit(&ledger, new, NOON).await;
     assert_ne!(
         second.key, command.key,
@@ -174,8 +174,8 @@ async fn a_command_that_was_never_queued_is_readmitted_once() {
     assert_eq!((row.status(), row.ended), (Status::Accepted, None));
     let CommandState {
         admission: second, ..
-    } = row.standing;
-    assert_eq!(row.standing, admitted(second, noon(1), &TIMEOUTS));
+    } = row.state;
+    assert_eq!(row.state, admitted(second, noon(1), &TIMEOUTS));
     let late = ledger.fail_admission(&first.key, admission, noon(1)).await;
     assert!(
         matches!(late, Ok(Outcome::Refused(_))),
@@ -219,7 +219,7 @@ async fn a_key_with_an_expired_command_can_be_reused() {
     let succeeded = CommandState {
         status: Status::Succeeded,
         due: None,
-        ..first.standing.clone()
+        ..first.state.clone()
     };
     let mut ended = Command {
         key: first.key.clone(),

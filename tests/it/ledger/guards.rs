@@ -247,11 +247,11 @@ fn dynamodb_decides_each_move_as_the_lifecycle_does() {
     });
     let cases = (a_standing(mine.token), a_call(), a_time());
     let (made, refused) = (Cell::new(0), Cell::new(0));
-    let checked = runner.run(&cases, |(standing, call, now)| {
+    let checked = runner.run(&cases, |(state, call, now)| {
         runtime.block_on(async {
             let row = Command {
                 key: first.key.clone(),
-                ..command(first.key.owner.clone(), standing.clone())
+                ..command(first.key.owner.clone(), state.clone())
             };
             table.put_command(&row).await;
             let outcome = call.make(&table.table(), &ledger, &claim, &row, now).await;
@@ -261,10 +261,10 @@ fn dynamodb_decides_each_move_as_the_lifecycle_does() {
                 .expect("the table answers");
             let stored = stored.expect("it has not expired");
 
-            let claimed = stored.standing.lease.map_or(OTHERS, |lease| lease.token);
+            let claimed = stored.state.lease.map_or(OTHERS, |lease| lease.token);
             let expected = call.as_move(mine, claimed, now);
-            if expected.guard().holds(&standing) {
-                let mut after = standing.clone();
+            if expected.guard().holds(&state) {
+                let mut after = state.clone();
                 for change in expected.changes(&TIMEOUTS) {
                     change.make(&mut after);
                 }
@@ -272,7 +272,7 @@ fn dynamodb_decides_each_move_as_the_lifecycle_does() {
                     matches!(outcome, Outcome::Applied(_)),
                     "refused: {outcome:?}"
                 );
-                prop_assert_eq!(&stored.standing, &after);
+                prop_assert_eq!(&stored.state, &after);
                 prop_assert_eq!(stored.ended.is_some(), after.status.is_terminal());
                 made.set(made.get() + 1);
             } else {

@@ -85,7 +85,7 @@ async fn the_worker_that_ends_a_command_sets_its_last_error() {
     }
 
     let (claim, row) = claimed(&table).await;
-    let (stage, code) = (row.standing.stage, ResultCode::QueueRetriesExhausted);
+    let (stage, code) = (row.state.stage, ResultCode::QueueRetriesExhausted);
     let unreachable = Some(LastError::GithubUnreachable);
     let exhausted = ledger.exhaust(&row.key, Some(&claim), stage, code, unreachable, NOON);
     let exhausted = cleaned_up(&table.table(), exhausted.await).await;

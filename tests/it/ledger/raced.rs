@@ -9,7 +9,7 @@ use domain::{
 };
 use futures::future::join_all;
 use store::ledger::{Claimed, Ledger, Outcome};
-use tests::{Holder, NOON, TestTable, cleaned_up, noon, standings};
+use tests::{Holder, NOON, TestTable, cleaned_up, noon, states};
 
 use super::{candidate, claimed, ending};
 
@@ -38,9 +38,9 @@ async fn of_concurrent_claims_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for name in ["accepted", "lapsed"].repeat(ROUNDS) {
-        let mut all = standings(Holder::Another).into_iter();
-        let (_, standing) = all.find(|(known, _)| *known == name).expect("a standing");
-        let row = table.seed(standing).await;
+        let mut all = states(Holder::Another).into_iter();
+        let (_, state) = all.find(|(known, _)| *known == name).expect("a state");
+        let row = table.seed(state).await;
         let made = made(|_| {
             let (ledger, key) = (ledger.clone(), row.key.clone());
             async move {
@@ -64,7 +64,7 @@ async fn of_concurrent_endings_one_stands() {
         let (claim, row) = claimed(&table).await;
         let claim = Arc::new(claim);
         // After lease and deadline, three may end it: the late worker, the reconciler, and the dead-letter consumer.
-        let late = row.standing.deadline;
+        let late = row.state.deadline;
         let made = made(|place| {
             let (ledger, key, claim) = (ledger.clone(), row.key.clone(), claim.clone());
             let table = table.table();
@@ -92,15 +92,13 @@ async fn of_concurrent_resends_one_succeeds() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
     for _ in 0..ROUNDS {
-        let row = table
-            .seed(standings(Holder::Another).swap_remove(0).1)
-            .await;
+        let row = table.seed(states(Holder::Another).swap_remove(0).1).await;
         let made = made(|_| {
             let (ledger, seen) = (ledger.clone(), candidate(&row));
             async move { ledger.resend(&seen, NOON).await.expect("the table answers") }
         });
         assert_eq!(made.await.len(), 1);
-        assert_eq!(stored(&ledger, &row).await.standing.resends, 1);
+        assert_eq!(stored(&ledger, &row).await.state.resends, 1);
     }
 }
 
@@ -121,6 +119,6 @@ async fn of_concurrent_continuations_one_succeeds() {
             }
         });
         assert_eq!(made.await.len(), 1);
-        assert_eq!(stored(&ledger, &row).await.standing.stage, Stage(1));
+        assert_eq!(stored(&ledger, &row).await.state.stage, Stage(1));
     }
 }

@@ -11,7 +11,7 @@ use store::{
     table::DueKind,
 };
 use tests::{
-    Fault, Holder, NOON, TIMEOUTS, TestTable, command, key_in_shard, noon, owner, row, standings,
+    Fault, Holder, NOON, TIMEOUTS, TestTable, command, key_in_shard, noon, owner, row, states,
     sync_of,
 };
 
@@ -21,13 +21,13 @@ use super::ending;
 async fn one_of_each(table: &TestTable) -> Vec<Command> {
     let owner = owner();
     let mut all = Vec::new();
-    for (place, (_, standing)) in (0..).zip(standings(Holder::Another)) {
+    for (place, (_, state)) in (0..).zip(states(Holder::Another)) {
         let command = Command {
             key: CommandKey {
                 owner: owner.clone(),
                 id: CommandId::new(noon(place)),
             },
-            ..command(owner.clone(), standing)
+            ..command(owner.clone(), state)
         };
         table.put_command(&command).await;
         all.push(command);
@@ -133,7 +133,7 @@ async fn an_owner_cannot_read_another_owners_commands() {
 async fn the_active_list_is_limited_to_the_newest_thousand() {
     let table = TestTable::create().await;
     let owner = owner();
-    let (_, accepted) = standings(Holder::Another).swap_remove(0);
+    let (_, accepted) = states(Holder::Another).swap_remove(0);
     let commands: Vec<Command> = (0..1_010)
         .map(|place| Command {
             key: CommandKey {
@@ -265,11 +265,11 @@ async fn due_rows_are_paged_oldest_first_and_damage_hides_none() {
     let owner = owner();
     let mut expected = Vec::new();
     for seconds in 0..9 {
-        let (_, mut standing) = standings(Holder::Another).swap_remove(0);
-        standing.due = Some(noon(seconds));
+        let (_, mut state) = states(Holder::Another).swap_remove(0);
+        state.due = Some(noon(seconds));
         let row = Command {
             key: key_in_shard(&owner, 5),
-            ..command(owner.clone(), standing)
+            ..command(owner.clone(), state)
         };
         table.put_command(&row).await;
         expected.push(row.key.id);

@@ -6,7 +6,7 @@ use domain::{
     result_code::ResultCode,
 };
 use store::ledger::{Claimed, Ledger, Outcome};
-use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, cleaned_up, noon, standings};
+use tests::{Fault, Holder, NOON, Proxy, TIMEOUTS, TestTable, cleaned_up, noon, states};
 
 use super::{candidate, claimed, ending};
 
@@ -43,30 +43,26 @@ impl Lossy {
         let stored = self.table.ledger().read(&found.key, NOON).await;
         assert_eq!(stored.expect("the table answers").as_ref(), Some(&found));
         assert_eq!(self.proxy.count("UpdateItem"), 2);
-        found.standing
+        found.state
     }
 }
 
-fn standing(name: &str) -> CommandState {
-    let mut all = standings(Holder::Another).into_iter();
+fn state(name: &str) -> CommandState {
+    let mut all = states(Holder::Another).into_iter();
     let named = all.find(|(known, _)| *known == name);
-    named.expect("a standing of this name").1
+    named.expect("a state of this name").1
 }
 
 #[tokio::test]
 async fn a_claim_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
-    let row = lossy.table.seed(standing("lapsed")).await;
+    let row = lossy.table.seed(state("lapsed")).await;
     lossy.lose_next();
     let claimed = lossy.ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
     let Ok(Claimed::Held(claim, written)) = claimed else {
         panic!("{claimed:?}");
     };
-    assert_eq!(
-        written.standing.attempt,
-        row.standing.attempt + 1,
-        "claimed once"
-    );
+    assert_eq!(written.state.attempt, row.state.attempt + 1, "claimed once");
     assert_eq!(lossy.proxy.count("UpdateItem"), 2);
     let settled = lossy
         .ledger
@@ -87,10 +83,10 @@ async fn a_settlement_with_a_lost_response_counts_once() {
         .ledger
         .settle(&claim, ending(ResultCode::SyncCompleted), NOON)
         .await;
-    let standing = lossy
+    let state = lossy
         .already_applied(settled.expect("the table answers"))
         .await;
-    assert!(standing.status.is_terminal());
+    assert!(state.status.is_terminal());
 }
 
 #[tokio::test]
@@ -109,34 +105,31 @@ async fn a_continuation_with_a_lost_response_counts_once() {
             NOON,
         )
         .await;
-    let standing = lossy
+    let state = lossy
         .already_applied(handed_on.expect("the table answers"))
         .await;
-    assert_eq!(standing.stage, Stage(row.standing.stage.0 + 1));
+    assert_eq!(state.stage, Stage(row.state.stage.0 + 1));
 }
 
 #[tokio::test]
 async fn a_resend_with_a_lost_response_counts_once() {
     let lossy = Lossy::create().await;
-    let row = lossy.table.seed(standing("accepted")).await;
+    let row = lossy.table.seed(state("accepted")).await;
     lossy.lose_next();
     let resent = lossy.ledger.resend(&candidate(&row), NOON).await;
-    let standing = lossy
+    let state = lossy
         .already_applied(resent.expect("the table answers"))
         .await;
-    assert_eq!(standing.resends, 1);
+    assert_eq!(state.resends, 1);
 }
 
 #[tokio::test]
 async fn every_other_ending_with_a_lost_response_counts_once() {
     for move_ in ["fail admission", "exhaust", "stall"] {
         let lossy = Lossy::create().await;
-        let row = lossy
-            .table
-            .seed(standing("accepted, past its deadline"))
-            .await;
+        let row = lossy.table.seed(state("accepted, past its deadline")).await;
         lossy.lose_next();
-        let (key, admission) = (&row.key, row.standing.admission);
+        let (key, admission) = (&row.key, row.state.admission);
         let code = ResultCode::QueueRetriesExhausted;
         let ended = match move_ {
             "fail admission" => lossy.ledger.fail_admission(key, admission, NOON).await,
@@ -149,10 +142,10 @@ async fn every_other_ending_with_a_lost_response_counts_once() {
                 cleaned_up(&lossy.table.table(), stalled).await
             }
         };
-        let standing = lossy
+        let state = lossy
             .already_applied(ended.expect("the table answers"))
             .await;
-        assert!(standing.status.is_terminal(), "{move_}");
+        assert!(state.status.is_terminal(), "{move_}");
     }
 }
 
@@ -175,7 +168,7 @@ async fn a_heartbeat_and_a_release_are_idempotent() {
     let Ok(Outcome::Applied(row)) = released else {
         panic!("{released:?}");
     };
-    assert_eq!(row.standing.lease.map(|lease| lease.until), Some(NOON));
+    assert_eq!(row.state.lease.map(|lease| lease.until), Some(NOON));
     assert_eq!(lossy.proxy.count("UpdateItem"), 4);
 }
 

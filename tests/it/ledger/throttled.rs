@@ -7,7 +7,7 @@ use store::{
     ledger::{Admission, Claimed, Ledger, LedgerError, NewCommand},
 };
 use tests::{
-    Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, standings, sync_of,
+    Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, states, sync_of,
 };
 
 /// More faults than the ledger retries.
@@ -19,9 +19,7 @@ async fn a_throttled_claim_is_retried() {
         let table = TestTable::create().await;
         let (proxy, through) = table.through(&[("UpdateItem", fault); 2]).await;
         let ledger = Ledger::new(through, TIMEOUTS);
-        let row = table
-            .seed(standings(Holder::Another).swap_remove(0).1)
-            .await;
+        let row = table.seed(states(Holder::Another).swap_remove(0).1).await;
         let claimed = ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
         assert!(
             matches!(claimed, Ok(Claimed::Held(..))),
@@ -37,9 +35,7 @@ async fn claim_retries_are_limited() {
         let table = TestTable::create().await;
         let (_, through) = table.through(&[("UpdateItem", fault); TOO_OFTEN]).await;
         let ledger = Ledger::new(through, TIMEOUTS);
-        let row = table
-            .seed(standings(Holder::Another).swap_remove(0).1)
-            .await;
+        let row = table.seed(states(Holder::Another).swap_remove(0).1).await;
         let claimed = ledger.claim(&row.key, Stage(0), noon(30), NOON).await;
         assert!(
             matches!(claimed, Err(LedgerError::Unwritten { .. })),

@@ -8,7 +8,7 @@ use domain::{
     result_code::{Effect, ResultCode},
 };
 use store::ledger::{Claim, Claimed, Ledger, LedgerError, Outcome};
-use tests::{Holder, NOON, RETENTION, TestTable, cleaned_up, command, key, noon, owner, standings};
+use tests::{Holder, NOON, RETENTION, TestTable, cleaned_up, command, key, noon, owner, states};
 
 use super::{candidate, claimed, ending, holder};
 
@@ -28,17 +28,17 @@ async fn made_from(
     let table = TestTable::create().await;
     let ledger = table.ledger();
     let mut made = Vec::new();
-    for place in 0..standings(Holder::Another).len() {
+    for place in 0..states(Holder::Another).len() {
         let (claim, claimed) = claimed(&table).await;
         let whose = if mine {
             Holder::Is(holder(&claimed))
         } else {
             Holder::Another
         };
-        let (name, standing) = standings(whose).swap_remove(place);
+        let (name, state) = states(whose).swap_remove(place);
         let row = Command {
             key: claimed.key.clone(),
-            ..command(claimed.key.owner, standing)
+            ..command(claimed.key.owner, state)
         };
         table.put_command(&row).await;
         let outcome = make(&ledger, &claim, &row).await;
@@ -68,7 +68,7 @@ const HANDED_ON: [&str; 2] = ["handed on", "waiting"];
 async fn only_the_current_admission_can_fail_and_only_while_accepted() {
     let own = made_from(MINE, async |ledger, _, row| {
         ledger
-            .fail_admission(&row.key, row.standing.admission, NOON)
+            .fail_admission(&row.key, row.state.admission, NOON)
             .await
     });
     assert_eq!(own.await, ACCEPTED);
@@ -82,7 +82,7 @@ async fn only_the_current_admission_can_fail_and_only_while_accepted() {
 async fn a_command_without_a_live_lease_can_be_claimed() {
     let taken = async |stage: Option<Stage>| {
         made_from(ANOTHERS, async |ledger, _, row| {
-            let stage = stage.unwrap_or(row.standing.stage);
+            let stage = stage.unwrap_or(row.state.stage);
             let claimed = ledger.claim(&row.key, stage, noon(30), NOON).await?;
             Ok(match claimed {
                 Claimed::Held(claim, written) => {
@@ -90,11 +90,11 @@ async fn a_command_without_a_live_lease_can_be_claimed() {
                     Outcome::Applied(*written)
                 }
                 Claimed::HeldElsewhere { until } => {
-                    assert_eq!(row.standing.lease.map(|lease| lease.until), Some(until));
+                    assert_eq!(row.state.lease.map(|lease| lease.until), Some(until));
                     Outcome::Refused(row.clone())
                 }
                 Claimed::Waiting { until } => {
-                    assert_eq!(row.standing.waiting_until, Some(until));
+                    assert_eq!(row.state.waiting_until, Some(until));
                     Outcome::Refused(row.clone())
                 }
                 Claimed::Ended(found) => {
@@ -158,7 +158,7 @@ async fn a_command_is_exhausted_unless_another_worker_has_its_lease() {
     let exhaust = async |mine: bool, with_claim: bool, stage: Option<Stage>| {
         made_from(mine, async |ledger, claim, row| {
             let claim = with_claim.then_some(claim);
-            let stage = stage.unwrap_or(row.standing.stage);
+            let stage = stage.unwrap_or(row.state.stage);
             let code = ResultCode::QueueRetriesExhausted;
             let exhausted = ledger.exhaust(&row.key, claim, stage, code, None, NOON);
             cleaned_up(&spare, exhausted.await).await
@@ -224,10 +224,10 @@ async fn an_unclaimed_due_message_is_resent_once() {
 async fn an_ending_reports_what_is_known_of_the_effect() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
-    for (name, standing) in standings(Holder::Another) {
-        let row = table.seed(standing).await;
+    for (name, state) in states(Holder::Another) {
+        let row = table.seed(state).await;
         let code = ResultCode::QueueRetriesExhausted;
-        let stage = row.standing.stage;
+        let stage = row.state.stage;
         let exhausted = ledger.exhaust(&row.key, None, stage, code, None, NOON);
         let exhausted = cleaned_up(&table.table(), exhausted.await).await;
         let Some(written) = exhausted.expect("the table answers").made() else {
@@ -244,7 +244,7 @@ async fn an_ending_reports_what_is_known_of_the_effect() {
             (NOON, NOON + RETENTION),
             "{name}"
         );
-        assert_eq!(written.standing.due, None, "{name}");
+        assert_eq!(written.state.due, None, "{name}");
     }
     for &code in ResultCode::ALL {
         let (claim, row) = claimed(&table).await;
@@ -289,10 +289,10 @@ async fn no_move_creates_a_row() {
 async fn a_move_on_an_erased_or_expired_command_reports_it_missing() {
     let table = TestTable::create().await;
     let ledger = table.ledger();
-    for mut row in standings(Holder::Another)
+    for mut row in states(Holder::Another)
         .into_iter()
-        .filter(|(_, standing)| standing.status.is_terminal())
-        .map(|(_, standing)| command(owner(), standing))
+        .filter(|(_, state)| state.status.is_terminal())
+        .map(|(_, state)| command(owner(), state))
     {
         let (claim, claimed) = claimed(&table).await;
         row.key = claimed.key;
@@ -304,7 +304,7 @@ async fn a_move_on_an_erased_or_expired_command_reports_it_missing() {
         let exhausted = ledger.exhaust(&row.key, None, stage, code, None, NOON);
         let outcomes = [
             ledger
-                .fail_admission(&row.key, row.standing.admission, NOON)
+                .fail_admission(&row.key, row.state.admission, NOON)
                 .await,
             ledger.resend(&candidate(&row), NOON).await,
             ledger.heartbeat(&claim, PROGRESS, NOON).await,

@@ -11,20 +11,20 @@ impl Scene {
             token: Token(0xa07e4),
             until: noon(60),
         };
-        let standing = CommandState {
-            attempt: row.standing.attempt + 1,
+        let state = CommandState {
+            attempt: row.state.attempt + 1,
             lease: Some(lease),
-            ..row.standing.clone()
+            ..row.state.clone()
         };
-        self.put(row, standing).await
+        self.put(row, state).await
     }
 
-    async fn put(&self, row: &Command, standing: CommandState) -> Command {
+    async fn put(&self, row: &Command, state: CommandState) -> Command {
         let key = row.key.clone();
         let owner = key.owner.clone();
         let row = Command {
             key,
-            ..tests::command(owner, standing)
+            ..tests::command(owner, state)
         };
         self.table.put_command(&row).await;
         row
@@ -72,7 +72,7 @@ async fn a_worker_whose_command_ended_acknowledges_without_a_write() {
                         .take_away(&pk, &claimed.key.id.to_string())
                         .await;
                 } else {
-                    scene.put(claimed, standing("failed")).await;
+                    scene.put(claimed, state("failed")).await;
                 }
                 rows.replace(scene.table.items().await);
                 if receives == RECEIVES {

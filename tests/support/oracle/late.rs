@@ -19,7 +19,7 @@ pub(super) async fn deliver(stack: &Stack, commands: &Records<'_>, judgement: &m
     for (id, command) in ended {
         let key = command.caller.key(*id);
         let consumer = Consumer::of(command.stored.action.command_type());
-        for stage in 0..=command.stored.standing.stage.0 {
+        for stage in 0..=command.stored.state.stage.0 {
             let late = message(&key, stage);
             let dead = ("dead-letter", consumer.dead_letters);
             messages.entry(dead).or_default().push(late.clone());

@@ -32,7 +32,7 @@ fn what_github_shows_is_kept_with_everything_that_has_changed() {
 /// Its severity is a word that this version does not know.
 #[test]
 fn the_state_of_an_incomplete_alert_is_kept() {
-    let standing = |mut fields: Value| {
+    let finding_state = |mut fields: Value| {
         fields["security_vulnerability"] = json!({
             "package": {"ecosystem": "npm", "name": "semver"}, "severity": "apocalyptic",
             "vulnerable_version_range": "< 8"
@@ -55,7 +55,7 @@ fn the_state_of_an_incomplete_alert_is_kept() {
     let reason = IgnoredReason::Dismissed(DismissReason::NotUsed);
     let jo = json!({ "dismissed_reason": "not_used", "dismissed_by": { "login": "jo" } });
     assert_eq!(
-        standing(jo),
+        finding_state(jo),
         (
             FindingStatus::Ignored,
             Some(reason),
@@ -66,11 +66,11 @@ fn the_state_of_an_incomplete_alert_is_kept() {
     );
     let fixed = json!({ "state": "fixed", "fixed_at": "2026-11-23T12:00:00Z" });
     assert_eq!(
-        standing(fixed),
+        finding_state(fixed),
         (FindingStatus::Fixed, None, None, Some(noon(0)))
     );
     let open = json!({ "state": "open" });
-    assert_eq!(standing(open), (FindingStatus::Open, None, None, None));
+    assert_eq!(finding_state(open), (FindingStatus::Open, None, None, None));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json, value::RawValue};
 
 use crate::{
-    alert::{Alert, Dismissal, NotMappable, Standing, Unreadable, standing},
+    alert::{Alert, Dismissal, FindingState, NotMappable, Unreadable, finding_state},
     source::AlertSource,
 };
 
@@ -57,8 +57,8 @@ impl AlertSource for Dependabot {
             reason: alert.dismissed_reason.clone(),
             comment: alert.dismissed_comment.clone(),
         };
-        let finding = match standing(alert.state, &dismissal) {
-            Some(standing) => finding(repository, &alert, standing),
+        let finding = match finding_state(alert.state, &dismissal) {
+            Some(finding_state) => finding(repository, &alert, finding_state),
             None => Err(unknown(&alert, "a state")),
         };
         Ok(Alert {
@@ -95,7 +95,7 @@ const fn unknown(alert: &wire::Alert, what: &'static str) -> NotMappable {
 fn finding(
     repository: &Repository,
     alert: &wire::Alert,
-    (status, ignored_reason, ignored_by): Standing,
+    (status, ignored_reason, ignored_by): FindingState,
 ) -> Result<Finding, NotMappable> {
     let vulnerability = &alert.security_vulnerability;
     let advisory = &alert.security_advisory;

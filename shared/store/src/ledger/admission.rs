@@ -45,7 +45,7 @@ pub enum Admission {
 impl Admission {
     /// The answer for a command that this call stored.
     const fn new(command: Command) -> Self {
-        let admission = command.standing.admission;
+        let admission = command.state.admission;
         Self::Admitted(command, admission)
     }
 }
@@ -90,7 +90,7 @@ impl Ledger {
             action: new.action.clone(),
             origin: new.origin,
             actor: new.actor.clone(),
-            standing: admitted(new_token(), now, &self.timeouts),
+            state: admitted(new_token(), now, &self.timeouts),
             progress: None,
             last_error: None,
             accepted_at: now,
@@ -173,7 +173,7 @@ impl Ledger {
                 continue;
             };
             let admission = new_token();
-            return match found.standing.readmission(admission, now) {
+            return match found.state.readmission(admission, now) {
                 None => Ok(Admission::Replayed(found)),
                 Some(made) => self.readmit(&key, made, admission, now).await,
             };

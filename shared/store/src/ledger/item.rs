@@ -31,7 +31,7 @@ pub(super) fn key(key: &CommandKey) -> Item {
 
 /// The item of a newly admitted command.
 pub(super) fn admitted(command: &Command) -> Item {
-    let standing = &command.standing;
+    let state = &command.state;
     let mut item = key(&command.key);
     let mut put = |name: &str, value: AttributeValue| item.insert(name.to_owned(), value);
     put("type", s(command.action.type_name()));
@@ -44,20 +44,20 @@ pub(super) fn admitted(command: &Command) -> Item {
     }
     put("origin", s(command.origin.as_str()));
     put("actor", s(command.actor.to_string()));
-    put("status", s(standing.status.as_str()));
-    put("admission", token(standing.admission));
-    put("writer", token(standing.admission));
-    put("attempt", n(standing.attempt));
-    put("stage", n(standing.stage.0));
-    put("resends", n(standing.resends));
-    put("deadline", ms(standing.deadline));
+    put("status", s(state.status.as_str()));
+    put("admission", token(state.admission));
+    put("writer", token(state.admission));
+    put("attempt", n(state.attempt));
+    put("stage", n(state.stage.0));
+    put("resends", n(state.resends));
+    put("deadline", ms(state.deadline));
     put("accepted_at", ms(command.accepted_at));
     put("updated_at", ms(command.updated_at));
     put("active", s(command.key.id.to_string()));
-    if let Some(at) = standing.queued_at {
+    if let Some(at) = state.queued_at {
         put("queued_at", ms(at));
     }
-    if let Some(due) = standing.due {
+    if let Some(due) = state.due {
         put("due_at", ms(due));
         put("due_shard", s(due_key(command.key.id)));
     }
@@ -110,7 +110,7 @@ fn unreadable(item: &Item, source: Unreadable) -> LedgerError {
 
 fn read(item: &Item) -> Result<Command, Unreadable> {
     let key = item_key(item)?;
-    let standing = standing(item)?;
+    let state = state(item)?;
     // Rows of the first version have no actor.
     let actor = item.maybe("actor", |item, name| {
         item.parsed(name, |text| text.parse().ok())
@@ -122,12 +122,12 @@ fn read(item: &Item) -> Result<Command, Unreadable> {
         (Some(done), Some(total)) => Some(Progress { done, total }),
         _ => None,
     };
-    let ended = if standing.status.is_terminal() {
+    let ended = if state.status.is_terminal() {
         let code = item.parsed("code", ResultCode::parse)?;
         let effect = item.maybe("effect", |item, name| item.parsed(name, Effect::parse))?;
         Some(Ended {
             code,
-            effect: effect.unwrap_or_else(|| Effect::of_cut_off(&standing)),
+            effect: effect.unwrap_or_else(|| Effect::of_cut_off(&state)),
             completed_at: item.time("completed_at")?,
             expires_at: Timestamp::from_seconds(item.number("expires_at")?),
         })
@@ -139,7 +139,7 @@ fn read(item: &Item) -> Result<Command, Unreadable> {
         action: read_action(item)?,
         origin: item.parsed("origin", |text| text.parse().ok())?,
         actor: actor.unwrap_or(Actor::SecurityAgent),
-        standing,
+        state,
         progress,
         last_error: item.maybe("last_error", Attributes::text_owned)?,
         accepted_at: item.time("accepted_at")?,
@@ -156,7 +156,7 @@ fn item_key(item: &Item) -> Result<CommandKey, Unreadable> {
     })
 }
 
-fn standing(item: &Item) -> Result<CommandState, Unreadable> {
+fn state(item: &Item) -> Result<CommandState, Unreadable> {
     let lease = match item.maybe("claim", Attributes::token)? {
         Some(token) => Some(Lease {
             token,

@@ -106,7 +106,7 @@ impl Ledger {
         }
         let mut command = before;
         for change in made.changes(&self.timeouts) {
-            change.make(&mut command.standing);
+            change.make(&mut command.state);
         }
         command.started_at = command.started_at.or(Some(now));
         command.updated_at = now;
@@ -150,7 +150,7 @@ impl Ledger {
     fn as_ended(&self, claimed: &Command, made: &Move, notes: Notes, now: Timestamp) -> Command {
         let mut command = claimed.clone();
         for change in made.changes(&self.timeouts) {
-            change.make(&mut command.standing);
+            change.make(&mut command.state);
         }
         command.updated_at = now;
         command.progress = notes.progress.or(command.progress);
@@ -235,7 +235,7 @@ fn refused(
     // condition that the first try changed. Our own token on the row turns that refusal into success.
     let wrote_last = row.get("writer") == Some(&token(writer));
     let found = item::command(&row)?;
-    let own = made.is_shown_by(&found.standing, wrote_last);
+    let own = made.is_shown_by(&found.state, wrote_last);
     Ok(answer(found, own, now))
 }
 

@@ -110,7 +110,7 @@ impl Services {
                 };
                 let found = self.ledger.read(&key, NOON).await;
                 let found = found.expect("the table answers").expect("it is stored");
-                let admission = found.standing.admission;
+                let admission = found.state.admission;
                 let failed = self.ledger.fail_admission(&key, admission, NOON).await;
                 assert!(matches!(failed, Ok(Outcome::Applied(_))), "{failed:?}");
             }
