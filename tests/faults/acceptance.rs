@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::{Answer, Caller, PATIENCE, command_id};
+use tests::{Answer, Caller, TIMEOUT, command_id};
 
 use crate::scene::{PYGOAT, Scene, ZEPPELIN, ada};
 
@@ -28,7 +28,7 @@ pub(crate) async fn save(caller: &Caller, change: &Value) -> Answer {
     }
     let headers = [("if-match", version.as_str())];
     let saved = caller
-        .request(Method::PUT, "me/config", &headers, Some(&config), PATIENCE)
+        .request(Method::PUT, "me/config", &headers, Some(&config), TIMEOUT)
         .await;
     saved.expect("the API answers")
 }

@@ -126,7 +126,7 @@ impl Scene {
             "me/config",
             &headers,
             Some(change),
-            tests::PATIENCE,
+            tests::TIMEOUT,
         );
         let saved = saved.await.expect("the API answers");
         assert_eq!(saved.status, StatusCode::OK, "{}", saved.body);

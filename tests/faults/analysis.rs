@@ -488,7 +488,7 @@ async fn a_failed_or_interrupted_session_fails_the_analysis_with_its_code() {
 async fn an_analysis_without_a_callback_is_lost_once_and_frees_its_slot() {
     let scene = Scene::synced(&[PYGOAT.0]).await;
     let findings = scene.open_findings().await;
-    // The agent takes this callback as delivered, so it never calls back again.
+    // The agent takes this callback as delivered, so it sends no other.
     let silent = json!({"operation": "callback", "status": 202});
     scene.stack.agent_fault(&silent).await;
     let running = scene.analyse(&findings[0]).await;

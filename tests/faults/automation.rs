@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use domain::command::CommandId;
 use reqwest::Method;
 use serde_json::{Value, json};
-use tests::{PATIENCE, command_id, eventually};
+use tests::{TIMEOUT, command_id, eventually};
 use tokio::time::{Instant, sleep};
 
 use crate::{
@@ -48,7 +48,7 @@ impl Scene {
 
     /// Waits for this many completed analyses. The limits on slots must hold in every reading until then.
     async fn complete_within_shares(&self, count: usize) {
-        let deadline = Instant::now() + PATIENCE;
+        let deadline = Instant::now() + TIMEOUT;
         loop {
             let (in_flight, automatic) = slots(&self.stack, &self.ada).await;
             assert!(in_flight.len() <= 3, "{in_flight:?}");

@@ -7,7 +7,7 @@ use reqwest::{Method, StatusCode};
 use runtime::queue::{Message, ScheduledSync};
 use serde_json::{Value, json};
 use tests::{
-    Answer, Caller, Launch, PATIENCE, Stack, batch, binaries, command_id, eventually, failures,
+    Answer, Caller, Launch, Stack, TIMEOUT, batch, binaries, command_id, eventually, failures,
     message,
 };
 use tokio::time::{Instant, sleep};
@@ -21,7 +21,7 @@ use crate::{
 const ERASED_WITHIN: Duration = Duration::from_secs(45);
 
 async fn erase(caller: &Caller) -> Answer {
-    let answer = caller.request(Method::DELETE, "me", &[], None, PATIENCE);
+    let answer = caller.request(Method::DELETE, "me", &[], None, TIMEOUT);
     answer.await.expect("the API answers")
 }
 
@@ -129,7 +129,7 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     // Requests during the erasure are refused, or their rows are erased with the rest.
     let headers = [("if-match", "*")];
     let change = json!({"slaDays": {"low": 80}});
-    let saved = ada.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
+    let saved = ada.request(Method::PUT, "me/config", &headers, Some(&change), TIMEOUT);
     let saved = saved.await.expect("the API answers");
     assert_eq!(
         (saved.status, &saved.body["code"]),
@@ -218,7 +218,7 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     // The same person starts afresh.
     let returning = crate::scene::ada(&scene.stack).await;
     let change = json!({"enabled": true, "repositorySelection": "selected", "selectedRepositoryIds": [PYGOAT.0]});
-    let saved = returning.request(Method::PUT, "me/config", &headers, Some(&change), PATIENCE);
+    let saved = returning.request(Method::PUT, "me/config", &headers, Some(&change), TIMEOUT);
     let saved = saved.await.expect("the API answers").body;
     assert_eq!(saved["config"]["version"], 1, "{saved}");
     let id = command_id(&saved["initialSync"]["command"]);
@@ -339,7 +339,7 @@ async fn an_organisation_or_another_person_cannot_be_erased() {
     let org = "org:7f1a3c52-9d0e-4b7a-8a3e-0d8c1f2b4a60";
     let member = json!({"sub": "member", "orgs": [org]});
     let member = stack.caller(&member).await;
-    let asked = member.request(Method::DELETE, org, &[], None, PATIENCE);
+    let asked = member.request(Method::DELETE, org, &[], None, TIMEOUT);
     let asked = asked.await.expect("the API answers");
     assert_eq!(
         (asked.status, &asked.body["code"]),
@@ -348,7 +348,7 @@ async fn an_organisation_or_another_person_cannot_be_erased() {
     let victim = ada(&stack).await;
     let before = rows(&stack, victim.owner()).await;
     let path = victim.encoded();
-    let asked = member.request(Method::DELETE, &path, &[], None, PATIENCE);
+    let asked = member.request(Method::DELETE, &path, &[], None, TIMEOUT);
     let asked = asked.await.expect("the API answers");
     assert_eq!(asked.status, StatusCode::NOT_FOUND);
     assert_eq!(rows(&stack, victim.owner()).await, before);

@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tests::PATIENCE;
+use tests::TIMEOUT;
 
 use crate::{oracle, scene::Scene};
 
@@ -32,7 +32,7 @@ async fn fault_36_another_owners_data_looks_like_data_that_does_not_exist() {
         format!("{ada}/config"),
         format!("{ada}/integration"),
     ] {
-        let answer = bob.request(Method::GET, &path, &[], None, PATIENCE).await;
+        let answer = bob.request(Method::GET, &path, &[], None, TIMEOUT).await;
         let answer = answer.expect("the API answers");
         assert_eq!(
             (answer.status, answer.body),
@@ -43,7 +43,7 @@ async fn fault_36_another_owners_data_looks_like_data_that_does_not_exist() {
     let body = json!({"type": "sync"});
     let path = format!("{ada}/commands");
     let posted = bob
-        .request(Method::POST, &path, &[], Some(&body), PATIENCE)
+        .request(Method::POST, &path, &[], Some(&body), TIMEOUT)
         .await;
     let posted = posted.expect("the API answers");
     assert_eq!(

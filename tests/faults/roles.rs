@@ -5,7 +5,7 @@ use domain::Timestamp;
 use reqwest::Method;
 use runtime::queue::{Message, ScheduledSync};
 use serde_json::{Value, json};
-use tests::{PATIENCE, batch, eventually, failures, message};
+use tests::{TIMEOUT, batch, eventually, failures, message};
 use uuid::Uuid;
 
 use crate::{
@@ -151,7 +151,7 @@ async fn failed_recordings_and_erasures_retry_before_the_visibility_timeout() {
     scene.analyses_hold().await;
 
     scene.stack.fault(&refused("erase", "BatchWriteItem")).await;
-    let erase = scene.ada.request(Method::DELETE, "me", &[], None, PATIENCE);
+    let erase = scene.ada.request(Method::DELETE, "me", &[], None, TIMEOUT);
     erase.await.expect("the API answers");
     let findings = format!("finding#{}", scene.ada.owner());
     eventually("the findings are gone", async || {

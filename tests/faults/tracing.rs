@@ -27,7 +27,7 @@ async fn post(scene: &Scene, command: &Value, traceparent: &str) -> CommandId {
         "me/commands",
         &headers,
         Some(command),
-        tests::PATIENCE,
+        tests::TIMEOUT,
     );
     let answer = posted.await.expect("the API answers");
     assert_eq!(answer.status, StatusCode::ACCEPTED, "{}", answer.body);

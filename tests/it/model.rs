@@ -45,7 +45,7 @@ pub(crate) enum Step {
         twice: bool,
         fault: WorkerFault,
     },
-    /// The agent calls back for one of its sessions: without a result, or with one that does or does not recommend a
+    /// The agent sends the callback of one of its sessions: without a result, or with one that does or does not recommend a
     /// dismissal.
     Callback {
         which: usize,
@@ -175,7 +175,7 @@ fn steps() -> impl Strategy<Value = (bool, Vec<Step>)> {
     })
 }
 
-/// Runs until nothing is left to do: queues deliver, the agent calls back, the reconciler runs, time passes.
+/// Runs until nothing is left to do: queues deliver, the agent sends callbacks, the reconciler runs, time passes.
 async fn drain(world: &mut World) {
     {
         let mut known = world.outside.known();

@@ -15,7 +15,7 @@ use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
-use crate::{backstage::command_id, stack::PATIENCE};
+use crate::{backstage::command_id, stack::TIMEOUT};
 
 /// A person with a token who acts for their own `user:` owner or for an organisation.
 #[derive(Clone, Debug)]
@@ -158,20 +158,20 @@ impl Caller {
     /// Gets a path below the owner. Returns `Err` on a timeout.
     pub async fn try_get(&self, path: &str, headers: &[(&str, &str)]) -> reqwest::Result<Answer> {
         let path = self.under(path);
-        self.request(Method::GET, &path, headers, None, PATIENCE)
+        self.request(Method::GET, &path, headers, None, TIMEOUT)
             .await
     }
 
     /// Saves a change of the configuration, whatever its version. Returns `Err` on a timeout.
     pub async fn try_configure(&self, change: &Value) -> reqwest::Result<Answer> {
         let (path, headers) = (self.under("config"), [("if-match", "*")]);
-        self.request(Method::PUT, &path, &headers, Some(change), PATIENCE)
+        self.request(Method::PUT, &path, &headers, Some(change), TIMEOUT)
             .await
     }
 
     /// Requests the owner's erasure. Returns `Err` on a timeout.
     pub async fn try_erase(&self) -> reqwest::Result<Answer> {
-        self.request(Method::DELETE, &self.path, &[], None, PATIENCE)
+        self.request(Method::DELETE, &self.path, &[], None, TIMEOUT)
             .await
     }
 
@@ -207,7 +207,7 @@ impl Caller {
 
     /// Requests a command.
     pub async fn post(&self, command: &Value, key: Option<&str>) -> Answer {
-        let posted = self.post_within(PATIENCE, command, key).await;
+        let posted = self.post_within(TIMEOUT, command, key).await;
         posted.expect("the API answers")
     }
 
@@ -291,7 +291,7 @@ impl Caller {
 
     /// Waits until the API shows the command in this state.
     pub async fn until(&self, id: CommandId, what: &str, is_so: impl Fn(&Value) -> bool) -> Value {
-        self.until_within(PATIENCE, id, what, is_so).await
+        self.until_within(TIMEOUT, id, what, is_so).await
     }
 
     /// Waits at most this long until the API shows the command in this state.

@@ -27,7 +27,7 @@ pub use samples::{
     ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, actor, command, finding,
     key, key_in_shard, noon, owner, repository, states, sync_of,
 };
-pub use stack::{Launch, PATIENCE, Stack, bench_binaries, binaries, eventually, is_alive};
+pub use stack::{Launch, Stack, TIMEOUT, bench_binaries, binaries, eventually, is_alive};
 pub use table::{TestTable, embedded};
 
 use aws_credential_types::Credentials;

@@ -22,7 +22,7 @@ use crate::{Caller, backstage::Backstage};
 pub use launch::{Launch, bench_binaries, binaries};
 
 /// The longest wait for something to happen.
-pub const PATIENCE: Duration = Duration::from_secs(30);
+pub const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// A running stack. Dropping it ends the stack and deletes its files, unless the caller chose the directory.
 #[derive(Debug)]
@@ -141,7 +141,7 @@ impl Stack {
         sessions.as_array().expect("a list").clone()
     }
 
-    /// Makes a session of the agent call back with this body. Returns the status of the response.
+    /// Makes a session of the agent send a callback with this body. Returns the status of the response.
     pub async fn callback(&self, session: &str, body: &Value) -> Value {
         let path = format!("/local/agent/sessions/{session}/callback");
         self.ask(Method::POST, &path, body).await["answer"].clone()
@@ -348,7 +348,7 @@ fn pids(function: &Value) -> Vec<u64> {
 
 /// Waits until the condition holds.
 pub async fn eventually(what: &str, condition: impl AsyncFn() -> bool) {
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     while !condition().await {
         assert!(Instant::now() < deadline, "never: {what}");
         sleep(Duration::from_millis(50)).await;

@@ -186,7 +186,7 @@ impl Launching<'_> {
             if let Some(effected) = settled {
                 return effected;
             }
-            // Race: the agent has called back, or another command has restarted the analysis.
+            // Race: the agent's callback has arrived, or another command has restarted the analysis.
             let record = match self.analyse.findings.read(owner, self.finding).await {
                 Ok(record) => record,
                 Err(error) => return self.unavailable(&error),

@@ -95,7 +95,7 @@ pub(crate) fn begun_by(origin: Origin) -> BegunBy {
 /// What follows when a failed launch's end could not be written because the finding had changed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Next {
-    /// Race: an earlier delivery's session has called back, so the launch succeeded.
+    /// Race: the callback of an earlier delivery's session has arrived, so the launch succeeded.
     Record(SessionId),
     /// The command still holds the slot: give it back with the finding as it is now.
     GiveBack,

@@ -43,9 +43,9 @@ function Sending({ admission }) {
   return html`<li class="card sending" data-kind="sending">
     <p class="what"><strong>${title({ origin: "", ...admission.request })}</strong> <span class="status">Sending</span></p>
     ${
-      admission.trouble
+      admission.failure
         ? html`<p>
-            It is unknown whether the request arrived. ${admission.trouble} It is retried automatically and creates only one
+            It is unknown whether the request arrived. ${admission.failure} It is retried automatically and creates only one
             command.
           </p>
           <button type="button" class="small" onClick=${() => giveUp(admission.key)}>Stop retrying</button>`

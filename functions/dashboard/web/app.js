@@ -131,24 +131,24 @@ class Ways extends View {
   componentDidMount() {
     signing().then(
       (way) => this.setState({ way }),
-      (error) => this.setState({ trouble: error.message }),
+      (error) => this.setState({ failure: error.message }),
     );
   }
 
-  render(_, { way, trouble = refused }) {
+  render(_, { way, failure = refused }) {
     const act = async (choice) => {
-      this.setState({ trouble: null });
+      this.setState({ failure: null });
       try {
         const token = await way.signIn(choice);
         if (token) signIn(token);
       } catch (error) {
-        this.setState({ trouble: error.message });
+        this.setState({ failure: error.message });
       }
     };
     return html`
       ${way && html`<${way.View} act=${act} caller=${session.value?.claims} />`}
-      ${!way && !trouble && html`<p class="quiet" role="status">Loading …</p>`}
-      ${trouble && html`<p class="notice failed" role="alert">Sign-in failed. ${trouble}</p>`}
+      ${!way && !failure && html`<p class="quiet" role="status">Loading …</p>`}
+      ${failure && html`<p class="notice failed" role="alert">Sign-in failed. ${failure}</p>`}
     `;
   }
 }

@@ -31,7 +31,7 @@ const names = { admissions: () => `admissions ${owner.value}`, followed: () => `
  * @property {string} key the idempotency key: the same for each try, so that all tries are one command
  * @property {string} owner
  * @property {any} request
- * @property {string | null} trouble why it is unknown whether the request arrived
+ * @property {string | null} failure why it is unknown whether the request arrived
  * @property {boolean} [sending]
  * @property {number} [failures]
  */
@@ -63,7 +63,7 @@ export const isQuiet = (command) =>
 
 /** Sends a request for a command. `commands` shows its outcome. @param {any} request */
 export function admit(request) {
-  send({ key: crypto.randomUUID(), owner: owner.value, request, trouble: null });
+  send({ key: crypto.randomUUID(), owner: owner.value, request, failure: null });
 }
 
 /** Retries a command that could not be queued. The same idempotency key makes it the same command. @param {string} id */
@@ -71,7 +71,7 @@ export function readmit(id) {
   const admission = commands.value.followed.get(id)?.admission;
   if (!admission) return;
   forget(id);
-  send({ ...admission, trouble: null, failures: 0 });
+  send({ ...admission, failure: null, failures: 0 });
 }
 
 /** Stops retrying a request without an answer. @param {string} key */
@@ -146,7 +146,7 @@ async function send(admission) {
       change({ admissions: others(), refusals: [...commands.value.refusals, { request: admission.request, error }] });
     } else {
       const failures = (admission.failures ?? 0) + 1;
-      const unknown = { ...admission, trouble: error.message, failures, sending: false };
+      const unknown = { ...admission, failure: error.message, failures, sending: false };
       if (!commands.value.admissions.some(({ key }) => key === admission.key)) return;
       change({ admissions: [...others(), unknown] });
       // Signing in sends it again.

@@ -63,23 +63,23 @@ class Pages extends View {
     const pace = ({ findings }) => (findings.some(isAnalysing) ? ANALYSING : 30_000);
     this.first = this.reads(new Reading(path(owner.value, `findings?${props.asked}`), pace));
     this.first.watch(({ data }) => data && learn(data.findings));
-    this.state = { more: [], next: undefined, trouble: null };
+    this.state = { more: [], next: undefined, failure: null };
   }
 
   async more(cursor) {
-    this.setState({ reading: true, trouble: null });
+    this.setState({ reading: true, failure: null });
     try {
       const asked = new URLSearchParams(this.props.asked);
       asked.set("cursor", cursor);
       const { body } = await call("GET", path(owner.value, `findings?${asked}`));
       this.setState({ more: [...this.state.more, ...body.findings], next: body.nextCursor });
     } catch (error) {
-      this.setState({ trouble: error.message });
+      this.setState({ failure: error.message });
     }
     this.setState({ reading: false });
   }
 
-  render(_, { more, next, reading, trouble }) {
+  render(_, { more, next, reading, failure }) {
     return html`<${Read} of=${this.first} what="the findings">
       ${({ findings, nextCursor }) => {
         const known = new Set(findings.map(({ id }) => id));
@@ -88,7 +88,7 @@ class Pages extends View {
         return html`
           <p class="quiet" role="status">${all.length ? count(all.length, "finding") : "No finding matches"}${cursor ? ", and more" : ""}.</p>
           ${all.length > 0 && html`<${Table} findings=${all} />`}
-          ${trouble && html`<p class="notice failed" role="alert">${trouble}</p>`}
+          ${failure && html`<p class="notice failed" role="alert">${failure}</p>`}
           ${cursor && html`<button type="button" disabled=${reading} onClick=${() => this.more(cursor)}>${reading ? "Loading …" : "Show more"}</button>`}
         `;
       }}

@@ -15,21 +15,21 @@ export class History extends View {
     super(props);
     this.first = this.reads(new Reading(path(owner.value, "commands")));
     this.watches(commands);
-    this.state = { more: [], next: undefined, trouble: null };
+    this.state = { more: [], next: undefined, failure: null };
   }
 
   async more(cursor) {
-    this.setState({ reading: true, trouble: null });
+    this.setState({ reading: true, failure: null });
     try {
       const { body } = await call("GET", path(owner.value, `commands?cursor=${encodeURIComponent(cursor)}`));
       this.setState({ more: [...this.state.more, ...body.commands], next: body.nextCursor });
     } catch (error) {
-      this.setState({ trouble: error.message });
+      this.setState({ failure: error.message });
     }
     this.setState({ reading: false });
   }
 
-  render(_, { more, next, reading, trouble }) {
+  render(_, { more, next, reading, failure }) {
     return html`
       <${Heading}>Commands</${Heading}>
       <p class="quiet">All commands and their outcomes, newest first.</p>
@@ -42,7 +42,7 @@ export class History extends View {
             <ol class="history">
               ${all.map((command) => html`<${Entry} key=${command.id} command=${command} />`)}
             </ol>
-            ${trouble && html`<p class="notice failed" role="alert">${trouble}</p>`}
+            ${failure && html`<p class="notice failed" role="alert">${failure}</p>`}
             ${cursor && html`<button type="button" disabled=${reading} onClick=${() => this.more(cursor)}>${reading ? "Loading …" : "Show more"}</button>`}
           `;
         }}

@@ -26,7 +26,7 @@ session.watch((now) => {
 });
 let wasSilent = silent.value;
 silent.watch((since) => {
-  if (wasSilent && !since) for (const reading of open) reading.value.trouble && reading.refresh();
+  if (wasSilent && !since) for (const reading of open) reading.value.failure && reading.refresh();
   wasSilent = since;
 });
 
@@ -34,7 +34,7 @@ silent.watch((since) => {
  * @typedef {object} State
  * @property {any} data the last answer
  * @property {Date | null} at when it arrived
- * @property {Error | null} trouble why the latest read failed
+ * @property {Error | null} failure why the latest read failed
  */
 
 /** @extends {Store<State>} */
@@ -50,7 +50,7 @@ export class Reading extends Store {
    * @param {(data: any) => number} [pace] after how many ms to read again, given the answer
    */
   constructor(path, pace = () => PACE) {
-    super({ data: undefined, at: null, trouble: null });
+    super({ data: undefined, at: null, failure: null });
     this.#path = path;
     this.#pace = pace;
   }
@@ -73,11 +73,11 @@ export class Reading extends Store {
       // Race: a later read has started, and its answer counts.
       if (turn !== this.#turn) return;
       this.#failures = 0;
-      this.set({ data: body, at: new Date(), trouble: null });
+      this.set({ data: body, at: new Date(), failure: null });
       this.#again(document.hidden ? PACE : this.#pace(body));
     } catch (error) {
       if (turn !== this.#turn) return;
-      this.set({ ...this.value, trouble: error });
+      this.set({ ...this.value, failure: error });
       // No retry: signing in reads everything again, and other 4xx answers do not change.
       if (error instanceof SignedOut || (error instanceof Refused && error.status < 500)) return;
       const pause = Math.min(SOON * 2 ** this.#failures++, LATE);

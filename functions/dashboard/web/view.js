@@ -58,20 +58,20 @@ export class Heading extends Component {
 
 /** Shows a reading: its data, why there is none, or that the data is old. */
 export function Read({ of: reading, what, children }) {
-  const { data, at, trouble } = reading.value;
+  const { data, at, failure } = reading.value;
   if (data === undefined) {
-    if (!trouble || trouble instanceof SignedOut) return html`<p class="quiet" role="status">Loading ${what} …</p>`;
+    if (!failure || failure instanceof SignedOut) return html`<p class="quiet" role="status">Loading ${what} …</p>`;
     return html`<p class="notice failed" role="alert">
       ${
-        trouble instanceof Refused && trouble.status === 404
+        failure instanceof Refused && failure.status === 404
           ? `Not found: ${what}. Check the address.`
-          : `${trouble.message} It is retried automatically.`
+          : `${failure.message} It is retried automatically.`
       }
     </p>`;
   }
   const stale =
-    trouble &&
-    html`<p class="quiet" role="status">This shows ${what} as of ${clock(at)}. ${trouble.message}</p>`;
+    failure &&
+    html`<p class="quiet" role="status">This shows ${what} as of ${clock(at)}. ${failure.message}</p>`;
   return [stale, children(data)];
 }
 

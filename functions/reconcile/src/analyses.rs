@@ -138,7 +138,7 @@ impl Reconciler {
                 command.id = %seen.attempt,
                 analysis.status = seen.status.as_str(),
                 age_ms = u64::try_from(now.since(seen.begun_at).as_millis()).unwrap_or(u64::MAX),
-                "the analysis has failed: the agent did not call back in time"
+                "the analysis has failed: no callback arrived in time"
             );
             metrics::record(Metric::AnalysisLost);
             run.count(|report| report.lost += 1);

@@ -19,7 +19,7 @@ pub struct Report {
     pub dispatched: u32,
     /// Owners whose scheduled sync could not be queued; they are due again when their lease ends, in five minutes.
     pub refused: u32,
-    /// Analyses that failed because the agent did not call back in time.
+    /// Analyses that failed because no callback arrived in time.
     pub lost: u32,
     /// Callbacks that were stored but not recorded, whose message was sent again.
     pub sent_on: u32,

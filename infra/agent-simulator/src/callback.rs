@@ -1,4 +1,4 @@
-//! Where a session calls back, and with what right.
+//! A session's callback: URL, token and expiry.
 
 use std::fmt;
 

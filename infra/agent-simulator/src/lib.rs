@@ -1,6 +1,6 @@
 //! A simulator of the analysis service, the agent.
 //!
-//! It launches sessions that analyse nothing: after a pause each calls back with a result that depends only on the
+//! It launches sessions that analyse nothing: after a pause each sends a callback with a result that depends only on the
 //! finding. The README lists what it simulates and what it does not.
 
 use std::io;

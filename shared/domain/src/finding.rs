@@ -47,7 +47,7 @@ pub struct Finding {
     pub manifest_path: String,
     /// The scope of the dependency.
     pub dependency_scope: Option<DependencyScope>,
-    /// The advisory's id at GitHub.
+    /// The advisory's id on GitHub.
     pub ghsa_id: String,
     /// Its CVE id, if it has one.
     pub cve_id: Option<String>,
@@ -65,7 +65,7 @@ pub struct Finding {
     pub first_detected_at: Timestamp,
     /// When it was fixed, if it was.
     pub fixed_at: Option<Timestamp>,
-    /// When the alert last changed at GitHub.
+    /// When the alert last changed on GitHub.
     pub source_updated_at: Timestamp,
 }
 

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Where a listing at GitHub continues. Only the client that created it can read it; deliveries store it unchanged.
+/// Where a listing on GitHub continues. Only the client that created it can read it; deliveries store it unchanged.
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct PageCursor(String);

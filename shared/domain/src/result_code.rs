@@ -44,7 +44,7 @@ result_codes! {
     SyncCompleted = "SYNC_COMPLETED", Succeeded, None;
     /// The alert is dismissed at GitHub and the finding ignored here.
     FindingDismissed = "FINDING_DISMISSED", Succeeded, None;
-    /// The alert is open at GitHub again, and so is the finding here.
+    /// The alert is open on GitHub again, and so is the finding.
     FindingReopened = "FINDING_REOPENED", Succeeded, None;
     /// The agent has begun to analyse the finding.
     AnalysisLaunchStarted = "ANALYSIS_LAUNCH_STARTED", Succeeded, None;

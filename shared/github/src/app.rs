@@ -1,4 +1,4 @@
-//! Our credentials at GitHub: the App's JWT and the tokens of its installations.
+//! The project's credentials for GitHub: the App's JWT and the tokens of its installations.
 //!
 //! The App signs a short-lived JWT with its private key and exchanges it for a token of an installation. Tokens last an
 //! hour and are cached in memory, so a warm function mints one an hour instead of one per invocation.

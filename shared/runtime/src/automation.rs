@@ -183,7 +183,7 @@ impl Automation {
                 Ok(Attempted::Begun)
             }
             Begun::NoSlot => Ok(Attempted::NoSlot),
-            // Race: the finding changed or another writer started its analysis since the read. The next run reads anew.
+            // Race: the finding changed or another writer started its analysis since the read. The next run reads it again.
             Begun::Changed => Ok(Attempted::Ineligible),
         }
     }

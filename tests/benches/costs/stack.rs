@@ -135,7 +135,7 @@ impl Stack {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                return Err(format!("the agent does not call back: {sessions}").into());
+                return Err(format!("the agent sends no callback: {sessions}").into());
             }
             sleep(Duration::from_millis(20)).await;
         }

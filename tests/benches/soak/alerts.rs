@@ -1,4 +1,4 @@
-//! The alerts that can be dismissed, and reopens them at GitHub so that dismissals never run out of work.
+//! The alerts that can be dismissed, and reopens them on GitHub so that dismissals never run out of work.
 //!
 //! An alert is reopened only when no client knows of a dismissal in progress. A second change by GitHub for one command
 //! is then always one too many.
@@ -46,7 +46,7 @@ impl Target {
         format!("dependabot-{}-{}", self.repository.0, self.number)
     }
 
-    /// Its path at GitHub.
+    /// Its path on GitHub.
     pub(crate) fn path(self) -> String {
         alert_path(self.repository.1, self.number)
     }

@@ -80,7 +80,7 @@ impl Github {
         self.local(Method::GET, &path, None).await
     }
 
-    /// Reopens a dismissed alert, as a person at GitHub would.
+    /// Reopens a dismissed alert, as a person on GitHub would.
     pub(crate) async fn reopen(&self, repository: &str, number: u64) -> Result<()> {
         let open = json!({"state": "open", "dismissed_at": null, "dismissed_by": null,
             "dismissed_reason": null, "dismissed_comment": null});

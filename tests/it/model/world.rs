@@ -53,7 +53,7 @@ use crate::analyses::{callback, completed, failed};
 
 /// The maximum receive count of a message.
 const RECEIVES: u32 = 4;
-/// The number of alerts at GitHub, and of the owner's findings.
+/// The number of alerts on GitHub, and of the owner's findings.
 pub(crate) const FINDINGS: u32 = 3;
 
 /// One owner's world.
@@ -336,7 +336,7 @@ impl World {
         }
     }
 
-    /// The agent calls back for one of its sessions. The API stores the callback and sends a message, unless it dies
+    /// The agent sends the callback of one of its sessions. The API stores the callback and sends a message, unless it dies
     /// first.
     pub(crate) async fn callback(&self, which: usize, recommends: Option<bool>, sent: bool) {
         let begun = {

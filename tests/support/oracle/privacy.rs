@@ -4,7 +4,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
 use super::{Evidence, Judgement, SECRETS};
-use crate::{Answer, Caller, PATIENCE};
+use crate::{Answer, Caller, TIMEOUT};
 
 /// The most commands to request one by one. Lists cover all of them.
 const ONE_BY_ONE: usize = 500;
@@ -29,7 +29,7 @@ async fn owners_are_separate(evidence: &Evidence<'_>, judgement: &mut Judgement)
         let own = stranger.get(&format!("commands/{id}")).await;
         let path = format!("{}/commands/{id}", command.caller.encoded());
         let theirs = stranger
-            .request(Method::GET, &path, &[], None, PATIENCE)
+            .request(Method::GET, &path, &[], None, TIMEOUT)
             .await;
         let theirs = theirs.expect("the API answers");
         for answer in [own, theirs] {

@@ -1,4 +1,4 @@
-//! `/v1/callbacks/analysis`: who may call back, what is stored, and when it is acknowledged.
+//! `/v1/callbacks/analysis`: who may send a callback, what is stored, and when it is acknowledged.
 
 use std::time::Duration;
 
@@ -68,7 +68,7 @@ impl Scene {
         signed.expect("the keys are there").expose().to_owned()
     }
 
-    /// Calls back with a valid token.
+    /// Sends a callback with a valid token.
     async fn call(&self, body: Value) -> Answer {
         let token = self.token(&self.capability()).await;
         self.stack.call(bearing(&token, body)).await

@@ -13,7 +13,7 @@ use tokio::net::TcpListener;
 pub(crate) const TOKEN: &str = "token-of-the-caller";
 pub(crate) const TOKEN_TO_CALL_BACK: &str = "capability-to-call-back";
 pub(crate) const GITHUB_TOKEN: &str = "ghs_a_token_that_is_kept_nowhere";
-/// Longer than any test: the session does not call back on its own.
+/// Longer than any test: the session sends no callback of its own.
 pub(crate) const FOR_GOOD: Duration = Duration::from_secs(3600);
 const DEADLINE: Duration = Duration::from_secs(20);
 
@@ -44,7 +44,7 @@ impl Reply {
 }
 
 impl Server {
-    /// Starts a simulator whose sessions call back without a pause.
+    /// Starts a simulator whose sessions send their callback without a pause.
     pub(crate) async fn start() -> Self {
         Self::open(None, Duration::ZERO).await
     }
@@ -147,7 +147,7 @@ impl Server {
     }
 }
 
-/// A launch's body that calls back to `target`; its finding is exploitable.
+/// A launch's body with the callback URL `target`; its finding is exploitable.
 pub(crate) fn body(target: &Value) -> Value {
     json!({
         "repository": "octo/app",

@@ -262,7 +262,7 @@ impl Analyses {
         e.set("analysis_status", s(AnalysisStatus::Running.as_str()));
         e.set("analysis_started_at", ms(now));
         let due = match &seen.called_back {
-            // Race: the agent called back before this write. The callback's earlier due time stays.
+            // Race: the agent's callback was stored before this write. The callback's earlier due time stays.
             Some(_) => seen.due_at,
             None => Some(now + RUNNING_FOR),
         };
@@ -389,7 +389,7 @@ impl Analyses {
         let mine = e.compare("analysis_attempt", "=", s(attempt.to_string()));
         let pending = e.compare("analysis_status", "=", s(AnalysisStatus::Pending.as_str()));
         let running = e.compare("analysis_status", "=", s(AnalysisStatus::Running.as_str()));
-        // Race: the agent calls back before the launch has stored its session. Any session is accepted then, because
+        // Race: the agent's callback arrives before the launch has stored its session. Any session is accepted then, because
         // the callback's token names the attempt.
         let none = e.absent("analysis_session");
         let same = e.compare("analysis_session", "=", s(callback.session.as_str()));
@@ -529,7 +529,7 @@ fn end(seen: &Analysis, outcome: &AnalysisOutcome, now: Timestamp) -> (Expressio
     let mut e = Expression::default();
     let condition = unchanged(Some(seen), &mut e);
     item::outcome(outcome, now, &mut e);
-    // Race: the agent called back before the launch stored its session. The callback names it.
+    // Race: the agent's callback arrived before the launch stored its session. The callback names it.
     if let (Some(callback), None) = (&seen.called_back, &seen.cloud_session) {
         e.set("analysis_session", s(callback.session.as_str()));
     }

@@ -59,7 +59,7 @@ pub(super) struct Dependency {
 /// A security advisory.
 #[derive(Clone, Debug, Deserialize)]
 pub(super) struct Advisory {
-    /// Its id at GitHub.
+    /// Its id on GitHub.
     pub(super) ghsa_id: String,
     /// Its CVE id.
     pub(super) cve_id: Option<String>,
