@@ -1,7 +1,7 @@
 //! The workers: receive, claim, effect. `concluding` has the rest.
 
 use domain::{
-    change::{AlertState, Asked, Judgement, judge_dismissal},
+    change::{AlertChange, AlertState, Asked, Judgement},
     lifecycle::{CLAIM_MARGIN, Lease, Move},
 };
 
@@ -331,7 +331,7 @@ pub(crate) fn ask(protocol: &Protocol, world: &mut World, which: usize, reply: R
 /// What the alert shows about the effect.
 fn judged(world: &World, asked: Asked) -> Doing {
     let ours = asked.can_be_ours() && world.alert == Alert::Ours;
-    match judge_dismissal(Some(world.alert.state()), ours, asked) {
+    match AlertChange::Dismiss.judge(Some(world.alert.state()), ours, asked) {
         Some(Judgement { code, effect, .. }) => Doing::End(code, effect),
         None => Doing::RetryOrExhaust,
     }

@@ -23,7 +23,7 @@ use tracing::{info, warn};
 
 use crate::{
     Dismiss,
-    alert_change::{AlertChange, Target, may_be_since},
+    request::{Request, Target, may_be_since},
     shown::Shown,
 };
 
@@ -36,9 +36,7 @@ pub(crate) struct Changing<'a, W> {
     pub(crate) claim: &'a Claim,
     pub(crate) command: &'a Command,
     pub(crate) finding: FindingId,
-    pub(crate) change: W,
-    /// When the command's first worker claimed it.
-    pub(crate) began: Timestamp,
+    pub(crate) request: W,
     pub(crate) invocation: Invocation,
     /// Whether an earlier delivery may have made the change and someone has undone it.
     pub(crate) undone: Cell<bool>,
@@ -59,7 +57,7 @@ struct Verdict {
     made_at: Option<Timestamp>,
 }
 
-impl<W: AlertChange> Changing<'_, W> {
+impl<W: Request> Changing<'_, W> {
     pub(crate) async fn run(&self) -> Effected {
         let (seen, wanted, integration) = match self.before().await {
             Ok(before) => before,
@@ -100,7 +98,7 @@ impl<W: AlertChange> Changing<'_, W> {
         let wanted = Wanted(record.settings.enabled);
         if asked == Asked::No {
             self.still(wanted)?;
-            if let Some(code) = self.change.ends_at(seen.finding.status) {
+            if let Some(code) = W::CHANGE.ends_at(seen.finding.status) {
                 return Err(self.ended(code, asked, None));
             }
         }
@@ -140,9 +138,10 @@ impl<W: AlertChange> Changing<'_, W> {
             // First find out whether the earlier delivery made the change.
             let shown = self.look(seen, integration, asked).await?;
             match &shown {
-                Shown::Alert(alert) if self.change.is_open_to(alert.state) => {
+                Shown::Alert(alert) if W::CHANGE.is_open_to(alert.state) => {
                     // An alert that has not changed since then was not changed by this command.
-                    self.undone.set(may_be_since(self.began, alert.updated_at));
+                    self.undone
+                        .set(may_be_since(self.began(), alert.updated_at));
                     asked = Asked::No;
                 }
                 Shown::Alert(_) | Shown::Withdrawn => return Ok((shown, asked)),
@@ -151,7 +150,7 @@ impl<W: AlertChange> Changing<'_, W> {
         }
         let target = self.target(seen, integration);
         let github = &self.dismiss.github;
-        let answer = self.change.ask(github, target, self.budget()).await;
+        let answer = self.request.ask(github, target, self.budget()).await;
         let error = match answer {
             Ok(alert) => {
                 self.accepted(integration).await;
@@ -178,9 +177,7 @@ impl<W: AlertChange> Changing<'_, W> {
             | GithubError::Client { .. } => return Err(transient(LastError::NoCredentials)),
         }
         let shown = self.look(seen, integration, asked).await?;
-        let is_made = shown
-            .state()
-            .is_some_and(|state| self.change.is_made(state));
+        let is_made = shown.state().is_some_and(|state| W::CHANGE.is_made(state));
         let asked = asked.having_looked(is_made, earlier);
         Ok((shown, asked))
     }
@@ -236,11 +233,11 @@ impl<W: AlertChange> Changing<'_, W> {
                 return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
             }
             Refusal::PermissionMissing => {
-                let error = Some(W::NOT_PERMITTED);
+                let error = Some(W::CHANGE.not_permitted());
                 return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
             }
             Refusal::Unavailable => ResultCode::RepositoryUnavailable,
-            Refusal::AlertsDisabled => W::REJECTED,
+            Refusal::AlertsDisabled => W::CHANGE.rejected(),
             Refusal::RateLimited(limit) => {
                 let error = Some(LastError::RateLimited(limit.until));
                 let began = self.command.accepted_at;
@@ -283,11 +280,11 @@ impl<W: AlertChange> Changing<'_, W> {
         asked: Asked,
     ) -> Result<Verdict, Effected> {
         let ours = match shown {
-            Shown::Alert(alert) => self.change.is_ours(alert, asked),
+            Shown::Alert(alert) => self.request.is_ours(alert, asked, self.began()),
             Shown::Withdrawn => false,
         };
         let state = shown.state();
-        let Some(judgement) = self.change.judge(state, ours, asked) else {
+        let Some(judgement) = W::CHANGE.judge(state, ours, asked) else {
             warn!(command.id = %self.id(), alert.state = ?state, "the alert's state does not decide the command yet");
             return Err(transient(LastError::GithubUnreachable));
         };
@@ -297,7 +294,7 @@ impl<W: AlertChange> Changing<'_, W> {
             error: judgement.error,
             finding: shown.kept(&seen.finding),
             made_at: match shown {
-                Shown::Alert(alert) => self.change.made_at(alert),
+                Shown::Alert(alert) => self.request.made_at(alert),
                 Shown::Withdrawn => None,
             },
         })
@@ -325,17 +322,18 @@ impl<W: AlertChange> Changing<'_, W> {
                 progress: None,
             };
             let of_another = is_another_commands(
-                self.change.credited(&seen),
+                seen.credited
+                    .filter(|_| seen.finding.status == W::CHANGE.status()),
                 self.id(),
                 seen.finding.source_updated_at,
                 verdict.made_at,
             );
-            if verdict.code == W::DONE && of_another {
+            if verdict.code == W::CHANGE.done() && of_another {
                 // Race: two commands asked for the change, and the other one has recorded it first.
-                ending.code = W::TOO_LATE;
+                ending.code = W::CHANGE.too_late();
                 ending.effect = self.with_earlier(asked.effect());
             }
-            let applied = ending.code == W::DONE;
+            let applied = ending.code == W::CHANGE.done();
             let by = applied.then(|| self.id());
             let findings = &self.dismiss.findings;
             let mut writes = findings.change(owner, &seen, &verdict.finding, by, now);
@@ -363,7 +361,9 @@ impl<W: AlertChange> Changing<'_, W> {
         let actor = self.command.actor.clone();
         let of = (ResourceType::Finding, self.finding);
         let event = AuditEvent::of_command(self.id(), W::AUDITED, actor, of, now);
-        self.change.audited(event, self.command)
+        self.request
+            .audited(event)
+            .with("origin", self.command.origin)
     }
 
     /// GitHub accepted the credentials: removes the mark that it rejects them.
@@ -383,6 +383,12 @@ impl<W: AlertChange> Changing<'_, W> {
             repository: &seen.repository,
             alert: self.finding.into(),
         }
+    }
+
+    /// When the command's first worker claimed it.
+    fn began(&self) -> Timestamp {
+        let command = self.command;
+        command.started_at.unwrap_or(command.accepted_at)
     }
 
     fn budget(&self) -> Budget {

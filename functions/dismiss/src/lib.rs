@@ -13,11 +13,11 @@
 //! | unchanged because GitHub rejected the request | `DISMISSAL_REJECTED` | `REOPEN_REJECTED` |
 //! | unchanged, and GitHub may not have received the request | retried | retried |
 
-mod alert_change;
 mod changing;
 mod config;
 mod dismissal;
 mod reopening;
+mod request;
 #[cfg(test)]
 mod samples;
 mod shown;
@@ -27,7 +27,6 @@ pub use config::Config;
 use std::cell::Cell;
 
 use domain::{
-    Timestamp,
     command::{Action, Command, LastError},
     finding::FindingId,
 };
@@ -57,17 +56,16 @@ pub struct Dismiss {
 
 impl Work for Dismiss {
     async fn effect(&self, claim: &Claim, command: &Command, invocation: Invocation) -> Effected {
-        let began = command.started_at.unwrap_or(command.accepted_at);
         match &command.action {
             Action::DismissFinding(asked_for) => {
-                let dismissal = Dismissal { asked_for, began };
-                let finding = asked_for.finding;
-                let changing = self.changing(claim, command, finding, dismissal, began, invocation);
+                let request = Dismissal { asked_for };
+                let changing =
+                    self.changing(claim, command, asked_for.finding, request, invocation);
                 changing.run().await
             }
             Action::ReopenFinding(asked_for) => {
-                let (finding, reopening) = (asked_for.finding, Reopening { began });
-                let changing = self.changing(claim, command, finding, reopening, began, invocation);
+                let changing =
+                    self.changing(claim, command, asked_for.finding, Reopening, invocation);
                 changing.run().await
             }
             Action::Sync(_) | Action::StartAnalysis(_) => {
@@ -87,8 +85,7 @@ impl Dismiss {
         claim: &'a Claim,
         command: &'a Command,
         finding: FindingId,
-        change: W,
-        began: Timestamp,
+        request: W,
         invocation: Invocation,
     ) -> Changing<'a, W> {
         Changing {
@@ -96,8 +93,7 @@ impl Dismiss {
             claim,
             command,
             finding,
-            change,
-            began,
+            request,
             invocation,
             undone: Cell::new(false),
         }

@@ -1,32 +1,20 @@
-//! A reopening: the request, whose reopening an alert shows, and how the command ends.
+//! A reopening: the request, and whose reopening an alert shows.
 
 use domain::{
     Timestamp,
-    change::{AlertState, Asked, Judgement, judge_reopening},
-    command::{Command, CommandId, LastError},
-    finding::FindingStatus,
-    result_code::ResultCode,
+    change::{AlertChange, Asked},
 };
 use github::{Alert, Budget, Github, GithubError};
-use store::{
-    audit::{AuditAction, AuditEvent},
-    findings::FindingRecord,
-};
+use store::audit::AuditAction;
 
-use crate::alert_change::{AlertChange, Target, may_be_since};
+use crate::request::{Request, Target, may_be_since};
 
 /// A reopening of an alert.
 #[derive(Clone, Copy, Debug)]
-pub(crate) struct Reopening {
-    /// When the command's first worker claimed it.
-    pub(crate) began: Timestamp,
-}
+pub(crate) struct Reopening;
 
-impl AlertChange for Reopening {
-    const DONE: ResultCode = ResultCode::FindingReopened;
-    const TOO_LATE: ResultCode = ResultCode::AlreadyOpen;
-    const REJECTED: ResultCode = ResultCode::ReopenRejected;
-    const NOT_PERMITTED: LastError = LastError::MayNotReopen;
+impl Request for Reopening {
+    const CHANGE: AlertChange = AlertChange::Reopen;
     const AUDITED: AuditAction = AuditAction::FindingReopened;
 
     async fn ask(
@@ -45,42 +33,12 @@ impl AlertChange for Reopening {
             .await
     }
 
-    fn ends_at(&self, status: FindingStatus) -> Option<ResultCode> {
-        match status {
-            FindingStatus::Ignored => None,
-            FindingStatus::Open => Some(ResultCode::AlreadyOpen),
-            FindingStatus::Fixed => Some(ResultCode::AlreadyFixed),
-            FindingStatus::Closed => Some(ResultCode::AlertWithdrawn),
-        }
-    }
-
-    fn is_open_to(&self, state: AlertState) -> bool {
-        matches!(state, AlertState::Dismissed | AlertState::AutoDismissed)
-    }
-
-    fn is_made(&self, state: AlertState) -> bool {
-        state == AlertState::Open
-    }
-
     /// An open alert does not show who reopened it: a change since the command began counts as the command's own.
-    fn is_ours(&self, alert: &Alert, asked: Asked) -> bool {
-        asked.can_be_ours() && may_be_since(self.began, alert.updated_at)
-    }
-
-    fn judge(&self, shown: Option<AlertState>, ours: bool, asked: Asked) -> Option<Judgement> {
-        judge_reopening(shown, ours, asked)
-    }
-
-    fn credited(&self, seen: &FindingRecord) -> Option<CommandId> {
-        seen.credited
-            .filter(|_| seen.finding.status == FindingStatus::Open)
+    fn is_ours(&self, alert: &Alert, asked: Asked, began: Timestamp) -> bool {
+        asked.can_be_ours() && may_be_since(began, alert.updated_at)
     }
 
     fn made_at(&self, alert: &Alert) -> Option<Timestamp> {
         Some(alert.updated_at)
-    }
-
-    fn audited(&self, event: AuditEvent, command: &Command) -> AuditEvent {
-        event.with("origin", command.origin)
     }
 }

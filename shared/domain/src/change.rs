@@ -4,6 +4,7 @@ use serde::Deserialize;
 
 use crate::{
     command::LastError,
+    finding::FindingStatus,
     lifecycle::CommandState,
     result_code::{Effect, ResultCode},
 };
@@ -98,76 +99,134 @@ pub struct Judgement {
     pub error: Option<LastError>,
 }
 
-/// Decides how a dismissal ends: `None` if the alert's state does not decide it, so that it must be read again. `ours`: the
-/// dismissal that the alert shows is this command's. A withdrawn alert has no state.
-pub const fn judge_dismissal(
-    shown: Option<AlertState>,
-    ours: bool,
-    asked: Asked,
-) -> Option<Judgement> {
-    let Some(state) = shown else {
-        return Some(ends(ResultCode::AlertWithdrawn, asked.effect(), None));
-    };
-    match state {
-        AlertState::Dismissed if ours => {
-            Some(ends(ResultCode::FindingDismissed, Effect::Applied, None))
+/// A change that a command asks of an alert.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AlertChange {
+    /// An open alert becomes dismissed.
+    Dismiss,
+    /// A dismissed alert becomes open.
+    Reopen,
+}
+
+impl AlertChange {
+    /// The code of a command whose change was made.
+    pub const fn done(self) -> ResultCode {
+        match self {
+            Self::Dismiss => ResultCode::FindingDismissed,
+            Self::Reopen => ResultCode::FindingReopened,
         }
-        AlertState::Dismissed | AlertState::AutoDismissed => {
-            let effect = asked.effect_beside_anothers();
-            Some(ends(ResultCode::AlreadyIgnored, effect, None))
+    }
+
+    /// The code of a command whose change someone else has made.
+    pub const fn too_late(self) -> ResultCode {
+        match self {
+            Self::Dismiss => ResultCode::AlreadyIgnored,
+            Self::Reopen => ResultCode::AlreadyOpen,
         }
-        AlertState::Fixed => {
-            let effect = asked.effect_beside_anothers();
-            Some(ends(ResultCode::AlreadyFixed, effect, None))
+    }
+
+    /// The code of a command whose change GitHub rejects because of the alert or its repository.
+    pub const fn rejected(self) -> ResultCode {
+        match self {
+            Self::Dismiss => ResultCode::DismissalRejected,
+            Self::Reopen => ResultCode::ReopenRejected,
         }
-        AlertState::Open => match asked {
-            Asked::Accepted => {
+    }
+
+    /// The error if the App has no permission for the change.
+    pub const fn not_permitted(self) -> LastError {
+        match self {
+            Self::Dismiss => LastError::MayNotDismiss,
+            Self::Reopen => LastError::MayNotReopen,
+        }
+    }
+
+    /// The finding's status after the change.
+    pub const fn status(self) -> FindingStatus {
+        match self {
+            Self::Dismiss => FindingStatus::Ignored,
+            Self::Reopen => FindingStatus::Open,
+        }
+    }
+
+    /// How the command ends because of the stored finding. `None` if GitHub must be asked.
+    pub const fn ends_at(self, status: FindingStatus) -> Option<ResultCode> {
+        match (self, status) {
+            (_, FindingStatus::Fixed) => Some(ResultCode::AlreadyFixed),
+            (_, FindingStatus::Closed) => Some(ResultCode::AlertWithdrawn),
+            (Self::Dismiss, FindingStatus::Ignored) | (Self::Reopen, FindingStatus::Open) => {
+                Some(self.too_late())
+            }
+            (Self::Dismiss, FindingStatus::Open) | (Self::Reopen, FindingStatus::Ignored) => None,
+        }
+    }
+
+    /// Reports whether an alert in this state can be changed.
+    pub const fn is_open_to(self, state: AlertState) -> bool {
+        match self {
+            Self::Dismiss => matches!(state, AlertState::Open),
+            Self::Reopen => matches!(state, AlertState::Dismissed | AlertState::AutoDismissed),
+        }
+    }
+
+    /// Reports whether this is the state after the change.
+    pub const fn is_made(self, state: AlertState) -> bool {
+        match self {
+            Self::Dismiss => matches!(state, AlertState::Dismissed),
+            Self::Reopen => matches!(state, AlertState::Open),
+        }
+    }
+
+    /// Decides how the command ends: `None` if the alert's state does not decide it, so that it must be read again. `ours`:
+    /// the change that the alert shows is this command's. A withdrawn alert has no state.
+    pub const fn judge(
+        self,
+        shown: Option<AlertState>,
+        ours: bool,
+        asked: Asked,
+    ) -> Option<Judgement> {
+        let Some(state) = shown else {
+            return Some(ends(ResultCode::AlertWithdrawn, asked.effect(), None));
+        };
+        match state {
+            AlertState::Fixed => {
+                let effect = asked.effect_beside_anothers();
+                Some(ends(ResultCode::AlreadyFixed, effect, None))
+            }
+            AlertState::Other => None,
+            AlertState::Open | AlertState::Dismissed | AlertState::AutoDismissed => {
+                if self.is_open_to(state) {
+                    return self.unmade(asked);
+                }
+                if ours && self.is_made(state) {
+                    return Some(ends(self.done(), Effect::Applied, None));
+                }
+                Some(ends(self.too_late(), asked.effect_beside_anothers(), None))
+            }
+        }
+    }
+
+    /// How the command ends if the alert does not show the change.
+    const fn unmade(self, asked: Asked) -> Option<Judgement> {
+        match (self, asked) {
+            (Self::Dismiss, Asked::Accepted) => {
                 let error = Some(LastError::StillOpen);
                 let code = ResultCode::DismissalPendingReview;
                 Some(ends(code, Effect::Unknown, error))
             }
-            Asked::Refused(status) => {
-                let error = Some(LastError::DismissalRefused(status));
-                Some(ends(ResultCode::DismissalRejected, Effect::None, error))
-            }
-            Asked::Perhaps | Asked::No => None,
-        },
-        AlertState::Other => None,
-    }
-}
-
-/// Decides how a reopening ends: `None` if the alert's state does not decide it, so that it must be read again. `ours`: the
-/// reopening that the alert shows is this command's. A withdrawn alert has no state.
-pub const fn judge_reopening(
-    shown: Option<AlertState>,
-    ours: bool,
-    asked: Asked,
-) -> Option<Judgement> {
-    let Some(state) = shown else {
-        return Some(ends(ResultCode::AlertWithdrawn, asked.effect(), None));
-    };
-    match state {
-        AlertState::Open if ours => Some(ends(ResultCode::FindingReopened, Effect::Applied, None)),
-        AlertState::Open => {
-            let effect = asked.effect_beside_anothers();
-            Some(ends(ResultCode::AlreadyOpen, effect, None))
-        }
-        AlertState::Fixed => {
-            let effect = asked.effect_beside_anothers();
-            Some(ends(ResultCode::AlreadyFixed, effect, None))
-        }
-        AlertState::Dismissed | AlertState::AutoDismissed => match asked {
-            Asked::Accepted => {
+            (Self::Reopen, Asked::Accepted) => {
                 let error = Some(LastError::StillDismissed);
-                Some(ends(ResultCode::ReopenRejected, Effect::Unknown, error))
+                Some(ends(self.rejected(), Effect::Unknown, error))
             }
-            Asked::Refused(status) => {
-                let error = Some(LastError::ReopeningRefused(status));
-                Some(ends(ResultCode::ReopenRejected, Effect::None, error))
+            (_, Asked::Refused(status)) => {
+                let error = match self {
+                    Self::Dismiss => LastError::DismissalRefused(status),
+                    Self::Reopen => LastError::ReopeningRefused(status),
+                };
+                Some(ends(self.rejected(), Effect::None, Some(error)))
             }
-            Asked::Perhaps | Asked::No => None,
-        },
-        AlertState::Other => None,
+            (_, Asked::Perhaps | Asked::No) => None,
+        }
     }
 }
 

@@ -14,9 +14,8 @@ fn did(began: i64, comment: Option<&str>, asked: Asked, fields: Value) -> bool {
     };
     let dismissal = Dismissal {
         asked_for: &asked_for,
-        began: noon(began),
     };
-    dismissal.is_ours(&dismissed_but(fields), asked)
+    dismissal.is_ours(&dismissed_but(fields), asked, noon(began))
 }
 
 fn with(fields: Value) -> bool {

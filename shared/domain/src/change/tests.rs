@@ -14,7 +14,9 @@ const ALL: [Asked; 4] = [Asked::No, Asked::Accepted, REFUSED, Asked::Perhaps];
 fn an_alert_that_shows_an_end_ends_the_command() {
     use ResultCode::{AlertWithdrawn, AlreadyFixed, AlreadyIgnored, FindingDismissed};
     let judged = |shown, ours, asked| {
-        let judgement = judge_dismissal(shown, ours, asked).expect("it decides");
+        let judgement = AlertChange::Dismiss
+            .judge(shown, ours, asked)
+            .expect("it decides");
         assert_eq!(judgement.error, None, "nothing stands in the way");
         (judgement.code, judgement.effect)
     };
@@ -45,7 +47,7 @@ fn an_alert_that_shows_an_end_ends_the_command() {
 
 #[test]
 fn an_open_alert_ends_the_command_only_by_what_github_said() {
-    let judged = |asked| judge_dismissal(Some(AlertState::Open), false, asked);
+    let judged = |asked| AlertChange::Dismiss.judge(Some(AlertState::Open), false, asked);
     assert_eq!(
         judged(Asked::Accepted),
         Some(Judgement {
@@ -67,7 +69,7 @@ fn an_open_alert_ends_the_command_only_by_what_github_said() {
     }
     for asked in ALL {
         assert_eq!(
-            judge_dismissal(Some(AlertState::Other), true, asked),
+            AlertChange::Dismiss.judge(Some(AlertState::Other), true, asked),
             None,
             "{asked:?}"
         );
@@ -124,7 +126,9 @@ fn a_reopening_ends_by_the_state_that_the_alert_shows() {
     use AlertState::{AutoDismissed, Dismissed, Fixed, Open, Other};
     use ResultCode::{AlertWithdrawn, AlreadyFixed, AlreadyOpen, FindingReopened, ReopenRejected};
     let judged = |shown, ours, asked| {
-        judge_reopening(shown, ours, asked).map(|judgement| (judgement.code, judgement.effect))
+        AlertChange::Reopen
+            .judge(shown, ours, asked)
+            .map(|judgement| (judgement.code, judgement.effect))
     };
     for asked in ALL {
         let effect = asked.effect();
