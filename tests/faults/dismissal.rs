@@ -46,6 +46,17 @@ impl Scene {
         changes(self, &format!("{}/dependabot/alerts/{number}", PYGOAT.1)).await
     }
 
+    /// The number of changes that GitHub has made, of any alert.
+    pub(crate) async fn changes_made(&self) -> usize {
+        let calls = self.stack.github_requests().await.into_iter();
+        calls.filter(|call| call.get("changed").is_some()).count()
+    }
+
+    /// Makes GitHub answer the changes of Pygoat's alerts like this.
+    pub(crate) async fn changes_meet(&self, answer: &Value) {
+        self.stack.github_fault(&change(answer)).await;
+    }
+
     /// The finding for one of Pygoat's alerts.
     pub(crate) async fn finding(&self, number: u32) -> Value {
         let finding = self.ada.get(&format!("findings/{}", id(number))).await;

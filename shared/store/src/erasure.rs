@@ -141,18 +141,10 @@ impl Erasures {
         owner: &Owner,
         now: Timestamp,
     ) -> Result<Option<Erasure>, ErasureError> {
-        let answer = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .set_key(Some(OwnerRow::Erasure.key(owner)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| failed("read an owner's erasure")(Box::new(error)))?;
-        let item = answer.item.as_ref();
+        let item = self.table.get(OwnerRow::Erasure.key(owner)).await;
+        let item = item.map_err(failed("read an owner's erasure"))?;
         let erasure = item
+            .as_ref()
             .map(read)
             .transpose()
             .map_err(|error| failed("read an owner's erasure")(error.into()))?;

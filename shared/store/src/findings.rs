@@ -122,18 +122,9 @@ impl Findings {
         owner: &Owner,
         id: FindingId,
     ) -> Result<Option<FindingRecord>, FindingsError> {
-        let answer = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .set_key(Some(key(owner, id)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
-        let item = answer.item.as_ref();
-        item.map(record).transpose().map_err(unreadable)
+        let item = self.table.get(key(owner, id)).await;
+        let item = item.map_err(FindingsError::Unread)?;
+        item.as_ref().map(record).transpose().map_err(unreadable)
     }
 
     /// One finding and its repository, strongly consistent. One read.

@@ -474,6 +474,17 @@ impl Refusal {
 const EVERY_FIELD: &str = "every required field is set";
 
 impl Table {
+    /// The row with this key, strongly consistent. One read.
+    pub(crate) async fn get(&self, key: Item) -> Result<Option<Item>, Cause> {
+        let request = self.client.get_item().table_name(&self.name);
+        let answer = request
+            .set_key(Some(key))
+            .consistent_read(true)
+            .send()
+            .await?;
+        Ok(answer.item)
+    }
+
     /// An update, for a transaction.
     pub(crate) fn update(&self, key: Item, e: Expression, condition: Option<String>) -> Writes {
         let values = (!e.values.is_empty()).then_some(e.values.clone());

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 
 use super::{Subject, Write};
 use crate::{
-    dismissal::{change, id},
+    dismissal::id,
     reopening::reopening,
     scene::{PYGOAT, Scene},
 };
@@ -47,18 +47,16 @@ impl Subject for Reopenings {
     }
 
     async fn effects(scene: &Scene) -> usize {
-        let calls = scene.stack.github_requests().await.into_iter();
-        calls.filter(|call| call.get("changed").is_some()).count()
+        scene.changes_made().await
     }
 
     async fn hold_up(scene: &Scene, time: Duration) {
         let slow = json!({"delayMs": time.as_millis(), "times": 1});
-        scene.stack.github_fault(&change(&slow)).await;
+        scene.changes_meet(&slow).await;
     }
 
     async fn fail(scene: &Scene) {
-        let fails = change(&json!({"status": 502}));
-        scene.stack.github_fault(&fails).await;
+        scene.changes_meet(&json!({"status": 502})).await;
     }
 
     async fn is_unsettled(scene: &Scene) {

@@ -94,49 +94,26 @@ async fn a_broken_connection_is_tried_three_times_without_naming_the_url() {
 
 #[tokio::test]
 async fn the_callers_deadline_ends_the_call_and_the_token_request() {
-    let brief = || Budget {
-        now: NOON,
-        deadline: Instant::now() + Duration::from_millis(50),
+    let within = async |time: Duration, github: &Github| {
+        let budget = Budget {
+            now: NOON,
+            deadline: Instant::now() + time,
+        };
+        let (source, first) = (Source::Dependabot, PageRequest::First);
+        github
+            .alerts_page(INSTALLATION, source, &repository(), first, budget)
+            .await
     };
+    let brief = Duration::from_millis(50);
     let silent = Stub::start(|_, _| Reply::Never).await;
-    let listed = silent
-        .github
-        .alerts_page(
-            INSTALLATION,
-            Source::Dependabot,
-            &repository(),
-            PageRequest::First,
-            brief(),
-        )
-        .await;
+    let listed = within(brief, &silent.github).await;
     assert!(matches!(listed, Err(GithubError::OutOfTime)), "{listed:?}");
     let no_token = Stub::with_tokens(|_, _| Reply::Never).await;
-    let listed = no_token
-        .github
-        .alerts_page(
-            INSTALLATION,
-            Source::Dependabot,
-            &repository(),
-            PageRequest::First,
-            brief(),
-        )
-        .await;
+    let listed = within(brief, &no_token.github).await;
     assert!(matches!(listed, Err(GithubError::OutOfTime)), "{listed:?}");
     // The wait that GitHub asks for exceeds the deadline: the error is GitHub's failure, not the deadline.
     let busy = Stub::start(|_, _| Reply::text(503, "").and("retry-after", "4")).await;
-    let listed = busy
-        .github
-        .alerts_page(
-            INSTALLATION,
-            Source::Dependabot,
-            &repository(),
-            PageRequest::First,
-            Budget {
-                now: NOON,
-                deadline: Instant::now() + Duration::from_secs(1),
-            },
-        )
-        .await;
+    let listed = within(Duration::from_secs(1), &busy.github).await;
     let four = Some(Duration::from_secs(4));
     assert_eq!(
         refused(listed.expect_err("503")),

@@ -33,17 +33,9 @@ impl Ledger {
         key: &CommandKey,
         now: Timestamp,
     ) -> Result<Option<Command>, LedgerError> {
-        let answer = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .set_key(Some(item::key(key)))
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| unread("a command", Box::new(error)))?;
-        let command = answer.item.as_ref().map(item::command).transpose()?;
+        let item = self.table.get(item::key(key)).await;
+        let item = item.map_err(|source| unread("a command", source))?;
+        let command = item.as_ref().map(item::command).transpose()?;
         Ok(command.filter(|command| !command.expired(now)))
     }
 
