@@ -20,14 +20,17 @@ export const full = (time) => FULL.format(new Date(time));
 /** @param {string | Date} time */
 export const clock = (time) => CLOCK.format(new Date(time));
 
+// A number and its unit stay on one line.
+const NBSP = "\u00a0";
+
 /** The time between two times, as text. @param {string} from @param {string} to */
 export function lasted(from, to) {
   const seconds = Math.max(0, (Date.parse(to) - Date.parse(from)) / 1000);
-  if (seconds < 60) return `${seconds.toFixed(1)} s`;
+  if (seconds < 60) return `${seconds.toFixed(1)}${NBSP}s`;
   const minutes = Math.floor(seconds / 60);
   return minutes < 60
-    ? `${minutes} min ${Math.floor(seconds % 60)} s`
-    : `${Math.floor(minutes / 60)} h ${minutes % 60} min`;
+    ? `${minutes}${NBSP}min ${Math.floor(seconds % 60)}${NBSP}s`
+    : `${Math.floor(minutes / 60)}${NBSP}h ${minutes % 60}${NBSP}min`;
 }
 
 /** @param {number} seconds negative for the past */
