@@ -3,11 +3,14 @@
 
 mod undone;
 
+use std::time::Duration;
+
 use domain::command::CommandKey;
 use futures::{StreamExt, future::join, future::join3, stream};
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
-use tests::{batch, command_id, eventually, failures, message};
+use tests::{Stack, batch, command_id, eventually, failures, message};
+use tokio::time::sleep;
 
 use crate::{
     acceptance::save,
@@ -593,5 +596,28 @@ async fn a_dismissal_whose_comment_github_normalises_still_succeeds() {
     let id = command_id(&answer.body);
     let ended = scene.ada.ends_as(id, "FINDING_DISMISSED").await;
     assert_eq!(ended["effect"], "applied");
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn a_connection_lost_while_frozen_costs_no_delivery() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let first = scene.dismiss(14).await;
+    scene.ada.ends_as(first.id, "FINDING_DISMISSED").await;
+    // The simulator resets what was idle for six seconds as soon as it is used again.
+    let frozen = scene.stack.freeze("dismiss").await;
+    assert_eq!(frozen.len(), 1, "one warm process");
+    sleep(Duration::from_secs(7)).await;
+    Stack::thaw(&frozen);
+    let second = scene.dismiss(13).await;
+    let ended = scene.ada.ends_as(second.id, "FINDING_DISMISSED").await;
+    assert_eq!(ended["attempts"], 1);
+    assert_eq!(scene.changes(13).await, [200]);
+    assert_eq!(
+        scene.stack.freeze("dismiss").await,
+        frozen,
+        "the same process"
+    );
+    Stack::thaw(&frozen);
     scene.holds().await;
 }

@@ -8,6 +8,7 @@ pub mod data_directory;
 pub mod demo;
 pub mod functions;
 pub mod gateway;
+mod idle;
 mod listen;
 mod mapping;
 pub mod queues;

@@ -1,5 +1,6 @@
 //! The services around the functions: DynamoDB, SQS, GitHub and the agent, embedded or external.
 
+use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -7,6 +8,7 @@ use aws_config::{BehaviorVersion, Region, SdkConfig};
 use aws_credential_types::Credentials;
 use aws_credential_types::provider::SharedCredentialsProvider;
 use axum::Router;
+use axum::serve::Listener;
 use dynoxide::Database;
 use github_simulator::{AppKey, Simulator};
 use tokio::net::TcpListener;
@@ -14,6 +16,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::data_directory::DataDirectory;
+use crate::idle::Forgetful;
 use crate::listen::{self, loopback};
 use crate::start_error::StartError;
 
@@ -130,7 +133,8 @@ pub(crate) async fn github_simulator(
     let simulator = Simulator::open(dataset, state.as_deref(), &key)
         .map_err(|source| embedded(Some(dataset.to_owned()), Box::new(source)))?;
     let (listener, url) = listen("the GitHub simulator").await?;
-    serve("the GitHub simulator", listener, simulator.router(), tasks);
+    let router = simulator.router();
+    serve("the GitHub simulator", Forgetful(listener), router, tasks);
     let github = Github {
         url,
         private_key: key.private_key_pem().to_owned(),
@@ -168,7 +172,8 @@ pub(crate) async fn agent_simulator(
         source: Box::new(source),
     })?;
     let (listener, url) = listen("the agent simulator").await?;
-    serve("the agent simulator", listener, simulator.router(), tasks);
+    let router = simulator.router();
+    serve("the agent simulator", Forgetful(listener), router, tasks);
     let agent = Agent {
         url,
         token: token.to_owned(),
@@ -193,12 +198,11 @@ async fn listen(service: &'static str) -> Result<(TcpListener, String), StartErr
     Ok((listener, format!("http://{address}")))
 }
 
-pub(crate) fn serve(
-    service: &'static str,
-    listener: TcpListener,
-    router: Router,
-    tasks: &mut JoinSet<()>,
-) {
+pub(crate) fn serve<L>(service: &'static str, listener: L, router: Router, tasks: &mut JoinSet<()>)
+where
+    L: Listener,
+    L::Addr: Debug,
+{
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             warn!("{service} ended: {error}");

@@ -7,6 +7,10 @@ use reqwest::{Client, RequestBuilder, Response, Url, header::HeaderMap};
 use telemetry::trace::{TRACEPARENT, TraceParent};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a connection may be idle and still be used. Between two invocations a function is frozen, and does not see that
+/// its connection was closed or forgotten on the way. A request on such a connection fails without saying whether it was
+/// carried out, which costs a change its delivery. Calls of one invocation follow each other faster than this.
+const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// The root of an HTTP API, such as `https://api.github.com` or `https://host/api/v3`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -97,6 +101,7 @@ pub fn client(
         .referer(false)
         .retry(reqwest::retry::never())
         .connect_timeout(CONNECT_TIMEOUT)
+        .pool_idle_timeout(IDLE_TIMEOUT)
         .timeout(timeout);
     let builder = if base.is_https() {
         builder.https_only(true)
