@@ -86,6 +86,31 @@ async fn a_read_only_token_changes_nothing() {
     scene.holds().await;
 }
 
+/// The most talkative log level is for lines of ours: the libraries below them log events and answers in full.
+#[tokio::test]
+async fn no_log_level_writes_tokens_payloads_or_rows() {
+    let scene = Scene::with(&["--parameter", "LogLevel=TRACE"], &[PYGOAT.0]).await;
+    let synced = scene.ada.sync().await;
+    scene.ada.ends_as(synced, "SYNC_COMPLETED").await;
+    let mut findings = scene.open_findings().await;
+    let (analysed, dismissed) = (findings.remove(0), findings.remove(0));
+    let row = scene.ada.get(&format!("findings/{dismissed}")).await.body;
+    let title = row["title"].as_str().expect("a title");
+    let comment = "A comment that only GitHub and the owner may read.";
+    let dismiss = json!({"type": "dismiss_finding", "findingId": dismissed, "reason": "not_used", "comment": comment});
+    let dismiss = scene.ada.post(&dismiss, None).await;
+    scene.ada.ends_as(command_id(&dismiss.body), "FINDING_DISMISSED").await;
+    scene.analyse(&analysed).await;
+    scene.analysis_is(&analysed, "completed").await;
+
+    let logs = scene.stack.logs();
+    for private in [scene.ada.token(), title, comment, "Bearer ", "ghs_"] {
+        assert!(!logs.contains(private), "a log has {private:?}");
+    }
+    // Private texts anywhere, and owners in clear.
+    scene.holds().await;
+}
+
 #[tokio::test]
 async fn connecting_an_owner_reports_what_the_app_may_do() {
     let scene = Scene::set().await;

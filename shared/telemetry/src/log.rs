@@ -1,5 +1,8 @@
 //! Logs: JSON, one line per decision, with the domain's names as dotted fields. No payloads, keys or tokens.
 //!
+//! The log level is that of this project's crates. The libraries below them log events, requests and responses in full
+//! at TRACE, tokens and rows included, so they never log below INFO.
+//!
 //! A line is flat: it has its own fields and those of its spans, of which the innermost wins. So every line during the
 //! work on a message names its command without repeating it in the code.
 
@@ -7,17 +10,20 @@ use std::{error::Error, fmt};
 
 use serde_json::{Map, Value};
 use tracing::{
-    Event, Span, Subscriber,
+    Event, Level, Metadata, Span, Subscriber,
     field::{Empty, Field, Visit, display},
+    level_filters::LevelFilter,
 };
 use tracing_subscriber::{
-    EnvFilter,
+    filter::filter_fn,
     fmt::{
         FmtContext, FormatEvent, FormatFields, FormattedFields,
         format::{JsonFields, Writer},
         time::{FormatTime, SystemTime},
     },
+    layer::SubscriberExt,
     registry::{LookupSpan, Scope},
+    util::SubscriberInitExt,
 };
 
 use crate::trace::{TraceId, TraceParent};
@@ -26,19 +32,57 @@ use domain::{
     owner::Owner,
 };
 
+/// The crates that the log level is for: every function and every shared crate, as log lines name them.
+const OURS: [&str; 18] = [
+    "agent",
+    "analyse",
+    "api",
+    "backoff",
+    "connect",
+    "dashboard",
+    "dead_letter",
+    "dismiss",
+    "domain",
+    "erase",
+    "github",
+    "outbound",
+    "reconcile",
+    "record_analysis",
+    "runtime",
+    "store",
+    "sync",
+    "telemetry",
+];
+/// The level of all other crates. Not above INFO: `requestId` is a field of a span that the Lambda runtime opens at INFO.
+const OTHERS: Level = Level::INFO;
+
 /// Starts logging at the level of Lambda's logging configuration (`AWS_LAMBDA_LOG_LEVEL`, or INFO).
 pub fn init() {
     #[expect(
         clippy::disallowed_methods,
         reason = "logging starts before the configuration is read"
     )]
-    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").unwrap_or_else(|_| "info".to_owned());
+    let level = std::env::var("AWS_LAMBDA_LOG_LEVEL").ok();
+    let level = level.and_then(|level| level.parse().ok());
+    let level = level.unwrap_or(LevelFilter::INFO);
     tracing_subscriber::fmt()
         .with_ansi(false)
         .fmt_fields(JsonFields::new())
         .event_format(FlatLine)
-        .with_env_filter(EnvFilter::new(level))
+        .with_max_level(LevelFilter::TRACE)
+        .finish()
+        .with(filter_fn(move |line| is_logged(line, level)))
         .init();
+}
+
+/// Returns whether a line or a span is logged if `level` is the log level.
+fn is_logged(line: &Metadata<'_>, level: LevelFilter) -> bool {
+    let of = line.target().split("::").next();
+    if of.is_some_and(|of| OURS.contains(&of)) {
+        *line.level() <= level
+    } else {
+        *line.level() <= OTHERS
+    }
 }
 
 /// The span of work for an owner: each line in it has these fields. Its level is ERROR, because at a log level above
@@ -175,6 +219,44 @@ mod tests {
         fn flush(&mut self) -> std::io::Result<()> {
             Ok(())
         }
+    }
+
+    /// The crates in a folder of the workspace, as log lines name them.
+    fn crates(folder: &str) -> Vec<String> {
+        let folder = format!("{}/../../{folder}", env!("CARGO_MANIFEST_DIR"));
+        let entries = std::fs::read_dir(folder).expect("a folder of the workspace");
+        let names = entries.map(|entry| entry.expect("it can be listed").file_name());
+        let names = names.map(|name| name.to_string_lossy().replace('-', "_"));
+        names.collect()
+    }
+
+    #[test]
+    fn the_log_level_is_for_every_crate_that_is_deployed() {
+        let mut deployed = [crates("functions"), crates("shared")].concat();
+        deployed.sort_unstable();
+        assert_eq!(deployed, OURS);
+    }
+
+    #[test]
+    fn a_log_level_below_info_does_not_reach_other_crates() {
+        let written = Written::default();
+        let writer = written.clone();
+        let subscriber = tracing_subscriber::fmt()
+            .with_max_level(LevelFilter::TRACE)
+            .with_writer(move || writer.clone())
+            .finish()
+            .with(filter_fn(|line| is_logged(line, LevelFilter::TRACE)));
+        tracing::subscriber::with_default(subscriber, || {
+            tracing::trace!("our trace");
+            tracing::trace!(target: "store::table", "our module's trace");
+            tracing::debug!(target: "store_of_others", "a library's line");
+            tracing::trace!(target: "lambda_runtime::layers", "a library's line");
+            tracing::info!(target: "lambda_runtime::layers", "a library's news");
+        });
+        let written = written.0.lock().expect("not poisoned").clone();
+        let written = String::from_utf8(written).expect("text");
+        assert_eq!(written.lines().count(), 3, "{written}");
+        assert!(!written.contains("a library's line"), "{written}");
     }
 
     #[test]
