@@ -99,7 +99,10 @@ async fn no_log_level_writes_tokens_payloads_or_rows() {
     let comment = "A comment that only GitHub and the owner may read.";
     let dismiss = json!({"type": "dismiss_finding", "findingId": dismissed, "reason": "not_used", "comment": comment});
     let dismiss = scene.ada.post(&dismiss, None).await;
-    scene.ada.ends_as(command_id(&dismiss.body), "FINDING_DISMISSED").await;
+    scene
+        .ada
+        .ends_as(command_id(&dismiss.body), "FINDING_DISMISSED")
+        .await;
     scene.analyse(&analysed).await;
     scene.analysis_is(&analysed, "completed").await;
 

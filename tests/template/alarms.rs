@@ -14,10 +14,10 @@ use crate::{
     resources, text,
 };
 
-/// Operators invoke these by hand and read the answer.
-const BY_HAND: [&str; 1] = ["ConnectFunction"];
 /// CloudWatch's limit on the metrics of one alarm.
 const MOST_METRICS: usize = 10;
+/// What CloudWatch bills a month for each metric of an alarm, in `us-east-1`. An alarm on a sum bills every metric of it.
+const DOLLARS_A_METRIC: f64 = 0.10;
 
 /// The alarms' properties by logical id, unresolved.
 fn alarms() -> BTreeMap<&'static str, &'static Value> {
@@ -115,16 +115,53 @@ fn an_alarm_on_several_metrics_sums_all_of_them() {
 }
 
 #[test]
-fn every_unattended_function_has_an_alarm_on_its_failures() {
-    let alarmed: BTreeSet<&str> = metrics(alarms()["FunctionErrorsAlarm"])
-        .into_iter()
+fn every_function_has_an_alarm_on_its_failures() {
+    // One alarm takes ten metrics, so the functions may be spread over several.
+    let failures = alarms().into_values().flat_map(metrics);
+    let failures = failures
+        .filter(|metric| metric["Namespace"] == "AWS/Lambda" && metric["MetricName"] == "Errors");
+    let alarmed = failures
         .map(|metric| named(dimension(metric, "FunctionName").expect("it is by function")))
         .collect();
-    let unattended = functions()
-        .into_keys()
-        .filter(|id| !BY_HAND.contains(id))
+    let every = functions().into_keys().collect();
+    assert_same("the alarms on Errors", &alarmed, &every);
+}
+
+#[test]
+fn throttling_of_the_table_and_of_each_global_index_has_an_alarm() {
+    let alarmed: BTreeSet<_> = metrics(alarms()["TableThrottledAlarm"])
+        .into_iter()
+        .map(|metric| {
+            let index = dimension(metric, "GlobalSecondaryIndexName").and_then(Value::as_str);
+            (metric["MetricName"].as_str().expect("a text"), index)
+        })
         .collect();
-    assert_same("FunctionErrorsAlarm", &alarmed, &unattended);
+    // Local indexes have no capacity of their own: they count with the table.
+    let table = &resources("AWS::DynamoDB::Table")["Table"]["Properties"];
+    let indexes = table["GlobalSecondaryIndexes"].as_array().expect("a list");
+    let indexes = indexes.iter().map(|index| index["IndexName"].as_str());
+    let expected = indexes.chain([None]).flat_map(|index| {
+        ["ReadThrottleEvents", "WriteThrottleEvents"].map(|metric| (metric, index))
+    });
+    assert_same("TableThrottledAlarm", &alarmed, &expected.collect());
+}
+
+#[test]
+fn no_metric_by_route_is_bought_and_none_is_watched() {
+    let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
+    let routes = api["RouteSettings"].as_object().into_iter().flatten();
+    for (key, settings) in routes
+        .map(|(key, settings)| (key.as_str(), settings))
+        .chain([("default", &api["DefaultRouteSettings"])])
+    {
+        assert_ne!(settings["DetailedMetricsEnabled"], true, "{key}");
+    }
+    let http = alarms().into_values().flat_map(metrics);
+    for metric in http.filter(|metric| metric["Namespace"] == "AWS/ApiGateway") {
+        let by = metric["Dimensions"].as_array().expect("a list").iter();
+        let by: Vec<_> = by.map(|dimension| &dimension["Name"]).collect();
+        assert_eq!(by, ["ApiId"], "{}", metric["MetricName"]);
+    }
 }
 
 #[test]
@@ -215,8 +252,10 @@ fn the_runbook_counts_the_billed_alarms_and_mappings() {
     let alarms = alarms();
     // CloudWatch bills each metric that an alarm watches.
     let watched: usize = alarms.values().map(|alarm| metrics(alarm).len()).sum();
+    #[expect(clippy::cast_precision_loss, reason = "there are few")]
+    let dollars = watched as f64 * DOLLARS_A_METRIC;
     for counted in [
-        format!("{} alarms on {watched} metrics", alarms.len()),
+        format!("{} alarms on {watched} metrics ${dollars:.2}", alarms.len()),
         format!("{} event source mappings", TOPOLOGY.mappings.len()),
     ] {
         assert!(runbook.contains(&counted), "it has {counted}");

@@ -1,12 +1,12 @@
 //! What invokes functions from outside: requests and schedules.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use local::template::{Access, Route};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{TOPOLOGY, functions, named, resources, text};
+use crate::{TEMPLATE, TOPOLOGY, functions, named, resources, text};
 
 /// The gateway does not authorize these: the function itself does, or nobody.
 const OPEN: [(&str, &str); 3] = [
@@ -92,4 +92,58 @@ fn a_failed_scheduled_run_is_retried_and_then_kept() {
     }
     assert_eq!(schedules, TOPOLOGY.schedules.len());
     assert!(schedules > 0);
+}
+
+#[test]
+fn every_route_without_a_token_has_limits_of_its_own() {
+    let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
+    let limits = api["RouteSettings"].as_object().expect("a map");
+    let open = TOPOLOGY
+        .routes
+        .iter()
+        .filter(|it| it.access == Access::Open);
+    let open: BTreeSet<String> = open
+        .map(key)
+        .map(|(method, path)| format!("{method} {path}"))
+        .collect();
+    let limited: BTreeSet<String> = limits.keys().cloned().collect();
+    assert_eq!(
+        limited, open,
+        "RouteSettings, and the routes without a token"
+    );
+    let parameter = |settings: &Value, limit: &str| {
+        let parameter = named(&settings[limit]).to_owned();
+        let default = &TEMPLATE.document()["Parameters"][&parameter]["Default"];
+        (parameter, default.as_u64().expect("a number"))
+    };
+    for limit in ["ThrottlingRateLimit", "ThrottlingBurstLimit"] {
+        let (of_callers, for_callers) = parameter(&api["DefaultRouteSettings"], limit);
+        for (route, settings) in limits {
+            let (of_anybody, for_anybody) = parameter(settings, limit);
+            assert_ne!(of_anybody, of_callers, "{route}");
+            assert!(for_anybody < for_callers, "{route}: {of_anybody}");
+        }
+    }
+}
+
+/// Field and variable of the access log.
+fn access_log() -> BTreeMap<String, String> {
+    let api = &resources("AWS::Serverless::HttpApi")["HttpApi"]["Properties"];
+    let format = api["AccessLogSettings"]["Format"].as_str();
+    serde_json::from_str(format.expect("a text")).expect("a flat line of JSON")
+}
+
+#[test]
+fn access_and_function_logs_name_a_request_by_the_same_id() {
+    let log = access_log();
+    // API Gateway's own id is another one, which no function knows.
+    assert_eq!(log["requestId"], "$context.integration.requestId");
+    assert_eq!(log["gatewayRequestId"], "$context.requestId");
+    let tracing = text("docs/operating/tracing.md");
+    for field in log.keys() {
+        assert!(
+            tracing.contains(&format!("`{field}`")),
+            "tracing.md lacks {field}"
+        );
+    }
 }
