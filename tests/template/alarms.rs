@@ -186,7 +186,7 @@ fn a_queue_without_commands_has_an_alarm_on_message_age() {
 #[test]
 fn the_dashboard_shows_every_queue_where_messages_may_wait() {
     let dashboard = &resources("AWS::CloudWatch::Dashboard")["Dashboard"];
-    let body = dashboard["Properties"]["DashboardBody"]["Fn::Sub"].as_str();
+    let body = dashboard["Properties"]["DashboardBody"]["Fn::Sub"][0].as_str();
     let body: Value = serde_json::from_str(body.expect("a text")).expect("it is JSON");
     let widgets = body["widgets"].as_array().expect("a list");
     let waiting = widgets

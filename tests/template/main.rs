@@ -18,12 +18,14 @@ use serde_json::Value;
 static TEMPLATE: LazyLock<Template> =
     LazyLock::new(|| Template::parse(&text("template.yaml")).expect("it is a template"));
 
+static PLACE: LazyLock<Place> =
+    LazyLock::new(|| Place::local("http://127.0.0.1:1", "http://127.0.0.1:3"));
+
 /// The topology that the local stack runs.
 static TOPOLOGY: LazyLock<Topology> = LazyLock::new(|| {
     let parameters = TEMPLATE.parameters(&BTreeMap::new());
     let parameters = parameters.expect("every parameter has a value");
-    let place = Place::local("http://127.0.0.1:1", "http://127.0.0.1:3");
-    TEMPLATE.topology(&parameters, &place).expect("it is whole")
+    TEMPLATE.topology(&parameters, &PLACE).expect("it is whole")
 });
 
 /// Reads a file of the workspace.

@@ -136,6 +136,9 @@ impl Stack {
             path: template_file.clone(),
             source: Box::new(source),
         })?;
+        let table = topology.tables.first().ok_or(StartError::NoTable {
+            path: template_file,
+        })?;
         built(&topology, binaries)?;
 
         progress(&format!(
@@ -186,9 +189,6 @@ impl Stack {
                 source: Box::new(source),
             })?;
 
-        let table = topology.tables.first().ok_or(StartError::NoTable {
-            path: template_file,
-        })?;
         let table = Table::new(dynamodb_client, table.name.clone());
         let schedules = Schedules::new(&topology.schedules, place, Arc::clone(&functions));
         let schedules = Arc::new(schedules);

@@ -51,8 +51,8 @@ pub enum StartError {
     /// A parameter has an invalid value.
     #[error(transparent)]
     Parameter(TemplateError),
-    /// The template has no table.
-    #[error("cannot run {path}: it has no table")]
+    /// The template creates no table with these parameters.
+    #[error("cannot run {path}: it creates no table with these parameters")]
     NoTable {
         /// The template file.
         path: PathBuf,
@@ -156,8 +156,14 @@ impl StartError {
                 "start it with standard output open, and raise the limit on open files".to_owned()
             }
             Self::Data(error) => error.advice().to_owned(),
-            Self::Template { path, .. } | Self::NoTable { path } => {
+            Self::Template { path, .. } => {
                 format!("fix {}, or check it out again", path.display())
+            }
+            Self::NoTable { path } => {
+                format!(
+                    "omit --parameter ExistingTableName, since the local stack uses only a table that it creates; or fix {}",
+                    path.display()
+                )
             }
             Self::Parameter(_) => {
                 "`cargo local` takes parameters as --parameter NAME=VALUE".to_owned()

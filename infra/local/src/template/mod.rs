@@ -3,6 +3,7 @@
 //! Reads only what the stack runs: functions and their roles, queues, tables, the HTTP API and schedules. Ignores
 //! other resources, such as alarms. Anything that it reads and does not support is an error.
 
+mod conditions;
 mod error;
 mod events;
 mod parameters;
@@ -37,6 +38,7 @@ pub const ACCOUNT: &str = "000000000000";
 #[derive(Debug)]
 pub struct Template {
     parameters: BTreeMap<String, parameters::Declaration>,
+    conditions: BTreeMap<String, Value>,
     function_defaults: BTreeMap<String, Value>,
     resources: BTreeMap<String, RawResource>,
     document: Value,
@@ -47,6 +49,8 @@ pub struct Template {
 struct Document {
     #[serde(default)]
     parameters: BTreeMap<String, parameters::Declaration>,
+    #[serde(default)]
+    conditions: BTreeMap<String, Value>,
     #[serde(default)]
     globals: Globals,
     resources: BTreeMap<String, RawResource>,
@@ -63,6 +67,7 @@ struct Globals {
 #[serde(rename_all = "PascalCase")]
 struct RawResource {
     r#type: String,
+    condition: Option<String>,
     #[serde(default)]
     metadata: Value,
     #[serde(default)]
@@ -113,11 +118,13 @@ impl Template {
         let document = yaml::parse(text).map_err(TemplateError::Yaml)?;
         let Document {
             parameters,
+            conditions,
             globals,
             resources,
         } = shaped("the top level", document.clone())?;
         Ok(Self {
             parameters,
+            conditions,
             function_defaults: globals.function,
             resources,
             document,

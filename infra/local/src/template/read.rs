@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::Deserialize;
 use serde_json::Value;
 
+use super::conditions::{self, Conditions};
 use super::parameters::text;
 use super::resolve::Resolver;
 use super::{
@@ -20,11 +21,14 @@ pub(super) fn topology(
     parameters: &BTreeMap<String, String>,
     place: &Place,
 ) -> Result<Topology, TemplateError> {
+    let conditions = conditions::evaluate(&template.conditions, parameters)?;
+    let resources = present(template, &conditions)?;
     let reader = Reader {
         resolver: Resolver {
             parameters,
             declared: &template.parameters,
-            resources: &template.resources,
+            resources: &resources,
+            conditions: &conditions,
             place,
         },
         template,
@@ -47,17 +51,17 @@ pub(super) fn topology(
             .collect(),
     };
     // First the authorizers and roles, which routes and functions refer to.
-    for (id, resource) in &template.resources {
+    for (&id, &resource) in &resources {
         match resource.r#type.as_str() {
             "AWS::Serverless::HttpApi" => reader.authorizers(id, resource, &mut topology)?,
             "AWS::IAM::Role" => {
                 let role = role::read(id, reader.properties(resource)?)?;
-                topology.roles.insert(id.clone(), role);
+                topology.roles.insert(id.to_owned(), role);
             }
             _ => {}
         }
     }
-    for (id, resource) in &template.resources {
+    for (&id, &resource) in &resources {
         match resource.r#type.as_str() {
             "AWS::Serverless::Function" => reader.function(id, resource, &mut topology)?,
             "AWS::SQS::Queue" => topology.queues.push(reader.queue(id, resource)?),
@@ -67,6 +71,28 @@ pub(super) fn topology(
     }
     topology.routes.sort_by_key(events::specificity);
     Ok(topology)
+}
+
+/// The resources without a condition, and those whose condition holds.
+fn present<'a>(
+    template: &'a Template,
+    conditions: &Conditions,
+) -> Result<BTreeMap<&'a str, &'a RawResource>, TemplateError> {
+    let mut present = BTreeMap::new();
+    for (id, resource) in &template.resources {
+        let holds = match &resource.condition {
+            None => true,
+            Some(name) => *conditions
+                .get(name)
+                .ok_or_else(|| TemplateError::Unresolved {
+                    reference: name.clone(),
+                })?,
+        };
+        if holds {
+            present.insert(id.as_str(), resource);
+        }
+    }
+    Ok(present)
 }
 
 struct Reader<'a> {
@@ -105,9 +131,10 @@ impl Reader<'_> {
                 }
                 (default, own) => own.or(default).cloned(),
             };
-            merged
-                .map(|value| self.resolver.resolve(&value))
-                .transpose()
+            match merged {
+                Some(value) => self.resolver.resolve(&value),
+                None => Ok(None),
+            }
         };
         let required = |name: &str| {
             property(name)?.ok_or_else(|| TemplateError::Unsupported {
@@ -177,18 +204,14 @@ impl Reader<'_> {
                 ),
             });
         }
-        let attributes = resource
-            .properties
+        let properties = self.resolver.members(&resource.properties)?;
+        let attributes = properties
             .iter()
             .filter(|(name, _)| !NOT_LOCAL.contains(&name.as_str()))
-            .map(|(name, value)| Ok((name.clone(), text(&self.resolver.resolve(value)?))))
-            .collect::<Result<_, TemplateError>>()?;
-        let redrive = resource.properties.get("RedrivePolicy");
-        let target = redrive
-            .map(|policy| self.resolver.resolve(policy))
-            .transpose()?;
-        let dead_letter_queue = target
-            .as_ref()
+            .map(|(name, value)| (name.clone(), text(value)))
+            .collect();
+        let dead_letter_queue = properties
+            .get("RedrivePolicy")
             .and_then(|policy| {
                 policy
                     .get("deadLetterTargetArn")?
@@ -212,12 +235,8 @@ impl Reader<'_> {
     }
 
     fn properties(&self, resource: &RawResource) -> Result<Value, TemplateError> {
-        let resolved = resource
-            .properties
-            .iter()
-            .map(|(name, value)| Ok((name.clone(), self.resolver.resolve(value)?)));
-        resolved
-            .collect::<Result<_, TemplateError>>()
+        self.resolver
+            .members(&resource.properties)
             .map(Value::Object)
     }
 
@@ -248,7 +267,10 @@ impl Reader<'_> {
         let Some(auth) = resource.properties.get("Auth") else {
             return Ok(());
         };
-        let auth: Auth = shaped(&format!("{id}.Auth"), self.resolver.resolve(auth)?)?;
+        let auth: Auth = shaped(
+            &format!("{id}.Auth"),
+            self.resolver.resolve(auth)?.unwrap_or_default(),
+        )?;
         topology.default_authorizer = Some(auth.default_authorizer);
         topology.authorizers = auth
             .authorizers

@@ -1,9 +1,10 @@
-//! Replaces `Ref`, `Fn::GetAtt` and `Fn::Sub` by their values in the local stack.
+//! Replaces `Ref`, `Fn::GetAtt`, `Fn::Sub` and `Fn::If` by their values in the local stack.
 
 use std::collections::BTreeMap;
 
 use serde_json::{Map, Value};
 
+use super::conditions::Conditions;
 use super::parameters::{Declaration, text};
 use super::{Place, RawResource, TemplateError};
 
@@ -11,15 +12,43 @@ use super::{Place, RawResource, TemplateError};
 pub(super) struct Resolver<'a> {
     pub(super) parameters: &'a BTreeMap<String, String>,
     pub(super) declared: &'a BTreeMap<String, Declaration>,
-    pub(super) resources: &'a BTreeMap<String, RawResource>,
+    /// The resources whose condition holds.
+    pub(super) resources: &'a BTreeMap<&'a str, &'a RawResource>,
+    pub(super) conditions: &'a Conditions,
     pub(super) place: &'a Place,
 }
 
 impl Resolver<'_> {
-    /// Replaces every reference in the value.
-    pub(super) fn resolve(&self, value: &Value) -> Result<Value, TemplateError> {
+    /// Replaces every reference in the value. Returns `None` for `AWS::NoValue`, whose property is absent.
+    pub(super) fn resolve(&self, value: &Value) -> Result<Option<Value>, TemplateError> {
         match value {
-            Value::Array(items) => items.iter().map(|item| self.resolve(item)).collect(),
+            Value::Object(map) => match only_entry(map) {
+                Some(("Ref", Value::String(name))) if name == "AWS::NoValue" => Ok(None),
+                Some(("Fn::If", Value::Array(branches))) => match branches.as_slice() {
+                    [Value::String(condition), then, otherwise] => {
+                        let holds = self.conditions.get(condition.as_str());
+                        let holds = holds.ok_or_else(|| unresolved(condition))?;
+                        self.resolve(if *holds { then } else { otherwise })
+                    }
+                    _ => Err(unresolved(&value.to_string())),
+                },
+                Some(_) | None => self.present(value).map(Some),
+            },
+            Value::Array(_)
+            | Value::Null
+            | Value::Bool(_)
+            | Value::Number(_)
+            | Value::String(_) => self.present(value).map(Some),
+        }
+    }
+
+    /// Replaces every reference in a value that is neither `Fn::If` nor `AWS::NoValue`.
+    fn present(&self, value: &Value) -> Result<Value, TemplateError> {
+        match value {
+            Value::Array(items) => items
+                .iter()
+                .filter_map(|item| self.resolve(item).transpose())
+                .collect(),
             Value::Object(map) => match only_entry(map) {
                 Some(("Ref", Value::String(name))) => self.value(name),
                 Some(("Fn::GetAtt", Value::Array(path))) => match path.as_slice() {
@@ -34,14 +63,22 @@ impl Resolver<'_> {
                 Some((function, _)) if function.starts_with("Fn::") => {
                     Err(unresolved(&value.to_string()))
                 }
-                Some(_) | None => map
-                    .iter()
-                    .map(|(key, value)| Ok((key.clone(), self.resolve(value)?)))
-                    .collect::<Result<Map<_, _>, _>>()
-                    .map(Value::Object),
+                Some(_) | None => self.members(map).map(Value::Object),
             },
             Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => Ok(value.clone()),
         }
+    }
+
+    /// Replaces every reference in the values of a map, without those that are absent.
+    pub(super) fn members<'b>(
+        &self,
+        map: impl IntoIterator<Item = (&'b String, &'b Value)>,
+    ) -> Result<Map<String, Value>, TemplateError> {
+        let members = map.into_iter().filter_map(|(key, value)| {
+            let value = self.resolve(value).transpose()?;
+            Some(value.map(|value| (key.clone(), value)))
+        });
+        members.collect()
     }
 
     fn value(&self, name: &str) -> Result<Value, TemplateError> {
@@ -133,9 +170,8 @@ impl Resolver<'_> {
         &self,
         map: &BTreeMap<String, Value>,
     ) -> Result<BTreeMap<String, String>, TemplateError> {
-        map.iter()
-            .map(|(name, value)| Ok((name.clone(), text(&self.resolve(value)?))))
-            .collect()
+        let members = self.members(map)?.into_iter();
+        Ok(members.map(|(name, value)| (name, text(&value))).collect())
     }
 }
 

@@ -287,6 +287,10 @@ async fn an_invalid_template_is_named() {
         ("Resources: 1", "top level"),
         ("Resources: {}", "no table"),
         ("Resources: {Table: {Type: AWS::DynamoDB::Table}}", "Table"),
+        (
+            "Resources: {Table: {Type: AWS::DynamoDB::Table, Condition: C}}",
+            "C, which",
+        ),
     ] {
         checkout.file("template.yaml", template);
         let said = refused_in(&checkout.0).await;
