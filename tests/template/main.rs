@@ -2,6 +2,7 @@
 
 mod alarms;
 mod environment;
+mod pausing;
 mod permissions;
 mod queues;
 mod roles;
