@@ -22,6 +22,7 @@ mod messages;
 mod operating;
 mod oracle;
 mod power;
+mod queries;
 mod reconciling;
 mod reopening;
 mod result_codes;
