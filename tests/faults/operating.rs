@@ -7,6 +7,7 @@ use serde_json::{Value, json};
 use tests::{Caller, command_id};
 
 use crate::{
+    analysing::{callback_body, held},
     oracle,
     scene::{PYGOAT, Scene},
 };
@@ -192,4 +193,49 @@ async fn the_example_client_follows_a_command_to_its_end() {
     assert_eq!(run(r#"{"type":"unheard of"}"#).await.0, Some(2));
     assert_eq!(scene.ada.all("commands").await.len(), 2);
     scene.holds().await;
+}
+
+/// What docs/operating/incidents.md promises of a leaked callback key.
+#[tokio::test]
+async fn a_removed_callback_key_ends_its_tokens_and_the_new_one_works() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let finding = scene.open_findings().await.remove(0);
+    scene.stack.agent_fault(&held()).await;
+    let first = scene.analyse(&finding).await;
+    scene.ada.ends_as(first, "ANALYSIS_LAUNCH_STARTED").await;
+    let session = scene.session(first).await;
+    let session_id = session["cloudAgentSessionId"].as_str().expect("an id");
+
+    let keys = json!({"active": "2", "keys": {"2": "0123456789abcdef".repeat(2)}});
+    scene
+        .stack
+        .put_secret("callback-keys", &keys.to_string())
+        .await;
+    for function in ["api", "analyse"] {
+        scene.stack.replace(function).await;
+    }
+    let late = callback_body(&session, "completed");
+    assert_eq!(scene.stack.callback(session_id, &late).await, 401);
+    assert_eq!(scene.analysis(&finding).await["status"], "running");
+
+    scene.stack.heal().await;
+    scene.restart(&finding).await;
+    scene.analysis_is(&finding, "completed").await;
+}
+
+/// What docs/operating/incidents.md promises of a leaked cursor key.
+#[tokio::test]
+async fn a_changed_cursor_key_ends_its_cursors_and_lists_start_again() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let page = scene.ada.get("findings?limit=2").await.body;
+    let cursor = page["nextCursor"].as_str().expect("a cursor");
+    let next = format!("findings?limit=2&cursor={cursor}");
+    assert_eq!(scene.ada.get(&next).await.status, StatusCode::OK);
+
+    let key = "fedcba9876543210".repeat(4);
+    scene.stack.put_secret("cursor-key", &key).await;
+    scene.stack.replace("api").await;
+    let refused = scene.ada.get(&next).await;
+    assert_eq!(refused.body["code"], "INVALID_CURSOR");
+    assert_eq!(scene.ada.all("findings").await.len(), 14);
 }

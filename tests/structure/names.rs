@@ -1,4 +1,5 @@
-//! The pages name tests by their functions. A test that was renamed must be renamed there, too.
+//! The pages name tests by their functions. A test that was renamed must be renamed there, too. The threat model names
+//! one for each threat.
 
 use std::{
     collections::BTreeSet,
@@ -73,4 +74,36 @@ fn every_test_that_a_page_names_exists() {
     }
     assert!(found > 50, "the pages name tests: {found}");
     assert!(gone.is_empty(), "{gone:#?}");
+}
+
+#[test]
+fn every_threat_names_a_test_that_exists() {
+    let model = read(&root().join("docs/threat-model.md"));
+    let (_, threats) = model.split_once("\n## Threats\n").expect("the threats");
+    let (threats, _) = threats
+        .split_once("\n## Accepted\n")
+        .expect("what is accepted");
+    let specs = entries(&root().join("tests/dashboard/specs"));
+    let specs: String = specs.iter().map(|spec| read(spec)).collect();
+    let mut rows = 0;
+    for row in threats.lines().filter(|line| line.starts_with("| ")) {
+        let cells: Vec<&str> = row.trim_matches('|').split(" | ").collect();
+        let [threat, _, tests] = cells[..] else {
+            panic!("not three cells: {row}");
+        };
+        if threat.trim() == "threat" || threat.contains("---") {
+            continue;
+        }
+        rows += 1;
+        let in_browser: Vec<&str> = tests.split('"').skip(1).step_by(2).collect();
+        let gone: Vec<_> = in_browser
+            .iter()
+            .filter(|title| !specs.contains(**title))
+            .collect();
+        assert!(gone.is_empty(), "no browser test is called {gone:?}");
+        // The other test checks that these exist.
+        let named = named(tests).count() + in_browser.len();
+        assert!(named > 0, "no test shows what stands against:{threat}");
+    }
+    assert!(rows > 25, "{rows}");
 }

@@ -125,6 +125,20 @@ impl Stack {
         self.ask(Method::POST, "/local/aws/faults", fault).await;
     }
 
+    /// Changes a secret, by the last part of its ARN.
+    pub async fn put_secret(&self, name: &str, text: &str) {
+        let path = format!("/local/aws/secrets/{name}");
+        self.ask(Method::PUT, &path, &text.into()).await;
+    }
+
+    /// Kills every process of a function. The next event starts another.
+    pub async fn replace(&self, function: &str) {
+        for pid in self.freeze(function).await {
+            assert!(Self::signal(pid, "KILL"), "kill -KILL {pid}");
+            eventually("the process is gone", async || !is_alive(pid)).await;
+        }
+    }
+
     /// Injects a fault into calls of GitHub.
     pub async fn github_fault(&self, fault: &Value) {
         self.ask(Method::POST, "/local/github/faults", fault).await;

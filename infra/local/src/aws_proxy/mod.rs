@@ -95,6 +95,11 @@ impl AwsProxy {
         self.faults.clear();
     }
 
+    /// Changes a secret, by the last part of its ARN. Returns whether there is one.
+    pub fn put_secret(&self, name: &str, text: String) -> bool {
+        self.secrets.put(name, text)
+    }
+
     /// The calls since the start or the last reset.
     pub fn usage(&self) -> Usage {
         self.counters.usage()

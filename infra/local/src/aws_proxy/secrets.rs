@@ -1,6 +1,7 @@
-//! A Secrets Manager for the secrets of the template; the data directory stores them.
+//! A Secrets Manager for the secrets of the template; the data directory stores them. A change is not stored.
 
 use std::collections::BTreeMap;
+use std::sync::{Mutex, PoisonError};
 
 use bytes::Bytes;
 use http::{Response, StatusCode};
@@ -12,19 +13,29 @@ use super::{Service, refusal};
 
 /// Secrets by their ARN.
 #[derive(Default)]
-pub struct Secrets(BTreeMap<String, String>);
+pub struct Secrets(Mutex<BTreeMap<String, String>>);
 
 impl std::fmt::Debug for Secrets {
     /// Prints the names, not the values.
     fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.debug_set().entries(self.0.keys()).finish()
+        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        formatter.debug_set().entries(secrets.keys()).finish()
     }
 }
 
 impl Secrets {
     /// Creates a Secrets Manager with these secrets, by ARN.
     pub fn new(secrets: BTreeMap<String, String>) -> Self {
-        Self(secrets)
+        Self(Mutex::new(secrets))
+    }
+
+    /// Changes the secret of this name, the last part of its ARN. Returns whether there is one.
+    pub fn put(&self, name: &str, text: String) -> bool {
+        let mut secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = secrets
+            .iter_mut()
+            .find(|(arn, _)| arn.rsplit(':').next() == Some(name));
+        found.map(|(_, secret)| *secret = text).is_some()
     }
 
     /// Answers an operation of Secrets Manager.
@@ -51,7 +62,8 @@ impl Secrets {
         let Ok(GetSecretValue { secret_id }) = serde_json::from_slice(body) else {
             return refuse("InvalidParameterException", "SecretId is missing");
         };
-        let Some(secret) = self.0.get(&secret_id) else {
+        let secrets = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let Some(secret) = secrets.get(&secret_id) else {
             return refuse(
                 "ResourceNotFoundException",
                 "Secrets Manager can't find the specified secret.",

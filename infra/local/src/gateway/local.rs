@@ -101,6 +101,19 @@ pub(super) async fn clear_faults(State(gateway): Stack) -> StatusCode {
     StatusCode::NO_CONTENT
 }
 
+/// The body is the secret's new text, as JSON.
+pub(super) async fn put_secret(
+    State(gateway): Stack,
+    Path(name): Path<String>,
+    Json(text): Json<String>,
+) -> StatusCode {
+    if gateway.parts.proxy.put_secret(&name, text) {
+        StatusCode::NO_CONTENT
+    } else {
+        StatusCode::NOT_FOUND
+    }
+}
+
 pub(super) async fn requests(State(gateway): Stack) -> Json<Usage> {
     Json(gateway.parts.proxy.usage())
 }

@@ -17,7 +17,7 @@ use axum::Router;
 use axum::body::{Body, to_bytes};
 use axum::extract::{ConnectInfo, DefaultBodyLimit, Request, State};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{get, post, put};
 use bytes::Bytes;
 use http::{HeaderValue, StatusCode, header};
 use jiff::Timestamp;
@@ -114,6 +114,7 @@ impl Gateway {
                 get(local::requests).delete(local::reset_requests),
             )
             .route("/local/aws/permissions", get(local::permissions))
+            .route("/local/aws/secrets/{name}", put(local::put_secret))
             .route("/local/functions", get(local::functions))
             .route("/local/schedules/{function}", post(local::run_schedule))
             .route("/local/queues", get(local::queues))
