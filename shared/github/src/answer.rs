@@ -15,7 +15,7 @@
 //! | any other 403 | a permission is missing |
 //! | 410 | the alert was withdrawn |
 //! | 5xx | GitHub failed |
-//! | 200 and anything else | malformed |
+//! | 200 and anything else, or with a `Link` header that RFC 8288 does not allow | malformed |
 //! | anything else | unexpected |
 //!
 //! Headers are checked before messages, because a 403 has five meanings.

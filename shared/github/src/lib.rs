@@ -46,7 +46,7 @@ use domain::{
     installation::InstallationId,
 };
 use installation::{Pages, RepositoriesPage};
-use link::NextPage;
+use link::{MalformedLink, NextPage};
 use outbound::{
     BaseUrl,
     secrets::{SecretText, Secrets},
@@ -207,8 +207,11 @@ impl Github {
             let read = |answer: &Answer, url: &Url| match answer.status {
                 200 => match serde_json::from_slice::<RepositoriesPage<'_>>(&answer.body) {
                     Ok(page) => match link::next_link(&answer.headers, base, url) {
-                        Ok(next) => Reading::Done((page.read(), next)),
-                        Err(_) => Reading::Refused(Refusal::Malformed),
+                        Ok(next) => match next.transpose() {
+                            Ok(next) => Reading::Done((page.read(), next)),
+                            Err(_) => Reading::Refused(Refusal::Malformed),
+                        },
+                        Err(MalformedLink) => Reading::Refused(Refusal::Malformed),
                     },
                     Err(_) => Reading::Refused(Refusal::Malformed),
                 },
@@ -260,13 +263,15 @@ impl Github {
                         Err(unread) => unreadable.push(unread),
                     }
                 }
-                let next = link::after(&answer.headers, base, source, repository, page, url);
-                Reading::Done(Listed::Page(AlertsPage {
-                    alerts,
-                    unreadable,
-                    next,
-                    led_to: None,
-                }))
+                match link::after(&answer.headers, base, source, repository, page, url) {
+                    Ok(next) => Reading::Done(Listed::Page(AlertsPage {
+                        alerts,
+                        unreadable,
+                        next,
+                        led_to: None,
+                    })),
+                    Err(MalformedLink) => Reading::Refused(Refusal::Malformed),
+                }
             }
             Classified::NotModified => Reading::Done(Listed::NotModified),
             Classified::Moved(to) => moved(answer.status, to),

@@ -1,10 +1,9 @@
 //! `Link` headers, and the cursors made from them. GitHub's URLs are followed unchanged, but only within the listing
 //! that they continue.
 
-use reqwest::{
-    Url,
-    header::{HeaderMap, LINK},
-};
+mod header;
+
+use reqwest::{Url, header::HeaderMap};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -14,6 +13,8 @@ use domain::{
     page::PageCursor,
 };
 use outbound::BaseUrl;
+
+pub(super) use header::MalformedLink;
 
 /// The most pages of a listing: 100,000 alerts.
 const MOST_PAGES: usize = 1_000;
@@ -41,9 +42,6 @@ pub enum Next {
 /// Why a link to the next page is not followed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum LinkRefusal {
-    /// It is not a URL.
-    #[error("link to the next page is not a URL")]
-    Unreadable,
     /// It leads to another host, which must not see the token.
     #[error("link to the next page leads to another host")]
     OtherHost,
@@ -106,12 +104,22 @@ pub(super) fn after(
     repository: &Repository,
     request: PageRequest<'_>,
     fetched: &Url,
+) -> Result<Next, MalformedLink> {
+    Ok(match next_link(headers, base, fetched)? {
+        None => Next::End,
+        Some(Ok(url)) => following(base, source, repository, request, fetched, url),
+        Some(Err(refusal)) => Next::Refused(refusal),
+    })
+}
+
+fn following(
+    base: &BaseUrl,
+    source: Source,
+    repository: &Repository,
+    request: PageRequest<'_>,
+    fetched: &Url,
+    url: Url,
 ) -> Next {
-    let url = match next_link(headers, base, fetched) {
-        Ok(None) => return Next::End,
-        Ok(Some(url)) => url,
-        Err(refusal) => return Next::Refused(refusal),
-    };
     let same_listing = base
         .alerts_listing(source, &url)
         .is_some_and(|listing| match &listing {
@@ -146,61 +154,18 @@ pub(super) fn after(
     Next::Page(next.cursor())
 }
 
-/// The `rel="next"` link of a page that came from `fetched`. An error if it leaves the host of `base`.
+/// The `rel="next"` link of a page that came from `fetched`; `None` if the listing ends there.
 pub(super) fn next_link(
     headers: &HeaderMap,
     base: &BaseUrl,
     fetched: &Url,
-) -> Result<Option<Url>, LinkRefusal> {
-    for value in headers.get_all(LINK) {
-        let value = value.to_str().map_err(|_| LinkRefusal::Unreadable)?;
-        if let Some(target) = target_of_next(value) {
-            let url = fetched.join(target).map_err(|_| LinkRefusal::Unreadable)?;
-            return if base.is_origin_of(&url) {
-                Ok(Some(url))
-            } else {
-                Err(LinkRefusal::OtherHost)
-            };
-        }
-    }
-    Ok(None)
-}
-
-/// The target of the link with `rel="next"` in one `Link` header (RFC 8288). A URL may contain commas and semicolons,
-/// so the header is not split at them.
-fn target_of_next(header: &str) -> Option<&str> {
-    let mut rest = header;
-    while let Some((_, from_target)) = rest.split_once('<') {
-        let (target, after) = from_target.split_once('>')?;
-        let parameters = &after[..end_of_link(after)];
-        rest = &after[parameters.len()..];
-        let is_next = parameters.split(';').any(|parameter| {
-            parameter.split_once('=').is_some_and(|(name, value)| {
-                let relations = value.trim().trim_matches('"');
-                name.trim().eq_ignore_ascii_case("rel")
-                    && relations
-                        .split_ascii_whitespace()
-                        .any(|relation| relation.eq_ignore_ascii_case("next"))
-            })
-        });
-        if is_next {
-            return Some(target);
-        }
-    }
-    None
-}
-
-/// The end of a link's parameters: the first comma outside quotes.
-fn end_of_link(parameters: &str) -> usize {
-    let mut quoted = false;
-    for (at, character) in parameters.char_indices() {
-        match character {
-            '"' => quoted = !quoted,
-            ',' if !quoted => return at,
-            _ => {}
-        }
-    }
-    parameters.len()
+) -> Result<Option<Result<Url, LinkRefusal>>, MalformedLink> {
+    let Some(target) = header::target_of_next(headers)? else {
+        return Ok(None);
+    };
+    let url = fetched.join(target).map_err(|_| MalformedLink)?;
+    let followed = base.is_origin_of(&url).then_some(url);
+    Ok(Some(followed.ok_or(LinkRefusal::OtherHost)))
 }
 
 /// A hash that is stable across versions of this code, because cursors are stored.

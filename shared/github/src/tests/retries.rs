@@ -23,6 +23,10 @@ async fn a_transient_failure_is_tried_three_times() {
             Reply::json(200, json!({"message": "no list"})),
             Refusal::Malformed,
         ),
+        (
+            Reply::json(200, json!([alert(1)])).and("link", "<".repeat(5_000)),
+            Refusal::Malformed,
+        ),
     ] {
         let failing = failure.clone();
         let stub = Stub::start(move |_, _| failing.clone()).await;
