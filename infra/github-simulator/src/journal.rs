@@ -99,10 +99,24 @@ fn rewrite(path: &Path, content: &[u8]) -> io::Result<File> {
     };
     fs::create_dir_all(directory)?;
     let unfinished = path.with_extension("unfinished");
-    let mut file = File::create(&unfinished)?;
+    // A leftover file would keep its own mode, which may not be private.
+    match fs::remove_file(&unfinished) {
+        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+        Ok(()) | Err(_) => {}
+    }
+    let mut file = private().create_new(true).open(&unfinished)?;
     file.write_all(content)?;
     file.sync_all()?;
     fs::rename(&unfinished, path)?;
     File::open(directory)?.sync_all()?;
     OpenOptions::new().write(true).open(path)
+}
+
+/// Only the user who runs the simulator can read its files: a dataset may be an organisation's own.
+fn private() -> OpenOptions {
+    let mut options = OpenOptions::new();
+    options.write(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    options
 }

@@ -1,4 +1,5 @@
-//! The directory for the data that outlives a stack.
+//! The directory for the data that outlives a stack. It holds keys, tokens and an owner's rows, so only the user who
+//! runs the stack can read what is created here.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io::{self, Write};
@@ -64,16 +65,11 @@ impl DataError {
 impl DataDirectory {
     /// Creates the directory if it is missing, and locks it.
     pub fn open(path: &Path) -> Result<Self, DataError> {
-        fs::create_dir_all(path).map_err(unusable("create", path))?;
+        create_private(path).map_err(unusable("create", path))?;
         // Functions run in another working directory and receive paths in here.
         let path = path.canonicalize().map_err(unusable("find", path))?;
         let lock_path = path.join("lock");
-        let lock = OpenOptions::new()
-            .create(true)
-            .write(true)
-            .truncate(false)
-            .open(&lock_path)
-            .map_err(unusable("write", &lock_path))?;
+        let lock = private_file(&lock_path).map_err(unusable("write", &lock_path))?;
         match lock.try_lock() {
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Err(DataError::InUse { path }),
@@ -105,10 +101,25 @@ impl DataDirectory {
         self.path.join(name)
     }
 
+    /// The path of a database in the directory, created empty if it is missing. SQLite gives its log and its index the
+    /// mode of the database, so neither is readable by others at any time.
+    pub fn database(&self, name: &str) -> Result<PathBuf, DataError> {
+        for suffix in ["-wal", "-shm"] {
+            let path = self.path.join(format!("{name}{suffix}"));
+            if path.exists() {
+                // A stack that was killed has left it.
+                private_file(&path).map_err(unusable("write", &path))?;
+            }
+        }
+        let path = self.path.join(name);
+        private_file(&path).map_err(unusable("write", &path))?;
+        Ok(path)
+    }
+
     /// The path of a subdirectory, created if it is missing.
     pub fn directory(&self, name: &str) -> Result<PathBuf, DataError> {
         let path = self.path.join(name);
-        fs::create_dir_all(&path).map_err(unusable("create", &path))?;
+        create_private(&path).map_err(unusable("create", &path))?;
         Ok(path)
     }
 
@@ -123,17 +134,36 @@ impl DataDirectory {
             Err(error) => return Err(unusable("read", &path)(error)),
         }
         let text = random_text();
-        let mut options = OpenOptions::new();
-        options.create(true).write(true).truncate(true);
-        #[cfg(unix)]
-        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-        let mut file = options.open(&path).map_err(unusable("write", &path))?;
-        let written = file.write_all(text.as_bytes());
+        let mut file = private_file(&path).map_err(unusable("write", &path))?;
+        let written = file
+            .set_len(0)
+            .and_then(|()| file.write_all(text.as_bytes()));
         written
             .and_then(|()| file.sync_all())
             .map_err(unusable("write", &path))?;
         Ok(text)
     }
+}
+
+/// Creates a directory, and its missing parents, that only this user can enter. One that exists keeps its mode.
+fn create_private(path: &Path) -> io::Result<()> {
+    let mut builder = fs::DirBuilder::new();
+    builder.recursive(true);
+    #[cfg(unix)]
+    std::os::unix::fs::DirBuilderExt::mode(&mut builder, 0o700);
+    builder.create(path)
+}
+
+/// Opens a file for appending and writing that only this user can read. An existing file loses the rights of others.
+pub(crate) fn private_file(path: &Path) -> io::Result<File> {
+    let mut options = OpenOptions::new();
+    options.create(true).append(true);
+    #[cfg(unix)]
+    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+    let file = options.open(path)?;
+    #[cfg(unix)]
+    file.set_permissions(std::os::unix::fs::PermissionsExt::from_mode(0o600))?;
+    Ok(file)
 }
 
 /// Returns 244 random bits as text.
@@ -176,6 +206,29 @@ mod tests {
         assert!(path.exists());
         drop(directory);
         assert!(!path.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn what_an_earlier_version_left_readable_becomes_private() {
+        use std::os::unix::fs::PermissionsExt as _;
+
+        let path = temporary();
+        let directory = DataDirectory::open(&path).expect("the directory is not locked");
+        let names = ["sqs.db", "sqs.db-wal", "sqs.db-shm"];
+        for name in names {
+            let file = directory.file(name);
+            fs::write(&file, "x").expect("written");
+            fs::set_permissions(&file, fs::Permissions::from_mode(0o644)).expect("changed");
+        }
+        directory.database("sqs.db").expect("the file is there");
+        for name in names {
+            let file = directory.file(name);
+            let mode = fs::metadata(&file).expect("a file").permissions().mode();
+            assert_eq!(mode & 0o777, 0o600, "{name}");
+            assert_eq!(fs::read(&file).expect("readable"), b"x", "{name}");
+        }
+        fs::remove_dir_all(&path).expect("the directory can be removed");
     }
 
     #[test]

@@ -48,7 +48,7 @@ pub(crate) async fn dynamodb(
 ) -> Result<String, StartError> {
     let path = data.file("dynamodb.db");
     let database = match keep {
-        Keep::InDirectory => Database::new(&path.to_string_lossy()),
+        Keep::InDirectory => Database::new(&data.database("dynamodb.db")?.to_string_lossy()),
         Keep::InMemory => Database::memory(),
     };
     let database = database.map_err(|source| StartError::Embedded {
@@ -87,7 +87,7 @@ pub(crate) async fn sqs(
 ) -> Result<String, StartError> {
     let path = data.file("sqs.db");
     let queues = match keep {
-        Keep::InDirectory => local_sqs::Queues::open(&path),
+        Keep::InDirectory => local_sqs::Queues::open(&data.database("sqs.db")?),
         Keep::InMemory => local_sqs::Queues::memory(),
     };
     let queues = queues.map_err(|source| StartError::Embedded {

@@ -1,7 +1,7 @@
 //! One running process of a function's binary.
 
 use std::collections::BTreeMap;
-use std::fs::{File, OpenOptions};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::PathBuf;
 use std::process::{ExitStatus, Stdio};
@@ -14,6 +14,8 @@ use tokio::process::Child;
 use tokio::sync::{Notify, watch};
 use tokio::time::{Instant, sleep_until, timeout};
 use uuid::Uuid;
+
+use crate::data_directory::private_file;
 
 use super::launcher::Launcher;
 use super::runtime_api::{Delivery, FunctionError, Message, RuntimeApi};
@@ -286,7 +288,7 @@ fn trace_id() -> String {
 
 /// Opens the log for appending; returns its length too, to find this process's output later.
 fn open_log(path: &std::path::Path) -> io::Result<(File, u64)> {
-    let file = OpenOptions::new().create(true).append(true).open(path)?;
+    let file = private_file(path)?;
     let length = file.metadata()?.len();
     Ok((file, length))
 }

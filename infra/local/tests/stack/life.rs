@@ -1,5 +1,6 @@
 //! How a stack ends, observed from outside.
 
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 
 use reqwest::Client;
@@ -52,7 +53,7 @@ async fn host(options: &[&str]) -> Host {
 }
 
 /// A directory that is removed on drop.
-struct Directory(std::path::PathBuf);
+struct Directory(PathBuf);
 
 impl Drop for Directory {
     fn drop(&mut self) {
@@ -134,4 +135,53 @@ async fn a_sent_message_survives_sigkill() {
     let queues = queues.as_array().expect("a list");
     let idle = queues.iter().find(|queue| queue["name"] == "IdleQueue");
     assert_eq!(idle.expect("the queue is listed")["visible"], 1);
+}
+
+/// Every file and directory below, with its permission bits.
+fn modes(directory: &Path) -> Vec<(PathBuf, u32)> {
+    let entries = std::fs::read_dir(directory).expect("the directory is readable");
+    let paths = entries.map(|entry| entry.expect("an entry").path());
+    let mut modes = Vec::new();
+    for path in paths {
+        if path.is_dir() {
+            modes.extend(self::modes(&path));
+        }
+        modes.push((path.clone(), mode(&path)));
+    }
+    modes
+}
+
+fn mode(path: &Path) -> u32 {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let metadata = std::fs::metadata(path).expect("the path exists");
+    metadata.permissions().mode() & 0o777
+}
+
+#[tokio::test]
+async fn only_the_user_can_read_a_stacks_data() {
+    let data = directory();
+    let path = data.0.to_str().expect("the path is text");
+    let host = host(&["--data", path]).await;
+    invoke(&host, "echo").await.expect("the function answers");
+    let found = modes(&data.0);
+    for name in [
+        "lock",
+        "secrets",
+        "logs",
+        "dynamodb.db",
+        "dynamodb.db-wal",
+        "sqs.db",
+        "sqs.db-wal",
+    ] {
+        assert!(
+            found.iter().any(|(path, _)| path.ends_with(name)),
+            "no {name}: {found:?}"
+        );
+    }
+    let of_data = (data.0.clone(), mode(&data.0));
+    for (path, mode) in found.into_iter().chain([of_data]) {
+        let expected = if path.is_dir() { 0o700 } else { 0o600 };
+        assert_eq!(mode, expected, "{}: {mode:o}", path.display());
+    }
 }
