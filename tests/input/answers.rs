@@ -107,7 +107,7 @@ fn reply(operation: Operation) -> BoxedStrategy<Reply> {
         Value::Null => vec(any::<u8>(), 0..64).boxed(),
         body => bodies(
             vec![body, json!({"message": "API rate limit exceeded"})],
-            &["ses-9", "dismissed"],
+            &["ses-9", "..", "dismissed"],
         ),
     };
     let framing = prop_oneof![

@@ -39,8 +39,8 @@ const MOST_LOCATIONS: usize = 200;
 #[schema(as = AnalysisCallback)]
 #[expect(dead_code, reason = "describes what is read field by field")]
 pub struct CallbackBody {
-    /// The session id that the launch returned.
-    #[schema(min_length = 1, max_length = 256)]
+    /// The session id that the launch returned; neither `.` nor `..`.
+    #[schema(min_length = 1, max_length = 256, pattern = "^[A-Za-z0-9._~:@+=-]*$")]
     cloud_agent_session_id: String,
     #[schema(schema_with = schema::callback_status)]
     status: CallbackStatus,
@@ -310,7 +310,7 @@ mod tests {
         let mut word = completed();
         word["result"]["confidence"] = "certain".into();
         let mut session = completed();
-        session["cloudAgentSessionId"] = "a b".into();
+        session["cloudAgentSessionId"] = "..".into();
         for body in [unknown, long, fix, places, word, session, json!({})] {
             assert!(parsed(body).is_err());
         }

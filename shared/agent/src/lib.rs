@@ -279,13 +279,10 @@ impl Agent {
         now: Timestamp,
         deadline: Instant,
     ) -> Result<(), AgentError> {
-        let mut url = self.base.at(format_args!("/v1/sessions"));
-        if let Ok(mut path) = url.path_segments_mut() {
-            path.push(session.as_str());
-        }
         let request = Request {
             method: Method::DELETE,
-            url,
+            // Needs no encoding: a session id is one segment of a path.
+            url: self.base.at(format_args!("/v1/sessions/{session}")),
             key: None,
             body: None,
         };

@@ -115,7 +115,11 @@ async fn a_transient_failure_is_retried_with_the_same_key() {
         Reply::text(201, "not json"),
         Reply::json(
             201,
-            json!({"cloudAgentSessionId": "a b", "cliSessionId": "c"}),
+            json!({"cloudAgentSessionId": "..", "cliSessionId": "c"}),
+        ),
+        Reply::json(
+            201,
+            json!({"cloudAgentSessionId": "a", "cliSessionId": "b/c"}),
         ),
     ] {
         let stub = Stub::start(move |seen, _| match seen.earlier {
@@ -259,7 +263,7 @@ async fn a_refused_interruption_is_an_error() {
     ] {
         let stub = Stub::start(move |_, _| Reply::text(status, "")).await;
         let (agent, _secrets) = agent(&stub).await;
-        let session = "cloud-1".parse().expect("visible");
+        let session = "cloud-1".parse().expect("a session id");
         let refused = agent.interrupt(&session, NOON, soon()).await;
         let refused = refused.expect_err("the session may still run");
         assert_eq!(refused.to_string(), understood.to_string());
@@ -271,13 +275,13 @@ async fn interrupting_a_session_that_is_gone_succeeds() {
     for status in [204, 404, 410] {
         let stub = Stub::start(move |_, _| Reply::text(status, "")).await;
         let (agent, _secrets) = agent(&stub).await;
-        let session = "a/../b?c".parse().expect("visible");
+        let session = "...:a@b+=".parse().expect("a session id");
         agent
             .interrupt(&session, NOON, soon())
             .await
             .expect("it is gone");
         let seen = stub.seen();
         assert_eq!(seen[0].method, "DELETE");
-        assert_eq!(seen[0].target, "/v1/sessions/a%2F..%2Fb%3Fc");
+        assert_eq!(seen[0].target, "/v1/sessions/...:a@b+=");
     }
 }

@@ -102,13 +102,14 @@ pub struct AnalysisResult {
     pub summary: String,
 }
 
-/// The agent's id of a session: 1 to 256 visible ASCII characters.
+/// The agent's id of a session: 1 to 256 letters, digits and `-._~:@+=`, but neither `.` nor `..`. Such an id is one
+/// segment of a URL's path, as it is and to every proxy.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct SessionId(String);
 
 /// The text is not a session id.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not 1 to 256 visible ASCII characters")]
+#[error("not 1 to 256 letters, digits and -._~:@+=, or a path's own segment")]
 pub struct InvalidSessionId;
 
 impl SessionId {
@@ -127,7 +128,9 @@ impl fmt::Display for SessionId {
 impl FromStr for SessionId {
     type Err = InvalidSessionId;
     fn from_str(text: &str) -> Result<Self, InvalidSessionId> {
-        if (1..=256).contains(&text.len()) && text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        let allowed = |byte: u8| byte.is_ascii_alphanumeric() || b"-._~:@+=".contains(&byte);
+        let sized = (1..=256).contains(&text.len());
+        if sized && text.bytes().all(allowed) && !matches!(text, "." | "..") {
             Ok(Self(text.to_owned()))
         } else {
             Err(InvalidSessionId)
@@ -303,11 +306,30 @@ mod tests {
     use super::*;
 
     #[test]
-    fn session_ids_and_failure_codes_are_bounded() {
-        assert!("ses_01-a".parse::<SessionId>().is_ok());
-        for bad in ["", "a b", "é", &"a".repeat(257)] {
+    fn a_session_id_is_one_segment_of_a_path() {
+        let longest = "a".repeat(256);
+        for good in [
+            "ses_01-a",
+            "...",
+            "..a",
+            "urn:x:1@b",
+            "YQ==",
+            "a~+b",
+            &longest,
+        ] {
+            assert!(good.parse::<SessionId>().is_ok(), "{good}");
+        }
+        let long = "a".repeat(257);
+        let bad = [
+            "", ".", "..", "a b", "é", "a/b", "a\\b", "%2e%2e", "..;", "a?b", "a#b", "a\n", &long,
+        ];
+        for bad in bad {
             assert!(bad.parse::<SessionId>().is_err(), "{bad}");
         }
+    }
+
+    #[test]
+    fn failure_codes_are_bounded() {
         assert!("OUT_OF_MEMORY_2".parse::<FailureCode>().is_ok());
         for bad in ["", "oops", "A B", "A\n", &"A".repeat(65)] {
             assert!(bad.parse::<FailureCode>().is_err(), "{bad}");

@@ -203,7 +203,7 @@ async fn a_refused_callback_lists_every_error() {
     half["result"]["confidence"] = "certain".into();
     let mut unknown = failed("ses-1");
     unknown["mood"] = "good".into();
-    let mut session = failed("a b");
+    let mut session = failed("..");
     session["status"] = "cancelled".into();
     for (body, pointers) in [
         (json!({}), vec!["/cloudAgentSessionId", "/status"]),

@@ -116,12 +116,12 @@ pub(crate) fn analysis(item: &Item) -> Result<Option<Analysis>, Unreadable> {
             BegunBy::Request
         },
         restart: item.has("analysis_restart"),
-        replaces: item.maybe("analysis_replaces", parsed)?,
+        replaces: session(item, "analysis_replaces")?,
         begun_at: item.time("analysis_begun_at")?,
         started_at: item.maybe("analysis_started_at", Attributes::time)?,
         completed_at: item.maybe("analysis_completed_at", Attributes::time)?,
-        cloud_session: item.maybe("analysis_session", parsed)?,
-        cli_session: item.maybe("analysis_cli_session", parsed)?,
+        cloud_session: session(item, "analysis_session")?,
+        cli_session: session(item, "analysis_cli_session")?,
         failure: item.maybe("analysis_failure", parsed)?,
         result,
         called_back,
@@ -131,6 +131,13 @@ pub(crate) fn analysis(item: &Item) -> Result<Option<Analysis>, Unreadable> {
 
 fn parsed<T: std::str::FromStr>(item: &Item, name: &'static str) -> Result<T, Unreadable> {
     item.parsed(name, |text| text.parse().ok())
+}
+
+/// Reads a session's id. One that only an earlier version accepted counts as absent: it must not get into a URL, and
+/// must not make the finding unreadable.
+fn session(item: &Item, name: &'static str) -> Result<Option<SessionId>, Unreadable> {
+    let stored = item.maybe(name, Attributes::text_owned)?;
+    Ok(stored.and_then(|text| text.parse().ok()))
 }
 
 /// Reads the owner's row.
@@ -205,6 +212,17 @@ fn json(value: &impl Serialize) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_stored_session_id_that_is_none_counts_as_absent() {
+        let read = |id: &str| {
+            let item = Item::from([("analysis_session".to_owned(), s(id))]);
+            session(&item, "analysis_session").expect("a text")
+        };
+        assert_eq!(read("ses-1").expect("an id").as_str(), "ses-1");
+        assert_eq!(read(".."), None);
+        assert_eq!(session(&Item::new(), "analysis_session").ok(), Some(None));
+    }
 
     #[test]
     fn analyses_of_one_and_of_many_repositories_use_all_shards() {
