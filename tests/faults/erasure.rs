@@ -126,7 +126,7 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     assert_eq!(asked.headers["location"], "/v1/owners/me/erasure");
     let again = erase(ada).await;
     assert_eq!(again.body["requestedAt"], asked.body["requestedAt"]);
-    // Requests during the erasure are refused, or their rows are erased with the rest.
+    // Requests after the 202 are refused, also those that repeat an earlier one.
     let headers = [("if-match", "*")];
     let change = json!({"slaDays": {"low": 80}});
     let saved = ada.request(Method::PUT, "me/config", &headers, Some(&change), TIMEOUT);
@@ -135,7 +135,18 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
         (saved.status, &saved.body["code"]),
         (StatusCode::CONFLICT, &json!("OWNER_BEING_ERASED"))
     );
-    let meanwhile = admitted(&ada.post(&json!({"type": "sync"}), Some("late")).await);
+    let sync = json!({"type": "sync"});
+    for (command, key) in [
+        (&sync, None),
+        (&sync, Some("late")),
+        (&dismiss, Some("dismissed")),
+    ] {
+        let refused = ada.post(command, key).await;
+        assert_eq!(
+            (refused.status, &refused.body["code"]),
+            (StatusCode::CONFLICT, &json!("OWNER_BEING_ERASED"))
+        );
+    }
 
     let done = erased(ada).await;
     assert_eq!(done["requestedAt"], asked.body["requestedAt"]);
@@ -172,7 +183,7 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     };
     let of = |id| message(&ada.key(id), 0);
     let called_back = scene.callback_message(&findings[0], analysed);
-    let syncs = vec![of(syncing), of(meanwhile)];
+    let syncs = vec![of(syncing)];
     let launches = vec![of(analysed), of(launching)];
     for (function, queue, late) in [
         ("sync", "SyncQueue", syncs.clone()),
@@ -233,6 +244,30 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     let number = findings[2].rsplit('-').next().expect("a number");
     let untold = tests::oracle::alert_path(PYGOAT.1, number);
     crate::oracle::check_after_erasure(&scene.stack, &[&returning], &[untold]).await;
+}
+
+#[tokio::test]
+async fn fault_34_a_command_is_refused_or_outlives_the_erasure() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let ada = &scene.ada;
+    assert_eq!(erase(ada).await.status, StatusCode::ACCEPTED);
+    let deadline = Instant::now() + ERASED_WITHIN;
+    let mut refused = 0;
+    let accepted = loop {
+        let answer = ada.post(&json!({"type": "sync"}), None).await;
+        if answer.status == StatusCode::ACCEPTED {
+            break command_id(&answer.body);
+        }
+        assert_eq!(answer.body["code"], "OWNER_BEING_ERASED", "{}", answer.body);
+        refused += 1;
+        assert!(Instant::now() < deadline, "the erasure never completed");
+        sleep(Duration::from_millis(100)).await;
+    };
+    assert!(refused > 10, "{refused} refused while the erasure ran");
+    assert_eq!(ada.get("erasure").await.body["status"], "completed");
+    ada.until(accepted, "ended", tests::is_over).await;
+    assert_eq!(ada.all("commands").await.len(), 1);
+    crate::oracle::check(&scene.stack, &[ada]).await;
 }
 
 #[tokio::test]

@@ -22,12 +22,12 @@ use store::{
     audit::{Audit, AuditAction, AuditEvent, ResourceType},
     erasure::{Erasures, RESUMED_AFTER, Swept},
     findings::{Arrival, FindingRecord},
-    ledger::{Admission, Claim, Claimed, LedgerError, NewCommand, Outcome, Together},
+    ledger::{Admissible, Admission, Claim, Claimed, LedgerError, NewCommand, Outcome, Together},
     owners::{OwnerRecord, OwnersError, Saved, next_sync},
     repositories::{Listing, RepositoriesError},
     table::Writes,
 };
-use tests::{Fault, NOON, TestTable, actor, cleaned_up, finding, noon, owner, repository};
+use tests::{Fault, NOON, TestTable, actor, cleaned_up, finding, noon, owner, repository, sync_of};
 use tokio::time::Instant;
 
 use crate::{
@@ -414,6 +414,35 @@ async fn writes_that_race_a_sweep_leave_no_row() {
         }
         assert_eq!(table.count().await, 1, "round {round}: one sweep is enough");
     }
+}
+
+#[tokio::test]
+async fn no_command_may_be_admitted_from_the_tombstone_to_the_end() {
+    let table = TestTable::create().await;
+    let (owner, _) = owner_with(&table, 1).await;
+    let ledger = table.ledger();
+    let dismissal = new_command(&owner);
+    let answers = async || {
+        let dismissal = ledger.admissible(&dismissal).await;
+        let sync = ledger.admissible(&sync_of(&owner)).await;
+        (
+            dismissal.expect("the table answers"),
+            sync.expect("the table answers"),
+        )
+    };
+    assert_eq!(answers().await, (Admissible::Yes, Admissible::Yes));
+    let (stranger, _) = owner_with(&table, 0).await;
+    let unknown = ledger.admissible(&new_command(&stranger)).await;
+    assert_eq!(unknown.expect("the table answers"), Admissible::NoFinding);
+
+    let erasures = begin(&table, &owner, NOON).await;
+    let refused = (Admissible::BeingErased, Admissible::BeingErased);
+    assert_eq!(answers().await, refused);
+    sweep(&erasures, &owner).await;
+    assert_eq!(answers().await, refused, "until it is completed");
+    let completed = erasures.complete(&owner, NOON, noon(30)).await;
+    assert!(completed.expect("the table answers"));
+    assert_eq!(answers().await, (Admissible::NoFinding, Admissible::Yes));
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -9,7 +9,7 @@ use domain::{
     lifecycle::Token,
 };
 use runtime::queue::{Message, SendError};
-use store::ledger::{self, LedgerError, NewCommand, Outcome};
+use store::ledger::{self, Admissible, LedgerError, NewCommand, Outcome};
 use telemetry::{
     chain,
     metrics::{self, Metric},
@@ -29,16 +29,25 @@ pub enum Admission {
     KeyReused,
     /// Commands of this type are paused. Nothing was read or written.
     Paused(CommandType),
+    /// The owner is being erased. Nothing was written.
+    BeingErased,
+    /// The owner does not have the finding that the command names. Nothing was written.
+    NoFinding,
     /// The command could not be queued, so it failed. If that could not be written either, the reconciler sends it
     /// again.
     NotQueued(Command),
 }
 
-/// Admits a command: one write, one message.
+/// Admits a command: one read, one write, one message.
 pub async fn admit(app: &App, new: NewCommand, now: Timestamp) -> Result<Admission, LedgerError> {
     let kind = new.action.command_type();
     if app.paused.contain(kind) {
         return Ok(Admission::Paused(kind));
+    }
+    match app.ledger.admissible(&new).await? {
+        Admissible::Yes => {}
+        Admissible::BeingErased => return Ok(Admission::BeingErased),
+        Admissible::NoFinding => return Ok(Admission::NoFinding),
     }
     let (command, token) = match app.ledger.admit(new, now).await? {
         ledger::Admission::Admitted(command, token) => (command, token),

@@ -21,6 +21,7 @@ use crate::{
     body::JsonBody,
     command_view::CommandView,
     conditional::representation,
+    failure::being_erased,
     gateway::Now,
     problem::{Code, Invalid, Problem, ProblemBody},
     scope::{OwnerScope, PathId},
@@ -45,6 +46,8 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
             ("Retry-After" = u64, description = "Seconds to wait before reading the status"),
             ("Idempotent-Replayed" = bool, description = "`true` if an earlier request with this key created the command")
         )),
+        (status = 409, description = "The owner is being erased", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = 503, description = "The command could not be queued and is in the body, or commands of its type are \
             paused and none was created", body = ProblemBody,
             content_type = "application/problem+json"),
@@ -59,12 +62,6 @@ pub async fn admit(
 ) -> Result<Response, Problem> {
     let key = idempotency_key(&headers)?;
     let CommandRequest { action, origin } = CommandRequest::read(fields)?;
-    // Checked before the write: a command about a finding that the owner does not have leaves no row.
-    if let Some(finding) = action.finding()
-        && !app.findings.exists(scope.owner(), finding).await?
-    {
-        return Err(Problem::not_found());
-    }
     let new = NewCommand {
         owner: scope.owner().clone(),
         action,
@@ -92,6 +89,8 @@ pub async fn admit(
                 kind.as_str()
             ),
         )),
+        Admission::BeingErased => Err(being_erased()),
+        Admission::NoFinding => Err(Problem::not_found()),
         Admission::NotQueued(command) => Err(not_queued(command)),
     }
 }

@@ -78,7 +78,8 @@ pub enum InitialSync {
     NotAdmitted {
         /// Always false.
         admitted: bool,
-        /// `QUEUE_ADMISSION_FAILED`, or `COMMAND_PAUSED` while syncs are not admitted.
+        /// `QUEUE_ADMISSION_FAILED`; `COMMAND_PAUSED` while syncs are not admitted; `OWNER_BEING_ERASED` if the erasure
+        /// was requested after the save.
         code: &'static str,
     },
 }
@@ -130,6 +131,10 @@ pub async fn write(
     let change = ConfigChange::read(fields, expected)?;
     let record = async { Ok::<_, Problem>(app.owners.read(owner).await?) };
     let (record, known) = tokio::try_join!(record, known(&app, owner, &change))?;
+    // First: the version is gone with the settings, and a conflict would invite another try.
+    if record.being_erased {
+        return Err(being_erased());
+    }
     if !expected.admits(record.version) {
         return Err(conflict());
     }
@@ -276,7 +281,8 @@ async fn initial_sync(app: &App, scope: &OwnerScope, now: Timestamp) -> InitialS
             command: Box::new(command.into()),
         },
         Ok(Admission::Paused(_)) => not_admitted(Code::CommandPaused),
-        Ok(Admission::NotQueued(_) | Admission::KeyReused) => {
+        Ok(Admission::BeingErased) => not_admitted(Code::OwnerBeingErased),
+        Ok(Admission::NotQueued(_) | Admission::KeyReused | Admission::NoFinding) => {
             not_admitted(Code::QueueAdmissionFailed)
         }
         Err(error) => {

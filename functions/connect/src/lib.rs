@@ -67,9 +67,14 @@ pub enum ConnectError {
         /// Why.
         source: GithubError,
     },
-    /// The integration could not be written, or the owner is being erased.
+    /// The owner is being erased.
+    #[error(
+        "OWNER_BEING_ERASED: cannot connect an owner whose data is being deleted; invoke the function again when the erasure is completed"
+    )]
+    BeingErased,
+    /// The integration could not be written.
     #[error("cannot write the connection; invoke the function again")]
-    Write(#[from] OwnersError),
+    Write(#[source] OwnersError),
     /// The connection was written, but not all of its repositories.
     #[error("connected, but cannot write the repositories; invoke the function again")]
     Repositories(#[from] RepositoriesError),
@@ -113,7 +118,11 @@ impl Connector {
         // Connect first: the store records repositories only for a connected owner.
         self.owners
             .connect(&owner, installation, can_read_alerts, now)
-            .await?;
+            .await
+            .map_err(|error| match error {
+                OwnersError::BeingErased => ConnectError::BeingErased,
+                error => ConnectError::Write(error),
+            })?;
         self.repositories.record(&owner, &listings, now).await?;
         info!(
             owner = owner.hashed(),

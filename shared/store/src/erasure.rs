@@ -7,9 +7,9 @@
 //!
 //! A transaction that creates a row checks a row that is deleted earlier: settings and integration check the tombstone,
 //! repositories the integration, findings their repository, analyses their finding, audit events what they record. So
-//! after a step, queued or running work cannot create its rows again. Only an admission checks nothing, to stay one
-//! write: a second sweep, 20 s after the start ([`SETTLES_AFTER`]), deletes the commands of admissions in flight at the
-//! start.
+//! after a step, queued or running work cannot create its rows again. An admission reads the tombstone before its write,
+//! not with it, because a transaction costs twice the write. So an admission that comes after the tombstone is refused,
+//! and a second sweep, 20 s after the start ([`SETTLES_AFTER`]), deletes the commands of those that were in flight.
 
 use std::time::Duration;
 
@@ -313,6 +313,16 @@ fn read(item: &Item) -> Result<Erasure, Unreadable> {
             .maybe("expires_at", Attributes::number)?
             .map(Timestamp::from_seconds),
     })
+}
+
+/// Whether the erasure of this tombstone is not done.
+pub(crate) fn is_running(tombstone: &Item) -> bool {
+    tombstone.has("requested_at") && !tombstone.has("completed_at")
+}
+
+/// The key of an owner's tombstone.
+pub(crate) fn tombstone(owner: &Owner) -> Item {
+    OwnerRow::Erasure.key(owner)
 }
 
 /// The check that the owner is not being erased. A transaction with it creates no row that an erasure could miss.

@@ -99,22 +99,6 @@ impl Findings {
         }
     }
 
-    /// Whether the owner has this finding, strongly consistent. One read.
-    pub async fn exists(&self, owner: &Owner, id: FindingId) -> Result<bool, FindingsError> {
-        let answer = self
-            .table
-            .client
-            .get_item()
-            .table_name(&self.table.name)
-            .set_key(Some(key(owner, id)))
-            .projection_expression("pk")
-            .consistent_read(true)
-            .send()
-            .await
-            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
-        Ok(answer.item.is_some())
-    }
-
     /// One finding without its repository's row, strongly consistent. The repository's name and the time of the last
     /// sync are those of the finding's last write. One read.
     pub async fn read_alone(
@@ -179,7 +163,7 @@ fn unreadable(source: Unreadable) -> FindingsError {
     FindingsError::Unreadable(source.into())
 }
 
-fn key(owner: &Owner, id: FindingId) -> Item {
+pub(crate) fn key(owner: &Owner, id: FindingId) -> Item {
     Partition::Findings.key(owner, sort_key(id))
 }
 

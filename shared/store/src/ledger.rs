@@ -17,7 +17,7 @@ use domain::{
     result_code::{Effect, ResultCode},
 };
 
-pub use admission::{Admission, NewCommand};
+pub use admission::{Admissible, Admission, NewCommand};
 pub use item::due_key;
 pub use read::{HistoryPage, HistoryPosition};
 

@@ -45,6 +45,8 @@ pub struct OwnerRecord {
     pub last_synced_at: Option<Timestamp>,
     /// The analyses in flight, and the counts of all analyses.
     pub analyses: OwnerAnalyses,
+    /// Whether the owner is being erased.
+    pub being_erased: bool,
 }
 
 /// The answer of a save.
@@ -146,8 +148,9 @@ impl Owners {
                     let read = analyses::owner_analyses(item);
                     record.analyses = read.map_err(of(OwnerRow::Analyses))?;
                 }
-                // Only `erasure` reads the tombstone. An unknown row belongs to a later version.
-                Some(OwnerRow::Erasure) | None => {}
+                Some(OwnerRow::Erasure) => record.being_erased = erasure::is_running(item),
+                // An unknown row belongs to a later version.
+                None => {}
             }
         }
         Ok(record)
@@ -202,7 +205,8 @@ impl Owners {
             [Refusal::Condition(Some(item)), ..] if item.get("writer") == Some(&s(&writer)) => {
                 Saved::Saved { version }
             }
-            [settings, erasure, ..] if settings.held() && !erasure.held() => Saved::BeingErased,
+            // Whatever the version: the erasure may have deleted the settings.
+            [_, erasure, ..] if !erasure.held() => Saved::BeingErased,
             _ => Saved::Conflict,
         })
     }

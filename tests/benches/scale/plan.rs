@@ -71,6 +71,7 @@ fn steps() -> Vec<Step> {
     vec![
         Step {
             http: 1.0,
+            read_units: 1.0,
             write_units: 3.0,
             messages: 1.0,
             work: api(),
@@ -78,7 +79,7 @@ fn steps() -> Vec<Step> {
         },
         Step {
             http: 1.0,
-            read_units: 1.0,
+            read_units: 2.0,
             write_units: 3.0,
             messages: 1.0,
             work: api(),

@@ -120,18 +120,6 @@ async fn only_its_owner_can_read_a_finding() {
     let (owner, ids) = owner_with(&table, 1).await;
     let id = ids[0];
     let stranger = connected(&table).await;
-    assert!(
-        findings
-            .exists(&owner, id)
-            .await
-            .expect("the table answers")
-    );
-    assert!(
-        !findings
-            .exists(&stranger, id)
-            .await
-            .expect("the table answers")
-    );
     let alone = async |owner: &Owner| {
         let read = findings.read_alone(owner, id).await;
         read.expect("the table answers")

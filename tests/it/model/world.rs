@@ -34,7 +34,7 @@ use store::{
     clock::Clock,
     erasure::Erasures,
     findings::{Arrival, Findings, FindingsError},
-    ledger::{Admission, Ledger, NewCommand},
+    ledger::{Admissible, Admission, Ledger, NewCommand},
     owners::{Owners, Saved},
     table::{Table, Writes},
 };
@@ -233,15 +233,9 @@ impl World {
         self.ledgered.synced(finding);
     }
 
-    /// Admits a command as the API does: only for an existing finding, and with a message unless the process dies
-    /// first.
+    /// Admits a command as the API does: only for an existing finding of an owner who is not being erased, and with a
+    /// message unless the process dies first.
     async fn admit(&mut self, action: Action, queue: &str, sent: bool) {
-        let finding = action.finding().expect("it is about one");
-        let findings = self.table.findings();
-        let exists = findings.exists(&self.owner, finding).await;
-        if !exists.expect("the table answers") {
-            return;
-        }
         let new = NewCommand {
             owner: self.owner.clone(),
             action,
@@ -249,6 +243,15 @@ impl World {
             actor: actor(),
             key: None,
         };
+        let admissible = self.table.ledger().admissible(&new).await;
+        match admissible.expect("the table answers") {
+            Admissible::Yes => {}
+            Admissible::NoFinding => return,
+            Admissible::BeingErased => {
+                assert!(self.erased_at.is_some(), "only an erasure is a reason");
+                return;
+            }
+        }
         let admitted = self.table.ledger().admit(new, now()).await;
         let Ok(Admission::Admitted(command, _)) = admitted else {
             panic!("not admitted: {admitted:?}")

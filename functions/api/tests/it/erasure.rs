@@ -5,9 +5,10 @@ use std::time::Duration;
 use runtime::queue::Message;
 use serde_json::{Value, json};
 
-use crate::support::{Call, NOON, Queue, Stack, get, owner, put};
+use crate::support::{Call, NOON, Queue, Stack, get, owner, post, put};
 
 const OWNER: &str = "/v1/owners/{owner}";
+const COMMANDS: &str = "/v1/owners/{owner}/commands";
 const ERASURE: &str = "/v1/owners/{owner}/erasure";
 
 fn delete() -> Call {
@@ -47,9 +48,11 @@ async fn an_erasure_is_acknowledged_queued_and_shown_and_is_idempotent() {
         "one erasure, however often"
     );
 
-    let save = put("/v1/owners/{owner}/config").header("if-match", "*");
-    let save = stack.call(save.body(json!({"autoSync": false}))).await;
-    assert_eq!(save.problem(409), "OWNER_BEING_ERASED");
+    for version in ["*", "0", "7"] {
+        let save = put("/v1/owners/{owner}/config").header("if-match", version);
+        let save = stack.call(save.body(json!({"autoSync": false}))).await;
+        assert_eq!(save.problem(409), "OWNER_BEING_ERASED", "{version}");
+    }
 
     let done = stack.app.erasures.complete(&owner(), NOON, later).await;
     assert!(done.expect("the table answers"));
@@ -59,6 +62,32 @@ async fn an_erasure_is_acknowledged_queued_and_shown_and_is_idempotent() {
     let anew = stack.call_at(delete(), later).await;
     assert_eq!(anew.body["status"], "running");
     assert_eq!(anew.body["requestedAt"], "2026-11-23T12:00:30.000Z");
+}
+
+#[tokio::test]
+async fn from_the_202_to_the_end_no_command_is_admitted_not_even_again() {
+    let stack = Stack::connected().await;
+    let sync = || post(COMMANDS).body(json!({"type": "sync"}));
+    let keyed = || sync().header("idempotency-key", "before");
+    let before = stack.call(keyed()).await;
+    assert_eq!(before.status, 202);
+    assert_eq!(stack.call(delete()).await.status, 202);
+    let sent = stack.services.sent();
+    let dismissal =
+        json!({"type": "dismiss_finding", "findingId": "dependabot-7-1", "reason": "inaccurate"});
+    for command in [sync(), keyed(), post(COMMANDS).body(dismissal)] {
+        let answer = stack.call(command).await;
+        assert_eq!(answer.problem(409), "OWNER_BEING_ERASED");
+    }
+    assert_eq!(stack.services.sent(), sent);
+
+    let done = stack.app.erasures.complete(&owner(), NOON, NOON).await;
+    assert!(done.expect("the table answers"));
+    assert_eq!(
+        stack.call(sync()).await.status,
+        202,
+        "the owner begins anew"
+    );
 }
 
 #[tokio::test]

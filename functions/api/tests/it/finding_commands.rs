@@ -188,7 +188,7 @@ async fn each_type_has_its_queue_and_costs_one_read_one_write_and_one_message() 
         let sent = stack.services.sent_to().len();
         let answer = stack.call(command(body)).await;
         assert_eq!(answer.status, 202, "{}", answer.body);
-        assert_eq!(stack.calls.take(), ["GetItem", "PutItem"]);
+        assert_eq!(stack.calls.take(), ["BatchGetItem", "PutItem"]);
         let all = stack.services.sent_to();
         let [(name, message)] = &all[sent..] else {
             panic!("one message: {all:?}")

@@ -1,12 +1,15 @@
 //! Admission: the write that creates a command, with or without an idempotency key.
 
+use std::collections::HashMap;
+
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 use super::{Ledger, LedgerError, Notes, Outcome, item, new_token};
 use crate::table::{
-    Attributes, Cause, Expression, Item, Partition, Refusal, Transacted, Writes, n,
+    Attributes, Cause, Expression, Item, Partition, Refusal, Transacted, Writes, batch_get, n,
     retry_conflicts, s,
 };
+use crate::{erasure, findings};
 use domain::{
     Timestamp,
     command::{Action, Actor, Command, CommandId, CommandKey, IdempotencyKey, Origin, fingerprint},
@@ -50,7 +53,56 @@ impl Admission {
     }
 }
 
+/// Whether a command may be admitted.
+#[must_use]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admissible {
+    /// It may.
+    Yes,
+    /// The owner is being erased: the command would be deleted.
+    BeingErased,
+    /// The owner does not have the finding that the command names.
+    NoFinding,
+}
+
 impl Ledger {
+    /// Reads, strongly consistent, what an admission needs to know: a command that the owner's erasure would delete, or
+    /// about a finding that the owner does not have, leaves no row. One read.
+    ///
+    /// Race: the erasure is requested between this read and the admission's write. Its last sweep, which no admission
+    /// outlasts, deletes the command.
+    pub async fn admissible(&self, new: &NewCommand) -> Result<Admissible, LedgerError> {
+        let tombstone = erasure::tombstone(&new.owner);
+        let found = match new.action.finding() {
+            None => self.table.get(tombstone).await.map(Vec::from_iter),
+            Some(finding) => {
+                let keys = vec![tombstone, findings::key(&new.owner, finding)];
+                let names = [
+                    ("#requested", "requested_at"),
+                    ("#completed", "completed_at"),
+                ];
+                let names = names.map(|(name, attribute)| (name.to_owned(), attribute.to_owned()));
+                let projection = ("pk, #requested, #completed", HashMap::from(names));
+                batch_get(&self.table, keys, Some(projection)).await
+            }
+        };
+        let found = found.map_err(|source| LedgerError::Unread {
+            what: "what the admission of a command depends on",
+            source,
+        })?;
+        if found.iter().any(erasure::is_running) {
+            return Ok(Admissible::BeingErased);
+        }
+        let is_finding = |item: &Item| {
+            let pk = item.text("pk");
+            pk.is_ok_and(|pk| Partition::Findings.owner(pk).is_some())
+        };
+        Ok(match new.action.finding() {
+            Some(_) if !found.iter().any(is_finding) => Admissible::NoFinding,
+            Some(_) | None => Admissible::Yes,
+        })
+    }
+
     /// Stores a new command as `accepted`: one write, or one transaction with the idempotency key's record. A known key
     /// returns the first command. If that command was never queued it is readmitted, and of concurrent requests exactly
     /// one gets [`Admission::Admitted`] and sends.
