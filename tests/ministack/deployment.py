@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import botocore
-from archive import archive
+from archive import archive, stripped
 from issuer import Issuer
 from processes import Emulator
 from report import Broken
@@ -106,7 +106,7 @@ def package(emulator: Emulator, binaries: Path, names: list[str]) -> None:
     s3 = emulator.client("s3")
     s3.create_bucket(Bucket=BUCKET)
     for name in names:
-        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive(binaries / name, compresslevel=1))
+        s3.put_object(Bucket=BUCKET, Key=f"{name}.zip", Body=archive(stripped(binaries / name), compresslevel=1))
 
 
 def adapted(template: str, emulator: Emulator) -> str:

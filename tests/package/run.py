@@ -7,25 +7,17 @@ times. Needs a Rust toolchain, a C compiler and Python 3.10.
 """
 
 import argparse
-import json
 import os
 import shutil
 import signal
 import statistics
-import subprocess
 import sys
-import urllib.error
-import urllib.request
 import zipfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
-from archive import archive
+from archive import archive, stripped
+from local_stack import FUNCTIONS, WORKSPACE, ask, build, demo, stack, status
 
-WORKSPACE = Path(__file__).resolve().parent.parent.parent
-FUNCTIONS = sorted(path.parent.name for path in (WORKSPACE / "functions").glob("*/Cargo.toml"))
 # Lambda's limit for a zip and its layers, unpacked.
 LARGEST = 250 * 1024 * 1024
 
@@ -37,24 +29,12 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def build(profile: str) -> tuple[Path, Path]:
-    """Builds the functions and `cargo local`. Returns the functions' directory and the path of `local`."""
-    cargo = ["cargo", "build", "--quiet", "--bins"]
-    subprocess.run([*cargo, "--workspace"], cwd=WORKSPACE, check=True)
-    if profile != "dev":
-        packages = [argument for name in FUNCTIONS for argument in ("--package", name)]
-        subprocess.run([*cargo, "--profile", profile, *packages], cwd=WORKSPACE, check=True)
-    target = Path(os.environ.get("CARGO_TARGET_DIR", WORKSPACE / "target"))
-    folder = {"dev": "debug", "bench": "release"}.get(profile, profile)
-    return target / folder, target / "debug" / "local"
-
-
 def package(binaries: Path, zips: Path, compresslevel: int) -> None:
     """Writes the zips."""
     shutil.rmtree(zips, ignore_errors=True)
     zips.mkdir(parents=True)
     for name in FUNCTIONS:
-        (zips / f"{name}.zip").write_bytes(archive(binaries / name, compresslevel))
+        (zips / f"{name}.zip").write_bytes(archive(stripped(binaries / name), compresslevel))
 
 
 def unpack(zips: Path, folder: Path) -> None:
@@ -65,38 +45,6 @@ def unpack(zips: Path, folder: Path) -> None:
                 sys.exit(f"{name}.zip has {packed.namelist()} instead of only bootstrap")
             (folder / name).write_bytes(packed.read("bootstrap"))
         (folder / name).chmod(0o755)
-
-
-def demo(local: Path, folder: Path) -> None:
-    """Runs the demo with the packaged functions."""
-    command = [local, "--ephemeral", "--listen", "127.0.0.1:0", "--binaries", folder, "--demo"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    if done.returncode != 0:
-        sys.exit(f"the demo failed\n{done.stdout}\n{done.stderr}")
-    print(f"the demo passes on the packaged functions: {done.stdout.splitlines()[-1]}")
-
-
-@contextmanager
-def stack(local: Path, folder: Path) -> Iterator[str]:
-    """Starts a stack without schedules. Yields its address."""
-    command = [local, "--ephemeral", "--listen", "127.0.0.1:0", "--binaries", folder, "--no-schedules"]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
-        try:
-            ready = process.stdout.readline()
-            if not ready.startswith("ready "):
-                sys.exit(f"the stack did not start\n{process.stderr.read()}")
-            yield ready.split()[1]
-        finally:
-            process.send_signal(signal.SIGTERM)
-
-
-def ask(url: str, body: bytes | None = None) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
-        return json.loads(answer.read() or "null")
-
-
-def status(url: str, name: str) -> Any:
-    return next(one for one in ask(f"{url}/local/functions") if one["name"] == name)
 
 
 def starts(url: str, name: str, count: int) -> list[float]:
@@ -122,7 +70,7 @@ def main() -> int:
     package(binaries, zips, compresslevel=1 if chosen.profile == "dev" else 9)
     folder.mkdir()
     unpack(zips, folder)
-    demo(local, folder)
+    print(f"the demo passes on the packaged functions: {demo(local, folder)}")
     print(f"\n| function | zip, MB | unpacked, MB | start, ms: median of {chosen.starts} | slowest |")
     print("| --- | --- | --- | --- | --- |")
     with stack(local, folder) as url:

@@ -1,6 +1,7 @@
 //! What `template.yaml` must always say. The tests read the file and start each function, and need nothing else.
 
 mod alarms;
+mod building;
 mod environment;
 mod pausing;
 mod permissions;
