@@ -83,7 +83,7 @@ impl FromRequestParts<App> for Bearer {
             .headers
             .get(header::AUTHORIZATION)
             .and_then(|value| value.to_str().ok())
-            .and_then(|value| value.strip_prefix("Bearer "));
+            .and_then(bearer);
         let not_allowed = || {
             Problem::new(
                 Code::CallbackNotAllowed,
@@ -94,6 +94,13 @@ impl FromRequestParts<App> for Bearer {
         let verified = app.callback_tokens.verify(token, now).await?;
         verified.map(Self).map_err(|_| not_allowed())
     }
+}
+
+/// Returns the token in an `Authorization` header, whose scheme is written in any case (RFC 9110, section 11.1).
+fn bearer(header: &str) -> Option<&str> {
+    let (scheme, token) = header.split_once(' ')?;
+    let token = token.trim_start_matches(' ');
+    scheme.eq_ignore_ascii_case("bearer").then_some(token)
 }
 
 /// Receives an agent's callback. Repeating it is safe.
@@ -164,7 +171,7 @@ fn read(mut fields: Fields) -> Result<Callback, Problem> {
     let error = fields
         .take_nullable("error", |error| {
             // Not stored: the message may contain anything, even secrets.
-            _ = error.take::<Option<Value>>("message");
+            _ = error.take_json("message");
             let code: Option<String> = error.take::<Option<String>>("code").flatten();
             code
         })
@@ -193,7 +200,7 @@ fn result(fields: &mut Fields) -> Option<AnalysisResult> {
         .take_nullable("result", |result| {
             let exploitability = result.require("exploitability");
             let reasoning = text(result, "reasoning");
-            let usage_locations = result.list("usageLocations", MOST_LOCATIONS);
+            let usage_locations = result.list_json("usageLocations", MOST_LOCATIONS);
             let suggested_fix = result.take_nullable_text("suggestedFix", LONGEST_TEXT);
             let suggested_action = result.require("suggestedAction");
             let confidence = result.require("confidence");
@@ -243,6 +250,16 @@ mod tests {
                 "suggestedFix": null, "suggestedAction": "dismiss", "confidence": "high", "summary": "Not used.",
             },
         })
+    }
+
+    #[test]
+    fn the_scheme_of_a_token_is_read_in_any_case() {
+        for header in ["Bearer a.b", "bearer a.b", "BEARER  a.b"] {
+            assert_eq!(bearer(header), Some("a.b"), "{header}");
+        }
+        for header in ["a.b", "Basic a.b", "Bearera.b", " Bearer a.b", ""] {
+            assert_eq!(bearer(header), None, "{header}");
+        }
     }
 
     #[test]

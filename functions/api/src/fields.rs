@@ -26,9 +26,23 @@ impl Fields {
         }
     }
 
-    /// Takes a field. `None` if it is absent or invalid; the latter is recorded as an error.
+    /// Takes a field that is no object. `None` if it is absent or invalid; the latter is recorded as an error.
     pub fn take<T: DeserializeOwned>(&mut self, name: &str) -> Option<T> {
-        let value = self.object.remove(name)?;
+        let value = self.take_json(name)?;
+        self.scalar(name, value)
+    }
+
+    /// Takes a field of any type.
+    pub fn take_json(&mut self, name: &str) -> Option<Value> {
+        self.object.remove(name)
+    }
+
+    /// Converts a value that is no object. Serde would take a word as the object `{"<word>": null}`, too.
+    fn scalar<T: DeserializeOwned>(&mut self, name: &str, value: Value) -> Option<T> {
+        if value.is_object() {
+            self.refuse(name, "must not be an object");
+            return None;
+        }
         serde_json::from_value(value)
             .map_err(|error| self.refuse(name, error.to_string()))
             .ok()
@@ -79,27 +93,31 @@ impl Fields {
             .ok()
     }
 
-    /// Takes a list of at most `longest` entries.
-    pub fn list<T: DeserializeOwned>(&mut self, name: &str, longest: usize) -> Option<Vec<T>> {
+    /// Takes a list of at most `longest` entries of any type.
+    pub fn list_json(&mut self, name: &str, longest: usize) -> Option<Vec<Value>> {
         let expected = format!("a list of at most {longest}");
-        let values = self.take_if(name, &expected, |values: &Vec<Value>| {
+        self.take_if(name, &expected, |values: &Vec<Value>| {
             values.len() <= longest
-        })?;
-        let mut entries = Vec::with_capacity(values.len());
-        for (place, value) in values.into_iter().enumerate() {
-            match serde_json::from_value(value) {
-                Ok(entry) => entries.push(entry),
-                Err(error) => self.refuse(&format!("{name}/{place}"), error.to_string()),
-            }
-        }
-        Some(entries)
+        })
+    }
+
+    /// Takes a list of at most `longest` entries that are no objects.
+    pub fn list<T: DeserializeOwned>(&mut self, name: &str, longest: usize) -> Option<Vec<T>> {
+        let values = self.list_json(name, longest)?.into_iter().enumerate();
+        let mut entry = |(place, value)| self.scalar(&format!("{name}/{place}"), value);
+        // What is no entry has been refused.
+        Some(values.filter_map(&mut entry).collect())
     }
 
     /// Takes an object and reads its fields.
     pub fn nested<T>(&mut self, name: &str, read: impl FnOnce(&mut Self) -> T) -> Option<T> {
+        let Value::Object(object) = self.take_json(name)? else {
+            self.refuse(name, "must be an object");
+            return None;
+        };
         let mut nested = Self {
             pointer: self.pointer_to(name),
-            object: self.take(name)?,
+            object,
             invalid: Vec::new(),
         };
         let value = read(&mut nested);

@@ -52,7 +52,7 @@ struct Page {
         ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
         ("state" = Option<String>, Query, description = "`active`: the commands that have not ended, strongly consistent"),
         ("ids" = Option<String>, Query, description = "Up to 100 ids, separated by commas; unknown ids are omitted"),
-        ("limit" = Option<u8>, Query, description = "1 to 100; default 50. Without it, active commands are returned on one page", minimum = 1, maximum = 100),
+        ("limit" = Option<u8>, Query, description = "1 to 100; default 50. Without it, a page of active commands has up to 1,000", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),
     responses(
@@ -112,7 +112,10 @@ fn these(text: &str, query: &mut Query) -> Vec<CommandId> {
     ids
 }
 
-/// Reads all active commands, strongly consistent, and returns a page of them.
+/// The longest page of active commands, for a caller who wants all that there usually are at once.
+const LONGEST_ACTIVE: usize = 1_000;
+
+/// Reads a page of the active commands, strongly consistent.
 async fn active(
     app: &App,
     owner: &Owner,
@@ -128,15 +131,14 @@ async fn active(
         .cursors
         .open(paging, page.cursor, |id| id.parse().ok(), now)
         .await?;
-    let mut commands = app.ledger.active(owner, now).await?;
-    commands.retain(|command| after.is_none_or(|after: CommandId| command.key.id < after));
-    let limit = page.limit.unwrap_or(usize::MAX);
-    let more = commands.len() > limit;
-    commands.truncate(limit);
-    let last = commands.last().filter(|_| more);
-    let next = last.map(|last| last.key.id);
+    let limit = page.limit.unwrap_or(LONGEST_ACTIVE);
+    let page = app
+        .ledger
+        .active(owner, limit, after.map(HistoryPosition), now)
+        .await?;
+    let next = page.next.map(|HistoryPosition(id)| id);
     let next = app.cursors.seal(paging, next, now).await?;
-    Ok((commands, next))
+    Ok((page.commands, next))
 }
 
 async fn history(

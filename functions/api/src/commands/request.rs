@@ -69,7 +69,7 @@ struct Body<'a> {
 impl Body<'_> {
     /// Takes the value of a field. `None` if its JSON type does not match its shape; that is recorded as an error.
     fn value(&mut self, field: &Field) -> Option<Option<Value>> {
-        Some(match (self.fields.take::<Json>(field.name), field.shape) {
+        Some(match (self.fields.take_json(field.name), field.shape) {
             (None | Some(Json::Null), _) | (Some(Json::Bool(false)), Shape::Flag) => None,
             (Some(Json::Bool(true)), Shape::Flag) => Some(Value::Set),
             (Some(Json::String(text)), Shape::Text { .. } | Shape::Word(_)) => {

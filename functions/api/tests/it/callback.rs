@@ -273,3 +273,38 @@ async fn a_callback_is_acknowledged_only_once_it_is_queued() {
     assert_eq!(scene.stack.services.sent(), [scene.message()]);
     assert_eq!(scene.analysis().await, kept);
 }
+
+#[tokio::test]
+async fn the_scheme_of_a_callbacks_token_is_read_in_any_case() {
+    for scheme in ["bearer", "BEARER"] {
+        let scene = Scene::set().await;
+        let token = scene.token(&scene.capability()).await;
+        let call =
+            bearing(&token, completed()).header("authorization", &format!("{scheme} {token}"));
+        assert_eq!(scene.stack.call(call).await.status, 202, "{scheme}");
+    }
+}
+
+#[tokio::test]
+async fn a_callback_means_one_thing_only() {
+    let scene = Scene::set().await;
+    let token = scene.token(&scene.capability()).await;
+    let before = scene.analysis().await;
+    let text = completed().to_string();
+    let twice = text.replacen("\"status\"", "\"status\":\"failed\",\"status\"", 1);
+    let deep = text.replacen("\"summary\"", "\"summary\":\"x\",\"summary\"", 1);
+    let gzip = bearing(&token, completed()).header("content-encoding", "gzip");
+    let twice = bearing(&token, json!({})).text(&twice);
+    let deep = bearing(&token, json!({})).text(&deep);
+    for call in [twice, deep, gzip] {
+        let answer = scene.stack.call(call).await;
+        assert_eq!(answer.problem(400), "MALFORMED_BODY");
+    }
+    let mut word = completed();
+    word["status"] = json!({"completed": null});
+    word["result"]["confidence"] = json!({"high": null});
+    let answer = scene.stack.call(bearing(&token, word)).await;
+    assert_eq!(answer.invalid(), ["/status", "/result/confidence"]);
+    assert_eq!(scene.analysis().await, before);
+    assert_eq!(scene.stack.services.sent(), []);
+}

@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 use crate::support::{Call, Stack, get, post, put};
 
 const COMMANDS: &str = "/v1/owners/{owner}/commands";
+const CONFIG: &str = "/v1/owners/{owner}/config";
 
 #[tokio::test]
 async fn unknown_routes_and_methods_are_problems() {
@@ -181,4 +182,76 @@ async fn a_list_of_errors_is_limited_in_length_and_content() {
     let long = json!({"type": "y".repeat(10_000)});
     let answer = stack.call(post(COMMANDS).body(long)).await;
     assert!(answer.body.to_string().len() < 1_000, "{}", answer.body);
+}
+
+#[tokio::test]
+async fn a_body_means_one_thing_only() {
+    let stack = Stack::connected().await;
+    let id = "dependabot-7-42";
+    for body in [
+        r#"{"type":"dismiss_finding","type":"sync"}"#.to_owned(),
+        r#"{"type":"sync","repository":"a/b","repository":null}"#.to_owned(),
+        format!(r#"{{"type":"start_analysis","findingId":"{id}","findingId":"{id}"}}"#),
+    ] {
+        let answer = stack.call(post(COMMANDS).text(&body)).await;
+        assert_eq!(answer.problem(400), "MALFORMED_BODY", "{body}");
+    }
+    for (body, pointers) in [
+        (json!({"type": {"sync": null}}), vec!["/type"]),
+        (
+            json!({"type": "sync", "origin": {"manual": null}}),
+            vec!["/origin"],
+        ),
+        (
+            json!({"type": "dismiss_finding", "findingId": id, "reason": {"inaccurate": null}}),
+            vec!["/reason"],
+        ),
+    ] {
+        let answer = stack.call(post(COMMANDS).body(body.clone())).await;
+        assert_eq!(answer.invalid(), pointers, "{body}");
+    }
+    let save = |body: &str| put(CONFIG).header("if-match", "*").text(body);
+    let answer = stack.call(save(r#"{"slaDays":{"low":1,"low":2}}"#)).await;
+    assert_eq!(answer.problem(400), "MALFORMED_BODY");
+    let words = r#"{"repositorySelection":{"all":null},"analysisMode":{"deep":null},
+        "autoAnalysis":{"minSeverity":{"all":null}},"autoDismiss":{"minConfidence":{"low":null}}}"#;
+    let answer = stack.call(save(words)).await;
+    assert_eq!(
+        answer.invalid(),
+        [
+            "/repositorySelection",
+            "/analysisMode",
+            "/autoAnalysis/minSeverity",
+            "/autoDismiss/minConfidence"
+        ]
+    );
+    assert_eq!(stack.services.sent(), []);
+}
+
+#[tokio::test]
+async fn an_encoded_body_or_another_charset_is_refused() {
+    let stack = Stack::start().await;
+    let sync = json!({"type": "sync"});
+    let encoded = |coding: &str| post(COMMANDS).header("content-encoding", coding);
+    for coding in ["gzip", "br", "identity, gzip", "x"] {
+        let answer = stack.call(encoded(coding).body(sync.clone())).await;
+        assert_eq!(answer.problem(400), "MALFORMED_BODY", "{coding}");
+    }
+    let declared = |charset: &str| {
+        let declared = format!("application/json; charset={charset}");
+        post(COMMANDS).header("content-type", &declared)
+    };
+    for charset in ["utf-16", "latin1", "\"utf-16\"", ""] {
+        let answer = stack.call(declared(charset).body(sync.clone())).await;
+        assert_eq!(answer.problem(415), "UNSUPPORTED_MEDIA_TYPE", "{charset}");
+    }
+    assert_eq!(stack.services.sent(), []);
+    for call in [
+        encoded("Identity"),
+        encoded(""),
+        declared("UTF-8"),
+        declared("\"utf-8\""),
+    ] {
+        assert_eq!(stack.call(call.body(sync.clone())).await.status, 202);
+    }
 }
