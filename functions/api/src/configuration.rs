@@ -33,7 +33,7 @@ use crate::{
     admission::{Admission, admit},
     body::JsonBody,
     command_view::CommandView,
-    conditional::if_match,
+    conditional::{Expected, if_match},
     failure::being_erased,
     gateway::Now,
     problem::{Code, Invalid, Problem, ProblemBody},
@@ -105,6 +105,9 @@ fn tag(version: u64) -> String {
     format!("\"{version}\"")
 }
 
+/// How often a save of any version is tried: each time it loses, another one was saved.
+const TRIES: u32 = 10;
+
 /// Saves the configuration. Omitted fields keep their value.
 #[utoipa::path(put, path = "/v1/owners/{owner}/config", operation_id = "writeConfig",
     params(
@@ -129,30 +132,38 @@ pub async fn write(
     let owner = scope.owner();
     let expected = if_match(&headers)?;
     let change = ConfigChange::read(fields, expected)?;
-    let record = async { Ok::<_, Problem>(app.owners.read(owner).await?) };
-    let (record, known) = tokio::try_join!(record, known(&app, owner, &change))?;
-    // First: the version is gone with the settings, and a conflict would invite another try.
-    if record.being_erased {
-        return Err(being_erased());
-    }
-    if !expected.admits(record.version) {
-        return Err(conflict());
-    }
-    selectable(&change, &record.settings, &known)?;
-    let before = &record.settings;
-    let settings = change.apply(before.clone());
-    if settings.enabled {
-        ready(&record)?;
-    }
-    let events = events(&scope, &record, &settings, now);
-    let events = events.iter().fold(Writes::default(), |writes, event| {
-        writes.and(app.audit.record(owner, event))
-    });
-    let saved = app.owners.save(owner, &settings, &record, events, now);
-    let version = match saved.await? {
-        Saved::Saved { version } => version,
-        Saved::Conflict => return Err(conflict()),
-        Saved::BeingErased => return Err(being_erased()),
+    // A save of any version that loses against another is applied to what the other saved.
+    let mut tries = match expected {
+        Expected::Any => TRIES,
+        Expected::Version(_) => 1,
+    };
+    let (before, settings, version) = loop {
+        let record = async { Ok::<_, Problem>(app.owners.read(owner).await?) };
+        let (record, known) = tokio::try_join!(record, known(&app, owner, &change))?;
+        // First: the version is gone with the settings, and a conflict would invite another try.
+        if record.being_erased {
+            return Err(being_erased());
+        }
+        if !expected.admits(record.version) {
+            return Err(conflict());
+        }
+        selectable(&change, &record.settings, &known)?;
+        let settings = change.clone().apply(record.settings.clone());
+        if settings.enabled {
+            ready(&record)?;
+        }
+        let events = events(&scope, &record, &settings, now);
+        let events = events.iter().fold(Writes::default(), |writes, event| {
+            writes.and(app.audit.record(owner, event))
+        });
+        let saved = app.owners.save(owner, &settings, &record, events, now);
+        tries -= 1;
+        match saved.await? {
+            Saved::Saved { version } => break (record.settings, settings, version),
+            Saved::Conflict if tries > 0 => {}
+            Saved::Conflict => return Err(conflict()),
+            Saved::BeingErased => return Err(being_erased()),
+        }
     };
     tracing::info!(
         owner = %owner.hashed(),
@@ -160,7 +171,7 @@ pub async fn write(
         config.enabled = settings.enabled,
         "the configuration was saved"
     );
-    let initial_sync = if settings.enabled && (!before.enabled || rechosen(before, &settings)) {
+    let initial_sync = if settings.enabled && (!before.enabled || rechosen(&before, &settings)) {
         Some(initial_sync(&app, &scope, now).await)
     } else {
         None

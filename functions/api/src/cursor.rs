@@ -6,13 +6,32 @@ use std::fmt::Display;
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use domain::{Timestamp, owner::Owner};
 use hmac::{Hmac, Mac as _};
-use outbound::secrets::{SecretName, SecretText, Secrets};
+use outbound::secrets::{SecretError, SecretName, SecretText, Secrets};
 use sha2::Sha256;
 
 use crate::problem::{Code, Problem};
 
 /// The length of the HMAC, in bytes.
 const SEAL: usize = 32;
+/// The shortest key, in bytes: as long as the HMAC (RFC 2104, section 3).
+const SHORTEST_KEY: usize = 32;
+
+/// The key cannot be used. Names the secret, never its value.
+#[derive(Debug, thiserror::Error)]
+pub enum CursorKeyError {
+    /// Secrets Manager did not give it.
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    /// It could be guessed.
+    #[error(
+        "CURSOR_KEY_SECRET: secret {name} must have at least {SHORTEST_KEY} bytes; no page cursor is made or read until \
+         it has"
+    )]
+    TooShort {
+        /// The secret.
+        name: SecretName,
+    },
+}
 
 /// Seals and opens cursors. The key is read from the secret store once in five minutes, and only by requests with
 /// pages: admission does not depend on it.
@@ -39,6 +58,15 @@ impl Cursors {
         Self { secrets, key }
     }
 
+    async fn key(&self, now: Timestamp) -> Result<SecretText, CursorKeyError> {
+        let key = self.secrets.read(&self.key, now).await?;
+        if key.expose().len() < SHORTEST_KEY {
+            let name = self.key.clone();
+            return Err(CursorKeyError::TooShort { name });
+        }
+        Ok(key)
+    }
+
     /// Returns the cursor of the page after `position`, if there is one.
     pub async fn seal(
         &self,
@@ -50,7 +78,7 @@ impl Cursors {
             return Ok(None);
         };
         let position = position.to_string();
-        let key = self.secrets.read(&self.key, now).await?;
+        let key = self.key(now).await?;
         let mut sealed = seal(&key, paging, &position)
             .finalize()
             .into_bytes()
@@ -70,7 +98,7 @@ impl Cursors {
         let Some(cursor) = cursor else {
             return Ok(None);
         };
-        let key = self.secrets.read(&self.key, now).await?;
+        let key = self.key(now).await?;
         let opened = URL_SAFE_NO_PAD.decode(cursor).ok().and_then(|bytes| {
             let (tag, position) = bytes.split_at_checked(SEAL)?;
             let position = std::str::from_utf8(position).ok()?;

@@ -3,14 +3,16 @@
 use std::error::Error;
 
 use agent::callback_token::KeysError;
-use outbound::secrets::SecretError;
 use store::{
     analyses::AnalysesError, audit::AuditError, erasure::ErasureError, findings::FindingsError,
     ledger::LedgerError, owners::OwnersError, repositories::RepositoriesError,
 };
 use telemetry::chain;
 
-use crate::problem::{Code, Problem};
+use crate::{
+    cursor::CursorKeyError,
+    problem::{Code, Problem},
+};
 
 impl From<LedgerError> for Problem {
     fn from(error: LedgerError) -> Self {
@@ -84,9 +86,12 @@ impl From<RepositoriesError> for Problem {
     }
 }
 
-impl From<SecretError> for Problem {
-    fn from(error: SecretError) -> Self {
-        unavailable(&error)
+impl From<CursorKeyError> for Problem {
+    fn from(error: CursorKeyError) -> Self {
+        match error {
+            CursorKeyError::Secret(_) => unavailable(&error),
+            CursorKeyError::TooShort { .. } => defect(&error),
+        }
     }
 }
 
@@ -100,7 +105,7 @@ fn unavailable(error: &dyn Error) -> Problem {
 
 /// An error that no retry fixes: logged as an error, so that a person looks at it.
 pub(crate) fn defect(error: &dyn Error) -> Problem {
-    tracing::error!(error = %chain(error), "the request failed: stored data is invalid");
+    tracing::error!(error = %chain(error), "the request failed: stored data or a secret is invalid");
     Problem::new(
         Code::Internal,
         "The request failed, and the operators have been notified. Retrying is unlikely to help.",

@@ -130,11 +130,11 @@ async fn an_owner_cannot_read_another_owners_commands() {
 }
 
 #[tokio::test]
-async fn the_active_list_is_limited_to_the_newest_thousand() {
+async fn three_thousand_active_commands_are_paged_to_the_end() {
     let table = TestTable::create().await;
     let owner = owner();
     let (_, accepted) = states(Holder::Another).swap_remove(0);
-    let commands: Vec<Command> = (0..1_010)
+    let commands: Vec<Command> = (0..3_000)
         .map(|place| Command {
             key: CommandKey {
                 owner: owner.clone(),
@@ -145,9 +145,20 @@ async fn the_active_list_is_limited_to_the_newest_thousand() {
         .collect();
     let rows: Vec<_> = commands.iter().map(row).collect();
     table.put_all(&rows).await;
-    let active = table.ledger().active(&owner, NOON).await;
-    let active = active.expect("the table answers");
-    assert_eq!(ids(&active), ids(commands[10..].iter().rev()));
+    let ledger = table.ledger();
+    let (mut seen, mut sizes, mut after) = (Vec::new(), Vec::new(), None);
+    loop {
+        let page = ledger.active(&owner, 900, after, NOON).await;
+        let page = page.expect("the table answers");
+        sizes.push(page.commands.len());
+        seen.extend(ids(&page.commands));
+        after = page.next;
+        if after.is_none() {
+            break;
+        }
+    }
+    assert_eq!(sizes, [900, 900, 900, 300]);
+    assert_eq!(seen, ids(commands.iter().rev()));
 }
 
 #[tokio::test]
@@ -156,7 +167,10 @@ async fn the_active_list_shows_every_write_at_once() {
     let ledger = table.ledger();
     let all = one_of_each(&table).await;
     let owner = &all[0].key.owner;
-    let active = async || ids(&ledger.active(owner, NOON).await.expect("the table answers"));
+    let active = async || {
+        let page = ledger.active(owner, 100, None, NOON).await;
+        ids(&page.expect("the table answers").commands)
+    };
     let mut expected = ids(all.iter().rev().filter(|row| !row.status().is_terminal()));
     assert_eq!(active().await, expected, "newest first");
 

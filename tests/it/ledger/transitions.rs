@@ -255,8 +255,9 @@ async fn an_ending_reports_what_is_known_of_the_effect() {
             .expect("the lease is live");
         assert_eq!(written.status(), code.terminal().into());
         assert_eq!(written.ended.map(|ended| ended.code), Some(code));
-        let active = ledger.active(&row.key.owner, NOON).await;
-        assert!(active.expect("the table answers").is_empty(), "{code}");
+        let active = ledger.active(&row.key.owner, 10, None, NOON).await;
+        let active = active.expect("the table answers").commands;
+        assert!(active.is_empty(), "{code}");
     }
 }
 

@@ -228,3 +228,27 @@ async fn a_save_succeeds_even_if_its_sync_cannot_be_admitted() {
     let answer = saved(&stack, "2", json!({"enabled": true})).await;
     assert_eq!(answer.body["initialSync"]["command"]["status"], "running");
 }
+
+#[tokio::test]
+async fn saves_of_any_version_at_the_same_time_all_succeed() {
+    let stack = Stack::start().await;
+    let days = |days: u16| save("*", json!({"slaDays": {"low": days}}));
+    let mode = save("*", json!({"analysisMode": "deep"}));
+    let answers = tokio::join!(
+        stack.call(days(1)),
+        stack.call(days(2)),
+        stack.call(days(3)),
+        stack.call(mode),
+        stack.call(days(4)),
+        stack.call(days(5)),
+    );
+    let answers: [Answer; 6] = answers.into();
+    let mut versions = answers.map(|answer| {
+        assert_eq!(answer.status, 200, "{}", answer.body);
+        answer.body["config"]["version"].as_u64()
+    });
+    versions.sort_unstable();
+    assert_eq!(versions, [1, 2, 3, 4, 5, 6].map(Some), "no save is lost");
+    let kept = stack.call(get(CONFIG)).await;
+    assert_eq!(kept.body["analysisMode"], "deep");
+}

@@ -41,7 +41,7 @@ async fn a_cursor_is_refused_for_another_owner_list_or_query() {
     for call in [
         page(&query).claims(json!({"sub": "somebody"})),
         page(&query)
-            .claims(json!({"sub": "auth0|5f7c", "orgs": org}))
+            .claims(json!({"sub": "auth0|5f7c", "orgs": [org]}))
             .owner(&format!("org:{org}")),
         page(&format!("state=active&{query}")),
         get("/v1/owners/{owner}/findings").query(&query),
@@ -102,4 +102,24 @@ async fn a_refused_cursor_reads_nothing() {
             .problem(503),
         "STORE_UNAVAILABLE"
     );
+}
+
+#[tokio::test]
+async fn a_short_key_seals_and_opens_no_cursor() {
+    for key in ["", "k", &"k".repeat(31)] {
+        let stack = Stack::start().await;
+        stack.services.cursor_key(key);
+        stack.sync(NOON).await;
+        stack.sync(NOON).await;
+        for query in ["limit=1", "cursor=AAAA"] {
+            let answer = stack.call(page(query)).await;
+            assert_eq!(answer.problem(500), "INTERNAL_ERROR", "{query}");
+        }
+        assert_eq!(stack.call(page("")).await.ids("commands").len(), 2);
+    }
+    let stack = Stack::start().await;
+    stack.services.cursor_key(&"k".repeat(32));
+    stack.sync(NOON).await;
+    stack.sync(NOON).await;
+    assert!(stack.call(page("limit=1")).await.next().is_some());
 }

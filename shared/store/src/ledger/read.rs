@@ -2,6 +2,8 @@
 
 use std::collections::HashMap;
 
+use aws_sdk_dynamodb::types::AttributeValue;
+
 use super::{Candidate, Ledger, LedgerError, item};
 use crate::table::{Attributes, Cause, DueKind, Item, Partition, batch_get, due_items};
 use domain::{
@@ -10,11 +12,11 @@ use domain::{
     owner::Owner,
 };
 
-/// Where a page of an owner's history ended.
+/// Where a page of an owner's commands ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct HistoryPosition(pub CommandId);
 
-/// A page of an owner's history.
+/// A page of an owner's commands.
 #[derive(Clone, Debug)]
 pub struct HistoryPage {
     /// Newest first.
@@ -22,9 +24,6 @@ pub struct HistoryPage {
     /// Where the next page begins; `None` at the end.
     pub next: Option<HistoryPosition>,
 }
-
-/// The most active commands in one list.
-const ACTIVE: i32 = 1_000;
 
 impl Ledger {
     /// One command, strongly consistent. One read.
@@ -73,24 +72,40 @@ impl Ledger {
         Ok(asked.iter().filter_map(|id| found.remove(id)).collect())
     }
 
-    /// The owner's newest 1,000 commands that have not ended, newest first. Strongly consistent. The cost grows with
-    /// the number of active commands, not with the history.
-    pub async fn active(&self, owner: &Owner, now: Timestamp) -> Result<Vec<Command>, LedgerError> {
+    /// A page of the owner's commands that have not ended, newest first, strongly consistent: at most `limit`, fewer if
+    /// some end meanwhile. The cost grows with the page, not with the history.
+    pub async fn active(
+        &self,
+        owner: &Owner,
+        limit: usize,
+        after: Option<HistoryPosition>,
+        now: Timestamp,
+    ) -> Result<HistoryPage, LedgerError> {
         let mut ids: Vec<CommandId> = Vec::new();
         let mut from = None;
-        loop {
-            let page = self
+        // One more than the page holds shows whether there is another page.
+        while ids.len() <= limit {
+            let wanted = limit.saturating_add(1) - ids.len();
+            let query = self
                 .table
                 .client
                 .query()
                 .table_name(&self.table.name)
                 .index_name("active")
                 .consistent_read(true)
-                .key_condition_expression("pk = :pk")
                 .expression_attribute_values(":pk", Partition::Commands.of(owner))
                 .scan_index_forward(false)
-                .limit(ACTIVE - ids.len() as i32)
-                .set_exclusive_start_key(from)
+                .limit(i32::try_from(wanted).unwrap_or(i32::MAX))
+                .set_exclusive_start_key(from);
+            // An id in the condition, not a start key: the command at which the last page ended may have left the index.
+            let query = match after {
+                None => query.key_condition_expression("pk = :pk"),
+                Some(HistoryPosition(id)) => query
+                    .key_condition_expression("pk = :pk AND #active < :after")
+                    .expression_attribute_names("#active", "active")
+                    .expression_attribute_values(":after", AttributeValue::S(id.to_string())),
+            };
+            let page = query
                 .send()
                 .await
                 .map_err(|error| unread("the active commands", Box::new(error)))?;
@@ -100,17 +115,20 @@ impl Ledger {
                     .filter_map(|item| item.text("sk").ok()?.parse::<CommandId>().ok()),
             );
             from = page.last_evaluated_key;
-            if from.is_none() || ids.len() >= ACTIVE as usize {
+            if from.is_none() {
                 break;
             }
         }
+        let more = ids.len() > limit;
+        ids.truncate(limit);
         let mut commands = Vec::with_capacity(ids.len());
         for ids in ids.chunks(100) {
             commands.extend(self.read_each(owner, ids, now).await?);
         }
         // Race: a command may end between the index query and the read of its row.
         commands.retain(|command| !command.status().is_terminal());
-        Ok(commands)
+        let next = ids.last().filter(|_| more).copied().map(HistoryPosition);
+        Ok(HistoryPage { commands, next })
     }
 
     /// A page of an owner's history.

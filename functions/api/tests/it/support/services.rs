@@ -52,7 +52,7 @@ impl Services {
         let answers = Answers {
             queue: Queue::Takes,
             sent: Vec::new(),
-            key: "a key for cursors".to_owned(),
+            key: "a key for cursors of at least 32 bytes".to_owned(),
         };
         Self {
             ledger,
@@ -64,6 +64,11 @@ impl Services {
     /// Sets how the queue answers from now on.
     pub(crate) fn queue(&self, queue: Queue) {
         self.state.lock().expect("not poisoned").queue = queue;
+    }
+
+    /// Sets the text of the secret that seals cursors.
+    pub(crate) fn cursor_key(&self, text: &str) {
+        self.state.lock().expect("not poisoned").key = text.to_owned();
     }
 
     /// Returns every message that the queue took.
