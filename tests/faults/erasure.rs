@@ -21,8 +21,7 @@ use crate::{
 const ERASED_WITHIN: Duration = Duration::from_secs(45);
 
 async fn erase(caller: &Caller) -> Answer {
-    let answer = caller.request(Method::DELETE, "me", &[], None, TIMEOUT);
-    answer.await.expect("the API answers")
+    caller.try_erase().await.expect("the API answers")
 }
 
 /// Waits until the owner's erasure is done.
@@ -374,7 +373,8 @@ async fn an_organisation_or_another_person_cannot_be_erased() {
     let org = "org:7f1a3c52-9d0e-4b7a-8a3e-0d8c1f2b4a60";
     let member = json!({"sub": "member", "orgs": [org]});
     let member = stack.caller(&member).await;
-    let asked = member.request(Method::DELETE, org, &[], None, TIMEOUT);
+    let path = format!("{org}?confirm={org}");
+    let asked = member.request(Method::DELETE, &path, &[], None, TIMEOUT);
     let asked = asked.await.expect("the API answers");
     assert_eq!(
         (asked.status, &asked.body["code"]),
@@ -382,11 +382,39 @@ async fn an_organisation_or_another_person_cannot_be_erased() {
     );
     let victim = ada(&stack).await;
     let before = rows(&stack, victim.owner()).await;
-    let path = victim.encoded();
+    let path = format!("{0}?confirm={0}", victim.encoded());
     let asked = member.request(Method::DELETE, &path, &[], None, TIMEOUT);
     let asked = asked.await.expect("the API answers");
     assert_eq!(asked.status, StatusCode::NOT_FOUND);
     assert_eq!(rows(&stack, victim.owner()).await, before);
     assert_eq!(victim.get("erasure").await.status, StatusCode::NOT_FOUND);
     crate::oracle::check(&stack, &[&victim, &member]).await;
+}
+
+#[tokio::test]
+#[expect(clippy::disallowed_methods, reason = "sign-ins are in real time")]
+async fn an_erasure_needs_a_confirmation_and_a_recent_sign_in() {
+    let stack = Stack::start(&[]).await;
+    let now = Timestamp::now().as_seconds();
+    let signed_in = async |ago: i64| {
+        let claims = json!({"sub": "ada", "claims": {"auth_time": now - ago}});
+        stack.caller(&claims).await
+    };
+    let (fresh, stale) = (signed_in(0).await, signed_in(601).await);
+    let before = rows(&stack, fresh.owner()).await;
+    for path in ["me", "me?confirm=me", "me?confirm=user:bob"] {
+        let asked = fresh.request(Method::DELETE, path, &[], None, TIMEOUT);
+        let asked = asked.await.expect("the API answers");
+        assert_eq!(asked.status, StatusCode::BAD_REQUEST, "{path}");
+        assert_eq!(asked.body["code"], "VALIDATION_FAILED", "{path}");
+    }
+    let asked = erase(&stale).await;
+    assert_eq!(
+        (asked.status, &asked.body["code"]),
+        (StatusCode::UNAUTHORIZED, &json!("SIGN_IN_TOO_OLD"))
+    );
+    assert_eq!(rows(&stack, fresh.owner()).await, before);
+    assert_eq!(fresh.get("erasure").await.status, StatusCode::NOT_FOUND);
+    assert_eq!(erase(&fresh).await.status, StatusCode::ACCEPTED);
+    erased(&fresh).await;
 }

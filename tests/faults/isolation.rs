@@ -2,7 +2,7 @@
 
 use reqwest::{Method, StatusCode};
 use serde_json::json;
-use tests::TIMEOUT;
+use tests::{Stack, TIMEOUT};
 
 use crate::{oracle, scene::Scene};
 
@@ -52,4 +52,28 @@ async fn fault_36_another_owners_data_looks_like_data_that_does_not_exist() {
     );
     assert_eq!(scene.ada.all("commands").await.len(), 1);
     oracle::check(&scene.stack, &[&scene.ada, &bob]).await;
+}
+
+#[tokio::test]
+async fn a_claim_that_is_not_a_list_of_uuids_gives_no_organisation() {
+    let stack = Stack::start(&[]).await;
+    let org = "7f1a3c52-9d0e-4b7a-8a3e-0d8c1f2b4a60";
+    for (orgs, status) in [
+        (json!([org]), StatusCode::OK),
+        (json!(format!("[\"{org}\"]")), StatusCode::OK),
+        (json!([format!("Evil {org}")]), StatusCode::NOT_FOUND),
+        (json!([org, "Evil"]), StatusCode::NOT_FOUND),
+        (json!(format!("my team {org}")), StatusCode::NOT_FOUND),
+        (
+            json!([{"note": format!("x {org} y")}]),
+            StatusCode::NOT_FOUND,
+        ),
+    ] {
+        let claims = json!({"sub": "mallory", "connect": false, "claims": {"orgs": orgs}});
+        let mallory = stack.caller(&claims).await;
+        let path = format!("org:{org}/config");
+        let read = mallory.request(Method::GET, &path, &[], None, TIMEOUT);
+        let read = read.await.expect("the API answers");
+        assert_eq!(read.status, status, "{orgs}: {}", read.body);
+    }
 }

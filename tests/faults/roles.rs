@@ -2,10 +2,9 @@
 //! unless the function's role in template.yaml grants it.
 
 use domain::Timestamp;
-use reqwest::Method;
 use runtime::queue::{Message, ScheduledSync};
 use serde_json::{Value, json};
-use tests::{TIMEOUT, batch, eventually, failures, message};
+use tests::{batch, eventually, failures, message};
 use uuid::Uuid;
 
 use crate::{
@@ -151,8 +150,8 @@ async fn failed_recordings_and_erasures_retry_before_the_visibility_timeout() {
     scene.analyses_hold().await;
 
     scene.stack.fault(&refused("erase", "BatchWriteItem")).await;
-    let erase = scene.ada.request(Method::DELETE, "me", &[], None, TIMEOUT);
-    erase.await.expect("the API answers");
+    let asked = scene.ada.try_erase().await.expect("the API answers");
+    assert_eq!(asked.status, 202, "{}", asked.body);
     let findings = format!("finding#{}", scene.ada.owner());
     eventually("the findings are gone", async || {
         scene.stack.backstage.items(&findings).await.is_empty()

@@ -5,6 +5,7 @@ GitHub and the agent.
 import json
 import re
 import time
+import urllib.parse
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -208,7 +209,10 @@ def automate(report: Report, owner: Client) -> None:
 
 
 def erase(report: Report, owner: Client) -> None:
-    owner.delete("/v1/owners/me")
+    refused = owner.call("DELETE", "/v1/owners/me")
+    report.equal("an erasure must be confirmed", (refused.status, refused.body["code"]), (400, "VALIDATION_FAILED"))
+    name = owner.get("/v1/owners/me/commands?limit=1")["commands"][0]["owner"]
+    owner.delete(f"/v1/owners/me?confirm={urllib.parse.quote(name, safe='')}")
 
     def erased() -> bool:
         return owner.get("/v1/owners/me/erasure")["status"] == "completed"

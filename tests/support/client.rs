@@ -171,7 +171,8 @@ impl Caller {
 
     /// Requests the owner's erasure. Returns `Err` on a timeout.
     pub async fn try_erase(&self) -> reqwest::Result<Answer> {
-        self.request(Method::DELETE, &self.path, &[], None, TIMEOUT)
+        let path = format!("{}?confirm={}", self.path, self.encoded());
+        self.request(Method::DELETE, &path, &[], None, TIMEOUT)
             .await
     }
 

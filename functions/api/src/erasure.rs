@@ -19,6 +19,7 @@ use crate::{
     App,
     gateway::Now,
     problem::{Code, Problem, ProblemBody},
+    query::Query,
     scope::OwnerScope,
 };
 
@@ -66,24 +67,38 @@ impl ErasureView {
 /// Erases an owner: commands, repositories, findings, configuration, integration, audit events and idempotency records.
 /// Only `user:` owners can be erased. A repeated request while the erasure runs changes nothing.
 #[utoipa::path(delete, path = "/v1/owners/{owner}", operation_id = "eraseOwner",
-    params(("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded")),
+    params(
+        ("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded"),
+        ("confirm" = String, Query, description = "The owner once more, always as `user:<id>`, percent-encoded")
+    ),
     responses(
         (status = 202, description = "The erasure is recorded and will be carried out", body = ErasureView, headers(
             ("Location" = String, description = "Where to read its status"),
             ("Retry-After" = u64, description = "Seconds to wait before reading the status")
         )),
+        (status = 401, description = "The token's `auth_time` is more than 10 minutes ago: sign in again", body = ProblemBody,
+            content_type = "application/problem+json"),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
     ))]
 pub async fn begin(
     State(app): State<App>,
     scope: OwnerScope,
     Now(now): Now,
+    query: Query,
 ) -> Result<Response, Problem> {
     let owner = scope.owner();
     if let Owner::Org(_) = owner {
         return Err(Problem::new(
             Code::NotErasable,
             "An organisation cannot be erased. Only a personal owner, user:<id>, can.",
+        ));
+    }
+    confirmed(query, owner)?;
+    if !scope.sign_in().is_recent(now) {
+        return Err(Problem::new(
+            Code::SignInTooOld,
+            "Everything of an owner can be erased only within 10 minutes of signing in. Sign in again, then repeat the \
+             request.",
         ));
     }
     let erasure = app.erasures.begin(owner, now).await?;
@@ -110,6 +125,14 @@ pub async fn begin(
         Json(ErasureView::new(owner, erasure)),
     )
         .into_response())
+}
+
+/// Refuses an erasure that does not name the owner once more: `me` alone is too easily sent.
+fn confirmed(mut query: Query, owner: &Owner) -> Result<(), Problem> {
+    if query.text("confirm") != Some(owner.to_string()) {
+        query.refuse("confirm", "must be the owner that is erased, as user:<id>");
+    }
+    query.finish()
 }
 
 /// Returns the latest erasure, until 30 days after its completion.

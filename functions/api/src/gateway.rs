@@ -50,9 +50,15 @@ impl<'de> Deserialize<'de> for Event {
             .pointer_mut("/requestContext/authorizer/jwt/claims")
             .and_then(Value::as_object_mut)
         {
-            for claim in claims.values_mut().filter(|claim| !claim.is_string()) {
-                *claim = claim.to_string().into();
-            }
+            claims.retain(|_, claim| match claim {
+                Value::String(_) => true,
+                // API Gateway makes text of these, too. `null`, for one, must not become a subject's name.
+                Value::Array(_) | Value::Number(_) => {
+                    *claim = claim.to_string().into();
+                    true
+                }
+                Value::Null | Value::Bool(_) | Value::Object(_) => false,
+            });
         }
         ApiGatewayV2httpRequest::deserialize(event)
             .map(|event| Self(LambdaRequest::ApiGatewayV2(event)))

@@ -8,6 +8,7 @@ pub mod admission;
 pub mod audit_events;
 pub mod body;
 pub mod callback;
+pub mod claims;
 pub mod command_view;
 pub mod commands;
 pub mod conditional;

@@ -60,6 +60,8 @@ codes! {
     OwnerBeingErased = "OWNER_BEING_ERASED", CONFLICT, "The owner is being erased";
     /// The token does not allow the callback.
     CallbackNotAllowed = "CALLBACK_NOT_ALLOWED", UNAUTHORIZED, "The callback is not allowed";
+    /// The action needs a newer sign-in than the token's `auth_time`.
+    SignInTooOld = "SIGN_IN_TOO_OLD", UNAUTHORIZED, "The sign-in is too old for this action";
     /// Enabling needs a connected installation.
     IntegrationRequired = "INTEGRATION_REQUIRED", CONFLICT, "A GitHub integration is required";
     /// Enabling needs an installation whose alerts the App may read.
@@ -195,6 +197,9 @@ pub struct ProblemBody {
     command: Option<Box<CommandView>>,
 }
 
+/// Asks for a newer sign-in as RFC 9470 says, so that a client can pass `max_age` to the issuer.
+const SIGN_IN_AGAIN: &str = r#"Bearer error="insufficient_user_authentication", max_age="600""#;
+
 impl IntoResponse for Problem {
     fn into_response(self) -> Response {
         let status = self.code.status();
@@ -222,6 +227,12 @@ impl IntoResponse for Problem {
                 1
             };
             headers.insert(header::RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        if self.code == Code::SignInTooOld {
+            headers.insert(
+                header::WWW_AUTHENTICATE,
+                HeaderValue::from_static(SIGN_IN_AGAIN),
+            );
         }
         response.extensions_mut().insert(self.code);
         response

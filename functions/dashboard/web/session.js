@@ -4,6 +4,7 @@ import { Store, kept } from "./store.js";
 
 const TOKEN = "token";
 const OWNER = "owner";
+const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 
 /**
  * @typedef {object} Session
@@ -68,9 +69,18 @@ function opened(token) {
   }
 }
 
-/** A list, or a list as JSON text. The prefix `org:` is optional. @param {unknown} claim */
+/** A list, or a list as JSON text; as for the API, one entry that is no UUID voids it. @param {unknown} claim */
 function organisations(claim) {
-  const list = typeof claim === "string" && claim.startsWith("[") ? JSON.parse(claim) : claim;
-  const ids = Array.isArray(list) ? list.filter((id) => typeof id === "string") : [];
-  return ids.map((id) => (id.startsWith("org:") ? id : `org:${id}`));
+  const list = typeof claim === "string" ? parsed(claim) : claim;
+  const isId = (id) => typeof id === "string" && UUID.test(id);
+  return Array.isArray(list) && list.every(isId) ? list.map((id) => `org:${id.toLowerCase()}`) : [];
+}
+
+/** @param {string} text @returns {unknown} */
+function parsed(text) {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return null;
+  }
 }

@@ -27,6 +27,7 @@ const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) struct Owner<'a> {
     stack: &'a Stack,
+    name: String,
     token: String,
 }
 
@@ -37,6 +38,7 @@ impl<'a> Owner<'a> {
         let token = issued["token"].as_str().ok_or("no token was issued")?;
         Ok(Self {
             stack,
+            name: name.to_owned(),
             token: token.to_owned(),
         })
     }
@@ -68,7 +70,8 @@ impl<'a> Owner<'a> {
 
     /// Requests the erasure of all data.
     pub(crate) async fn erase(&self) -> Result<Value> {
-        let request = self.stack.request(Method::DELETE, "/v1/owners/me");
+        let path = format!("/v1/owners/me?confirm=user:{}", self.name);
+        let request = self.stack.request(Method::DELETE, &path);
         answer(request.bearer_auth(&self.token)).await
     }
 

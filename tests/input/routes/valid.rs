@@ -3,7 +3,9 @@
 use domain::command::CommandType;
 use serde_json::{Value, json};
 
-use crate::scene::{FIXED, OPEN, PENDING, RUNNING, SESSION, STRANGERS, command_id, finding_id};
+use crate::scene::{
+    CALLER, FIXED, GONE, OPEN, PENDING, RUNNING, SESSION, STRANGERS, command_id, finding_id, user,
+};
 
 /// Words with a meaning somewhere.
 pub(crate) const WORDS: [&str; 25] = [
@@ -54,6 +56,7 @@ pub(crate) fn query(name: &str) -> Vec<String> {
     match name {
         "limit" => texts(&["1", "2", "100"]),
         "state" => texts(&["active"]),
+        "confirm" => vec![user(CALLER).to_string(), user(GONE).to_string()],
         "status" => texts(&["open", "fixed"]),
         "severity" => texts(&["high", "low"]),
         "repository" => texts(&["octo/app", "octo/none"]),

@@ -140,7 +140,7 @@ async fn a_cursor_is_valid_for_its_owner_and_this_list_only() {
     for call in [
         page(&query).claims(json!({"sub": "somebody"})),
         page(&query)
-            .claims(json!({"sub": "auth0|5f7c", "orgs": org}))
+            .claims(json!({"sub": "auth0|5f7c", "orgs": [org]}))
             .owner(&format!("org:{org}")),
         page(&format!("{query}A")),
         get("/v1/owners/{owner}/commands").query(&query),

@@ -12,7 +12,7 @@ const COMMANDS: &str = "/v1/owners/{owner}/commands";
 const ERASURE: &str = "/v1/owners/{owner}/erasure";
 
 fn delete() -> Call {
-    Call::new("DELETE", OWNER)
+    Call::new("DELETE", OWNER).query("confirm=user:auth0%7C5f7c")
 }
 
 fn running() -> Value {
@@ -105,8 +105,9 @@ async fn only_a_personal_owner_can_be_erased_and_only_by_its_user() {
     let stack = Stack::start().await;
     let org = "6f1d1d3e-7a52-4c3b-9a55-0d0f3c1f7a10";
     let organisation = delete()
-        .claims(json!({"sub": "auth0|5f7c", "orgs": org}))
-        .owner(&format!("org:{org}"));
+        .claims(json!({"sub": "auth0|5f7c", "orgs": [org]}))
+        .owner(&format!("org:{org}"))
+        .query(&format!("confirm=org:{org}"));
     assert_eq!(stack.call(organisation).await.problem(405), "NOT_ERASABLE");
     let foreign = delete().owner("user:somebody");
     assert_eq!(stack.call(foreign).await.problem(404), "NOT_FOUND");
@@ -114,4 +115,56 @@ async fn only_a_personal_owner_can_be_erased_and_only_by_its_user() {
     let theirs = get(ERASURE).claims(json!({"sub": "somebody"}));
     assert_eq!(stack.call(theirs).await.problem(404), "NOT_FOUND");
     assert_eq!(stack.services.sent(), []);
+}
+
+#[tokio::test]
+async fn without_the_exact_confirmation_nothing_is_erased() {
+    let stack = Stack::connected().await;
+    for query in [
+        "",
+        "confirm=",
+        "confirm=me",
+        "confirm=true",
+        "confirm=auth0%7C5f7c",
+        "confirm=user:auth0%7C5f7d",
+        "confirm=USER:auth0%7C5f7c",
+        "confirm=user:auth0%7C5f7c%20",
+        "confirm=user:auth0%7C5f7c&confirm=user:auth0%7C5f7c",
+        "Confirm=user:auth0%7C5f7c",
+    ] {
+        let answer = stack.call(delete().query(query)).await;
+        assert!(answer.invalid().contains(&"/query/confirm"), "{query}");
+    }
+    let unknown = delete().query("confirm=user:auth0%7C5f7c&force=1");
+    assert_eq!(stack.call(unknown).await.invalid(), ["/query/force"]);
+    assert_eq!(stack.call(get(ERASURE)).await.problem(404), "NOT_FOUND");
+    assert_eq!(stack.services.sent(), []);
+    let named = stack.call(delete().owner("user:auth0|5f7c")).await;
+    assert_eq!((named.status, &named.body), (202, &running()));
+}
+
+#[tokio::test]
+async fn an_erasure_needs_a_sign_in_of_the_last_ten_minutes() {
+    let stack = Stack::connected().await;
+    let at = |auth_time: Value| {
+        let claims = json!({"sub": "auth0|5f7c", "auth_time": auth_time});
+        delete().claims(claims)
+    };
+    let noon = NOON.as_seconds();
+    for old in [
+        json!((noon - 601).to_string()),
+        json!(noon - 601),
+        json!((noon + 61).to_string()),
+        json!("never"),
+        json!([noon]),
+    ] {
+        let answer = stack.call(at(old.clone())).await;
+        assert_eq!(answer.problem(401), "SIGN_IN_TOO_OLD", "{old}");
+        let challenge = answer.header("www-authenticate").expect("a challenge");
+        assert!(challenge.contains("max_age=\"600\""), "{challenge}");
+    }
+    assert_eq!(stack.call(get(ERASURE)).await.problem(404), "NOT_FOUND");
+    assert_eq!(stack.services.sent(), []);
+    let fresh = stack.call(at(json!((noon - 600).to_string()))).await;
+    assert_eq!((fresh.status, &fresh.body), (202, &running()));
 }

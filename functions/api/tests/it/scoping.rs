@@ -62,7 +62,6 @@ async fn an_organisation_is_reached_through_each_form_of_the_claim() {
         json!(format!("[{ORG} 0b8e4b38-4f0c-4d3e-8a43-2b9a4a8f9a11]")),
         json!(format!("[\"{ORG}\"]")),
         json!([ORG]),
-        json!(ORG),
     ] {
         let claims = json!({"sub": "a", "orgs": orgs, "exp": 1_795_435_200});
         let call = post(COMMANDS)
@@ -73,6 +72,35 @@ async fn an_organisation_is_reached_through_each_form_of_the_claim() {
         assert_eq!(answer.status, 202, "{orgs}: {}", answer.body);
         assert_eq!(answer.body["owner"], owner);
     }
+}
+
+#[tokio::test]
+async fn one_entry_that_is_no_uuid_gives_no_organisation() {
+    let stack = Stack::start().await;
+    let other = "0b8e4b38-4f0c-4d3e-8a43-2b9a4a8f9a11";
+    for orgs in [
+        json!(ORG),
+        json!([format!("Evil {ORG}")]),
+        json!([ORG, "Evil"]),
+        json!([{"note": format!("x {ORG} y")}]),
+        json!({"note": ORG}),
+        json!(format!("[Evil {ORG}]")),
+        json!(format!("my team {ORG}")),
+        json!(format!("[map[note:x {ORG} y]]")),
+        json!(format!("[{ORG}  {other}]")),
+        json!(format!("[{ORG}, {other}]")),
+        json!(format!("[\"{ORG}\", null]")),
+    ] {
+        let claims = json!({"sub": "a", "orgs": orgs});
+        let call = post(COMMANDS)
+            .owner(&format!("org:{ORG}"))
+            .claims(claims.clone())
+            .body(json!({"type": "sync"}));
+        assert_eq!(stack.call(call).await.problem(404), "NOT_FOUND", "{orgs}");
+        let own = stack.call(get(COMMANDS).claims(claims)).await;
+        assert_eq!(own.ids("commands"), [""; 0], "the caller stays themselves");
+    }
+    assert_eq!(stack.services.sent(), []);
 }
 
 #[tokio::test]
@@ -107,9 +135,13 @@ async fn requests_without_verified_claims_are_refused() {
     context.expect("a context").remove("authorizer");
     assert_eq!(stack.call(call).await.problem(500), "INTERNAL_ERROR");
 
-    let without_subject = get(COMMANDS).claims(json!({"email": "a@example.org"}));
-    assert_eq!(
-        stack.call(without_subject).await.problem(403),
-        "CALLER_NOT_IDENTIFIED"
-    );
+    for claims in [
+        json!({"email": "a@example.org"}),
+        json!({"sub": null}),
+        json!({"sub": true}),
+        json!({"sub": {"a": "b"}}),
+    ] {
+        let answer = stack.call(get(COMMANDS).claims(claims.clone())).await;
+        assert_eq!(answer.problem(403), "CALLER_NOT_IDENTIFIED", "{claims}");
+    }
 }

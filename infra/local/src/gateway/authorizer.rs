@@ -48,19 +48,20 @@ impl Authorizers {
         )
     }
 
-    /// Issues a token for this caller with these scopes, by default all that any route needs. Returns `None` if
-    /// there is no authorizer.
+    /// Issues a token for this caller with these scopes, by default all that any route needs; `over` replaces claims.
+    /// Returns `None` if there is no authorizer.
     pub(super) fn issue(
         &self,
         caller: &Caller,
         scope: Option<&str>,
+        over: Map<String, Value>,
         now: Timestamp,
     ) -> Option<Result<String, jsonwebtoken::errors::Error>> {
         let scopes = self.0.values().flat_map(|one| &one.settings.scopes);
         let scopes = scopes.map(String::as_str).collect::<BTreeSet<_>>();
         let all = scopes.into_iter().collect::<Vec<_>>().join(" ");
         let (_, any) = self.0.first_key_value()?;
-        Some(any.issue(caller, scope.unwrap_or(&all), now))
+        Some(any.issue(caller, scope.unwrap_or(&all), over, now))
     }
 
     /// Returns the claims of the request's token if this authorizer accepts it.
@@ -146,11 +147,12 @@ impl Authorizer {
         }
     }
 
-    /// Issues a token for this caller with these scopes, separated by spaces.
+    /// Issues a token for this caller with these scopes, separated by spaces, and with the claims of `over`.
     fn issue(
         &self,
         caller: &Caller,
         scope: &str,
+        over: Map<String, Value>,
         now: Timestamp,
     ) -> Result<String, jsonwebtoken::errors::Error> {
         let claims = Claims {
@@ -162,6 +164,10 @@ impl Authorizer {
             nbf: now.as_second(),
             exp: now.as_second() + LIFETIME.as_secs(),
         };
+        let mut claims = serde_json::to_value(claims)?;
+        if let Some(claims) = claims.as_object_mut() {
+            claims.extend(over);
+        }
         encode(&Header::new(Algorithm::HS256), &claims, &self.encoding)
     }
 
@@ -233,7 +239,7 @@ mod tests {
     async fn its_own_tokens_are_accepted_with_their_claims() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let token = authorizer
-            .issue(&caller(), WRITE, Timestamp::now())
+            .issue(&caller(), WRITE, Map::new(), Timestamp::now())
             .expect("a token");
         let claims = authorizer
             .claims(&bearing(&token))
@@ -250,10 +256,10 @@ mod tests {
         let now = Timestamp::now();
         let yesterday = now - SignedDuration::from_hours(25);
         let other = |key, issuer, audience| {
-            self::authorizer(key, issuer, audience).issue(&caller(), WRITE, now)
+            self::authorizer(key, issuer, audience).issue(&caller(), WRITE, Map::new(), now)
         };
         let tokens = [
-            authorizer.issue(&caller(), WRITE, yesterday),
+            authorizer.issue(&caller(), WRITE, Map::new(), yesterday),
             other("other", "https://issuer.invalid/", "security-agent"),
             other("key", "https://other.invalid/", "security-agent"),
             other("key", "https://issuer.invalid/", "other"),
@@ -272,7 +278,7 @@ mod tests {
     async fn a_token_needs_one_of_the_scopes() {
         let authorizer = authorizer("key", "https://issuer.invalid/", "security-agent");
         let claims = async |scope: &str| {
-            let token = authorizer.issue(&caller(), scope, Timestamp::now());
+            let token = authorizer.issue(&caller(), scope, Map::new(), Timestamp::now());
             let bearing = bearing(&token.expect("a token"));
             authorizer.claims(&bearing).await
         };

@@ -147,15 +147,20 @@ fn query_parameters(query: &str) -> BTreeMap<String, String> {
     parameters
 }
 
-/// Flattens claims as API Gateway does: every value is a string, a list is `[a b]`.
+/// Makes text of claims as API Gateway does: as Go prints values, so a list is `[a b]`, without quotes.
 fn flattened(claims: Map<String, Value>) -> BTreeMap<String, String> {
     fn text(value: &Value) -> String {
+        let joined = |parts: Vec<String>| parts.join(" ");
         match value {
             Value::String(text) => text.clone(),
-            Value::Array(items) => {
-                format!("[{}]", items.iter().map(text).collect::<Vec<_>>().join(" "))
+            Value::Array(items) => format!("[{}]", joined(items.iter().map(text).collect())),
+            Value::Object(members) => {
+                let members = members.iter();
+                let members = members.map(|(name, value)| format!("{name}:{}", text(value)));
+                format!("map[{}]", joined(members.collect()))
             }
-            Value::Null | Value::Bool(_) | Value::Number(_) | Value::Object(_) => value.to_string(),
+            Value::Null => "<nil>".to_owned(),
+            Value::Bool(_) | Value::Number(_) => value.to_string(),
         }
     }
     claims
@@ -246,7 +251,9 @@ mod tests {
             .expect("a request");
         let event = event_of(
             sent,
-            Some(json!({"sub": "a/b", "orgs": ["x", "y"], "exp": 5})),
+            Some(
+                json!({"sub": "a/b", "orgs": ["x", "y"], "exp": 5, "odd": [{"note": "a b"}, null]}),
+            ),
         );
 
         let read = lambda_http::request::from_str(&event.to_string()).expect("a 2.0 event");
@@ -278,6 +285,7 @@ mod tests {
             .claims;
         assert_eq!(claims["orgs"], "[x y]");
         assert_eq!(claims["exp"], "5");
+        assert_eq!(claims["odd"], "[map[note:a b] <nil>]");
     }
 
     #[test]

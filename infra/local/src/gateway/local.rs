@@ -12,7 +12,7 @@ use domain::owner::Owner;
 use http::{StatusCode, header};
 use jiff::Timestamp;
 use serde::Deserialize;
-use serde_json::json;
+use serde_json::{Map, Value, json};
 
 use super::problem::{failed, invalid, problem};
 use super::{Caller, Gateway};
@@ -35,6 +35,9 @@ struct TokenRequest {
     installation: Option<InstallationId>,
     /// Scopes, separated by spaces; by default all that any route needs.
     scope: Option<String>,
+    /// Claims that go into the token as they are, over the others.
+    #[serde(default)]
+    claims: Map<String, Value>,
 }
 
 pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response {
@@ -42,16 +45,11 @@ pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response 
         Ok(request) => request,
         Err(error) => return invalid(&error),
     };
+    // The claim holds ids only.
+    let id = |org: &String| org.strip_prefix("org:").unwrap_or(org).to_owned();
+    let orgs: Vec<String> = request.orgs.iter().map(id).collect();
     let owners = std::iter::once(format!("user:{}", request.sub))
-        .chain(
-            request
-                .orgs
-                .iter()
-                .map(|org| match org.starts_with("org:") {
-                    true => org.clone(),
-                    false => format!("org:{org}"),
-                }),
-        )
+        .chain(orgs.iter().map(|org| format!("org:{org}")))
         .map(|owner| owner.parse::<Owner>())
         .collect::<Result<Vec<_>, _>>();
     let owners = match owners {
@@ -71,10 +69,13 @@ pub(super) async fn issue_token(State(gateway): Stack, body: Bytes) -> Response 
         sub: request.sub,
         email: request.email,
         name: request.name,
-        orgs: request.orgs,
+        orgs,
     };
     let scope = request.scope.as_deref();
-    match gateway.authorizers.issue(&caller, scope, Timestamp::now()) {
+    let issued = gateway
+        .authorizers
+        .issue(&caller, scope, request.claims, Timestamp::now());
+    match issued {
         Some(Ok(token)) => Json(json!({ "token": token })).into_response(),
         Some(Err(error)) => failed("TOKEN_FAILED", &error),
         None => problem(
