@@ -32,7 +32,10 @@ fn the_architecture_is_chosen_in_the_template_alone() {
         .collect();
     assert!(elsewhere.is_empty(), "samconfig.toml: {elsewhere:?}");
     let commands = text("docs/operating/deploy.md");
-    assert!(!commands.contains("Architecture="), "deploy.md overrides it");
+    assert!(
+        !commands.contains("Architecture="),
+        "deploy.md overrides it"
+    );
 }
 
 #[test]
