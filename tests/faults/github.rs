@@ -1,5 +1,7 @@
 //! GitHub's errors, limits and bad links during a sync, and continuations that are lost or delivered twice.
 
+use std::collections::BTreeSet;
+
 use domain::Timestamp;
 use futures::future::join;
 use reqwest::Method;
@@ -136,6 +138,39 @@ async fn fault_29_a_rate_limit_after_stored_pages_reports_an_applied_effect() {
     let ended = scene.ada.ends_as(id, "GITHUB_RATE_LIMITED").await;
     assert_eq!(ended["effect"], "applied", "two pages of findings");
     assert_eq!(scene.ada.all("findings").await.len(), 200);
+    scene.holds().await;
+}
+
+#[tokio::test]
+async fn fault_29_passes_that_a_limit_cuts_short_cover_everything_in_turn() {
+    /// A repository without alerts; each of the others has one page.
+    const EMPTY: (u64, &str) = (700_000_005, "acme-appsec/docs-site");
+    let repositories = [NODEGOAT, PYGOAT, EMPTY];
+    let scene = Scene::with(&[], &repositories.map(|(id, _)| id)).await;
+    let limit = json!({"repository": "*", "operation": "list_alerts", "after": 1, "status": 429,
+        "headers": {"retry-after": "7200"}});
+    let mut refreshed = BTreeSet::new();
+    // All three are asked for at once, so that the one that comes first is not always the one that arrives first.
+    let mut passes = 0;
+    while refreshed.len() < repositories.len() {
+        passes += 1;
+        assert!(passes <= 6, "only {refreshed:?} were ever refreshed");
+        scene.stack.github_fault(&limit).await;
+        scene.stack.backstage.schedule_due(scene.ada.owner()).await;
+        scene.stack.reconcile().await;
+        eventually("the scheduled sync ends", async || {
+            scene.stack.logged("a scheduled sync has ended").len() == passes
+        })
+        .await;
+        scene.stack.heal().await;
+        let shown = scene.ada.get("repositories").await.body["repositories"].clone();
+        let shown = shown.as_array().expect("a list").iter();
+        refreshed.extend(
+            shown
+                .filter(|repository| !repository["lastSucceededAt"].is_null())
+                .map(|repository| repository["fullName"].to_string()),
+        );
+    }
     scene.holds().await;
 }
 

@@ -2,7 +2,7 @@
 
 use domain::Timestamp;
 use store::repositories::{
-    Checkpoint, PassState, RepositoryFailure, RepositoryOutcome, RepositoryRecord,
+    Checkpoint, Pass, PassState, RepositoryFailure, RepositoryOutcome, RepositoryRecord,
 };
 use uuid::Uuid;
 
@@ -52,6 +52,11 @@ impl Earlier {
         }
     }
 
+    /// Whether the row's last pass has come to an end with the repository that another delivery would not change.
+    pub(crate) fn has_ended(record: &RepositoryRecord, last: &Pass) -> bool {
+        matches!(last.state, PassState::Finished) && record.last_failure.is_none_or(is_final)
+    }
+
     /// Returns `pass`'s progress with the repository of this row.
     pub(crate) fn of(record: Option<&RepositoryRecord>, pass: Uuid) -> Self {
         let mine = record
@@ -66,11 +71,11 @@ impl Earlier {
                 at,
                 from: Some((**cursor).clone()),
             },
-            PassState::Finished => match record.last_failure {
-                None => Self::Ended(Ended::Succeeded),
-                Some(failure) if is_final(failure) => Self::Ended(Ended::Failed(failure)),
-                Some(_) => Self::Begun { at, from: None },
-            },
+            PassState::Finished if !Self::has_ended(record, last) => Self::Begun { at, from: None },
+            PassState::Finished => Self::Ended(match record.last_failure {
+                None => Ended::Succeeded,
+                Some(failure) => Ended::Failed(failure),
+            }),
         }
     }
 }
@@ -93,7 +98,6 @@ const fn is_final(failure: RepositoryFailure) -> bool {
 mod tests {
     use super::*;
     use crate::samples::{OTHER, PASS, cursor, noon, record};
-    use store::repositories::Pass;
 
     fn left(state: PassState, last_failure: Option<RepositoryFailure>) -> RepositoryRecord {
         RepositoryRecord {

@@ -103,6 +103,10 @@ impl Scope {
         } = self;
         let mut tally = Tally::of(wanted.len(), gone);
         let mut targets = Vec::new();
+        let mut wanted = wanted;
+        // A pass may end before it has been everywhere. What it leaves comes first in the next one, so that an
+        // installation that is too large for one pass is covered by several.
+        wanted.sort_by_key(|(_, record)| Turn::of(record.as_ref(), pass));
         for (entry, record) in wanted {
             let earlier = Earlier::of(record.as_ref(), pass);
             tally.count_earlier(&earlier);
@@ -164,6 +168,31 @@ pub(crate) struct Target {
     pub(crate) seen: Watermarks,
     /// Whether a listing that begins now reads every page.
     pub(crate) complete: bool,
+}
+
+/// The order in which a delivery refreshes repositories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Turn {
+    /// First what this pass has begun to list: its checkpoint is the freshest now.
+    Listing,
+    /// Then what an earlier pass left, the longest without success first.
+    Left(Option<Timestamp>),
+    /// Then what every pass so far has ended, likewise.
+    Ended(Option<Timestamp>),
+}
+
+impl Turn {
+    fn of(record: Option<&RepositoryRecord>, pass: Uuid) -> Self {
+        let Some(record) = record else {
+            return Self::Left(None);
+        };
+        let last = record.last_succeeded_at;
+        match (Earlier::of(Some(record), pass), &record.pass) {
+            (Earlier::Begun { from: Some(_), .. }, _) => Self::Listing,
+            (_, Some(earlier)) if Earlier::has_ended(record, earlier) => Self::Ended(last),
+            (_, _) => Self::Left(last),
+        }
+    }
 }
 
 /// Whether the installation's entry differs from the repository's row.

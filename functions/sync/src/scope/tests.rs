@@ -193,8 +193,8 @@ fn begun_repositories_are_continued_and_finished_ones_are_counted() {
     assert_eq!(
         goes_on,
         [
-            (2, began, None),
             (3, began, Some(cursor())),
+            (2, began, None),
             (4, noon(0), None),
             (6, noon(0), None),
         ]
@@ -224,4 +224,56 @@ fn a_listing_is_complete_if_none_was_for_twenty_hours() {
     assert!(complete(Some(noon(-20 * 3_600))));
     assert!(!complete(Some(noon(1 - 20 * 3_600))));
     assert!(!complete(Some(noon(0))));
+}
+
+/// A row after a pass: whether it ended there, its failure, and when it last succeeded.
+fn after(
+    id: u64,
+    state: PassState,
+    failure: Option<RepositoryFailure>,
+    success: i64,
+) -> RepositoryRecord {
+    RepositoryRecord {
+        last_attempted_at: Some(noon(-60)),
+        last_succeeded_at: Some(noon(success)),
+        last_failure: failure,
+        pass: Some(Pass { id: OTHER, state }),
+        ..record(id)
+    }
+}
+
+#[test]
+fn a_pass_begins_with_what_the_pass_before_it_left() {
+    use RepositoryFailure::{GithubRateLimited, RepositoryUnavailable};
+    let records = [
+        after(1, PassState::Finished, None, -60),
+        after(2, PassState::Finished, Some(RepositoryUnavailable), -900),
+        after(3, PassState::Begun, None, -300),
+        after(4, PassState::Finished, Some(GithubRateLimited), -600),
+        after(5, PassState::Paused(Box::new(cursor())), None, -400),
+        record(6),
+    ];
+    let listed: Vec<_> = (1..=7).map(entry).collect();
+    let left = left(Scope::listed(&listed, &all(), None, &records));
+    assert_eq!(targets(&left), [6, 7, 4, 5, 3, 2, 1]);
+}
+
+#[test]
+fn a_delivery_first_ends_the_listings_that_its_pass_has_begun() {
+    let of_pass = |id, state| RepositoryRecord {
+        pass: Some(Pass { id: PASS, state }),
+        ..after(id, PassState::Begun, None, -600)
+    };
+    let records = [
+        of_pass(1, PassState::Begun),
+        of_pass(2, PassState::Paused(Box::new(cursor()))),
+        of_pass(3, PassState::Finished),
+    ];
+    let left = left(Scope::listed(
+        &[entry(1), entry(2), entry(3)],
+        &all(),
+        None,
+        &records,
+    ));
+    assert_eq!(targets(&left), [2, 1]);
 }
