@@ -7,7 +7,10 @@ use aws_sdk_dynamodb::{
     config::{BehaviorVersion, Region},
     types::AttributeValue::{self, N, S},
 };
-use aws_sdk_sqs::types::{Message as Received, QueueAttributeName};
+use aws_sdk_sqs::types::{
+    Message as Received, MessageSystemAttributeNameForSends, MessageSystemAttributeValue,
+    QueueAttributeName,
+};
 use domain::{
     Timestamp,
     command::{Command, CommandId, CommandKey, DismissFinding},
@@ -255,6 +258,22 @@ impl Backstage {
     pub async fn send(&self, queue: &str, body: &str) {
         let send = self.sqs.send_message().queue_url(self.url(queue).await);
         let sent = send.message_body(body).send().await;
+        sent.expect("the message is queued");
+    }
+
+    /// Sends a message with this body as part of a chain of invocations.
+    pub async fn send_traced(&self, queue: &str, body: &str, trace_header: &str) {
+        let trace = MessageSystemAttributeValue::builder()
+            .data_type("String")
+            .string_value(trace_header)
+            .build()
+            .expect("a data type is given");
+        let send = self.sqs.send_message().queue_url(self.url(queue).await);
+        let sent = send
+            .message_body(body)
+            .message_system_attributes(MessageSystemAttributeNameForSends::AwsTraceHeader, trace)
+            .send()
+            .await;
         sent.expect("the message is queued");
     }
 

@@ -217,10 +217,14 @@ impl Stack {
             .collect()
     }
 
-    /// Invokes a function with this payload. Returns `Err` with the error it reported.
+    /// Invokes a function with this payload, again while it is throttled. Returns `Err` with the error it reported.
     pub async fn invoke(&self, function: &str, payload: &Value) -> Result<Value, Value> {
         let path = format!("/2015-03-31/functions/{function}/invocations");
-        let answer = self.send(Method::POST, &path, payload).await;
+        let mut answer = self.send(Method::POST, &path, payload).await;
+        while answer.status() == StatusCode::TOO_MANY_REQUESTS {
+            sleep(Duration::from_millis(100)).await;
+            answer = self.send(Method::POST, &path, payload).await;
+        }
         assert_eq!(answer.status(), StatusCode::OK, "{path}");
         let failed = answer.headers().contains_key("x-amz-function-error");
         let answer = answer.json().await.expect("it is JSON");

@@ -21,7 +21,7 @@ async fn main() -> Result<(), lambda_runtime::Error> {
         let deadline = event.context.deadline;
         let event = event.payload;
         if let Some(records) = event["Records"].as_array() {
-            return batch(records).await;
+            return batch(records, sqs, queue).await;
         }
         let order = match event["body"].as_str() {
             Some(body) => serde_json::from_str(body)?,
@@ -74,11 +74,24 @@ async fn main() -> Result<(), lambda_runtime::Error> {
 }
 
 /// Treats every record's body as an order and reports the ones that fail.
-async fn batch(records: &[Value]) -> Result<Value, Box<dyn Error + Send + Sync>> {
+async fn batch(
+    records: &[Value],
+    sqs: &aws_sdk_sqs::Client,
+    queue: &str,
+) -> Result<Value, Box<dyn Error + Send + Sync>> {
     let mut failures = Vec::new();
     for record in records {
         let order: Value = serde_json::from_str(record["body"].as_str().unwrap_or_default())?;
-        if obey(order["do"].as_str()).await.is_err() {
+        if let Some(left) = order["relay"].as_u64() {
+            if let Some(left) = left.checked_sub(1) {
+                let body = json!({ "relay": left }).to_string();
+                sqs.send_message()
+                    .queue_url(queue)
+                    .message_body(body)
+                    .send()
+                    .await?;
+            }
+        } else if obey(order["do"].as_str()).await.is_err() {
             failures.push(json!({"itemIdentifier": record["messageId"]}));
         }
     }

@@ -1,6 +1,7 @@
 //! The command line of `cargo local`.
 
 use std::net::SocketAddr;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 
 use clap::Parser;
@@ -42,6 +43,10 @@ pub struct Arguments {
     /// Overrides a parameter of template.yaml; may be repeated
     #[arg(long = "parameter", value_name = "NAME=VALUE", value_parser = parameter)]
     pub parameters: Vec<(String, String)>,
+
+    /// The account's Lambda concurrency: further invocations are throttled, as on AWS; unlimited by default
+    #[arg(long, value_name = "N")]
+    pub concurrency: Option<NonZeroU32>,
 
     /// Run the existing binaries without building them first
     #[arg(long)]

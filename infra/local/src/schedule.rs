@@ -6,10 +6,11 @@ use std::sync::Arc;
 use bytes::Bytes;
 use jiff::Timestamp;
 use serde_json::json;
-use tokio::time::{Instant, MissedTickBehavior, interval_at};
+use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep_until};
+use tracing::warn;
 use uuid::Uuid;
 
-use crate::functions::{Functions, InvokeError};
+use crate::functions::{Functions, InvokeError, THROTTLED};
 use crate::template::{Place, Schedule};
 
 /// The schedules, by the function that they run.
@@ -41,7 +42,33 @@ impl Schedules {
             Some(input) => Bytes::from(input.clone()),
             None => self.payload(schedule),
         };
-        Some(self.functions.invoke(function, payload).await)
+        Some(self.invoke(schedule, payload).await)
+    }
+
+    /// Invokes asynchronously, as EventBridge Scheduler does: Lambda repeats a throttled invocation until the event is
+    /// too old.
+    async fn invoke(&self, schedule: &Schedule, payload: Bytes) -> Result<Bytes, InvokeError> {
+        let too_old = Instant::now() + schedule.maximum_age;
+        let mut tries = 0;
+        loop {
+            let invoked = self
+                .functions
+                .invoke(&schedule.function, payload.clone())
+                .await;
+            tries += 1;
+            let again = Instant::now() + THROTTLED.after(tries);
+            match invoked {
+                Err(InvokeError::Throttled { .. }) if again < too_old => sleep_until(again).await,
+                Err(error @ InvokeError::Throttled { .. }) => {
+                    warn!(
+                        function = schedule.function,
+                        "the scheduled run is missed: {error}"
+                    );
+                    return Err(error);
+                }
+                invoked => return invoked,
+            }
+        }
     }
 
     /// Runs every schedule at its rate until the task is aborted.

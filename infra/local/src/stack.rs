@@ -172,10 +172,11 @@ impl Stack {
             logs: logs.clone(),
             region: REGION.to_owned(),
             aws: format!("http://{proxy_address}"),
+            concurrency: arguments.concurrency,
         };
         let functions =
             Functions::new(&topology, &surroundings).map_err(|source| StartError::Embedded {
-                service: "the function launcher",
+                service: "the functions",
                 place: None,
                 source: Box::new(source),
             })?;

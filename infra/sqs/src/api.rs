@@ -38,6 +38,8 @@ struct Call {
     queues: Queues,
     /// The host name that the caller used, for queue URLs.
     host: String,
+    /// The caller's trace header, which SQS keeps with each message that the call sends.
+    trace_header: Option<String>,
 }
 
 async fn answer(State(queues): State<Queues>, headers: HeaderMap, body: Bytes) -> Response {
@@ -45,6 +47,7 @@ async fn answer(State(queues): State<Queues>, headers: HeaderMap, body: Bytes) -
     let call = Call {
         queues,
         host: text("host").unwrap_or("localhost").to_owned(),
+        trace_header: text("x-amzn-trace-id").map(str::to_owned),
     };
     let operation = text("x-amz-target")
         .and_then(|target| target.strip_prefix("AmazonSQS."))

@@ -45,12 +45,17 @@ impl Sqs {
     }
 
     async fn post(&self, target: &str, body: String) -> Result<Value, Refusal> {
-        let request = Request::post("/")
+        self.post_with(&[("x-amz-target", target)], body).await
+    }
+
+    async fn post_with(&self, headers: &[(&str, &str)], body: String) -> Result<Value, Refusal> {
+        let mut request = Request::post("/")
             .header("host", HOST)
-            .header("content-type", "application/x-amz-json-1.0")
-            .header("x-amz-target", target)
-            .body(Body::from(body))
-            .expect("a request is built");
+            .header("content-type", "application/x-amz-json-1.0");
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
+        let request = request.body(Body::from(body)).expect("a request is built");
         let response = self
             .router
             .clone()
@@ -85,6 +90,18 @@ impl Sqs {
 
     async fn call(&self, operation: &str, input: Value) -> Value {
         self.post(&format!("AmazonSQS.{operation}"), input.to_string())
+            .await
+            .expect(operation)
+    }
+
+    /// A call with a trace header, as a function's client sends it.
+    async fn traced(&self, trace: &str, operation: &str, input: Value) -> Value {
+        let target = format!("AmazonSQS.{operation}");
+        let headers = [
+            ("x-amz-target", target.as_str()),
+            ("x-amzn-trace-id", trace),
+        ];
+        self.post_with(&headers, input.to_string())
             .await
             .expect(operation)
     }

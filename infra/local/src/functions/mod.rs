@@ -1,5 +1,7 @@
 //! The functions of the stack: the real binaries behind a Lambda runtime API.
 
+mod chain;
+mod concurrency;
 mod launcher;
 mod pool;
 mod process;
@@ -7,10 +9,12 @@ mod runtime_api;
 
 use std::collections::BTreeMap;
 use std::io;
+use std::num::NonZeroU32;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use backoff::{Backoff, Jitter};
 use bytes::Bytes;
 use futures::future::{join_all, try_join_all};
 use tokio::time::Instant;
@@ -20,6 +24,9 @@ pub use process::InitError;
 pub use runtime_api::FunctionError;
 
 use crate::template::{Function, Topology};
+pub(crate) use chain::Chain;
+use concurrency::Account;
+pub use concurrency::ReservationError;
 use launcher::Launcher;
 use pool::Pool;
 use process::Blueprint;
@@ -28,6 +35,12 @@ use process::Blueprint;
 const HTTP_PROCESSES: u32 = 8;
 /// The most processes of any other function, for each queue that invokes it.
 pub(crate) const PROCESSES: u32 = 4;
+
+/// The pauses between tries of a throttled invocation that nobody waits for. Lambda's own are documented as growing.
+pub(crate) const THROTTLED: Backoff = Backoff {
+    longest: Duration::from_secs(5),
+    ..Backoff::doubling(Duration::from_millis(200), Jitter::Half)
+};
 
 /// The environment that functions run in.
 #[derive(Debug, Clone)]
@@ -40,6 +53,19 @@ pub struct Surroundings {
     pub region: String,
     /// The address of DynamoDB, SQS and Secrets Manager.
     pub aws: String,
+    /// The account's concurrency; unlimited without one.
+    pub concurrency: Option<NonZeroU32>,
+}
+
+/// Why the functions cannot be prepared.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The thread that starts processes cannot be started.
+    #[error("cannot start the thread that starts the functions")]
+    Launcher(#[from] io::Error),
+    /// Lambda would refuse the reservations.
+    #[error(transparent)]
+    Reservation(#[from] ReservationError),
 }
 
 /// Every function, by name.
@@ -50,7 +76,8 @@ pub struct Functions {
 
 impl Functions {
     /// Prepares a pool for every function; starts no process yet.
-    pub fn new(topology: &Topology, surroundings: &Surroundings) -> io::Result<Self> {
+    pub fn new(topology: &Topology, surroundings: &Surroundings) -> Result<Self, PrepareError> {
+        let account = Account::new(topology, surroundings.concurrency)?;
         let launcher = Arc::new(Launcher::start()?);
         let pools = topology
             .functions
@@ -61,6 +88,7 @@ impl Functions {
                     blueprint(function, surroundings),
                     Arc::clone(&launcher),
                     limit as usize,
+                    account.limit(function),
                 );
                 (function.name.clone(), (pool, limit))
             })
@@ -74,10 +102,20 @@ impl Functions {
         Ok(())
     }
 
-    /// Invokes a function and returns its answer.
+    /// Invokes a function for an event that no invocation has caused, and returns its answer.
     pub async fn invoke(&self, name: &str, payload: Bytes) -> Result<Bytes, InvokeError> {
+        self.invoke_after(&Chain::default(), name, payload).await
+    }
+
+    /// Invokes a function for an event that this chain of invocations has caused, and returns its answer.
+    pub(crate) async fn invoke_after(
+        &self,
+        chain: &Chain,
+        name: &str,
+        payload: Bytes,
+    ) -> Result<Bytes, InvokeError> {
         match self.pools.get(name) {
-            Some((pool, _)) => pool.invoke(payload).await,
+            Some((pool, _)) => pool.invoke(chain, payload).await,
             None => Err(InvokeError::NoSuchFunction {
                 name: name.to_owned(),
             }),
@@ -147,6 +185,7 @@ fn blueprint(function: &Function, surroundings: &Surroundings) -> Blueprint {
         arn: function.arn.clone(),
         binary: surroundings.binaries.join(&function.binary),
         timeout: function.timeout,
+        recursive_loop: function.recursive_loop,
         environment: environment(function, surroundings),
         log: surroundings.logs.join(format!("{}.log", function.name)),
     }

@@ -11,9 +11,12 @@ use tokio::sync::Semaphore;
 use tokio::time::Instant;
 use tracing::{error, warn};
 
+use super::chain::Chain;
+use super::concurrency::Limit;
 use super::launcher::Launcher;
 use super::process::{Blueprint, InitError, Life, Process, RunError};
 use super::runtime_api::FunctionError;
+use crate::template::RecursiveLoop;
 
 /// The backoff after the first failed start; it doubles up to `LONGEST_PAUSE`.
 const FIRST_PAUSE: Duration = Duration::from_millis(250);
@@ -62,6 +65,20 @@ pub enum InvokeError {
         #[source]
         source: Arc<InitError>,
     },
+    /// Lambda throttles the invocation: the account's or the function's concurrency is used up.
+    #[error("function {name} was not invoked: its concurrency is used up")]
+    Throttled {
+        /// The function.
+        name: String,
+    },
+    /// Lambda takes the invocation for a part of an endless loop, and drops it.
+    #[error(
+        "function {name} was not invoked: it ran 16 times in this chain of requests and its RecursiveLoop is not Allow"
+    )]
+    Recursive {
+        /// The function.
+        name: String,
+    },
     /// The stack is stopping.
     #[error("cannot invoke function {name}: the stack is stopping")]
     Stopping {
@@ -86,6 +103,11 @@ pub struct Status {
     pub errors: u64,
     /// Number of invocations that exceeded the timeout.
     pub timeouts: u64,
+    /// Number of invocations that Lambda refused, because the concurrency was used up.
+    pub throttles: u64,
+    /// Number of events without an invocation, because it would have been part of a recursive loop.
+    #[serde(rename = "recursiveInvocationsDropped")]
+    pub recursive_invocations_dropped: u64,
 }
 
 /// The processes of one function.
@@ -95,6 +117,7 @@ pub(crate) struct Pool {
     launcher: Arc<Launcher>,
     /// One permit per process that may run at the same time.
     slots: Semaphore,
+    concurrency: Limit,
     idle: Mutex<Vec<Process>>,
     running: Mutex<BTreeMap<String, Life>>,
     failed_start: Mutex<Option<FailedStart>>,
@@ -102,6 +125,8 @@ pub(crate) struct Pool {
     invocations: AtomicU64,
     errors: AtomicU64,
     timeouts: AtomicU64,
+    throttles: AtomicU64,
+    recursive_invocations_dropped: AtomicU64,
 }
 
 /// The function could not start; the pool does not retry before `until`.
@@ -113,11 +138,17 @@ struct FailedStart {
 }
 
 impl Pool {
-    pub(crate) fn new(blueprint: Blueprint, launcher: Arc<Launcher>, limit: usize) -> Self {
+    pub(crate) fn new(
+        blueprint: Blueprint,
+        launcher: Arc<Launcher>,
+        limit: usize,
+        concurrency: Limit,
+    ) -> Self {
         Self {
             blueprint,
             launcher,
             slots: Semaphore::new(limit),
+            concurrency,
             idle: Mutex::default(),
             running: Mutex::default(),
             failed_start: Mutex::default(),
@@ -125,6 +156,8 @@ impl Pool {
             invocations: AtomicU64::new(0),
             errors: AtomicU64::new(0),
             timeouts: AtomicU64::new(0),
+            throttles: AtomicU64::new(0),
+            recursive_invocations_dropped: AtomicU64::new(0),
         }
     }
 
@@ -136,11 +169,17 @@ impl Pool {
         Ok(())
     }
 
-    /// Invokes the function and returns its answer.
-    pub(crate) async fn invoke(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+    /// Invokes the function as the next of this chain and returns its answer.
+    pub(crate) async fn invoke(&self, chain: &Chain, payload: Bytes) -> Result<Bytes, InvokeError> {
+        self.stop_loop(chain)?;
         let _slot = self.slot().await?;
+        let Some(_running) = self.concurrency.enter() else {
+            self.throttles.fetch_add(1, Ordering::Relaxed);
+            let name = self.blueprint.name.clone();
+            return Err(InvokeError::Throttled { name });
+        };
         self.invocations.fetch_add(1, Ordering::Relaxed);
-        let result = self.run(payload).await;
+        let result = self.run(chain, payload).await;
         if let Err(error) = &result {
             self.errors.fetch_add(1, Ordering::Relaxed);
             if matches!(error, InvokeError::TimedOut { .. }) {
@@ -151,11 +190,26 @@ impl Pool {
         result
     }
 
-    async fn run(&self, payload: Bytes) -> Result<Bytes, InvokeError> {
+    fn stop_loop(&self, chain: &Chain) -> Result<(), InvokeError> {
+        let name = &self.blueprint.name;
+        match self.blueprint.recursive_loop {
+            RecursiveLoop::Terminate if chain.has_looped(name) => {
+                self.recursive_invocations_dropped
+                    .fetch_add(1, Ordering::Relaxed);
+                let error = InvokeError::Recursive { name: name.clone() };
+                warn!(function = name, "{error}");
+                Err(error)
+            }
+            RecursiveLoop::Terminate | RecursiveLoop::Allow => Ok(()),
+        }
+    }
+
+    async fn run(&self, chain: &Chain, payload: Bytes) -> Result<Bytes, InvokeError> {
         let name = || self.blueprint.name.clone();
         loop {
             let mut process = self.process().await?;
-            let result = process.run(&self.blueprint, payload.clone()).await;
+            let trace = chain.header(&self.blueprint.name);
+            let result = process.run(&self.blueprint, trace, payload.clone()).await;
             if process.life().is_running() {
                 lock(&self.idle).push(process);
             }
@@ -262,6 +316,10 @@ impl Pool {
             invocations: self.invocations.load(Ordering::Relaxed),
             errors: self.errors.load(Ordering::Relaxed),
             timeouts: self.timeouts.load(Ordering::Relaxed),
+            throttles: self.throttles.load(Ordering::Relaxed),
+            recursive_invocations_dropped: self
+                .recursive_invocations_dropped
+                .load(Ordering::Relaxed),
         }
     }
 

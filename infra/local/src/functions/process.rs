@@ -19,6 +19,7 @@ use crate::data_directory::private_file;
 
 use super::launcher::Launcher;
 use super::runtime_api::{Delivery, FunctionError, Message, RuntimeApi};
+use crate::template::RecursiveLoop;
 
 /// Lambda's limit for the init phase of a function.
 const INITIALISATION: Duration = Duration::from_secs(10);
@@ -30,6 +31,7 @@ pub(crate) struct Blueprint {
     pub(crate) arn: String,
     pub(crate) binary: PathBuf,
     pub(crate) timeout: Duration,
+    pub(crate) recursive_loop: RecursiveLoop,
     pub(crate) environment: BTreeMap<String, String>,
     pub(crate) log: PathBuf,
 }
@@ -184,6 +186,7 @@ impl Process {
     pub(crate) async fn run(
         &mut self,
         blueprint: &Blueprint,
+        trace_id: String,
         payload: Bytes,
     ) -> Result<Bytes, RunError> {
         let request_id = Uuid::new_v4().to_string();
@@ -192,7 +195,7 @@ impl Process {
             request_id: request_id.clone(),
             deadline_ms: Timestamp::now().as_millisecond().saturating_add(budget),
             arn: blueprint.arn.clone(),
-            trace_id: trace_id(),
+            trace_id,
             payload,
         };
         let deadline = Instant::now() + blueprint.timeout;
@@ -277,13 +280,6 @@ impl Life {
             Err(_) => "the stack".to_owned(),
         }
     }
-}
-
-/// An X-Ray trace header that says not to sample.
-fn trace_id() -> String {
-    let id = Uuid::new_v4().simple().to_string();
-    let (epoch, unique) = id.split_at(8);
-    format!("Root=1-{epoch}-{unique};Parent={};Sampled=0", &unique[..16])
 }
 
 /// Opens the log for appending; returns its length too, to find this process's output later.

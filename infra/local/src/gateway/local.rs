@@ -166,6 +166,9 @@ pub(super) async fn invoke(
             "NO_SUCH_FUNCTION",
             &error.to_string(),
         ),
+        Err(error @ InvokeError::Throttled { .. }) => {
+            json_payload(StatusCode::TOO_MANY_REQUESTS, error_payload(&error))
+        }
         Err(error) => {
             let mut response = json_payload(StatusCode::OK, error_payload(&error));
             let unhandled = header::HeaderValue::from_static("Unhandled");
@@ -187,6 +190,8 @@ fn error_payload(error: &InvokeError) -> Bytes {
         InvokeError::TimedOut { .. } => "Sandbox.Timedout",
         InvokeError::Exited { .. } => "Runtime.ExitError",
         InvokeError::Init { .. } => "Runtime.InitError",
+        InvokeError::Throttled { .. } => "TooManyRequestsException",
+        InvokeError::Recursive { .. } => "RecursiveInvocationException",
         InvokeError::NoSuchFunction { .. } | InvokeError::Stopping { .. } => "ServiceException",
     };
     let body = json!({"errorType": error_type, "errorMessage": chain(error)});

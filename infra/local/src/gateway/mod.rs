@@ -30,7 +30,7 @@ pub use authorizer::{Authorizers, Caller};
 
 use crate::aws_proxy::AwsProxy;
 use crate::connect::Connector;
-use crate::functions::Functions;
+use crate::functions::{Functions, InvokeError};
 use crate::queues::Queues;
 use crate::schedule::Schedules;
 use crate::template::{Access, Route};
@@ -175,6 +175,10 @@ impl Gateway {
             .invoke(&matched.route.function, Bytes::from(event.to_string()));
         match timeout(INTEGRATION_TIMEOUT, invocation).await {
             Ok(Ok(payload)) => respond(&matched.route.function, &payload),
+            // An HTTP API reports a throttled function as it reports one that takes too long.
+            Ok(Err(InvokeError::Throttled { .. })) => {
+                message(StatusCode::SERVICE_UNAVAILABLE, "Service Unavailable")
+            }
             // The function's own error has been logged where it happened.
             Ok(Err(_)) => message(StatusCode::INTERNAL_SERVER_ERROR, "Internal Server Error"),
             Err(_) => {

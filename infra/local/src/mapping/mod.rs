@@ -7,15 +7,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use aws_sdk_sqs::Client;
-use aws_sdk_sqs::types::{DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName};
+use aws_sdk_sqs::types::{
+    DeleteMessageBatchRequestEntry, Message, MessageSystemAttributeName, QueueAttributeName,
+};
 use bytes::Bytes;
 use tokio::sync::Semaphore;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tracing::{error, warn};
 
-use crate::functions::{Functions, InvokeError, PROCESSES};
+use crate::functions::{Chain, Functions, InvokeError, PROCESSES, THROTTLED};
 use crate::template::Mapping;
 
 /// SQS's maximum wait time of a receive.
@@ -33,6 +35,13 @@ pub(crate) struct Poller {
     pub(crate) region: String,
     pub(crate) client: Client,
     pub(crate) functions: Arc<Functions>,
+}
+
+/// The header of the request that sent the message.
+fn trace_header(message: &Message) -> Option<&str> {
+    let attributes = message.attributes.as_ref()?;
+    let header = attributes.get(&MessageSystemAttributeName::AwsTraceHeader)?;
+    Some(header)
 }
 
 impl Poller {
@@ -108,7 +117,7 @@ impl Poller {
     async fn process(&self, batch: Vec<Message>) {
         let event = event::event(&batch, &self.mapping.queue_arn, &self.region);
         let payload = Bytes::from(event.to_string());
-        let answer = match self.functions.invoke(&self.mapping.function, payload).await {
+        let answer = match self.invoke(&batch, payload).await {
             Ok(answer) => answer,
             // Logged where it happened. Nothing is deleted: SQS redelivers the messages after the visibility
             // timeout.
@@ -123,6 +132,52 @@ impl Poller {
                 crate::chain(&error)
             ),
         }
+    }
+
+    /// Invokes the function. While it is throttled, the messages stay in flight and the invocation is repeated, as Lambda
+    /// does, until their visibility timeout ends. SQS then delivers them again, so throttling costs a receive each time.
+    async fn invoke(&self, batch: &[Message], payload: Bytes) -> Result<Bytes, InvokeError> {
+        let chain = Chain::of(batch.iter().filter_map(trace_header));
+        let received = Instant::now();
+        let mut visible = None;
+        let mut tries = 0;
+        loop {
+            let function = &self.mapping.function;
+            let invoked = self
+                .functions
+                .invoke_after(&chain, function, payload.clone());
+            let error = match invoked.await {
+                Err(error @ InvokeError::Throttled { .. }) => error,
+                invoked => return invoked,
+            };
+            tries += 1;
+            let visible = match visible {
+                Some(visible) => visible,
+                None => *visible.insert(received + self.visibility_timeout().await),
+            };
+            let again = Instant::now() + THROTTLED.after(tries);
+            if again >= visible {
+                return Err(error);
+            }
+            sleep_until(again).await;
+        }
+    }
+
+    /// The queue's visibility timeout now; zero if it cannot be read.
+    async fn visibility_timeout(&self) -> Duration {
+        let attributes = self
+            .client
+            .get_queue_attributes()
+            .queue_url(&self.queue_url)
+            .attribute_names(QueueAttributeName::VisibilityTimeout)
+            .send()
+            .await;
+        let attributes = attributes.ok().and_then(|read| read.attributes);
+        let seconds = attributes.and_then(|all| {
+            let timeout = all.get(&QueueAttributeName::VisibilityTimeout)?;
+            timeout.parse().ok()
+        });
+        Duration::from_secs(seconds.unwrap_or_default())
     }
 
     async fn delete(&self, batch: &[Message], failed: &HashSet<String>) {

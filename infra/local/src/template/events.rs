@@ -55,11 +55,29 @@ struct ScheduleEvent {
     input: Option<String>,
 }
 
+/// How Lambda invokes a function for events that nobody waits for.
+#[derive(Default, Deserialize)]
+#[serde(rename_all = "PascalCase", default)]
+pub(super) struct Asynchronous {
+    maximum_event_age_in_seconds: Option<u64>,
+}
+
+impl Asynchronous {
+    /// Lambda's default: six hours.
+    const MAXIMUM_AGE: Duration = Duration::from_hours(6);
+
+    fn maximum_age(&self) -> Duration {
+        self.maximum_event_age_in_seconds
+            .map_or(Self::MAXIMUM_AGE, Duration::from_secs)
+    }
+}
+
 /// Adds the event to the topology.
 pub(super) fn add(
     place: &str,
     function: &str,
     event: Event,
+    asynchronous: &Asynchronous,
     topology: &mut Topology,
 ) -> Result<(), TemplateError> {
     match event.r#type.as_str() {
@@ -79,6 +97,7 @@ pub(super) fn add(
                 function: function.to_owned(),
                 period: period(place, &read.schedule_expression)?,
                 input: read.input,
+                maximum_age: asynchronous.maximum_age(),
             });
         }
         other => {

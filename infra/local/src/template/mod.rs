@@ -26,7 +26,8 @@ pub use error::TemplateError;
 pub use role::{Permission, Role};
 pub use table::{CreateTable, Table};
 pub use topology::{
-    Access, Answers, Function, JwtAuthorizer, Mapping, Queue, Route, Schedule, Topology,
+    Access, Answers, Function, JwtAuthorizer, Mapping, Queue, RecursiveLoop, Route, Schedule,
+    Topology,
 };
 
 /// The region of the local stack.

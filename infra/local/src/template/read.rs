@@ -148,6 +148,13 @@ impl Reader<'_> {
         let seconds: u64 = shaped(&format!("{id}.Timeout"), required("Timeout")?)?;
         let memory = shaped(&format!("{id}.MemorySize"), required("MemorySize")?)?;
         let logging = property("LoggingConfig")?.unwrap_or_default();
+        let reserved = property("ReservedConcurrentExecutions")?
+            .map(|value| shaped(&format!("{id}.ReservedConcurrentExecutions"), value))
+            .transpose()?;
+        let recursive_loop = property("RecursiveLoop")?
+            .map(|value| shaped(&format!("{id}.RecursiveLoop"), value))
+            .transpose()?
+            .unwrap_or_default();
         topology.functions.push(Function {
             arn: self.place.arn("lambda", &format!("function:{name}")),
             binary: build.properties.binary,
@@ -157,12 +164,19 @@ impl Reader<'_> {
             log_format: logging.get("LogFormat").map(text),
             log_level: logging.get("ApplicationLogLevel").map(text),
             role: role_of(id, resource, topology)?,
+            reserved,
+            recursive_loop,
             name: name.clone(),
         });
         let events = property("Events")?.unwrap_or_else(|| Value::Object(serde_json::Map::new()));
         let events: BTreeMap<String, events::Event> = shaped(&format!("{id}.Events"), events)?;
+        let asynchronous = property("EventInvokeConfig")?
+            .map(|value| shaped(&format!("{id}.EventInvokeConfig"), value))
+            .transpose()?
+            .unwrap_or_default();
         for (event_id, event) in events {
-            events::add(&format!("{id}.{event_id}"), &name, event, topology)?;
+            let place = format!("{id}.{event_id}");
+            events::add(&place, &name, event, &asynchronous, topology)?;
         }
         Ok(())
     }

@@ -5,6 +5,7 @@ use std::num::NonZeroU32;
 use std::time::Duration;
 
 use http::Method;
+use serde::Deserialize;
 
 use super::role::Role;
 use super::table::Table;
@@ -55,6 +56,20 @@ pub struct Function {
     pub arn: String,
     /// The logical id of its role, which is one of the topology's.
     pub role: String,
+    /// The concurrency that is reserved for it, which also limits it.
+    pub reserved: Option<u32>,
+    /// What Lambda does with its invocations that a recursive loop causes.
+    pub recursive_loop: RecursiveLoop,
+}
+
+/// What Lambda does with an invocation that it takes for a part of a recursive loop.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
+pub enum RecursiveLoop {
+    /// Drops it.
+    #[default]
+    Terminate,
+    /// Runs it.
+    Allow,
 }
 
 /// One SQS queue.
@@ -131,6 +146,8 @@ pub struct Schedule {
     pub period: Duration,
     /// The function's input, if the template sets one.
     pub input: Option<String>,
+    /// How long Lambda tries to invoke the function while it is throttled.
+    pub maximum_age: Duration,
 }
 
 /// The JWT authorizer of the HTTP API.

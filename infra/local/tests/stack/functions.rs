@@ -1,5 +1,8 @@
 //! The processes of functions.
 
+use reqwest::StatusCode;
+use serde_json::{Value, json};
+
 use crate::support::{TestStack, eventually, is_alive, start};
 
 #[tokio::test]
@@ -103,6 +106,62 @@ async fn concurrent_invocations_run_in_separate_processes() {
     first.expect_err("the function exceeds its timeout");
     second.expect("the second does not wait for the first");
     stack.stack.stop().await;
+}
+
+/// Polls until the probe has this many invocations.
+async fn runs(stack: &TestStack, invocations: u64) {
+    eventually("the invocation runs", || async {
+        stack.function().await["invocations"] == invocations
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn an_invocation_beyond_the_accounts_concurrency_is_throttled() {
+    let stack = start(&["--concurrency=1"]).await.expect("the stack starts");
+    let (busy, ()) = tokio::join!(stack.order("sleep"), async {
+        runs(&stack, 1).await;
+        let path = "/2015-03-31/functions/probe/invocations";
+        let refused = stack.post(path, &json!({"do": "deadline"})).await;
+        assert_eq!(refused.status(), StatusCode::TOO_MANY_REQUESTS);
+        let error: Value = refused.json().await.expect("the body is JSON");
+        assert_eq!(error["errorType"], "TooManyRequestsException");
+        let unavailable = stack.get("/health").await;
+        assert_eq!(unavailable.status(), StatusCode::SERVICE_UNAVAILABLE);
+        let body: Value = unavailable.json().await.expect("the body is JSON");
+        assert_eq!(body, json!({"message": "Service Unavailable"}));
+    });
+    busy.expect_err("the function exceeds its timeout");
+    let status = stack.function().await;
+    assert_eq!(
+        (&status["invocations"], &status["throttles"]),
+        (&1.into(), &2.into())
+    );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_throttled_schedule_runs_as_soon_as_it_can() {
+    let stack = start(&["--concurrency=1"]).await.expect("the stack starts");
+    let (busy, ()) = tokio::join!(stack.order("sleep"), async {
+        runs(&stack, 1).await;
+        let run = stack.post("/local/schedules/probe", &Value::Null).await;
+        assert_eq!(run.status(), StatusCode::OK);
+    });
+    busy.expect_err("the function exceeds its timeout");
+    assert_ne!(stack.function().await["throttles"], 0);
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_reservation_that_lambda_would_refuse_stops_the_start() {
+    let options = ["--concurrency=10", "--parameter", "Reserved=1"];
+    let error = start(&options)
+        .await
+        .err()
+        .expect("nothing may be reserved");
+    let text = local::chain(&error);
+    assert!(text.contains("10 must stay unreserved"), "{text}");
 }
 
 #[tokio::test]

@@ -56,12 +56,15 @@ async fn a_granted_permission_is_listed_as_used_or_unused() {
         .order("describe")
         .await
         .expect("the role grants the call");
-    let expected = json!({"probe": {
+    let expected = json!({
         "used": [permission("dynamodb:DescribeTable", TABLE), permission("sqs:SendMessage", QUEUE)],
         "unused": [permission("dynamodb:Query", TABLE)],
         "refused": [],
-    }});
-    assert_eq!(stack.json("/local/aws/permissions").await, expected);
+    });
+    assert_eq!(
+        stack.json("/local/aws/permissions").await["probe"],
+        expected
+    );
     stack.stack.stop().await;
 }
 

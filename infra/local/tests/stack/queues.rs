@@ -29,7 +29,11 @@ async fn sqs() -> (String, aws_sdk_sqs::Client) {
 }
 
 async fn send(client: &aws_sdk_sqs::Client, body: &Value) {
-    let url = client.get_queue_url().queue_name("WorkQueue").send().await;
+    send_to("WorkQueue", client, body).await;
+}
+
+async fn send_to(queue: &str, client: &aws_sdk_sqs::Client, body: &Value) {
+    let url = client.get_queue_url().queue_name(queue).send().await;
     let url = url
         .expect("the stack made it")
         .queue_url
@@ -89,5 +93,63 @@ async fn a_batch_that_times_out_is_redelivered() {
         stack.function().await["timeouts"] == 2
     })
     .await;
+    stack.stack.stop().await;
+}
+
+/// The counters of the function that sends messages to its own queue.
+async fn relay(stack: &TestStack) -> Value {
+    let functions = stack.json("/local/functions").await;
+    let functions = functions.as_array().expect("a list");
+    let relay = functions.iter().find(|found| found["name"] == "relay");
+    relay.expect("it is listed").clone()
+}
+
+#[tokio::test]
+async fn a_recursive_loop_is_stopped_after_sixteen_invocations() {
+    let (url, client) = sqs().await;
+    let stack = start(&["--sqs", &url]).await.expect("the stack starts");
+    send_to("RelayQueue", &client, &json!({"relay": 20})).await;
+    eventually("the message is dead-lettered", || {
+        holds(&stack, "RelayDeadQueue", 1)
+    })
+    .await;
+    let relay = relay(&stack).await;
+    assert_eq!(relay["invocations"], 16);
+    assert_eq!(relay["errors"], 0);
+    assert_eq!(
+        relay["recursiveInvocationsDropped"], 2,
+        "once for each receive: {relay}"
+    );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn an_allowed_recursive_loop_runs_to_its_end() {
+    let (url, client) = sqs().await;
+    let options = ["--sqs", &url, "--parameter", "Loop=Allow"];
+    let stack = start(&options).await.expect("the stack starts");
+    send_to("RelayQueue", &client, &json!({"relay": 20})).await;
+    eventually("every message is handled", || async {
+        relay(&stack).await["invocations"] == 21 && holds(&stack, "RelayQueue", 0).await
+    })
+    .await;
+    assert_eq!(relay(&stack).await["recursiveInvocationsDropped"], 0);
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_throttled_message_is_dead_lettered_without_an_invocation() {
+    let (url, client) = sqs().await;
+    let options = ["--sqs", &url, "--parameter", "Reserved=0"];
+    let stack = start(&options).await.expect("the stack starts");
+    send_to("RelayQueue", &client, &json!({"relay": 0})).await;
+    eventually("the message is dead-lettered", || {
+        holds(&stack, "RelayDeadQueue", 1)
+    })
+    .await;
+    let relay = relay(&stack).await;
+    assert_eq!(relay["invocations"], 0);
+    let throttles = relay["throttles"].as_u64().expect("a count");
+    assert!(throttles >= 2, "at least once for each receive: {relay}");
     stack.stack.stop().await;
 }

@@ -25,6 +25,9 @@ pub(super) struct Message {
     message_system_attributes: BTreeMap<String, Attribute>,
     message_deduplication_id: Option<String>,
     message_group_id: Option<String>,
+    /// The trace header of the request, which a system attribute overrides.
+    #[serde(skip)]
+    trace_header: Option<String>,
 }
 
 /// One receive of a message; the timeout is used only to change the visibility.
@@ -108,8 +111,9 @@ pub(super) struct Acknowledged {
     sequence_number: Option<String>,
 }
 
-pub(super) async fn send(call: &Call, send: On<Message>) -> Result<Acknowledged, Error> {
+pub(super) async fn send(call: &Call, mut send: On<Message>) -> Result<Acknowledged, Error> {
     let name = QueueName::from_url(&send.queue_url)?;
+    send.item.trace_header.clone_from(&call.trace_header);
     call.queues
         .transact(move |session| {
             let queue = session.queue(&name)?;
@@ -120,8 +124,11 @@ pub(super) async fn send(call: &Call, send: On<Message>) -> Result<Acknowledged,
 
 pub(super) async fn send_batch(
     call: &Call,
-    batch: Batch<Message>,
+    mut batch: Batch<Message>,
 ) -> Result<Results<Acknowledged>, Error> {
+    for entry in &mut batch.entries {
+        entry.item.trace_header.clone_from(&call.trace_header);
+    }
     let total: usize = batch.entries.iter().map(|entry| entry.item.bytes()).sum();
     if batch.entries.len() <= MOST_ENTRIES && total > MAXIMUM_BYTES as usize {
         return Err(Error::refused(
@@ -228,7 +235,7 @@ impl Message {
         Ok(NewMessage {
             body: self.message_body,
             attributes: Attributes::accept(self.message_attributes)?,
-            trace_header: system.trace_header(),
+            trace_header: system.trace_header().or(self.trace_header),
             delay: delay.transpose()?,
             group: self.message_group_id,
             deduplication: self.message_deduplication_id,

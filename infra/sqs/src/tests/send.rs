@@ -84,6 +84,37 @@ async fn binary_and_system_attributes_arrive_as_they_were_sent() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_message_keeps_the_trace_header_of_the_request_that_sent_it() {
+    let sqs = Sqs::new();
+    let queue = sqs.create("jobs", json!({})).await;
+    let entries = json!([{ "Id": "a", "MessageBody": "a" }]);
+    let sends = [
+        (
+            "SendMessage",
+            json!({ "QueueUrl": queue, "MessageBody": "a" }),
+        ),
+        (
+            "SendMessageBatch",
+            json!({ "QueueUrl": queue, "Entries": entries }),
+        ),
+    ];
+    for (operation, input) in sends {
+        sqs.traced("Root=1-a-b;Lineage=sync:3", operation, input)
+            .await;
+        let message = sqs.receive_one(&queue).await;
+        assert_eq!(
+            attribute(&message, "AWSTraceHeader"),
+            "Root=1-a-b;Lineage=sync:3"
+        );
+        sqs.call(
+            "DeleteMessage",
+            json!({ "QueueUrl": queue, "ReceiptHandle": message["ReceiptHandle"] }),
+        )
+        .await;
+    }
+}
+
+#[tokio::test(start_paused = true)]
 async fn illegal_messages_are_refused() {
     let sqs = Sqs::new();
     let queue = sqs.create("jobs", json!({})).await;
