@@ -114,17 +114,35 @@ fn an_alarm_on_several_metrics_sums_all_of_them() {
     }
 }
 
-#[test]
-fn every_function_has_an_alarm_on_its_failures() {
-    // One alarm takes ten metrics, so the functions may be spread over several.
-    let failures = alarms().into_values().flat_map(metrics);
-    let failures = failures
-        .filter(|metric| metric["Namespace"] == "AWS/Lambda" && metric["MetricName"] == "Errors");
-    let alarmed = failures
+/// The functions with an alarm on this metric of Lambda. One alarm takes ten metrics, so they may be spread over several.
+fn alarmed_on(name: &str) -> BTreeSet<&'static str> {
+    let watched = alarms().into_values().flat_map(metrics);
+    let watched = watched
+        .filter(|metric| metric["Namespace"] == "AWS/Lambda" && metric["MetricName"] == name);
+    watched
         .map(|metric| named(dimension(metric, "FunctionName").expect("it is by function")))
-        .collect();
+        .collect()
+}
+
+#[test]
+fn every_function_has_an_alarm_on_its_failures_and_throttles() {
     let every = functions().into_keys().collect();
-    assert_same("the alarms on Errors", &alarmed, &every);
+    for metric in ["Errors", "Throttles"] {
+        assert_same(metric, &alarmed_on(metric), &every);
+    }
+}
+
+#[test]
+fn every_function_that_reads_a_queue_has_an_alarm_on_stopped_loops() {
+    let readers = functions().into_iter().filter(|(_, function)| {
+        let events = function["Events"].as_object().into_iter().flatten();
+        events
+            .map(|(_, event)| &event["Type"])
+            .any(|kind| kind == "SQS")
+    });
+    let readers = readers.map(|(id, _)| id).collect();
+    let metric = "RecursiveInvocationsDropped";
+    assert_same(metric, &alarmed_on(metric), &readers);
 }
 
 #[test]

@@ -3,8 +3,10 @@
 mod alarms;
 mod building;
 mod environment;
+mod loops;
 mod pausing;
 mod permissions;
+mod preflight;
 mod queues;
 mod roles;
 mod routes;

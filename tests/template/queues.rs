@@ -7,7 +7,7 @@ use local::template::{Answers, Mapping, Queue};
 use serde_json::{Value, json};
 use tests::Consumer;
 
-use crate::{TOPOLOGY, functions, named, resources};
+use crate::{TEMPLATE, TOPOLOGY, functions, named, resources};
 
 /// The retention of messages that a person must look at: SQS's maximum.
 const FOURTEEN_DAYS: &str = "1209600";
@@ -151,6 +151,34 @@ fn mappings_report_item_failures_and_limit_concurrency() {
         assert_eq!(*answers, Answers::BatchItemFailures, "{queue}");
         assert!(maximum_concurrency.is_some(), "{queue}");
     }
+}
+
+#[test]
+fn a_concurrency_parameter_says_what_an_invocation_takes() {
+    let events = functions().into_values().filter_map(|function| {
+        let events = function["Events"].as_object()?;
+        Some(events.values())
+    });
+    let mut described = 0;
+    for event in events.flatten().filter(|event| event["Type"] == "SQS") {
+        let source = &event["Properties"];
+        let limit = &source["ScalingConfig"]["MaximumConcurrency"];
+        let Some(parameter) = limit["Ref"].as_str() else {
+            continue;
+        };
+        let description = &TEMPLATE.document()["Parameters"][parameter]["Description"];
+        let description = description.as_str().expect("a text");
+        let takes = match source["BatchSize"].as_u64().expect("a number") {
+            1 => "Each takes 1".to_owned(),
+            most => format!("Each takes up to {most} "),
+        };
+        assert!(
+            description.starts_with("Invocations at a time") && description.contains(&takes),
+            "{parameter}: {description}"
+        );
+        described += 1;
+    }
+    assert!(described > 0, "no parameter limits an event source");
 }
 
 #[test]
