@@ -33,6 +33,10 @@ pub(crate) struct Arguments {
     #[arg(long)]
     pub(crate) calm: bool,
 
+    /// The account's Lambda concurrency, as a new account may have it; 0 is unlimited
+    #[arg(long, default_value_t = 10)]
+    pub(crate) concurrency: u32,
+
     /// Passed by cargo to every benchmark
     #[arg(long, hide = true)]
     bench: bool,

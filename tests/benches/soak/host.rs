@@ -31,7 +31,13 @@ pub(crate) struct TokenDesk {
 }
 
 impl Host {
-    pub(crate) async fn start(binaries: &Path, data: &Path, github: &Github) -> Result<Self> {
+    /// Starts the stack with the account's concurrency; 0 is unlimited.
+    pub(crate) async fn start(
+        binaries: &Path,
+        data: &Path,
+        github: &Github,
+        concurrency: u32,
+    ) -> Result<Self> {
         let free = PORTS
             .into_iter()
             .find(|port| TcpListener::bind(("127.0.0.1", *port)).is_ok());
@@ -49,10 +55,11 @@ impl Host {
             format!("--data={}", data.display()),
             format!("--github={}", github.url),
         ];
+        let limit = (concurrency > 0).then(|| format!("--concurrency={concurrency}"));
         let key_file = github.key_file.display().to_string();
         let launch = Launch {
             binaries: binaries.to_owned(),
-            options: options.into_iter().chain(parameters).collect(),
+            options: options.into_iter().chain(parameters).chain(limit).collect(),
             environment: vec![("LOCAL_GITHUB_PRIVATE_KEY_FILE", key_file)],
             github_desk: Some(github.url.clone()),
         };

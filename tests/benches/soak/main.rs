@@ -62,8 +62,12 @@ async fn main() -> Result<ExitCode> {
 
     let binaries = tests::bench_binaries()?;
     let github = github::Github::open(&data).await?;
-    let mut host = host::Host::start(&binaries, &data, &github).await?;
-    println!("{}.", arguments::TIMEOUTS);
+    let mut host = host::Host::start(&binaries, &data, &github, arguments.concurrency).await?;
+    println!(
+        "{}, --concurrency {}.",
+        arguments::TIMEOUTS,
+        arguments.concurrency
+    );
     let parties = parties::settle_in(&host, &arguments, &mut rng).await?;
     let length = Duration::from_secs_f64(arguments.minutes * 60.0);
     let soak = Arc::new(Soak {

@@ -150,6 +150,8 @@ fn consequences(soak: &Soak, host: &Host, sampler: &Sampler, judged: &Judged) {
     let usage = sampler.usage();
     let killed = usage.values().map(|usage| usage.errors).sum::<u64>();
     let timeouts = usage.values().map(|usage| usage.timeouts).sum::<u64>();
+    let throttles = usage.values().map(|usage| usage.throttles).sum::<u64>();
+    let loops_stopped = usage.values().map(|usage| usage.loops_stopped).sum::<u64>();
     let counts = soak.tally.counts();
     let logged = Logged::read(stack);
     let rows = [
@@ -164,6 +166,11 @@ fn consequences(soak: &Soak, host: &Host, sampler: &Sampler, judged: &Judged) {
         (
             "of those, killed at the function's timeout",
             timeouts.to_string(),
+        ),
+        ("invocations that Lambda throttled", throttles.to_string()),
+        (
+            "invocations that Lambda refused as a loop",
+            loops_stopped.to_string(),
         ),
         (
             "commands claimed again after a worker died or released them",

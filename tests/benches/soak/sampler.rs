@@ -43,8 +43,12 @@ pub(crate) struct Usage {
     pub(crate) errors: u64,
     /// Invocations that timed out.
     pub(crate) timeouts: u64,
+    /// Invocations that Lambda refused, because the concurrency was used up.
+    pub(crate) throttles: u64,
+    /// Invocations that Lambda refused as parts of a recursive loop.
+    pub(crate) loops_stopped: u64,
     /// The counts of the current run of the stack.
-    latest: [u64; 3],
+    latest: [u64; 5],
 }
 
 #[derive(Debug, Default)]
@@ -87,7 +91,7 @@ impl Sampler {
         let mut seen = self.shared.seen();
         for usage in seen.by_name.values_mut() {
             // The next run counts from zero.
-            usage.latest = [0; 3];
+            usage.latest = [0; 5];
         }
         seen.functions.iter().flat_map(pids).count()
     }
@@ -139,20 +143,25 @@ impl Shared {
             usage.processes = usage.processes.max(pids(function).count());
             let peak = pids(function).map(peak_kib).max().unwrap_or_default();
             usage.peak_kib = usage.peak_kib.max(peak);
-            let now = ["invocations", "errors", "timeouts"]
-                .map(|count| function[count].as_u64().unwrap_or_default());
+            let now = [
+                "invocations",
+                "errors",
+                "timeouts",
+                "throttles",
+                "recursiveInvocationsDropped",
+            ]
+            .map(|count| function[count].as_u64().unwrap_or_default());
             let Usage {
                 invocations,
                 errors,
                 timeouts,
+                throttles,
+                loops_stopped,
                 latest,
                 ..
             } = usage;
-            for ((sum, before), now) in [invocations, errors, timeouts]
-                .into_iter()
-                .zip(latest)
-                .zip(now)
-            {
+            let sums = [invocations, errors, timeouts, throttles, loops_stopped];
+            for ((sum, before), now) in sums.into_iter().zip(latest).zip(now) {
                 *sum += now.saturating_sub(*before);
                 *before = now;
             }
