@@ -2,6 +2,7 @@
 
 mod alarms;
 mod building;
+mod deploying;
 mod environment;
 mod loops;
 mod pausing;

@@ -209,6 +209,28 @@ fn undeliverable_messages_reach_another_consumer() {
 }
 
 #[test]
+fn a_queue_takes_dead_letters_of_its_own_source_only() {
+    let queues = resources("AWS::SQS::Queue");
+    for (id, queue) in &queues {
+        let arn = |source: &&Queue| {
+            let name = &queues[source.name.as_str()]["Properties"]["QueueName"]["Fn::Sub"];
+            let name = name.as_str().expect("a source has a name");
+            let prefix = "arn:${AWS::Partition}:sqs:${AWS::Region}:${AWS::AccountId}";
+            json!({"Fn::Sub": format!("{prefix}:{name}")})
+        };
+        let all = TOPOLOGY.queues.iter();
+        let sources = all.filter(|source| source.dead_letter_queue.as_deref() == Some(*id));
+        let sources: Vec<Value> = sources.collect::<Vec<_>>().iter().map(arn).collect();
+        let expected = if sources.is_empty() {
+            json!({"redrivePermission": "denyAll"})
+        } else {
+            json!({"redrivePermission": "byQueue", "sourceQueueArns": sources})
+        };
+        assert_eq!(queue["Properties"]["RedriveAllowPolicy"], expected, "{id}");
+    }
+}
+
+#[test]
 fn every_queue_is_encrypted_and_requires_tls() {
     let queues = resources("AWS::SQS::Queue");
     for (id, queue) in &queues {

@@ -6,7 +6,7 @@ use local::template::{Access, Route};
 use reqwest::Method;
 use serde_json::Value;
 
-use crate::{TEMPLATE, TOPOLOGY, functions, named, resources, text};
+use crate::{PLACE, TEMPLATE, TOPOLOGY, functions, named, resources, text};
 
 /// The gateway does not authorize these: the function itself does, or nobody.
 const OPEN: [(&str, &str); 3] = [
@@ -146,4 +146,23 @@ fn access_and_function_logs_name_a_request_by_the_same_id() {
             "tracing.md lacks {field}"
         );
     }
+}
+
+#[test]
+fn with_a_domain_the_analysis_service_calls_back_there() {
+    let chosen = [
+        ("DomainName".to_owned(), "security.example.com".to_owned()),
+        (
+            "DomainCertificateArn".to_owned(),
+            "arn:aws:acm:us-east-1:000000000000:certificate/1".to_owned(),
+        ),
+    ];
+    let parameters = TEMPLATE.parameters(&chosen.into());
+    let parameters = parameters.expect("both are valid");
+    let topology = TEMPLATE.topology(&parameters, &PLACE).expect("it is whole");
+    let analyse = topology.function("analyse").expect("it is there");
+    let url = "https://security.example.com/v1/callbacks/analysis";
+    assert_eq!(analyse.environment["CALLBACK_URL"], url);
+    let output = &TEMPLATE.document()["Outputs"]["ApiUrl"]["Value"]["Fn::If"];
+    assert_eq!(output[0], "HasDomain");
 }

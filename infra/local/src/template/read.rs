@@ -200,22 +200,19 @@ impl Reader<'_> {
     }
 
     fn queue(&self, id: &str, resource: &RawResource) -> Result<Queue, TemplateError> {
-        /// Encryption and tags have no effect on a local queue.
-        const NOT_LOCAL: [&str; 4] = [
+        /// These have no effect on a local queue, which is named after its logical id.
+        const NOT_LOCAL: [&str; 6] = [
+            "QueueName",
+            "RedriveAllowPolicy",
             "SqsManagedSseEnabled",
             "KmsMasterKeyId",
             "KmsDataKeyReusePeriodSeconds",
             "Tags",
         ];
-        if let Some(name) = ["QueueName", "FifoQueue"]
-            .into_iter()
-            .find(|name| resource.properties.contains_key(*name))
-        {
+        if resource.properties.contains_key("FifoQueue") {
             return Err(TemplateError::Unsupported {
                 place: id.to_owned(),
-                reason: format!(
-                    "the local stack does not support {name}: it names a queue after its logical id"
-                ),
+                reason: "the local stack does not support FIFO queues".to_owned(),
             });
         }
         let properties = self.resolver.members(&resource.properties)?;
