@@ -11,11 +11,14 @@ from typing import Any
 import acceptance
 import delivery
 import deployment
+import handbook
 import issuer
+import operating
 import processes
 from botocore.exceptions import ClientError
 from delivery import Queues
 from deployment import Deployment
+from handbook import Handbook
 from http_client import Client
 from issuer import Issuer
 from processes import Emulator
@@ -36,6 +39,10 @@ class DeployedStack:
         self.deployed = deployed
         self.issuer = issuer
         self.local = Client(simulators)
+
+    def refresh(self) -> None:
+        """Reads the stack again, after an update."""
+        self.deployed = deployment.find(self.deployed.emulator)
 
     def stranger(self, token: str | None) -> Client:
         """A caller with this token."""
@@ -61,18 +68,22 @@ def play(report: Report, workspace: Path, binaries: Path) -> None:
         processes.simulators(binaries / "simulators", workspace / DATASET, emulator, folder, logs) as simulators,
     ):
         refuse_strangers(report, emulator)
-        parameters = deployment.parameters(tokens, simulators) | deployment.secrets(emulator, simulators)
-        deployed = deployment.deploy(emulator, workspace, binaries, parameters)
-        report.promise(f"template.yaml is deployed, {len(deployed.resources)} resources", True)
-        demand_tls(report, deployed)
-        stack = DeployedStack(deployed, tokens, simulators["url"])
-        refuse_bad_tokens(report, stack)
-        run(report, stack, workspace / DATASET)
-        read_logs(report, emulator, simulators)
-        delete(report, deployed)
+        parameters = deployment.parameters(tokens, simulators)
+        with handbook.begin(report, workspace, binaries, emulator, Path(folder) / "checkout", logs) as operator:
+            deployed = operating.deploy(report, operator, parameters, simulators)
+            demand_tls(report, deployed)
+            stack = DeployedStack(deployed, tokens, simulators["url"])
+            refuse_bad_tokens(report, stack)
+            operating.use(report, operator, stack)
+            restored = run(report, stack, workspace / DATASET)
+            operating.run(report, operator, stack, restored)
+            read_logs(report, emulator, simulators)
+            delete(report, operator, stack.deployed)
+            operator.close()
 
 
-def run(report: Report, stack: DeployedStack, dataset: Path) -> None:
+def run(report: Report, stack: DeployedStack, dataset: Path) -> Client:
+    """Runs the acceptance flow and the faults of delivery. Returns an owner who has findings."""
     queues = Queues(stack.deployed)
     unlucky = stack.caller(f"unlucky|{time.time_ns()}")
 
@@ -94,6 +105,7 @@ def run(report: Report, stack: DeployedStack, dataset: Path) -> None:
                    ended["attempts"] == 1 and LOST_AFTER <= waited < LOST_AFTER + TICK + SLACK, ended)
     report.equal("and the sync of all repositories reports those it could not read", ended["resultCode"],
                  "REPOSITORY_UNAVAILABLE")
+    return unlucky
 
 
 def instant(text: str) -> datetime:
@@ -166,24 +178,22 @@ def read_logs(report: Report, emulator: Emulator, simulators: dict[str, Any]) ->
                                       for event in page["events"]]
               for group in logs.describe_log_groups()["logGroups"]}
     lines = [line for group in groups.values() for line in group]
-    # Every function but `connect`, which an operator invokes. The HTTP API's own log stays empty, too.
+    # Every function. The HTTP API's own log stays empty.
     talkative = sorted(name for name, group in groups.items() if group)
     # AWS requires `sqs:SendMessage` for a batch. ministack requires `sqs:SendMessageBatch`, which AWS does not have.
     refused = [line for line in lines if "AccessDenied" in line and "sqs:SendMessageBatch" not in line]
     report.promise(f"{len(talkative)} functions have logged {len(lines)} lines, none about a refused call",
-                   len(talkative) == 9 and not refused, (talkative, refused[:3]))
+                   len(talkative) == 10 and not refused, (talkative, refused[:3]))
     key = simulators["githubPrivateKey"].splitlines()[1]
     leaked = [line for line in lines for secret in (key, simulators["agentToken"]) if secret in line]
     report.equal("no log holds a secret", leaked, [])
 
 
-def delete(report: Report, deployed: Deployment) -> None:
-    """Deletes the stack and checks that the table stays."""
+def delete(report: Report, operator: Handbook, deployed: Deployment) -> None:
+    """Deletes the stack and checks that the table stays, until it is deleted too."""
     emulator = deployed.emulator
     rows = count_rows(emulator, deployed.table)
-    emulator.client("cloudformation").delete_stack(StackName=deployed.id)
-    report.equal("the stack can be deleted", deployment.settled(emulator, deployed.id)["StackStatus"],
-                 "DELETE_COMPLETE")
+    operator.follow("deploy.md", "Deleting")
     left = {
         "functions": emulator.client("lambda").list_functions()["Functions"],
         "mappings": emulator.client("lambda").list_event_source_mappings()["EventSourceMappings"],
@@ -201,6 +211,9 @@ def delete(report: Report, deployed: Deployment) -> None:
     except ClientError as error:
         refused = error.response["Error"]["Code"]
     report.equal("and protected from deletion", refused, "ValidationException")
+    operator.follow("deploy.md", "Deleting")
+    report.promise("until it is unprotected and deleted",
+                   deployed.table not in emulator.client("dynamodb").list_tables()["TableNames"])
 
 
 def count_rows(emulator: Emulator, table: str) -> int:

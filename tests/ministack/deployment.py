@@ -5,7 +5,6 @@ that are valid on AWS only, the principals of the TLS policy, and the routes of 
 does not read.
 """
 
-import json
 import platform
 import re
 import time
@@ -17,6 +16,7 @@ from typing import Any
 
 import botocore
 from archive import archive, stripped
+from botocore.exceptions import ClientError
 from issuer import Issuer
 from processes import Emulator
 from report import Broken
@@ -48,6 +48,7 @@ class Deployment:
 
     emulator: Emulator
     id: str
+    parameters: dict[str, str]
     # Physical ids by logical ids.
     resources: dict[str, str]
     outputs: dict[str, str]
@@ -58,7 +59,7 @@ class Deployment:
 
     @property
     def table(self) -> str:
-        return self.resources["Table"]
+        return self.outputs["TableName"]
 
     @contextmanager
     def paused(self, mapping: str) -> Iterator[None]:
@@ -71,34 +72,66 @@ class Deployment:
             functions.update_event_source_mapping(UUID=self.resources[mapping], Enabled=True)
 
 
-def deploy(emulator: Emulator, workspace: Path, binaries: Path, parameters: dict[str, str]) -> Deployment:
-    """Packages the functions, creates the stack, and creates the API's routes."""
+def deploy(emulator: Emulator, name: str, workspace: Path, binaries: Path, parameters: dict[str, str]) -> None:
+    """Creates the stack and its API's routes, or updates it; parameters that are not given keep their values."""
     template = (workspace / "template.yaml").read_text()
-    package(emulator, binaries, CODE.findall(template))
+    cloudformation = emulator.client("cloudformation")
+    created = not exists(emulator, name)
+    if created:
+        package(emulator, binaries, CODE.findall(template))
+        previous = []
+    else:
+        [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+        previous = [{"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
+                    for parameter in stack["Parameters"] if parameter["ParameterKey"] not in parameters]
     # Upload the template, as `sam deploy` does: in the request it may have at most 51,200 bytes.
     emulator.client("s3").put_object(Bucket=BUCKET, Key="template.yaml", Body=adapted(template, emulator).encode())
-    cloudformation = emulator.client("cloudformation")
-    id = cloudformation.create_stack(
-        StackName=STACK,
-        TemplateURL=f"{emulator.url}/{BUCKET}/template.yaml",
-        Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
-        Parameters=[{"ParameterKey": name, "ParameterValue": value} for name, value in parameters.items()],
-    )["StackId"]
-    stack = settled(emulator, id)
-    if stack["StackStatus"] != "CREATE_COMPLETE":
-        events = cloudformation.describe_stack_events(StackName=id)["StackEvents"]
+    operation = cloudformation.create_stack if created else cloudformation.update_stack
+    try:
+        operation(
+            StackName=name,
+            TemplateURL=f"{emulator.url}/{BUCKET}/template.yaml",
+            Capabilities=["CAPABILITY_IAM", "CAPABILITY_AUTO_EXPAND"],
+            Parameters=previous + [{"ParameterKey": key, "ParameterValue": value}
+                                   for key, value in parameters.items()],
+        )
+    except ClientError as error:
+        # A build would have given the functions new code.
+        if "No updates" not in str(error):
+            raise
+    expected = "CREATE_COMPLETE" if created else "UPDATE_COMPLETE"
+    status = settled(emulator, name)["StackStatus"]
+    if status not in (expected, "CREATE_COMPLETE"):
+        events = cloudformation.describe_stack_events(StackName=name)["StackEvents"]
         reasons = [f"{event['LogicalResourceId']}: {event.get('ResourceStatusReason')}" for event in events
                    if event["ResourceStatus"].endswith("FAILED")]
-        raise Broken(f"the stack is {stack['StackStatus']}: {reasons}")
-    resources = cloudformation.describe_stack_resources(StackName=id)["StackResources"]
-    deployment = Deployment(
+        raise Broken(f"the stack is {status}: {reasons}")
+    if created:
+        open_routes(find(emulator, name))
+
+
+def exists(emulator: Emulator, name: str) -> bool:
+    try:
+        emulator.client("cloudformation").describe_stacks(StackName=name)
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        return False
+    return True
+
+
+def find(emulator: Emulator, name: str = STACK) -> Deployment:
+    """The deployed stack as it is now."""
+    cloudformation = emulator.client("cloudformation")
+    [stack] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    resources = cloudformation.describe_stack_resources(StackName=stack["StackId"])["StackResources"]
+    return Deployment(
         emulator=emulator,
-        id=id,
+        id=stack["StackId"],
+        parameters={parameter["ParameterKey"]: parameter["ParameterValue"] for parameter in stack["Parameters"]},
         resources={resource["LogicalResourceId"]: resource["PhysicalResourceId"] for resource in resources},
         outputs={output["OutputKey"]: output["OutputValue"] for output in stack["Outputs"]},
     )
-    open_routes(deployment, parameters)
-    return deployment
 
 
 def package(emulator: Emulator, binaries: Path, names: list[str]) -> None:
@@ -131,17 +164,16 @@ def default(template: str, parameter: str) -> str:
     return value
 
 
-def secrets(emulator: Emulator, simulators: dict[str, Any]) -> dict[str, str]:
-    """Creates the functions' secrets. Returns the parameters that name them."""
-    store = emulator.client("secretsmanager")
-    key = "0123456789abcdef" * 4
-    texts = {
-        "GithubPrivateKeySecretArn": simulators["githubPrivateKey"],
-        "AgentTokenSecretArn": simulators["agentToken"],
-        "CallbackKeysSecretArn": json.dumps({"active": "1", "keys": {"1": key}}),
-        "CursorKeySecretArn": key,
+def secrets(emulator: Emulator) -> dict[str, str]:
+    """The parameters that name the functions' secrets, which an operator has created."""
+    names = {
+        "security-agent/github-private-key": "GithubPrivateKeySecretArn",
+        "security-agent/agent-token": "AgentTokenSecretArn",
+        "security-agent/callback-keys": "CallbackKeysSecretArn",
+        "security-agent/cursor-key": "CursorKeySecretArn",
     }
-    return {name: store.create_secret(Name=name, SecretString=text)["ARN"] for name, text in texts.items()}
+    found = emulator.client("secretsmanager").list_secrets()["SecretList"]
+    return {names[secret["Name"]]: secret["ARN"] for secret in found}
 
 
 def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
@@ -158,8 +190,9 @@ def parameters(issuer: Issuer, simulators: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def open_routes(deployment: Deployment, parameters: dict[str, str]) -> None:
+def open_routes(deployment: Deployment) -> None:
     """Creates the routes and the authorizer of the API's definition, which SAM has written into the template."""
+    parameters = deployment.parameters
     stacks = deployment.emulator.client("cloudformation")
     template = stacks.get_template(StackName=deployment.id, TemplateStage="Processed")["TemplateBody"]
     definition = template["Resources"]["HttpApi"]["Properties"]["Body"]
