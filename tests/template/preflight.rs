@@ -5,6 +5,7 @@ use std::{
     os::unix::fs::PermissionsExt,
     path::{Path, PathBuf},
     process::Command,
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::TOPOLOGY;
@@ -14,7 +15,10 @@ struct Account(PathBuf);
 
 impl Account {
     fn answers(name: &str, script: &str) -> Self {
-        let directory = format!("preflight-{name}-{}", std::process::id());
+        // Several tests use the same account at once, and each removes its own.
+        static MADE: AtomicU32 = AtomicU32::new(0);
+        let made = MADE.fetch_add(1, Ordering::Relaxed);
+        let directory = format!("preflight-{name}-{}-{made}", std::process::id());
         let directory = std::env::temp_dir().join(directory);
         fs::create_dir_all(&directory).expect("a writable directory");
         let aws = directory.join("aws");
