@@ -49,7 +49,7 @@ export class Finding extends View {
           <${Heading} title=${finding.title}>${finding.title}</${Heading}>
           <p class="lead">
             <${Severity} of=${finding.severity} /> <span class="tag">${FINDING_STATUS[finding.status]}</span>
-            <span>${finding.package.name} (${finding.package.ecosystem}) in ${finding.repository}</span>
+            <span><bdi>${finding.package.name}</bdi> (${finding.package.ecosystem}) in <bdi>${finding.repository}</bdi></span>
           </p>
           <div class="halves wide-first">
             <div>
@@ -92,7 +92,7 @@ function Facts({ finding }) {
       ${
         finding.status === "ignored" &&
         html`<dt>Ignored</dt>
-        <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "No reason given"}${finding.ignoredBy && `, by ${finding.ignoredBy}`}</dd>`
+        <dd>${REASONS[finding.ignoredReason] ?? finding.ignoredReason ?? "No reason given"}${finding.ignoredBy && html`, by <bdi>${finding.ignoredBy}</bdi>`}</dd>`
       }
       <dt>Last checked</dt>
       <dd><${When} at=${finding.lastSyncedAt} /></dd>

@@ -113,7 +113,7 @@ const Table = ({ findings }) => html`<div class="scroll" tabindex="0" role="regi
           <td><${Severity} of=${one.severity} /></td>
           <th scope="row">
             <a href=${`#/findings/${encodeURIComponent(one.id)}`}>${one.title}</a>
-            <span class="quiet block">${one.package.name} in ${one.repository} #${one.sourceId}</span>
+            <span class="quiet block"><bdi>${one.package.name}</bdi> in <bdi>${one.repository}</bdi> #${one.sourceId}</span>
           </th>
           <td>${FINDING_STATUS[one.status]}</td>
           <td class="due">${one.status === "open" && html`<${Due} at=${one.slaDueAt} />`}</td>

@@ -8,6 +8,7 @@ pub mod data_directory;
 pub mod demo;
 pub mod functions;
 pub mod gateway;
+mod guard;
 mod idle;
 mod listen;
 mod mapping;

@@ -16,6 +16,7 @@ use tokio::task::JoinSet;
 use tracing::warn;
 
 use crate::data_directory::DataDirectory;
+use crate::guard::{Serves, guarded};
 use crate::idle::Forgetful;
 use crate::listen::{self, loopback};
 use crate::start_error::StartError;
@@ -203,6 +204,7 @@ where
     L: Listener,
     L::Addr: Debug,
 {
+    let router = guarded(router, Serves::Programs);
     tasks.spawn(async move {
         if let Err(error) = axum::serve(listener, router).await {
             warn!("{service} ended: {error}");

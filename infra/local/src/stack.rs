@@ -20,6 +20,7 @@ use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
 use crate::functions::{Functions, Surroundings};
 use crate::gateway::{Authorizers, Gateway, Parts, SignIn};
+use crate::guard::{Serves, guarded};
 use crate::listen::{listen, loopback};
 use crate::mapping::Poller;
 use crate::queues::Queues;
@@ -221,6 +222,7 @@ impl Stack {
         if let Some(simulator) = &agent.simulator {
             router = router.merge(simulator.local_router());
         }
+        let router = guarded(router, Serves::People);
         servers.spawn(async move {
             let service = router.into_make_service_with_connect_info::<SocketAddr>();
             // Serves until the task is aborted.

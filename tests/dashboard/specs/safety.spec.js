@@ -1,3 +1,4 @@
+import { createServer } from "node:http";
 import { expect, test } from "../support/test.js";
 
 test("an advisory's content is shown and never executed", async ({ dashboard, caller }) => {
@@ -76,4 +77,51 @@ test("the token is in no address and no persistent storage", async ({ page, stac
   await page.getByRole("button", { name: "Sign out" }).click();
   await expect(page.getByLabel("User")).toBeVisible();
   expect(await page.evaluate(() => sessionStorage.length)).toBe(0);
+});
+
+test("a page of another origin gives the local stack no order", async ({ page, stack }) => {
+  const foreign = createServer((_, answer) => answer.writeHead(200, { "content-type": "text/html" }).end("<p>x</p>"));
+  await new Promise((listening) => foreign.listen(0, "127.0.0.1", listening));
+  const before = await stack.call("GET", "/local/functions");
+  try {
+    await page.goto(`http://127.0.0.1:${foreign.address().port}/`);
+    const statuses = [];
+    page.on("response", (answer) => answer.url().startsWith(stack.url) && statuses.push(answer.status()));
+    await page.evaluate(async (url) => {
+      const body = JSON.stringify({ sub: "mallory" });
+      const simple = { method: "POST", mode: "no-cors", headers: { "content-type": "text/plain" }, body };
+      await fetch(`${url}/2015-03-31/functions/erase/invocations`, simple);
+      await fetch(`${url}/local/tokens`, simple);
+      await fetch(`${url}/local/schedules/reconcile`, { method: "POST", mode: "no-cors" });
+      await fetch(`${url}/local/queues`, { mode: "no-cors" });
+    }, stack.url);
+    await expect.poll(() => statuses).toEqual([403, 403, 403, 403]);
+  } finally {
+    foreign.close();
+  }
+  const erase = (functions) => functions.find(({ name }) => name === "erase").invocations;
+  expect(erase(await stack.call("GET", "/local/functions"))).toBe(erase(before));
+});
+
+test("marks of direction in a text do not reorder what stands beside it", async ({ dashboard, caller }) => {
+  await caller.enable();
+  const finding = await caller.finding("status=open");
+  const hostile = "\u202e\u2067\u05d0 desrever";
+  const changed = { ...finding, title: `${hostile} title`, package: { ...finding.package, name: `${hostile} name` } };
+  await dashboard.route(`**/findings/${finding.id}`, (route) => route.fulfill({ json: { ...changed, description: "" } }));
+  await dashboard.evaluate((id) => (location.hash = `#/findings/${id}`), finding.id);
+  const lead = dashboard.locator(".lead span").filter({ hasText: finding.repository }).last();
+  await expect(lead).toBeVisible();
+  // Where each part begins on the line: the name, then its ecosystem, then "in", then the repository.
+  const places = await lead.evaluate((element) => {
+    const left = (node) => {
+      const range = document.createRange();
+      range.selectNodeContents(node);
+      return range.getBoundingClientRect().left;
+    };
+    const parts = [...element.querySelectorAll("bdi")];
+    const texts = [...element.childNodes].filter((node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim());
+    return [left(parts[0]), left(texts[0]), left(parts[1])];
+  });
+  expect(places).toEqual([...places].sort((a, b) => a - b));
 });

@@ -36,6 +36,7 @@ pub use secrets::Secrets;
 pub use usage::{Operation, Services, Usage};
 
 use crate::functions::Functions;
+use crate::guard::{self, Serves};
 use call::Call;
 use faults::Outcome;
 
@@ -145,6 +146,15 @@ impl AwsProxy {
 
     async fn answer(&self, request: Request<Incoming>) -> Result<Response<Full<Bytes>>, NoAnswer> {
         let (parts, body) = request.into_parts();
+        let head = (&parts.method, &parts.uri, &parts.headers);
+        if let Err(refused) = guard::check(Serves::Programs, head.0, head.1, head.2) {
+            return Ok(refusal(
+                Service::Dynamodb,
+                StatusCode::FORBIDDEN,
+                "AccessDeniedException",
+                refused.detail(),
+            ));
+        }
         let Ok(body) = body.collect().await else {
             return Err(NoAnswer);
         };

@@ -16,6 +16,8 @@ use tokio::net::TcpListener;
 use tokio::sync::{Mutex, mpsc};
 use tokio::task::JoinHandle;
 
+use crate::guard::{Serves, guarded};
+
 /// The largest answer of a synchronous invocation that AWS accepts.
 const LARGEST_ANSWER: usize = 6 * 1024 * 1024;
 
@@ -122,6 +124,7 @@ impl RuntimeApi {
             .route("/2018-06-01/runtime/init/error", post(cannot_start))
             .layer(DefaultBodyLimit::max(LARGEST_ANSWER))
             .with_state(shared);
+        let router = guarded(router, Serves::Programs);
         let server = tokio::spawn(async move {
             // Serves until the task is aborted.
             let _ = axum::serve(listener, router).await;

@@ -133,3 +133,63 @@ async fn a_schedule_runs_when_asked() {
     assert_eq!(unknown.status(), StatusCode::NOT_FOUND);
     stack.stack.stop().await;
 }
+
+#[tokio::test]
+async fn a_web_page_of_another_origin_can_give_no_order() {
+    let stack = TestStack::started().await;
+    let order = || {
+        let path = "/2015-03-31/functions/probe/invocations";
+        let request = stack.http.post(format!("{}{path}", stack.url));
+        request.body("{}")
+    };
+    let tokens = || stack.http.post(format!("{}/local/tokens", stack.url));
+    let json = ("content-type", "application/json");
+    let body = r#"{"sub":"a","connect":false}"#;
+    for (what, request, status) in [
+        (
+            "a form's content type",
+            order().header("content-type", "text/plain"),
+            415,
+        ),
+        ("no content type", tokens().body(body), 415),
+        (
+            "another origin",
+            order()
+                .header(json.0, json.1)
+                .header("origin", "http://evil.example"),
+            403,
+        ),
+        (
+            "no origin that can be named",
+            tokens()
+                .header(json.0, json.1)
+                .header("origin", "null")
+                .body(body),
+            403,
+        ),
+        (
+            "another name of this machine",
+            tokens()
+                .header(json.0, json.1)
+                .header("host", "evil.example")
+                .body(body),
+            403,
+        ),
+        (
+            "another origin, with a token's header",
+            stack
+                .http
+                .get(format!("{}/health", stack.url))
+                .header("origin", "http://evil.example"),
+            403,
+        ),
+    ] {
+        let answer = request.send().await.expect("the gateway answers");
+        assert_eq!(answer.status(), status, "{what}");
+    }
+    let own = tokens().header(json.0, json.1).header("origin", &stack.url);
+    let own = own.body(body).send().await.expect("the gateway answers");
+    assert_eq!(own.status(), StatusCode::OK);
+    assert_eq!(stack.function().await["invocations"], 0);
+    stack.stack.stop().await;
+}
