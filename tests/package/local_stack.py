@@ -51,7 +51,7 @@ def stack(local: Path, folder: Path) -> Iterator[str]:
 
 
 def ask(url: str, body: bytes | None = None) -> Any:
-    with urllib.request.urlopen(urllib.request.Request(url, body)) as answer:
+    with urllib.request.urlopen(urllib.request.Request(url, body, {"content-type": "application/json"})) as answer:
         return json.loads(answer.read() or "null")
 
 
