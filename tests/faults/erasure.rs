@@ -154,6 +154,12 @@ async fn fault_34_erasing_an_owner_with_work_in_progress_leaves_nothing() {
     let tombstone = ["owner erasure"];
     assert_eq!(rows(&scene.stack, ada.owner()).await, tombstone);
 
+    // No session goes on, not even the one whose launch the erasure overtook.
+    for command in [analysed, launching] {
+        let session = scene.session(command).await;
+        assert_eq!(session["status"], "interrupted", "{session}");
+    }
+
     // Deliver everything that can be late.
     scene.stack.heal().await;
     eventually("every session has called back", async || {
@@ -267,6 +273,22 @@ async fn fault_34_a_command_is_refused_or_outlives_the_erasure() {
     ada.until(accepted, "ended", tests::is_over).await;
     assert_eq!(ada.all("commands").await.len(), 1);
     crate::oracle::check(&scene.stack, &[ada]).await;
+}
+
+#[tokio::test]
+async fn fault_34_an_erasure_does_not_wait_for_an_agent_that_is_down() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let finding = scene.open_findings().await.remove(0);
+    scene.stack.agent_fault(&held()).await;
+    let analysed = scene.analyse(&finding).await;
+    scene.ada.ends_as(analysed, "ANALYSIS_LAUNCH_STARTED").await;
+    let down = json!({"operation": "interrupt_session", "delayMs": 60_000});
+    scene.stack.agent_fault(&down).await;
+    assert_eq!(erase(&scene.ada).await.status, StatusCode::ACCEPTED);
+    erased(&scene.ada).await;
+    let left = rows(&scene.stack, scene.ada.owner()).await;
+    assert_eq!(left, ["owner erasure"]);
+    assert_eq!(scene.session(analysed).await["status"], "running");
 }
 
 #[tokio::test]

@@ -88,6 +88,7 @@ impl Functions {
             base_url: url.parse().expect("on the loopback interface"),
             token: name(AGENT_TOKEN),
         };
+        let agent = Agent::new(&agent, scene.secrets.clone()).expect("a client can be made");
         let automation: Automation = automation(
             &scene.table.table(),
             &queues.all,
@@ -118,7 +119,7 @@ impl Functions {
                 analyses: app.analyses.clone(),
                 audit: app.audit.clone(),
                 github,
-                agent: Agent::new(&agent, scene.secrets.clone()).expect("a client can be made"),
+                agent: agent.clone(),
                 callback_tokens: CallbackTokens::new(scene.secrets.clone(), name(CALLBACK_KEYS)),
                 callback_url: format!("{url}/v1/callbacks/analysis")
                     .parse()
@@ -138,6 +139,7 @@ impl Functions {
                 sender: app.sender.clone(),
                 queue: queues.erase.clone(),
                 quarantine: quarantine.clone(),
+                agent,
                 clock: clock.clone(),
             },
             dead_letters: DeadLetters {

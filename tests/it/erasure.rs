@@ -445,6 +445,33 @@ async fn no_command_may_be_admitted_from_the_tombstone_to_the_end() {
     assert_eq!(answers().await, (Admissible::NoFinding, Admissible::Yes));
 }
 
+#[tokio::test]
+async fn from_its_closing_an_owner_begins_no_analysis_and_records_no_launch() {
+    let table = TestTable::create().await;
+    let (owner, ids) = owner_with(&table, 2).await;
+    let launching = take(&table, &owner, ids[0], BegunBy::Request).await;
+    let erasures = begin(&table, &owner, NOON).await;
+    let sessions = erasures.close_analyses(&owner).await;
+    assert_eq!(
+        sessions.expect("the table answers"),
+        [],
+        "none is known yet"
+    );
+    let seen = read(&table, &owner, ids[1]).await;
+    let analyses = table.analyses();
+    let new = beginning(BegunBy::Request);
+    let begun = analyses.begin(&owner, &seen, new, Writes::default(), NOON);
+    let begun = begun.await.expect("the table answers");
+    assert!(matches!(begun, Begun::NoSlot), "{begun:?}");
+    let session = "ses-1".parse().expect("an id");
+    let launched = analyses.launched(&owner, ids[0], &launching, &session, None, NOON);
+    let written = analyses.write(ids[0], "a launch", launched).await;
+    assert!(!written.expect("the table answers"));
+    assert_eq!(read(&table, &owner, ids[0]).await.analysis, None);
+    sweep(&erasures, &owner).await;
+    assert_eq!(table.count().await, 1, "the tombstone");
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_command_admitted_during_a_sweep_is_deleted_by_the_next() {
     for keyed in [false, true] {

@@ -16,7 +16,7 @@ use store::{
     analyses::{Beginning, Begun},
     audit::{AuditAction, AuditEvent, ResourceType},
     findings::{FindingRecord, FindingsError},
-    ledger::{Claim, Ending},
+    ledger::{Claim, Ending, Outcome},
     owners::OwnerRecord,
     table::Writes,
 };
@@ -184,16 +184,21 @@ impl Launching<'_> {
             );
             let settled = self.settle(started(restart), event.and(launched)).await;
             if let Some(effected) = settled {
+                if found_no_command(&effected) {
+                    // The owner was erased during the launch: no row names this session.
+                    self.interrupt(cloud).await;
+                }
                 return effected;
             }
-            // Race: the agent's callback has arrived, or another command has restarted the analysis.
+            // Race: the agent's callback has arrived, another command has restarted the analysis, or the owner is being
+            // erased.
             let record = match self.analyse.findings.read(owner, self.finding).await {
                 Ok(record) => record,
                 Err(error) => return self.unavailable(&error),
             };
             let mine = record.and_then(|record| Held::of(&record, self.id()));
             let Some(mine) = mine else {
-                // Another attempt owns the finding's analysis now, so this session's callback would be stale.
+                // Another attempt owns the finding's analysis now, or none does, so this session's callback would be stale.
                 self.interrupt(cloud).await;
                 let event = self.event(restart, self.now());
                 let event = self.analyse.audit.record(owner, &event);
@@ -271,7 +276,7 @@ impl Launching<'_> {
             .await
     }
 
-    /// Interrupts a replaced session. Best effort: correctness does not need it, because its callback would be stale.
+    /// Interrupts a session that was replaced or could not be recorded. Best effort: correctness does not need it, because its callback would be stale.
     async fn interrupt(&self, session: &SessionId) {
         let interrupted = self
             .analyse
@@ -279,9 +284,9 @@ impl Launching<'_> {
             .interrupt(session, self.now(), self.deadline())
             .await;
         match interrupted {
-            Ok(()) => info!("the replaced session is interrupted"),
+            Ok(()) => info!("the session is interrupted"),
             Err(error) => {
-                warn!(error = %chain(&error), "cannot interrupt the replaced session");
+                warn!(error = %chain(&error), "cannot interrupt the session");
             }
         }
     }
@@ -336,6 +341,11 @@ impl Launching<'_> {
     pub(crate) fn now(&self) -> Timestamp {
         self.analyse.worker.clock.now()
     }
+}
+
+/// Whether the settlement found that the command's row is gone.
+fn found_no_command(effected: &Effected) -> bool {
+    matches!(effected, Effected::Settled { written, .. } if matches!(**written, Outcome::Missing))
 }
 
 const fn started(restart: bool) -> ResultCode {

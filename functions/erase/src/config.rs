@@ -1,5 +1,6 @@
 //! The function's configuration, from its environment.
 
+use agent::AgentConfig;
 use domain::lifecycle::Timeouts;
 use runtime::{
     environment::{self, InvalidEnvironment},
@@ -18,6 +19,8 @@ pub struct Config {
     pub queue: QueueUrl,
     /// `MALFORMED_QUEUE_URL`: the queue of messages that cannot be parsed.
     pub malformed_queue: QueueUrl,
+    /// `AGENT_URL`, `AGENT_TOKEN_SECRET`: the analysis service, whose sessions are interrupted.
+    pub agent: AgentConfig,
 }
 
 impl Config {
@@ -28,6 +31,10 @@ impl Config {
             timeouts: environment::timeouts()?,
             queue: environment::read("ERASE_QUEUE_URL")?,
             malformed_queue: environment::read("MALFORMED_QUEUE_URL")?,
+            agent: AgentConfig {
+                base_url: environment::read("AGENT_URL")?,
+                token: environment::secret("AGENT_TOKEN_SECRET")?,
+            },
         })
     }
 }

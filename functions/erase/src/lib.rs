@@ -1,6 +1,7 @@
 //! The erase function: deletes all data of an owner on request, and completes the erasure only when nothing is left.
 //!
-//! A delivery sweeps until its time is up and continues in another message. When everything is deleted, it waits until
+//! A delivery interrupts the agent's sessions of the owner, as far as the agent answers: an erasure waits for nobody. It
+//! sweeps until its time is up and continues in another message. When everything is deleted, it waits until
 //! admissions that may have been in flight have ended, sweeps once more, and records the completion. After a failure,
 //! the redelivery or the reconciler resumes the erasure.
 
@@ -10,7 +11,9 @@ pub use config::Config;
 
 use std::time::Duration;
 
+use agent::Agent;
 use domain::{Timestamp, owner::Owner};
+use futures::future::join_all;
 use runtime::{
     quarantine::Quarantine,
     queue::{Message, QueueUrl, Sender},
@@ -21,8 +24,15 @@ use store::{
     clock::Clock,
     erasure::{ErasureError, Erasures, SETTLES_AFTER, Swept},
 };
-use telemetry::chain;
+use telemetry::{
+    chain,
+    metrics::{self, Metric},
+};
+use tokio::time::Instant;
 use tracing::{error, info, warn};
+
+/// How long a delivery tries to interrupt sessions. An agent that is down may not delay the erasure.
+const INTERRUPTED_WITHIN: Duration = Duration::from_secs(5);
 
 /// The function's dependencies.
 #[derive(Clone, Debug)]
@@ -37,6 +47,8 @@ pub struct Eraser {
     pub queue: QueueUrl,
     /// Keeps messages that cannot be parsed.
     pub quarantine: Quarantine,
+    /// The agent, whose sessions are interrupted.
+    pub agent: Agent,
     /// DynamoDB's time.
     pub clock: Clock,
 }
@@ -100,6 +112,26 @@ impl Eraser {
         }
     }
 
+    /// Interrupts the sessions that may run for the owner. Best effort: a session that goes on reaches nothing here,
+    /// because its callback is stale.
+    async fn interrupt_sessions(&self, owner: &Owner, until: Instant) -> Result<(), ErasureError> {
+        let sessions = self.erasures.close_analyses(owner).await?;
+        let now = self.clock.now();
+        let interruptions = sessions
+            .iter()
+            .map(|id| self.agent.interrupt(id, now, until));
+        for interrupted in join_all(interruptions).await {
+            match interrupted {
+                Ok(()) => info!("a session of the owner is interrupted"),
+                Err(error) => {
+                    metrics::record(Metric::SessionLeft);
+                    warn!(error = %chain(&error), "cannot interrupt a session of the owner; it goes on until it ends by itself");
+                }
+            }
+        }
+        Ok(())
+    }
+
     async fn erase(
         &self,
         owner: &Owner,
@@ -115,6 +147,10 @@ impl Eraser {
             info!("the erasure is completed, or a later one has replaced it");
             return Ok(Left::Nothing);
         }
+        // Before the sweep, which deletes the rows that name the sessions.
+        let until = Instant::now() + INTERRUPTED_WITHIN;
+        self.interrupt_sessions(owner, until.min(invocation.work_until()))
+            .await?;
         let settled = requested_at + SETTLES_AFTER;
         match self.erasures.sweep(owner, invocation.work_until()).await? {
             Swept::OutOfTime { deleted } => {

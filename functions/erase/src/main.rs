@@ -1,5 +1,6 @@
 //! Wiring: the environment, the clients, the runtime.
 
+use agent::Agent;
 use erase::{Config, Eraser};
 use lambda_runtime::Error;
 use runtime::{
@@ -19,6 +20,7 @@ async fn main() -> Result<(), Error> {
     let Services {
         table,
         queues,
+        secrets,
         clock,
         ..
     } = &function.services;
@@ -28,6 +30,7 @@ async fn main() -> Result<(), Error> {
         sender: Sender::new(queues.clone()),
         queue: config.queue,
         quarantine: Quarantine::new(&function.services, config.timeouts, config.malformed_queue),
+        agent: Agent::new(&config.agent, secrets.clone())?,
         clock: clock.clone(),
     };
     function

@@ -11,6 +11,8 @@
 //! not with it, because a transaction costs twice the write. So an admission that comes after the tombstone is refused,
 //! and a second sweep, 20 s after the start ([`SETTLES_AFTER`]), deletes the commands of those that were in flight.
 
+mod sessions;
+
 use std::time::Duration;
 
 use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};

@@ -41,6 +41,8 @@ pub enum Metric {
     MalformedMessageKept,
     /// `AnalysesLost`: analyses that failed because no callback came in time.
     AnalysisLost,
+    /// `SessionsLeft`: sessions of erased owners that the agent could not be made to interrupt.
+    SessionLeft,
     /// `OldestAcceptedAge`, seconds, maximum of a reconciler run: the age of the oldest accepted command that was due;
     /// 0 if there was none. A command is due when its message has waited 75 s and 180 s, and at its deadline, so a
     /// command that waits for less is not measured.
@@ -132,6 +134,7 @@ impl Metric {
             Self::DeadLetterSettled => ("DeadLettersSettled", Count, Sum),
             Self::MalformedMessageKept => ("MalformedMessagesKept", Count, Sum),
             Self::AnalysisLost => ("AnalysesLost", Count, Sum),
+            Self::SessionLeft => ("SessionsLeft", Count, Sum),
             Self::OldestAcceptedAge(_) => ("OldestAcceptedAge", Seconds, Most),
             Self::OldestRunningAge(_) => ("OldestRunningAge", Seconds, Most),
             Self::ReconcilerCompleted => ("ReconcilerCompleted", Count, Sum),
@@ -163,6 +166,7 @@ impl Metric {
             | Self::DeadLetterSettled
             | Self::MalformedMessageKept
             | Self::AnalysisLost
+            | Self::SessionLeft
             | Self::OldestAcceptedAge(_)
             | Self::OldestRunningAge(_)
             | Self::ReconcilerCompleted
@@ -188,6 +192,7 @@ impl Metric {
             | Self::DeadLetterSettled
             | Self::MalformedMessageKept
             | Self::AnalysisLost
+            | Self::SessionLeft
             | Self::ReconcilerCompleted
             | Self::ReconcilerError
             | Self::WorkLeftOver

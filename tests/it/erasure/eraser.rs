@@ -1,13 +1,16 @@
 //! The erase function: it sweeps only for the current erasure, which completes only after all work begun before it has
 //! ended.
 
+use agent::{Agent, AgentConfig};
 use erase::Eraser;
+use outbound::secrets::{SecretName, Secrets};
 use runtime::{
     queue::{Message, QueueUrl},
     sqs::{Delivery, Disposition},
     worker::Invocation,
 };
 use store::clock::Clock;
+use stub::{Reply, SecretStore, Stub};
 use tests::{Proxy, TestQueues, key, quarantine};
 
 use super::*;
@@ -20,6 +23,8 @@ struct Scene {
     malformed: QueueUrl,
     owner: Owner,
     erasures: Erasures,
+    agent: Stub,
+    secrets: SecretStore,
 }
 
 /// When every admission begun by noon has ended.
@@ -40,6 +45,10 @@ fn no_time() -> Invocation {
 impl Scene {
     /// Sets up an owner with rows, whose erasure was requested at noon.
     async fn set() -> Self {
+        Self::with_agent(Stub::start(|_, _| Reply::text(204, "")).await).await
+    }
+
+    async fn with_agent(agent: Stub) -> Self {
         let table = TestTable::create().await;
         let (proxy, through) = table.through(&[]).await;
         let queues = TestQueues::create().await;
@@ -53,16 +62,24 @@ impl Scene {
             queues,
             owner,
             erasures: Erasures::new(through),
+            agent,
+            secrets: SecretStore::start("agent-token").await,
         }
     }
 
     fn function(&self, clock: fn() -> Timestamp) -> Eraser {
+        let agent = AgentConfig {
+            base_url: self.agent.url.parse().expect("on the loopback interface"),
+            token: SecretName::new("agent-token"),
+        };
+        let secrets = Secrets::new(self.secrets.client());
         Eraser {
             erasures: self.erasures.clone(),
             inbox: self.queues.inbox(vec![self.queue.clone()]),
             sender: self.queues.sender(),
             queue: self.queue.clone(),
             quarantine: quarantine(&self.table.table(), self.queues.sender(), &self.malformed),
+            agent: Agent::new(&agent, secrets).expect("a client can be made"),
             clock: Clock::new(clock),
         }
     }
@@ -151,6 +168,62 @@ async fn an_erasure_deletes_at_once_and_completes_after_admissions_end() {
     assert_eq!(scene.sent_on().len(), 2, "nothing is left to do");
 }
 
+/// Starts an analysis of the owner's first finding and records its session.
+async fn running(scene: &Scene) {
+    let table = &scene.table;
+    let id = finding(&repository(), 1, Severity::High, FindingStatus::Open, NOON).id;
+    let analysis = take(table, &scene.owner, id, BegunBy::Request).await;
+    let session = "ses-1".parse().expect("an id");
+    let analyses = table.analyses();
+    let launched = analyses.launched(&scene.owner, id, &analysis, &session, None, NOON);
+    let written = analyses.write(id, "a launch", launched).await;
+    assert!(written.expect("the table answers"));
+}
+
+#[tokio::test]
+async fn each_session_is_interrupted_before_its_finding_is_deleted() {
+    let scene = Scene::set().await;
+    running(&scene).await;
+    let message = scene.message(NOON).body();
+    // The first delivery dies before it deletes anything, so the second names the session again.
+    for deliveries in 1..=2 {
+        let time = if deliveries == 1 {
+            no_time()
+        } else {
+            a_minute()
+        };
+        let verdict = scene.deliver(settled, &message, time).await;
+        assert_eq!(verdict, Disposition::Ack);
+        let asked = scene.agent.seen();
+        let asked: Vec<_> = asked
+            .iter()
+            .map(|seen| (&*seen.method, &*seen.target))
+            .collect();
+        assert!(asked.len() <= deliveries, "{asked:?}");
+        assert!(
+            asked
+                .iter()
+                .all(|asked| *asked == ("DELETE", "/v1/sessions/ses-1"))
+        );
+    }
+    assert!(!scene.agent.seen().is_empty());
+    assert!(scene.is_done().await);
+}
+
+#[tokio::test]
+async fn an_agent_that_fails_does_not_stop_an_erasure() {
+    for answer in [Reply::text(503, "no"), Reply::Never] {
+        let scene = Scene::with_agent(Stub::start(move |_, _| answer.clone()).await).await;
+        running(&scene).await;
+        let message = scene.message(NOON).body();
+        let begun = Instant::now();
+        let verdict = scene.deliver(settled, &message, a_minute()).await;
+        assert_eq!(verdict, Disposition::Ack);
+        assert!(begun.elapsed() < Duration::from_secs(10));
+        assert!(!scene.agent.seen().is_empty() && scene.is_done().await);
+    }
+}
+
 #[tokio::test]
 async fn a_message_for_a_completed_or_other_erasure_deletes_nothing() {
     let scene = Scene::set().await;
@@ -193,7 +266,12 @@ async fn an_eraser_out_of_time_sends_a_continuation_at_once() {
     let rows = scene.table.count().await;
     let verdict = scene.deliver(settled, &message, no_time()).await;
     assert_eq!(verdict, Disposition::Ack);
-    assert_eq!(scene.table.count().await, rows);
+    let closed = 1;
+    assert_eq!(
+        scene.table.count().await,
+        rows + closed,
+        "nothing is deleted"
+    );
     assert!(!scene.is_done().await);
     assert_eq!(scene.sent_on(), [(message.clone(), 0)]);
 

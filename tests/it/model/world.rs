@@ -489,11 +489,15 @@ impl Functions {
         }
     }
 
-    fn analyse(&self) -> Analyse {
+    fn agent(&self) -> Agent {
         let config = AgentConfig {
             base_url: self.url.parse().expect("on the loopback interface"),
             token: SecretName::new("agent-token"),
         };
+        Agent::new(&config, self.secrets()).expect("a client can be made")
+    }
+
+    fn analyse(&self) -> Analyse {
         Analyse {
             worker: self.worker("analyse"),
             owners: Owners::new(self.table.clone()),
@@ -501,7 +505,7 @@ impl Functions {
             analyses: Analyses::new(self.table.clone()),
             audit: Audit::new(self.table.clone()),
             github: self.github(),
-            agent: Agent::new(&config, self.secrets()).expect("a client can be made"),
+            agent: self.agent(),
             callback_tokens: CallbackTokens::new(self.secrets(), SecretName::new("callback-keys")),
             callback_url: format!("{}/v1/callbacks/analysis", self.url)
                 .parse()
@@ -548,6 +552,7 @@ impl Functions {
             sender: self.sender(),
             queue: self.queue("erase"),
             quarantine: self.quarantine(),
+            agent: self.agent(),
             clock: self.clock(),
         }
     }

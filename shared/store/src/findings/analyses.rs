@@ -24,7 +24,10 @@ use domain::{
     owner::Owner,
 };
 
-pub(crate) use item::{analysis, owner_analyses};
+pub(crate) use item::{analysis, owner_analyses, sessions};
+
+/// The attribute of the owner's row that keeps every slot from being taken: the owner is being erased.
+pub(crate) const CLOSED: &str = "closed";
 
 /// How long after a callback the reconciler looks at it, unless it was recorded.
 pub const RECORDED_WITHIN: Duration = Duration::from_secs(75);
@@ -107,7 +110,7 @@ pub struct Beginning {
 pub enum Begun {
     /// The analysis is pending and has its slot.
     Taken(Box<Analysis>),
-    /// The owner's slots, or automation's share of them, are in use.
+    /// The owner's slots, or automation's share of them, are in use, or the owner is being erased.
     NoSlot,
     /// The finding or its analysis has changed since it was read, or a condition of the other writes failed.
     Changed,
@@ -199,7 +202,7 @@ impl Analyses {
         counts.add_analysis(&begun, 1);
         let mut e = Expression::default();
         item::count(&counts, &mut e);
-        let mut free = Vec::new();
+        let mut free = vec![e.absent(CLOSED)];
         match (replaced, beginning.begun_by) {
             (None, begun_by) => {
                 free.push(e.fewer_than("in_flight", SLOTS));
@@ -215,8 +218,7 @@ impl Analyses {
                 e.take("automatic", finding.to_string());
             }
         }
-        let condition = (!free.is_empty()).then(|| free.join(" AND "));
-        let on_owner = self.table.update(row(owner), e, condition);
+        let on_owner = self.table.update(row(owner), e, Some(free.join(" AND ")));
 
         let writes = on_finding.and(on_owner).and(beside);
         let transacted = self.table.transact(&writes).await;

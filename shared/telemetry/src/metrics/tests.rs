@@ -33,6 +33,7 @@ fn all() -> Vec<Metric> {
         DeadLetterSettled,
         MalformedMessageKept,
         AnalysisLost,
+        SessionLeft,
         OldestAcceptedAge(second),
         OldestRunningAge(second),
         ReconcilerCompleted,

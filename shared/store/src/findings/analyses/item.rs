@@ -140,6 +140,18 @@ fn session(item: &Item, name: &'static str) -> Result<Option<SessionId>, Unreada
     Ok(stored.and_then(|text| text.parse().ok()))
 }
 
+/// The agent's sessions that a finding's row names: of its analysis, of the one that this replaces, and of a callback
+/// that came before the launch was recorded. Whether the analysis itself can be read does not matter.
+pub(crate) fn sessions(item: &Item) -> Vec<SessionId> {
+    let named = |name| item.text(name).ok()?.parse().ok();
+    let called_back = item.text("analysis_called_back").ok().and_then(callback);
+    let sessions = [named("analysis_session"), named("analysis_replaces")];
+    let sessions = sessions.into_iter().flatten();
+    sessions
+        .chain(called_back.map(|callback| callback.session))
+        .collect()
+}
+
 /// Reads the owner's row.
 pub(crate) fn owner_analyses(item: &Item) -> Result<OwnerAnalyses, Unreadable> {
     let number = |name| Ok(item.maybe(name, Attributes::number)?.unwrap_or(0));
