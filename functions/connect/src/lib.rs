@@ -49,14 +49,9 @@ pub struct Connection {
 /// Why the owner could not be connected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
-    /// The request does not name an owner.
-    #[error("cannot connect {owner:?}")]
-    Owner {
-        /// The name in the request.
-        owner: String,
-        /// Why it is invalid.
-        source: InvalidOwner,
-    },
+    /// The request does not name an owner. Its text may be a person's and is not repeated, because errors are logged.
+    #[error("cannot connect: the request's owner is invalid")]
+    Owner(#[source] InvalidOwner),
     /// GitHub does not describe the installation.
     #[error(
         "cannot connect to installation {installation}: GitHub does not describe it to this App"
@@ -100,13 +95,7 @@ impl Connector {
         request: Request,
         deadline: Instant,
     ) -> Result<Connection, ConnectError> {
-        let owner: Owner = request
-            .owner
-            .parse()
-            .map_err(|source| ConnectError::Owner {
-                owner: request.owner,
-                source,
-            })?;
+        let owner: Owner = request.owner.parse().map_err(ConnectError::Owner)?;
         let (installation, now) = (request.installation_id, self.clock.now());
         let (can_read_alerts, listings) = self
             .described(installation, Budget { now, deadline })
