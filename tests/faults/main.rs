@@ -31,5 +31,6 @@ mod result_codes;
 mod roles;
 mod scene;
 mod storage;
+mod throttling;
 mod tracing;
 mod workers;

@@ -24,7 +24,9 @@ use store::{
     owners::Saved,
     table::{Item, Writes},
 };
-use tests::{Holder, NOON, TestTable, actor, command, finding, noon, repository, states};
+use tests::{
+    Holder, NOON, TestTable, actor, command, finding, noon, repository, states, unhurried,
+};
 
 use crate::{
     queues::Queues,
@@ -163,10 +165,9 @@ impl Scene {
     async fn store(&self, owner: &Owner, number: u32, status: FindingStatus, title: &str) {
         let mut shown = finding(&repository(), number, Severity::High, status, noon(-60));
         title.clone_into(&mut shown.title);
-        let stored =
-            self.app
-                .findings
-                .store(owner, repository().id, vec![shown], Arrival::New, NOON);
+        let (findings, pace) = (&self.app.findings, unhurried());
+        let shown = vec![shown];
+        let stored = findings.store(owner, repository().id, shown, (Arrival::New, NOON), &pace);
         assert_eq!(stored.await.expect("the table answers").written, 1);
     }
 

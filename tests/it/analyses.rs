@@ -25,7 +25,7 @@ use store::{
     findings::{Arrival, FindingFilter, FindingRecord},
     table::Writes,
 };
-use tests::{Fault, NOON, Proxy, TestTable, finding, noon, owner, repository};
+use tests::{Fault, NOON, Proxy, TestTable, finding, noon, owner, repository, unhurried};
 
 use crate::audit::refused_writes;
 
@@ -51,7 +51,8 @@ async fn shows(
     let shown = finding(&repository(), number, Severity::High, status, noon(at));
     let (id, repository) = (shown.id, shown.id.repository);
     let findings = table.findings();
-    let stored = findings.store(owner, repository, vec![shown], Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = findings.store(owner, repository, vec![shown], (Arrival::New, NOON), &pace);
     assert_eq!(stored.await.expect("the table answers").stale, 0);
     id
 }

@@ -24,7 +24,9 @@ use store::{
     repositories::Listing,
     table::Writes,
 };
-use tests::{Fault, NOON, Proxy, TestQueues, TestTable, finding, noon, owner, repository};
+use tests::{
+    Fault, NOON, Proxy, TestQueues, TestTable, finding, noon, owner, repository, unhurried,
+};
 
 use crate::analyses::{failed, read, recounted, take, waiting};
 
@@ -108,7 +110,14 @@ impl Scene {
         let new = finding(of, number, severity, FindingStatus::Open, noon(at));
         let id = new.id;
         let findings = self.table.findings();
-        let stored = findings.store(&self.owner, of.id, vec![new], Arrival::New, noon(at));
+        let pace = unhurried();
+        let stored = findings.store(
+            &self.owner,
+            of.id,
+            vec![new],
+            (Arrival::New, noon(at)),
+            &pace,
+        );
         assert_eq!(stored.await.expect("the table answers").written, 1);
         id
     }
@@ -300,12 +309,13 @@ async fn automation_skips_a_finding_that_changed_since_the_index_read() {
         noon(5),
     );
     let findings = scene.table.findings();
+    let pace = unhurried();
     let stored = findings.store(
         &scene.owner,
         ignored.repository,
         vec![shown],
-        Arrival::New,
-        NOON,
+        (Arrival::New, NOON),
+        &pace,
     );
     assert_eq!(stored.await.expect("the table answers").written, 1);
     let pk = format!("finding#{}", scene.owner);

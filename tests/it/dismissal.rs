@@ -10,7 +10,7 @@ use store::{
     findings::{Arrival, FindingRecord},
     repositories::Counts,
 };
-use tests::{NOON, TestTable, finding, noon, repository};
+use tests::{NOON, TestTable, finding, noon, repository, unhurried};
 
 use crate::analyses::{owner_with, read, waiting};
 
@@ -50,7 +50,14 @@ async fn a_finding_changes_only_if_it_is_unchanged_since_the_read() {
     let ignored = shown(FindingStatus::Ignored, 20);
     let synced = shown(FindingStatus::Open, 10);
     let stored = table.findings();
-    let stored = stored.store(&owner, repository().id, vec![synced], Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = stored.store(
+        &owner,
+        repository().id,
+        vec![synced],
+        (Arrival::New, NOON),
+        &pace,
+    );
     assert_eq!(stored.await.expect("the table answers").written, 1);
     let command = CommandId::new(NOON);
     let items = table.items().await;
@@ -92,7 +99,14 @@ async fn of_two_commands_that_dismiss_a_finding_the_row_names_one() {
     // A reopened finding can be dismissed again.
     let reopened = shown(FindingStatus::Open, 30);
     let stored = table.findings();
-    let stored = stored.store(&owner, repository().id, vec![reopened], Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = stored.store(
+        &owner,
+        repository().id,
+        vec![reopened],
+        (Arrival::New, NOON),
+        &pace,
+    );
     assert_eq!(stored.await.expect("the table answers").written, 1);
     let seen = read(&table, &owner, ids[0]).await;
     assert_eq!(seen.credited, None);
@@ -111,7 +125,8 @@ async fn a_dismissal_already_stored_by_a_sync_is_still_named() {
     let ignored = shown(FindingStatus::Ignored, 20);
     let stored = table.findings();
     let page = vec![ignored.clone()];
-    let stored = stored.store(&owner, repository().id, page, Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = stored.store(&owner, repository().id, page, (Arrival::New, NOON), &pace);
     assert_eq!(stored.await.expect("the table answers").written, 1);
     let seen = read(&table, &owner, ids[0]).await;
     let command = CommandId::new(NOON);
@@ -132,7 +147,8 @@ async fn an_older_github_state_does_not_undo_a_newer_one() {
     let reopened = shown(FindingStatus::Open, 30);
     let stored = table.findings();
     let page = vec![reopened.clone()];
-    let stored = stored.store(&owner, repository().id, page, Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = stored.store(&owner, repository().id, page, (Arrival::New, NOON), &pace);
     assert_eq!(stored.await.expect("the table answers").written, 1);
     let seen = read(&table, &owner, ids[0]).await;
     let ignored = shown(FindingStatus::Ignored, 20);

@@ -27,7 +27,9 @@ use store::{
     repositories::{Listing, RepositoriesError},
     table::Writes,
 };
-use tests::{Fault, NOON, TestTable, actor, cleaned_up, finding, noon, owner, repository, sync_of};
+use tests::{
+    Fault, NOON, TestTable, actor, cleaned_up, finding, noon, owner, repository, sync_of, unhurried,
+};
 use tokio::time::Instant;
 
 use crate::{
@@ -220,7 +222,8 @@ impl Underway {
             Write::Findings => {
                 let new = finding(&repository(), 9, Severity::Low, FindingStatus::Open, NOON);
                 let id = new.id.repository;
-                let stored = findings.store(owner, id, vec![new], Arrival::New, NOON);
+                let pace = unhurried();
+                let stored = findings.store(owner, id, vec![new], (Arrival::New, NOON), &pace);
                 Some(stored.await.is_ok())
             }
             Write::Change => {

@@ -20,7 +20,7 @@ use store::{
     findings::{Arrival, FindingFilter, Findings, FindingsError, Stored},
     repositories::Counts,
 };
-use tests::{Fault, NOON, TestTable, finding, noon, owner, repository};
+use tests::{Fault, NOON, TestTable, finding, noon, owner, repository, unhurried};
 
 /// Returns every finding of the owner, by alert number.
 async fn rows(findings: &Findings, owner: &Owner) -> BTreeMap<u32, Finding> {
@@ -76,7 +76,13 @@ fn some(place: u32) -> Finding {
 
 async fn store(findings: &Findings, owner: &Owner, page: Vec<Finding>) -> Stored {
     let stored = findings
-        .store(owner, repository().id, page, Arrival::New, NOON)
+        .store(
+            owner,
+            repository().id,
+            page,
+            (Arrival::New, NOON),
+            &unhurried(),
+        )
         .await;
     stored.expect("the table answers")
 }
@@ -183,7 +189,13 @@ async fn keep_storing(findings: Findings, owner: Owner, pages: Pages) {
         let mut tries = 0;
         loop {
             match findings
-                .store(&owner, repository().id, page.clone(), Arrival::New, NOON)
+                .store(
+                    &owner,
+                    repository().id,
+                    page.clone(),
+                    (Arrival::New, NOON),
+                    &unhurried(),
+                )
                 .await
             {
                 Ok(_) => break,

@@ -25,7 +25,7 @@ pub use queues::TestQueues;
 pub use rows::row;
 pub use samples::{
     ACCEPTED_TIMEOUT, Holder, NOON, RETENTION, RUNNING_TIMEOUT, TIMEOUTS, actor, command, finding,
-    key, key_in_shard, noon, owner, repository, states, sync_of,
+    key, key_in_shard, noon, owner, repository, states, sync_of, unhurried,
 };
 pub use stack::{Launch, Stack, TIMEOUT, bench_binaries, binaries, eventually, is_alive};
 pub use table::{TestTable, embedded};

@@ -264,6 +264,11 @@ async fn forward(State(shared): State<Arc<Shared>>, headers: HeaderMap, body: By
     match shared.note(&operation, request.clone()) {
         None => answer(shared.answer(&operation, &headers, &request).await),
         Some(Fault::Fail) => lost(),
+        // DynamoDB says nothing of throttling in a transaction's exception, only in its reasons.
+        Some(Fault::Throttle) if operation == "TransactWriteItems" => {
+            let reasons = json!([{ "Code": "ThrottlingError" }, { "Code": "None" }]);
+            refused("TransactionCanceledException", reasons)
+        }
         Some(Fault::Throttle) => refused("ProvisionedThroughputExceededException", Value::Null),
         Some(Fault::Conflict) if operation == "TransactWriteItems" => {
             let reasons = json!([{ "Code": "TransactionConflict" }, { "Code": "None" }]);

@@ -224,3 +224,8 @@ pub fn repository() -> Repository {
         name: "octo/app".parse().expect("a name"),
     }
 }
+
+/// A pace with time enough for everything that a test writes.
+pub fn unhurried() -> store::pace::Pace {
+    store::pace::Pace::new(tokio::time::Instant::now() + std::time::Duration::from_secs(60))
+}

@@ -5,7 +5,7 @@ mod asking;
 use domain::{
     Timestamp,
     analysis::{Analysis, AnalysisOutcome, FailureCode, SessionId},
-    command::{Command, CommandId, LastError, StartAnalysis},
+    command::{Command, CommandId, CommandKind as _, LastError, StartAnalysis},
     finding::FindingId,
     lifecycle::Waits,
     result_code::{Effect, ResultCode},
@@ -18,7 +18,7 @@ use store::{
     findings::{FindingRecord, FindingsError},
     ledger::{Claim, Ending, Outcome},
     owners::OwnerRecord,
-    table::Writes,
+    table::{Caused, Writes},
 };
 use telemetry::chain;
 use tokio::time::Instant;
@@ -109,14 +109,14 @@ impl Launching<'_> {
                 self.analyse.owners.read(owner),
                 self.analyse.findings.read(owner, self.finding)
             );
-            let record = record.map_err(|error| self.unavailable(&error))?;
+            let record = record.map_err(|error| self.unavailable_before(&error))?;
             let seen = match seen {
                 Ok(seen) => seen,
                 Err(error @ FindingsError::Unreadable(_)) => {
                     warn!(finding.id = %self.finding, error = %chain(&error), "cannot read the finding");
                     return Err(ended(ResultCode::FindingUnavailable, Effect::None, None));
                 }
-                Err(error) => return Err(self.unavailable(&error)),
+                Err(error) => return Err(self.unavailable_before(&error)),
             };
             let Some(seen) = seen else {
                 return Err(ended(ResultCode::FindingUnavailable, self.so_far(), None));
@@ -149,7 +149,10 @@ impl Launching<'_> {
                 self.analyse
                     .analyses
                     .begin(owner, &seen, beginning, Writes::default(), now);
-            match begun.await.map_err(|error| self.unavailable(&error))? {
+            match begun
+                .await
+                .map_err(|error| self.unavailable_before(&error))?
+            {
                 Begun::Taken(analysis) => {
                     let held = Held {
                         record: seen,
@@ -323,6 +326,17 @@ impl Launching<'_> {
             effect: self.so_far(),
             error: Some(error),
         })
+    }
+
+    /// The effect of a failure of the data store before the agent is asked. Throttling spends no delivery if no earlier
+    /// one may have asked it: that the next stage assumes.
+    fn unavailable_before(&self, error: &(impl std::error::Error + Caused + 'static)) -> Effected {
+        if self.command.state.follows_another() {
+            return self.unavailable(error);
+        }
+        let began = self.command.accepted_at;
+        let worker = &self.analyse.worker;
+        worker.unavailable(error, began, StartAnalysis::BUDGET)
     }
 
     fn unavailable(&self, error: &dyn std::error::Error) -> Effected {

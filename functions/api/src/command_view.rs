@@ -52,7 +52,7 @@ pub struct CommandView {
     /// Progress, in repositories.
     #[schema(value_type = Option<ProgressView>)]
     progress: Option<Progress>,
-    /// When the rate limit that the command waits for ends.
+    /// When the command continues that waits for a limit: GitHub's rate limit, or what the data store takes in a second.
     #[schema(value_type = Option<String>, format = DateTime)]
     waiting_until: Option<Timestamp>,
     /// The number of attempts: how often a worker claimed the command.

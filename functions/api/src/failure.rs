@@ -39,6 +39,7 @@ impl From<FindingsError> for Problem {
             FindingsError::Unread(_)
             | FindingsError::Unwritten { .. }
             | FindingsError::Contended { .. }
+            | FindingsError::OutOfTime { .. }
             | FindingsError::RepositoryGone { .. } => unavailable(&error),
             FindingsError::Unreadable(_) => defect(&error),
         }

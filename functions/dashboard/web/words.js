@@ -53,7 +53,7 @@ export function sentence(command) {
       return command.attempts ? "Waiting to continue." : "Waiting for a worker.";
     case "running":
       return command.waitingUntil
-        ? "Waiting for GitHub's rate limit. It continues automatically."
+        ? "Waiting for a limit to end. It continues automatically."
         : (DOING[command.type] ?? "");
     default:
       return DONE[command.resultCode] ?? "";

@@ -17,6 +17,7 @@ use store::{
     findings::{FindingRecord, FindingsError},
     ledger::{Claim, Ending},
     owners::Integration,
+    table::Caused,
 };
 use telemetry::chain;
 use tracing::{info, warn};
@@ -81,7 +82,8 @@ impl<W: Request> Changing<'_, W> {
             self.dismiss.owners.read(owner),
             self.dismiss.findings.read(owner, self.finding)
         );
-        let record = record.map_err(|error| self.unavailable(&error))?;
+        let asked = Asked::earlier(&self.command.state);
+        let record = record.map_err(|error| self.unavailable(&error, asked))?;
         let seen = match seen {
             Ok(seen) => seen,
             // Not a Dependabot finding: it has no alert to change.
@@ -89,9 +91,8 @@ impl<W: Request> Changing<'_, W> {
                 warn!(finding.id = %self.finding, error = %chain(&error), "the finding has no alert to change");
                 return Err(self.ended(ResultCode::InvalidDismissTarget, Asked::No, None));
             }
-            Err(error) => return Err(self.unavailable(&error)),
+            Err(error) => return Err(self.unavailable(&error, asked)),
         };
-        let asked = Asked::earlier(&self.command.state);
         let Some(seen) = seen else {
             return Err(self.ended(ResultCode::FindingUnavailable, asked, None));
         };
@@ -227,7 +228,7 @@ impl<W: Request> Changing<'_, W> {
                 let now = self.now();
                 let owner = &self.command.key.owner;
                 if let Err(error) = self.dismiss.owners.mark_auth_invalid(owner, now).await {
-                    return Err(self.unavailable(&error));
+                    return Err(self.unavailable(&error, asked));
                 }
                 let error = Some(LastError::CredentialsRefused(now));
                 return Err(self.ended(ResultCode::GithubAuthInvalid, asked, error));
@@ -351,7 +352,7 @@ impl<W: Request> Changing<'_, W> {
             seen = match self.dismiss.findings.read(owner, self.finding).await {
                 Ok(Some(seen)) => seen,
                 Ok(None) => return self.ended(ResultCode::FindingUnavailable, asked, None),
-                Err(error) => return self.unavailable(&error),
+                Err(error) => return self.unavailable(&error, asked),
             };
         }
         transient(LastError::Contended)
@@ -407,7 +408,17 @@ impl<W: Request> Changing<'_, W> {
         })
     }
 
-    fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
+    /// The effect of a failure of the data store. Throttling spends no delivery if the command may be handed on.
+    fn unavailable(
+        &self,
+        error: &(impl std::error::Error + Caused + 'static),
+        asked: Asked,
+    ) -> Effected {
+        if asked.may_hand_on() {
+            let budget = self.command.action.command_type().budget();
+            let began = self.command.accepted_at;
+            return self.dismiss.worker.unavailable(error, began, budget);
+        }
         warn!(error = %chain(error), "the data store failed");
         transient(LastError::StoreUnavailable)
     }

@@ -23,6 +23,7 @@ use runtime::{
 use store::{
     clock::Clock,
     erasure::{ErasureError, Erasures, SETTLES_AFTER, Swept},
+    table::Caused as _,
 };
 use telemetry::{
     chain,
@@ -96,6 +97,11 @@ impl Eraser {
         let after = match self.erase(owner, *requested_at, invocation).await {
             Ok(Left::Nothing) => return Disposition::Ack,
             Ok(Left::More(after)) => after,
+            // What is left waits in a continuation, which spends no delivery.
+            Err(error) if error.is_throttled() => {
+                warn!(error = %chain(&error), "the erasure is throttled and continues later");
+                backoff(1)
+            }
             Err(error) => {
                 warn!(error = %chain(&error), "the erasure was interrupted; its message is redelivered");
                 let pause = backoff(delivery.receives);

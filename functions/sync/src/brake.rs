@@ -21,6 +21,8 @@ pub(crate) struct Brake {
     pub(crate) accepted: Cell<bool>,
     /// The number of findings written.
     pub(crate) written: Cell<usize>,
+    /// Whether the store had no room for more of the owner's findings.
+    pub(crate) full: Cell<bool>,
 }
 
 /// Why a delivery stops early.
@@ -30,6 +32,8 @@ pub(crate) enum Stop {
     AuthInvalid,
     /// GitHub's rate limit, until this time.
     RateLimited(Timestamp),
+    /// DynamoDB throttles the owner's findings; to be tried again at this time.
+    Throttled(Timestamp),
     /// The delivery's time is up.
     OutOfTime,
     /// The data store fails.
@@ -49,6 +53,7 @@ impl Brake {
             failed: Cell::new(None),
             accepted: Cell::new(false),
             written: Cell::new(0),
+            full: Cell::new(false),
         }
     }
 
@@ -59,13 +64,16 @@ impl Brake {
             .or((Instant::now() >= self.soft).then_some(Stop::OutOfTime))
     }
 
-    /// Stops all repositories. The first reason counts, with three exceptions: the later of two rate limits counts;
-    /// rejected credentials override a rate limit, because waiting does not help; and a lost claim overrides all.
+    /// Stops all repositories. The first reason counts, with four exceptions: any counts before the lack of time; the later
+    /// of two rate limits counts; rejected credentials override whatever is waited for, because waiting does not help; and
+    /// a lost claim overrides all.
     pub(crate) fn pull(&self, stop: Stop) {
         let stop = match (self.stop.get(), stop) {
-            (None, stop) | (_, stop @ Stop::Fenced) => stop,
+            (None | Some(Stop::OutOfTime), stop) | (_, stop @ Stop::Fenced) => stop,
             (Some(Stop::RateLimited(a)), Stop::RateLimited(b)) => Stop::RateLimited(a.max(b)),
-            (Some(Stop::RateLimited(_)), Stop::AuthInvalid) => Stop::AuthInvalid,
+            (Some(Stop::RateLimited(_) | Stop::Throttled(_)), Stop::AuthInvalid) => {
+                Stop::AuthInvalid
+            }
             (Some(first), _) => first,
         };
         self.stop.set(Some(stop));
@@ -106,7 +114,8 @@ mod tests {
     #[test]
     fn the_first_reason_counts_unless_a_stronger_one_follows() {
         let (sooner, later) = (Stop::RateLimited(noon(1)), Stop::RateLimited(noon(2)));
-        use Stop::{AuthInvalid, Fenced, NoCredentials, StoreUnavailable};
+        let throttled = Stop::Throttled(noon(1));
+        use Stop::{AuthInvalid, Fenced, NoCredentials, OutOfTime, StoreUnavailable};
         for (first, second, stands) in [
             (StoreUnavailable, NoCredentials, StoreUnavailable),
             (NoCredentials, AuthInvalid, NoCredentials),
@@ -116,6 +125,11 @@ mod tests {
             (sooner, later, later),
             (later, sooner, later),
             (sooner, AuthInvalid, AuthInvalid),
+            (throttled, AuthInvalid, AuthInvalid),
+            (throttled, sooner, throttled),
+            (throttled, OutOfTime, throttled),
+            (OutOfTime, throttled, throttled),
+            (OutOfTime, sooner, sooner),
             (AuthInvalid, Fenced, Fenced),
             (sooner, Fenced, Fenced),
             (Fenced, AuthInvalid, Fenced),

@@ -14,7 +14,9 @@ use runtime::worker::{Effected, Invocation};
 use store::{
     ledger::{Claim, Outcome},
     owners::{Integration, OwnerRecord},
+    pace::Pace,
     repositories::{RepositoryFailure, RepositoryOutcome, RepositoryRecord},
+    table::Caused,
 };
 use telemetry::chain;
 use tokio::time::{Instant, MissedTickBehavior};
@@ -34,6 +36,11 @@ use crate::{
 const CONCURRENCY: usize = 8;
 /// The interval between heartbeats, which also write the progress.
 const REPORT_EVERY: Duration = Duration::from_secs(2);
+
+/// How long before the work must end the last findings are written, so that their repositories' checkpoints can be.
+const WRAP_UP: Duration = Duration::from_secs(2);
+/// How long a delivery writes at least, however little time it has.
+const MIN_WRITING: Duration = Duration::from_secs(1);
 
 /// One delivery's part of a pass.
 #[derive(Debug)]
@@ -134,11 +141,14 @@ impl Pass<'_> {
         }
 
         let brake = Brake::new(self.invocation.deadline, Instant::now());
+        let pace = self.pace(&targets);
         let installation = integration.installation;
         let mut stopped = Vec::new();
         let mut ends = stream::iter(&targets)
             .map(async |target| {
-                let ended = self.refresh(installation, target, &all, &brake).await;
+                let ended = self
+                    .refresh(installation, target, &all, (&brake, &pace))
+                    .await;
                 ended.ok_or(target)
             })
             .buffer_unordered(CONCURRENCY);
@@ -157,6 +167,7 @@ impl Pass<'_> {
         }
         drop(ends);
         tally.wrote(brake.written.get());
+        tally.found_full(brake.full.get());
         // Before the command's end is written: if the worker dies in between, the redelivery runs automation again.
         if owner.settings.auto_analysis.enabled
             && let Err(error) = self.sync.automation.advance(self.owner, self.now()).await
@@ -175,6 +186,17 @@ impl Pass<'_> {
             self.give_up(&stopped).await;
         }
         effected
+    }
+
+    /// Returns the pace of the owner's findings. A delivery that resumes a listing follows one that had the burst.
+    fn pace(&self, targets: &[Target]) -> Pace {
+        let until = self.invocation.work_until() - WRAP_UP;
+        let until = until.max(Instant::now() + MIN_WRITING);
+        if targets.iter().any(|target| target.from.is_some()) {
+            Pace::steady(until)
+        } else {
+            Pace::new(until)
+        }
     }
 
     /// Records the rate limit as the failure of the repositories that it kept from being refreshed.
@@ -238,12 +260,9 @@ impl Pass<'_> {
         effected
     }
 
-    fn unavailable(&self, error: &dyn std::error::Error) -> Effected {
-        warn!(error = %chain(error), "cannot read or write the data store");
-        Effected::Transient {
-            error: LastError::StoreUnavailable,
-            after: None,
-        }
+    fn unavailable(&self, error: &(impl std::error::Error + Caused + 'static)) -> Effected {
+        let worker = &self.sync.worker;
+        worker.unavailable(error, self.began, SyncFindings::BUDGET)
     }
 
     fn now(&self) -> Timestamp {

@@ -7,8 +7,10 @@ use domain::{
 };
 use github::{Budget, GithubError, Listed, PageRequest};
 use store::{
-    findings::Arrival,
+    findings::{Arrival, FindingsError},
+    pace::Pace,
     repositories::{Checkpoint, RepositoryFailure, RepositoryOutcome, Watermark, Watermarks},
+    table::Caused,
 };
 use telemetry::chain;
 use tracing::{info, warn};
@@ -31,6 +33,7 @@ struct Of<'a> {
     /// Every repository of the installation.
     all: &'a [Repository],
     brake: &'a Brake,
+    pace: &'a Pace,
 }
 
 impl Pass<'_> {
@@ -40,10 +43,10 @@ impl Pass<'_> {
         installation: InstallationId,
         target: &Target,
         all: &[Repository],
-        brake: &Brake,
+        (brake, pace): (&Brake, &Pace),
     ) -> Option<Ended> {
         let id = target.repository.id;
-        let outcome = self.list(installation, target, all, brake).await?;
+        let outcome = self.list(installation, target, all, (brake, pace)).await?;
         if let RepositoryOutcome::Failed(failure) = &outcome {
             info!(repository.id = %id, repository.failure = failure.as_str(), "the repository was not refreshed");
         }
@@ -54,7 +57,7 @@ impl Pass<'_> {
             .await;
         if let Err(error) = recorded {
             warn!(repository.id = %id, error = %chain(&error), "cannot record a repository's outcome");
-            brake.pull(Stop::StoreUnavailable);
+            brake.pull(self.stop_by(&error));
             return None;
         }
         Some(Ended::from(&outcome))
@@ -65,7 +68,7 @@ impl Pass<'_> {
         installation: InstallationId,
         target: &Target,
         all: &[Repository],
-        brake: &Brake,
+        (brake, pace): (&Brake, &Pace),
     ) -> Option<RepositoryOutcome> {
         let mut from = target.from.clone();
         let mut done = from
@@ -84,6 +87,7 @@ impl Pass<'_> {
                 source,
                 all,
                 brake,
+                pace,
             };
             match self.list_source(of, from, &done).await? {
                 Ok(finished) => {
@@ -111,6 +115,7 @@ impl Pass<'_> {
             source,
             all,
             brake,
+            pace,
             ..
         } = of;
         let mut cursor = match from {
@@ -146,17 +151,20 @@ impl Pass<'_> {
             if leads_away(page.led_to.as_ref(), &target.repository, all) {
                 return Some(Err(RepositoryFailure::RepositoryUnavailable));
             }
+            let before = cursor.clone();
             let (findings, next) = cursor.take(page, &known);
+            // Fetch the next page while this one is stored, unless this one has to wait: the delivery may end first.
+            let ahead = next.as_ref().filter(|_| !pace.is_behind());
+            let now = self.sync.worker.clock.now();
             let store = self.sync.findings.store(
                 self.owner,
                 target.repository.id,
                 findings,
-                arrival,
-                self.sync.worker.clock.now(),
+                (arrival, now),
+                pace,
             );
-            // Fetch the next page while this one is stored.
             let following = async {
-                match &next {
+                match ahead {
                     Some(next) => Some(self.fetch(of, Some(next)).await),
                     None => None,
                 }
@@ -169,16 +177,13 @@ impl Pass<'_> {
                         .update(|written| written.saturating_add(stored.written));
                     cursor.not_stored(stored.unstorable);
                 }
-                Err(error) => {
-                    warn!(repository.id = %target.repository.id, error = %chain(&error), "cannot store findings");
-                    brake.pull(Stop::StoreUnavailable);
-                    return None;
-                }
+                Err(error) => return self.unstored(of, &before, &error, done).await.map(Err),
             }
             cursor.next = next;
-            fetched = match following {
-                Some(following) => following,
-                None => return Some(cursor.outcome(&known)),
+            fetched = match (following, &cursor.next) {
+                (Some(following), _) => following,
+                (None, Some(next)) => self.fetch(of, Some(next)).await,
+                (None, None) => return Some(cursor.outcome(&known)),
             };
         }
     }
@@ -239,6 +244,40 @@ impl Pass<'_> {
             self.pause(of, cursor, done).await;
         }
         failure
+    }
+
+    /// Decides what follows when a page could not be stored. The next delivery begins `before` it.
+    async fn unstored(
+        &self,
+        of: Of<'_>,
+        before: &Progressing,
+        error: &FindingsError,
+        done: &Watermarks,
+    ) -> Option<RepositoryFailure> {
+        if let FindingsError::OutOfTime { .. } = error {
+            of.brake.pull(Stop::OutOfTime);
+            self.pause(of, before, done).await;
+            return None;
+        }
+        warn!(repository.id = %of.target.repository.id, error = %chain(error), "cannot store findings");
+        if error.is_full() {
+            of.brake.full.set(true);
+            return Some(RepositoryFailure::SyncPartialFailure);
+        }
+        of.brake.pull(self.stop_by(error));
+        if error.is_throttled() {
+            self.pause(of, before, done).await;
+        }
+        None
+    }
+
+    /// Returns why a delivery stops whose store failed.
+    fn stop_by(&self, error: &impl Caused) -> Stop {
+        if error.is_throttled() {
+            Stop::Throttled(self.sync.worker.throttled_until())
+        } else {
+            Stop::StoreUnavailable
+        }
     }
 
     /// Saves the listing's checkpoint for the next delivery.

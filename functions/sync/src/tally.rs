@@ -37,6 +37,8 @@ pub(crate) struct Tally {
     failures: Vec<RepositoryFailure>,
     /// Whether any alert was stored, even of a repository that did not succeed.
     stored: bool,
+    /// Whether the store had no room for more of the owner's findings.
+    full: bool,
 }
 
 impl Tally {
@@ -70,6 +72,11 @@ impl Tally {
     /// Notes that this delivery has written `findings` findings.
     pub(crate) const fn wrote(&mut self, findings: usize) {
         self.stored |= findings > 0;
+    }
+
+    /// Notes whether the store had no room for more of the owner's findings.
+    pub(crate) const fn found_full(&mut self, full: bool) {
+        self.full |= full;
     }
 
     pub(crate) fn count(&mut self, ended: Ended) {
@@ -108,10 +115,19 @@ impl Tally {
             }
             Some(Stop::StoreUnavailable) => transient(LastError::StoreUnavailable),
             Some(Stop::NoCredentials) => transient(LastError::NoCredentials),
-            Some(Stop::RateLimited(until)) if !all_done => self.rate_limited(until, resumes(until)),
+            Some(Stop::RateLimited(until)) if !all_done => {
+                let error = LastError::RateLimited(until);
+                self.waits(error, RepositoryFailure::GithubRateLimited, resumes(until))
+            }
+            Some(Stop::Throttled(until)) if !all_done => {
+                let error = LastError::StoreThrottled(until);
+                self.waits(error, RepositoryFailure::SyncPartialFailure, resumes(until))
+            }
             // Unfinished repositories are continued even if nothing stopped the delivery: the sync is not complete.
             None | Some(Stop::OutOfTime) if !all_done => self.out_of_time(began, now),
-            None | Some(Stop::RateLimited(_) | Stop::OutOfTime) => self.all_ended(failed),
+            None | Some(Stop::RateLimited(_) | Stop::Throttled(_) | Stop::OutOfTime) => {
+                self.all_ended(failed)
+            }
         }
     }
 
@@ -120,9 +136,12 @@ impl Tally {
         let mut failures = self.failures.iter();
         let may_pass = failures.all(|failure| *failure == RepositoryFailure::SyncFailed);
         let error = self.total.filter(|_| !self.failures.is_empty());
-        let error = error.map(|total| LastError::Repositories {
-            failed: self.failed(),
-            total,
+        let error = error.map(|total| match self.full {
+            true => LastError::StoreFull,
+            false => LastError::Repositories {
+                failed: self.failed(),
+                total,
+            },
         });
         if error.is_some() && self.succeeded == 0 && may_pass {
             return transient(failed.map_or(LastError::GithubUnreachable, LastError::GithubStatus));
@@ -130,9 +149,13 @@ impl Tally {
         self.ended(self.code(None), error)
     }
 
-    /// Waits for a rate limit in a continuation, which uses up no deliveries.
-    fn rate_limited(&self, until: Timestamp, resumes: Option<Timestamp>) -> Effected {
-        let error = LastError::RateLimited(until);
+    /// Waits for a limit in a continuation, which uses up no deliveries. Ends by the failure if the limit lasts too long.
+    fn waits(
+        &self,
+        error: LastError,
+        failure: RepositoryFailure,
+        resumes: Option<Timestamp>,
+    ) -> Effected {
         match resumes {
             Some(at) => Effected::Continues {
                 at,
@@ -140,7 +163,7 @@ impl Tally {
                 progress: self.progress(),
                 error: Some(error),
             },
-            None => self.ended_by(RepositoryFailure::GithubRateLimited, error),
+            None => self.ended_by(failure, error),
         }
     }
 

@@ -60,6 +60,11 @@ pub struct Arguments {
     #[arg(long)]
     pub demo: bool,
 
+    /// Limit each partition key of the table to 1,000 write units and 3,000 read units a second, without bursts, and
+    /// throttle what exceeds that as DynamoDB does
+    #[arg(long)]
+    pub partition_limits: bool,
+
     /// Run no function on schedule; POST /local/schedules/{function} still works
     #[arg(long)]
     pub no_schedules: bool,

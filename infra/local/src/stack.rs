@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::arguments::{self, Arguments};
-use crate::aws_proxy::{AwsProxy, Permissions, Secrets};
+use crate::aws_proxy::{AwsProxy, Partitions, Permissions, Secrets};
 use crate::compile::compile;
 use crate::connect::Connector;
 use crate::data_directory::{DataDirectory, DataError};
@@ -28,7 +28,7 @@ use crate::schedule::Schedules;
 use crate::services::{self, Agent, Github, Keep};
 use crate::start_error::{GITHUB_KEY_FILE, StartError};
 use crate::tables;
-use crate::template::{ACCOUNT, Place, REGION, Template, Topology};
+use crate::template::{self, ACCOUNT, Place, REGION, Template, Topology};
 
 /// How long running invocations may continue after the stack is asked to stop.
 const STOP_TIMEOUT: Duration = Duration::from_secs(3);
@@ -163,7 +163,11 @@ impl Stack {
 
         let secrets = secrets(&topology, &github, &agent, &data)?;
         let permissions = Permissions::new(&topology, place.clone(), permissions_file()?);
-        let proxy = AwsProxy::new(dynamodb, sqs, secrets, Some(permissions));
+        let partitions = arguments.partition_limits.then(|| {
+            let tables = topology.tables.iter();
+            Partitions::new(tables.filter_map(template::Table::partition).collect())
+        });
+        let proxy = AwsProxy::new(dynamodb, sqs, secrets, Some(permissions), partitions);
         let proxy = Arc::new(proxy);
         servers.spawn(Arc::clone(&proxy).serve(proxy_listener));
         let logs = data.directory("logs")?;

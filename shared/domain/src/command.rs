@@ -257,6 +257,16 @@ pub enum LastError {
     /// The data store failed.
     #[error("the data store could not be reached")]
     StoreUnavailable,
+    /// The data store throttles the owner's reads or writes.
+    #[error(
+        "the data store limits how fast this owner's data is written; the work continues at {0}"
+    )]
+    StoreThrottled(Timestamp),
+    /// The owner's data has reached the data store's limit.
+    #[error(
+        "the data store has no room for more findings of this owner; ask an operator to make room"
+    )]
+    StoreFull,
     /// The invocation ended before the work was done.
     #[error("the work did not finish within one delivery")]
     OutOfTime,

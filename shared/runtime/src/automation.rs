@@ -26,6 +26,7 @@ use store::{
     findings::{Findings, FindingsError},
     ledger::{Ledger, NewCommand},
     owners::{OwnerRecord, Owners, OwnersError},
+    table::{Cause, Caused},
 };
 use telemetry::{
     chain,
@@ -69,6 +70,16 @@ pub enum AutomationError {
     /// The slots could not be written.
     #[error(transparent)]
     Analyses(#[from] AnalysesError),
+}
+
+impl Caused for AutomationError {
+    fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Owners(error) => error.cause(),
+            Self::Findings(error) => error.cause(),
+            Self::Analyses(error) => error.cause(),
+        }
+    }
 }
 
 impl Automation {

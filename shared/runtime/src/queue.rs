@@ -7,7 +7,10 @@ use std::{
     time::Duration,
 };
 
-use aws_sdk_sqs::types::{MessageAttributeValue, SendMessageBatchRequestEntry};
+use aws_sdk_sqs::{
+    error::BoxError,
+    types::{MessageAttributeValue, SendMessageBatchRequestEntry},
+};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use uuid::Uuid;
@@ -19,7 +22,6 @@ use domain::{
     lifecycle::Stage,
     owner::Owner,
 };
-use store::table::Cause;
 use telemetry::trace::{TRACEPARENT, TraceId, TraceParent};
 
 /// The version of the messages that this code writes. It reads this version and the one before.
@@ -365,7 +367,7 @@ pub struct SendError {
     queue: String,
     count: usize,
     #[source]
-    source: Cause,
+    source: BoxError,
 }
 
 impl Sender {
@@ -480,7 +482,7 @@ fn seconds(delay: Duration) -> Option<i32> {
     (rounded_up > 0).then(|| i32::try_from(rounded_up).unwrap_or(i32::MAX))
 }
 
-fn send_error(queue: &QueueUrl, count: usize, source: Cause) -> SendError {
+fn send_error(queue: &QueueUrl, count: usize, source: BoxError) -> SendError {
     SendError {
         queue: queue.name().to_owned(),
         count,

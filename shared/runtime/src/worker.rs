@@ -25,7 +25,7 @@ use store::{
     abandon::Cleaner,
     clock::Clock,
     ledger::{Claim, Claimed, Ending, Ledger, LedgerError, Outcome, Together},
-    table::Writes,
+    table::{Caused, Writes},
 };
 use telemetry::{
     chain,
@@ -161,6 +161,32 @@ impl Worker {
         let at = until + Duration::from_secs(1);
         let deadline = self.clock.now() + self.ledger.timeouts().running;
         (at < deadline && at < began + budget).then_some(at)
+    }
+
+    /// The effect of a failure of the data store on work that began at `began` and can be handed on. Throttling is waited
+    /// for in a continuation, which spends no delivery; any other failure by a redelivery.
+    pub fn unavailable(
+        &self,
+        error: &(impl std::error::Error + Caused + 'static),
+        began: Timestamp,
+        budget: Duration,
+    ) -> Effected {
+        warn!(error = %chain(error), "cannot read or write the data store");
+        let until = self.throttled_until();
+        match self.resumes_at(until, began, budget) {
+            Some(at) if error.is_throttled() => Effected::Continues {
+                at,
+                waits: Waits::UntilThen,
+                progress: None,
+                error: Some(LastError::StoreThrottled(at)),
+            },
+            Some(_) | None => transient(LastError::StoreUnavailable),
+        }
+    }
+
+    /// Until when work waits whose owner's partition was throttled for as long as a delivery should wait.
+    pub fn throttled_until(&self) -> Timestamp {
+        self.clock.now() + THROTTLED.after(1)
     }
 
     /// Handles one delivery and decides whether the queue deletes or redelivers it.
@@ -451,6 +477,10 @@ const REDELIVERY: Backoff = Backoff {
     longest: Duration::from_secs(90),
     jitter: Jitter::Quarter,
 };
+
+/// How long throttled work waits. A partition has a whole second's units again after a second; what else writes to it
+/// needs some.
+const THROTTLED: Backoff = Backoff::doubling(Duration::from_secs(15), Jitter::Quarter);
 
 /// The backoff after this many deliveries: how long the message stays hidden.
 pub fn backoff(receives: u32) -> Duration {

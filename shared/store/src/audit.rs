@@ -233,7 +233,7 @@ impl Audit {
             .set_exclusive_start_key(after.map(|after| key(owner, &after.0)))
             .send()
             .await
-            .map_err(|error| AuditError(Box::new(error)))?;
+            .map_err(|error| AuditError(error.into()))?;
         let mut events: Vec<AuditEvent> = page
             .items()
             .iter()

@@ -15,12 +15,15 @@ mod sessions;
 
 use std::time::Duration;
 
-use aws_sdk_dynamodb::types::{DeleteRequest, WriteRequest};
+use aws_sdk_dynamodb::types::{DeleteRequest, ReturnConsumedCapacity, WriteRequest};
 use tokio::time::Instant;
 
-use crate::table::{
-    Attributes, Cause, DueKind, Expression, Item, OwnerRow, Partition, Table, Transacted,
-    Unreadable, Writes, due_items, ms, n, s,
+use crate::{
+    pace::Pace,
+    table::{
+        Attributes, Cause, Caused, DueKind, Expression, Item, OwnerRow, Partition,
+        THROTTLE_BACKOFF, Table, Transacted, Unreadable, Writes, due_items, ms, n, s,
+    },
 };
 use domain::{Timestamp, owner::Owner};
 
@@ -36,8 +39,8 @@ const SHOWN_FOR: Duration = Duration::from_secs(30 * 86_400);
 /// The most rows in one `BatchWriteItem`: DynamoDB's limit.
 const BATCH: usize = 25;
 
-/// The pause for each row that DynamoDB left unprocessed.
-const PAUSE_PER_ROW: Duration = Duration::from_millis(10);
+/// The write units that a deletion is expected to consume: those of the row and of its entries in indexes.
+const UNITS_PER_ROW: usize = 8;
 
 /// A requested erasure.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -94,6 +97,12 @@ pub struct ErasureError {
     attempted: &'static str,
     #[source]
     source: Cause,
+}
+
+impl Caused for ErasureError {
+    fn cause(&self) -> Option<&Cause> {
+        Some(&self.source)
+    }
 }
 
 fn failed(attempted: &'static str) -> impl Fn(Cause) -> ErasureError {
@@ -153,7 +162,7 @@ impl Erasures {
         Ok(erasure.filter(|erasure| !erasure.expired(now)))
     }
 
-    /// Deletes all rows of an owner except the tombstone, until `until`.
+    /// Deletes all rows of an owner except the tombstone, until `until`, at the pace that a partition serves.
     pub async fn sweep(&self, owner: &Owner, until: Instant) -> Result<Swept, ErasureError> {
         let mut deleted = 0;
         // The order matters: each step deletes the rows that creating a row of the next steps checks.
@@ -170,6 +179,7 @@ impl Erasures {
             (Partition::AuditEvents, &[]),
         ];
         for (partition, rows) in steps {
+            let pace = Pace::steady(until);
             loop {
                 let keys = if rows.is_empty() {
                     self.keys(owner, partition).await?
@@ -180,10 +190,23 @@ impl Erasures {
                     break;
                 }
                 for batch in keys.chunks(BATCH) {
-                    if Instant::now() >= until {
+                    let Some(turn) = pace.turn(batch.len() * UNITS_PER_ROW).await else {
                         return Ok(Swept::OutOfTime { deleted });
+                    };
+                    match self.delete(batch.to_vec()).await {
+                        Ok(done) => {
+                            turn.consumed(done.units);
+                            deleted += done.rows;
+                            if done.left > 0 {
+                                pace.rest(THROTTLE_BACKOFF.after(1));
+                            }
+                        }
+                        // The rows are listed again.
+                        Err(error) if error.is_throttled() => {
+                            pace.rest(THROTTLE_BACKOFF.after(1));
+                        }
+                        Err(error) => return Err(error),
                     }
-                    deleted += self.delete(batch.to_vec()).await?;
                 }
             }
         }
@@ -261,7 +284,7 @@ impl Erasures {
             .projection_expression("pk, sk")
             .send()
             .await
-            .map_err(|error| failed("list an owner's remaining rows")(Box::new(error)))?;
+            .map_err(|error| failed("list an owner's remaining rows")(error.into()))?;
         Ok(page.items.unwrap_or_default())
     }
 
@@ -275,12 +298,12 @@ impl Erasures {
         Ok(keys.into_iter().filter(wanted).collect())
     }
 
-    /// Deletes these rows and returns the number deleted. The sweep lists rows that DynamoDB left unprocessed again.
+    /// Deletes these rows. The sweep lists rows that DynamoDB left unprocessed again.
     #[expect(
         clippy::disallowed_methods,
         reason = "an erasure deletes the owner's rows whatever they contain"
     )]
-    async fn delete(&self, keys: Vec<Item>) -> Result<u64, ErasureError> {
+    async fn delete(&self, keys: Vec<Item>) -> Result<Deleted, ErasureError> {
         let attempted = failed("delete an owner's rows");
         let asked = keys.len();
         let deletions: Vec<WriteRequest> = keys
@@ -290,20 +313,35 @@ impl Erasures {
                 Ok(WriteRequest::builder().delete_request(delete).build())
             })
             .collect::<Result<_, aws_sdk_dynamodb::error::BuildError>>()
-            .map_err(|error| attempted(Box::new(error)))?;
+            .map_err(|error| attempted(error.into()))?;
         let answer = self
             .table
             .client
             .batch_write_item()
             .request_items(&self.table.name, deletions)
+            .return_consumed_capacity(ReturnConsumedCapacity::Indexes)
             .send()
             .await
-            .map_err(|error| attempted(Box::new(error)))?;
+            .map_err(|error| attempted(error.into()))?;
         let left = answer.unprocessed_items.into_iter().flatten();
         let left = left.flat_map(|(_, rows)| rows).count();
-        tokio::time::sleep(PAUSE_PER_ROW * left as u32).await;
-        Ok(asked.saturating_sub(left) as u64)
+        let consumed = answer.consumed_capacity.unwrap_or_default();
+        Ok(Deleted {
+            rows: asked.saturating_sub(left) as u64,
+            left,
+            units: consumed.iter().filter_map(|it| it.capacity_units).sum(),
+        })
     }
+}
+
+/// What a batch of deletions has done.
+#[derive(Clone, Copy, Debug)]
+struct Deleted {
+    rows: u64,
+    /// Rows that DynamoDB left unprocessed: their partition is out of units.
+    left: usize,
+    /// The write units that it consumed.
+    units: f64,
 }
 
 /// Reads a tombstone.

@@ -9,7 +9,7 @@ use std::{collections::HashMap, time::Duration};
 
 use crate::{
     repositories::{Repositories, RepositoryRecord},
-    table::{Attributes, Cause, Item, Partition, Table, Unreadable},
+    table::{Attributes, Cause, Caused, Item, Partition, Table, Unreadable},
 };
 use domain::{
     Timestamp,
@@ -82,12 +82,30 @@ pub enum FindingsError {
         /// The repository.
         repository: RepositoryId,
     },
+    /// The owner's writes are paced, and this one's turn comes after the time given to it. Nothing was written.
+    #[error("cannot write findings of repository {repository} before the time for it is up")]
+    OutOfTime {
+        /// The repository.
+        repository: RepositoryId,
+    },
     /// The repository's row does not exist, so its findings may not be stored.
     #[error("cannot write findings of repository {repository}: the owner no longer has it")]
     RepositoryGone {
         /// The repository.
         repository: RepositoryId,
     },
+}
+
+impl Caused for FindingsError {
+    fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Unread(source) | Self::Unwritten { source, .. } => Some(source),
+            Self::Unreadable(_)
+            | Self::Contended { .. }
+            | Self::RepositoryGone { .. }
+            | Self::OutOfTime { .. } => None,
+        }
+    }
 }
 
 impl Findings {

@@ -2,11 +2,13 @@
 
 pub mod abandon;
 pub mod audit;
+mod cause;
 pub mod clock;
 pub mod erasure;
 pub mod findings;
 pub mod ledger;
 pub mod owners;
+pub mod pace;
 pub mod repositories;
 pub mod table;
 

@@ -12,7 +12,7 @@ use crate::{
     analyses::{self, Analyses, OwnerAnalyses},
     erasure,
     table::{
-        Attributes, Cause, DueKind, Expression, Item, OwnerRow, Partition, Refusal, Table,
+        Attributes, Cause, Caused, DueKind, Expression, Item, OwnerRow, Partition, Refusal, Table,
         Transacted, Unreadable, Updated, Writes, due_items, ms, n, s, spread,
     },
 };
@@ -108,6 +108,15 @@ pub enum OwnersError {
     BeingErased,
 }
 
+impl Caused for OwnersError {
+    fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Unread { source, .. } | Self::Unwritten { source, .. } => Some(source),
+            Self::Unreadable { .. } | Self::BeingErased => None,
+        }
+    }
+}
+
 impl Owners {
     /// The owners in this table.
     pub const fn new(table: Table) -> Self {
@@ -128,7 +137,7 @@ impl Owners {
             .await
             .map_err(|error| OwnersError::Unread {
                 what: "an owner",
-                source: Box::new(error),
+                source: error.into(),
             })?;
         let mut record = OwnerRecord::default();
         for item in page.items() {
@@ -170,7 +179,7 @@ impl Owners {
         let version = seen.version + 1;
         let text = serde_json::to_string(settings).map_err(|error| OwnersError::Unwritten {
             what,
-            source: Box::new(error),
+            source: error.into(),
         })?;
         let writer = uuid::Uuid::new_v4().simple().to_string();
         let due = (settings.enabled && settings.auto_sync).then(|| next_sync(owner, now));

@@ -11,8 +11,8 @@ use uuid::Uuid;
 use crate::{
     owners::integration,
     table::{
-        Attributes as _, Cause, Expression, Item, Partition, Refusal, Table, Transacted, Updated,
-        Writes, batch_get, ms, s,
+        Attributes as _, Cause, Caused, Expression, Item, Partition, Refusal, Table, Transacted,
+        Updated, Writes, batch_get, ms, s,
     },
 };
 use domain::{
@@ -229,6 +229,15 @@ pub enum RepositoriesError {
     NotConnected,
 }
 
+impl Caused for RepositoriesError {
+    fn cause(&self) -> Option<&Cause> {
+        match self {
+            Self::Unread(source) | Self::Unwritten { source, .. } => Some(source),
+            Self::NotConnected => None,
+        }
+    }
+}
+
 /// What is recorded of a repository before an attempt.
 #[derive(Clone, Debug)]
 pub struct Listing {
@@ -262,7 +271,7 @@ impl Repositories {
                 .set_exclusive_start_key(from)
                 .send()
                 .await
-                .map_err(|error| RepositoriesError::Unread(Box::new(error)))?;
+                .map_err(|error| RepositoriesError::Unread(error.into()))?;
             for item in page.items() {
                 records.push(item::record(item).map_err(|e| RepositoriesError::Unread(e.into()))?);
             }
@@ -339,7 +348,7 @@ impl Repositories {
         let what = "where the listing stopped";
         let text = serde_json::to_string(cursor).map_err(|error| RepositoriesError::Unwritten {
             what,
-            source: Box::new(error),
+            source: error.into(),
         })?;
         let mut e = Expression::default();
         let mine = e.compare("pass", "=", s(pass.to_string()));
@@ -372,7 +381,7 @@ impl Repositories {
                     let text = serde_json::to_string(watermark).map_err(|error| {
                         RepositoriesError::Unwritten {
                             what,
-                            source: Box::new(error),
+                            source: error.into(),
                         }
                     })?;
                     e.set(item::watermark_of(*source), s(text));

@@ -1,36 +1,40 @@
 //! The one table: the spelling of keys, and how items and expressions are built and read. Knows no row's meaning.
 
 use backoff::{Backoff, Jitter};
-use std::{collections::HashMap, error::Error, time::Duration};
+use std::{collections::HashMap, time::Duration};
 
-use aws_config::SdkConfig;
+use aws_config::{SdkConfig, timeout::TimeoutConfig};
 use aws_sdk_dynamodb::{
     Client,
     error::SdkError,
     operation::{transact_write_items::TransactWriteItemsError, update_item::UpdateItemError},
     types::{
-        AttributeValue, ConditionCheck, Put, ReturnValuesOnConditionCheckFailure,
-        TransactWriteItem, Update,
+        AttributeValue, ConditionCheck, Put, ReturnConsumedCapacity,
+        ReturnValuesOnConditionCheckFailure, TransactWriteItem, Update,
     },
 };
 use sha2::{Digest as _, Sha256};
+use tokio::time::Instant;
 use tracing::warn;
 
-use crate::clock::{Clock, Dated};
+pub use crate::cause::{Cause, Caused};
+use crate::{
+    cause::{Meaning, WriteError},
+    clock::{Clock, Dated},
+};
 use domain::{Timestamp, lifecycle::Token, owner::Owner};
 use telemetry::chain;
 
 /// An item as DynamoDB returns it.
 pub type Item = HashMap<String, AttributeValue>;
 
-/// Any failure of a call to DynamoDB.
-pub type Cause = Box<dyn Error + Send + Sync>;
-
 /// The table and the client that reaches it.
 #[derive(Clone, Debug)]
 pub struct Table {
     pub(crate) client: Client,
     pub(crate) name: String,
+    /// How long a throttled transaction is repeated: as long as any other call of this client.
+    patience: Duration,
 }
 
 impl Table {
@@ -54,7 +58,10 @@ impl Table {
 
     /// The table with this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
+        let timeouts = client.config().timeout_config();
+        let patience = timeouts.and_then(TimeoutConfig::operation_timeout);
         Self {
+            patience: patience.unwrap_or(THROTTLED_FOR),
             client,
             name: name.into(),
         }
@@ -208,6 +215,12 @@ pub struct Unreadable {
 impl Unreadable {
     pub(crate) const fn attribute(attribute: &'static str) -> Self {
         Self { attribute }
+    }
+}
+
+impl From<Unreadable> for Cause {
+    fn from(error: Unreadable) -> Self {
+        Self::other(error)
     }
 }
 
@@ -558,58 +571,130 @@ impl Table {
                 )
                 .send()
         };
-        match retry_conflicts(write, UpdateItemError::is_transaction_conflict_exception).await {
+        match self.retry(write).await {
             Ok(_) => Ok(Updated::Written),
             Err(error) => match error.into_service_error() {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => {
                     Ok(Updated::Refused(refusal.item))
                 }
-                other => Err(Box::new(other)),
+                other => Err(other.into_cause()),
             },
         }
     }
 
     /// Makes all the writes, at most 100, or none.
+    pub(crate) async fn transact(&self, writes: &Writes) -> Result<Transacted, Cause> {
+        let made = self
+            .transact_until(writes, Instant::now() + self.patience)
+            .await?;
+        Ok(made.outcome)
+    }
+
+    /// Likewise, with its cost. A throttled transaction is left to the caller, who paces it.
+    pub(crate) async fn transact_once(&self, writes: &Writes) -> Result<Made, Cause> {
+        self.transact_until(writes, Instant::now()).await
+    }
+
     #[expect(
         clippy::disallowed_methods,
         reason = "the one transaction of guarded writes"
     )]
-    pub(crate) async fn transact(&self, writes: &Writes) -> Result<Transacted, Cause> {
+    async fn transact_until(&self, writes: &Writes, until: Instant) -> Result<Made, Cause> {
+        // The AWS SDK repeats no cancelled transaction: it does not look at the reasons, of which throttling is one.
         // The AWS SDK adds a ClientRequestToken before the first try. When it repeats a try whose answer was lost,
         // DynamoDB returns the first try's success instead of writing twice.
         let write = || {
             self.client
                 .transact_write_items()
                 .set_transact_items(Some(writes.0.clone()))
+                .return_consumed_capacity(ReturnConsumedCapacity::Indexes)
                 .send()
         };
-        let Err(error) = retry_conflicts(write, conflicted).await else {
-            return Ok(Transacted::Written);
-        };
-        match error.into_service_error() {
-            TransactWriteItemsError::TransactionCanceledException(cancelled)
-                if cancelled
-                    .cancellation_reasons()
-                    .iter()
-                    .any(|reason| reason.code() == Some(FAILED_CONDITION)) =>
-            {
-                let reasons = cancelled.cancellation_reasons.unwrap_or_default();
-                Ok(Transacted::Refused(
-                    reasons
-                        .into_iter()
-                        .map(|reason| match reason.code() {
-                            Some(FAILED_CONDITION) => Refusal::Condition(reason.item),
-                            _ => Refusal::None,
-                        })
-                        .collect(),
-                ))
+        let error = match retry_until(write, until).await {
+            Ok(answer) => {
+                let consumed = answer.consumed_capacity.unwrap_or_default();
+                return Ok(Made {
+                    outcome: Transacted::Written,
+                    units: consumed.iter().filter_map(|it| it.capacity_units).sum(),
+                });
             }
-            other => Err(Box::new(other)),
+            Err(error) => error.into_service_error(),
+        };
+        match (error.meaning(), error) {
+            (
+                Meaning::Refused,
+                TransactWriteItemsError::TransactionCanceledException(cancelled),
+            ) => {
+                let reasons = cancelled.cancellation_reasons.unwrap_or_default();
+                let refusals = reasons.into_iter().map(|reason| match reason.code() {
+                    Some("ConditionalCheckFailed") => Refusal::Condition(reason.item),
+                    _ => Refusal::None,
+                });
+                Ok(Made {
+                    outcome: Transacted::Refused(refusals.collect()),
+                    units: 0.0,
+                })
+            }
+            (meaning, error) => Err(meaning.cause(error)),
+        }
+    }
+
+    /// Repeats a guarded write that conflicts with a concurrent transaction on the same item. The AWS SDK does not, because
+    /// it cannot know that the write is guarded; throttled requests of one item it repeats itself.
+    pub(crate) async fn retry<Output, E, Sent>(
+        &self,
+        write: impl Fn() -> Sent,
+    ) -> Result<Output, SdkError<E>>
+    where
+        E: WriteError,
+        Sent: Future<Output = Result<Output, SdkError<E>>>,
+    {
+        retry_until(write, Instant::now()).await
+    }
+}
+
+/// Repeats a guarded write that conflicts with a concurrent transaction on the same item and, until this time, one that
+/// DynamoDB throttles.
+async fn retry_until<Output, E, Sent>(
+    write: impl Fn() -> Sent,
+    until: Instant,
+) -> Result<Output, SdkError<E>>
+where
+    E: WriteError,
+    Sent: Future<Output = Result<Output, SdkError<E>>>,
+{
+    let (mut conflicts, mut throttles) = (0, 0);
+    loop {
+        let error = match write().await {
+            Err(SdkError::ServiceError(error)) => error,
+            answer => return answer,
+        };
+        let pause = match error.err().meaning() {
+            Meaning::Conflict => {
+                conflicts += 1;
+                Some(CONFLICT_BACKOFF.after(conflicts)).filter(|_| conflicts < CONFLICT_TRIES)
+            }
+            Meaning::Throttled => {
+                throttles += 1;
+                let pause = THROTTLE_BACKOFF.after(throttles);
+                Some(pause).filter(|pause| Instant::now() + *pause < until)
+            }
+            Meaning::Refused | Meaning::Full | Meaning::Other => None,
+        };
+        match pause {
+            Some(pause) => tokio::time::sleep(pause).await,
+            None => return Err(SdkError::ServiceError(error)),
         }
     }
 }
 
-const FAILED_CONDITION: &str = "ConditionalCheckFailed";
+/// A transaction and its cost.
+#[derive(Debug)]
+pub(crate) struct Made {
+    pub(crate) outcome: Transacted,
+    /// The write units that it consumed, local and global indexes included.
+    pub(crate) units: f64,
+}
 
 /// The tries for keys that DynamoDB leaves unprocessed, and the backoff between them.
 const MOST_READS: u32 = 6;
@@ -618,6 +703,16 @@ const READ_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(40), Jitte
 /// The tries for a write that conflicts with a concurrent transaction, and the backoff between them.
 const CONFLICT_TRIES: u32 = 7;
 const CONFLICT_BACKOFF: Backoff = Backoff::doubling(Duration::from_millis(20), Jitter::Half);
+
+/// The backoff of a throttled transaction: a partition that is out of units has a whole second's again after a second.
+pub(crate) const THROTTLE_BACKOFF: Backoff = Backoff {
+    first: Duration::from_millis(600),
+    factor: 2,
+    longest: Duration::from_secs(5),
+    jitter: Jitter::Half,
+};
+/// How long a throttled transaction is repeated by a client without a timeout of its own.
+const THROTTLED_FOR: Duration = Duration::from_secs(8);
 
 /// Reads up to 100 items by key, strongly consistent. Keys that DynamoDB leaves unprocessed are read again, so a key
 /// that is missing from the result does not exist.
@@ -645,8 +740,7 @@ pub(crate) async fn batch_get(
             .batch_get_item()
             .request_items(&table.name, request.build()?)
             .send()
-            .await
-            .map_err(Box::new)?;
+            .await?;
         found.extend(
             answer
                 .responses
@@ -663,7 +757,9 @@ pub(crate) async fn batch_get(
         if !wanted.is_empty() {
             tries += 1;
             if tries == MOST_READS {
-                return Err("DynamoDB left keys unprocessed in six reads in a row".into());
+                // DynamoDB leaves keys unprocessed when their partitions are out of read units.
+                return Err(Meaning::Throttled
+                    .cause("DynamoDB left keys unprocessed in six reads in a row"));
             }
             warn!(
                 unprocessed = wanted.len(),
@@ -695,49 +791,8 @@ pub(crate) async fn due_items(
         .limit(i32::try_from(limit).unwrap_or(i32::MAX))
         .set_exclusive_start_key(after)
         .send()
-        .await
-        .map_err(Box::new)?;
+        .await?;
     Ok((page.items.unwrap_or_default(), page.last_evaluated_key))
-}
-
-/// Repeats a write that conflicts with a concurrent transaction on the same item, with backoff. The AWS SDK does not,
-/// because it cannot know that the write is guarded.
-pub(crate) async fn retry_conflicts<Output, E, Sent>(
-    write: impl Fn() -> Sent,
-    conflicts: impl Fn(&E) -> bool,
-) -> Result<Output, SdkError<E>>
-where
-    Sent: Future<Output = Result<Output, SdkError<E>>>,
-{
-    let mut tries = 0;
-    loop {
-        tries += 1;
-        match write().await {
-            Err(error)
-                if tries < CONFLICT_TRIES && error.as_service_error().is_some_and(&conflicts) =>
-            {
-                tokio::time::sleep(CONFLICT_BACKOFF.after(tries)).await;
-            }
-            answer => return answer,
-        }
-    }
-}
-
-/// Whether a transaction failed only because of a concurrent transaction on its items. If a condition failed too, a
-/// repeat cannot succeed.
-pub(crate) fn conflicted(error: &TransactWriteItemsError) -> bool {
-    let TransactWriteItemsError::TransactionCanceledException(cancelled) = error else {
-        return error.is_transaction_in_progress_exception();
-    };
-    let mut codes = cancelled
-        .cancellation_reasons()
-        .iter()
-        .filter_map(|reason| reason.code());
-    let conflict = cancelled
-        .cancellation_reasons()
-        .iter()
-        .any(|reason| reason.code() == Some("TransactionConflict"));
-    conflict && codes.all(|code| matches!(code, "None" | "TransactionConflict"))
 }
 
 #[cfg(test)]

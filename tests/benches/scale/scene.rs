@@ -52,7 +52,7 @@ impl Scene {
         let secrets = Secrets::new(BTreeMap::new());
         let (dynamodb, sqs) = (dynamodb.to_owned(), sqs.to_owned());
         // The reconciler here is not part of a stack, so it has no role.
-        let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets, None));
+        let proxy = Arc::new(AwsProxy::new(dynamodb, sqs, secrets, None, None));
         tokio::spawn(Arc::clone(&proxy).serve(listener));
         let function = Reconciler {
             sender: queues.sender_at(&address),

@@ -54,6 +54,7 @@ impl Host {
             format!("--listen=127.0.0.1:{port}"),
             format!("--data={}", data.display()),
             format!("--github={}", github.url),
+            "--partition-limits".to_owned(),
         ];
         let limit = (concurrency > 0).then(|| format!("--concurrency={concurrency}"));
         let key_file = github.key_file.display().to_string();

@@ -84,7 +84,7 @@ test("after a token expires, a new sign-in continues where the page was", async 
   await signIn(page, "somebody");
   await page.getByRole("button", { name: "Refresh", exact: true }).first().click();
   const item = activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
-  await expect(item).toContainText("Waiting for GitHub's rate limit. It continues automatically.");
+  await expect(item).toContainText("Waiting for a limit to end. It continues automatically.");
   const id = await item.getAttribute("data-command");
   const banner = page.getByRole("alert", { name: "Session" });
   await expect(banner).toContainText("Your session has expired");

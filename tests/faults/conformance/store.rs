@@ -34,6 +34,11 @@ pub(super) async fn store_fails_for_a_moment<S: Subject>() {
         trial.scene.stack.fault(&fault).await;
         *failed.entry(operation).or_default() += 1;
     }
+    // A throttled transaction says so in its reasons only.
+    let fault = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": function,
+        "contains": S::SETTLEMENT.1, "effect": "error", "reasons": ["ThrottlingError", "None"], "times": 1});
+    trial.scene.stack.fault(&fault).await;
+    *failed.entry("TransactWriteItems").or_default() += 1;
     trial.scene.stack.forget_calls().await;
     let key = trial.admit().await;
     trial.succeeds(&key, 1).await;

@@ -60,7 +60,8 @@ async fn stored(table: &TestTable) -> (Owner, Vec<Listed>) {
             }
         }
         let findings = table.findings();
-        let stored = findings.store(&owner, repository.id, page, Arrival::New, NOON);
+        let pace = unhurried();
+        let stored = findings.store(&owner, repository.id, page, (Arrival::New, NOON), &pace);
         assert_eq!(stored.await.expect("the table answers").stale, 0);
     }
     let open = |severity| FindingFilter {

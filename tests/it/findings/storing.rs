@@ -180,7 +180,8 @@ async fn a_stale_page_does_not_return_a_finding_to_automation() {
     let before = table.items().await;
     let worse = shown(FindingStatus::Open, Severity::Critical, 10);
     let page = vec![worse.clone()];
-    let stored = findings.store(&owner, repository().id, page, Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = findings.store(&owner, repository().id, page, (Arrival::New, NOON), &pace);
     let stored = stored.await;
     assert!(
         matches!(stored, Err(FindingsError::Contended { .. })),
@@ -251,7 +252,8 @@ async fn a_deferred_finding_is_indexed_by_its_current_severity() {
 
     let worse = shown(FindingStatus::Open, Severity::Critical, 10);
     let page = vec![worse.clone()];
-    let stored = findings.store(&owner, repository().id, page, Arrival::New, NOON);
+    let pace = unhurried();
+    let stored = findings.store(&owner, repository().id, page, (Arrival::New, NOON), &pace);
     let stored = stored.await;
     assert!(
         matches!(stored, Err(FindingsError::Contended { .. })),

@@ -8,6 +8,7 @@ use store::{
 };
 use tests::{
     Fault, Holder, NOON, TIMEOUTS, TestTable, finding, noon, owner, repository, states, sync_of,
+    unhurried,
 };
 
 /// More faults than the ledger retries.
@@ -70,25 +71,32 @@ async fn a_throttled_keyed_admission_is_atomic() {
 }
 
 #[tokio::test]
-async fn storing_findings_is_retried_after_a_conflict() {
+async fn storing_findings_is_retried_after_a_conflict_or_throttling() {
     use domain::finding::{FindingStatus, Severity};
 
-    let table = TestTable::create().await;
-    let (proxy, through) = table
-        .through(&[("TransactWriteItems", Fault::Conflict)])
-        .await;
-    let page = vec![finding(
-        &repository(),
-        1,
-        Severity::High,
-        FindingStatus::Open,
-        NOON,
-    )];
-    let owner = owner();
-    table.connect(&owner).await;
-    let stored = Findings::new(through)
-        .store(&owner, repository().id, page, Arrival::New, NOON)
-        .await;
-    assert_eq!(stored.expect("the table answers").written, 1);
-    assert_eq!(proxy.count("TransactWriteItems"), 2);
+    for fault in [Fault::Conflict, Fault::Throttle] {
+        let table = TestTable::create().await;
+        let (proxy, through) = table.through(&[("TransactWriteItems", fault); 2]).await;
+        let page = vec![finding(
+            &repository(),
+            1,
+            Severity::High,
+            FindingStatus::Open,
+            NOON,
+        )];
+        let owner = owner();
+        table.connect(&owner).await;
+        let stored = Findings::new(through)
+            .store(
+                &owner,
+                repository().id,
+                page,
+                (Arrival::New, NOON),
+                &unhurried(),
+            )
+            .await;
+        let stored = stored.expect("the table answers");
+        assert_eq!(stored.written, 1, "{fault:?}");
+        assert_eq!(proxy.count("TransactWriteItems"), 3, "{fault:?}");
+    }
 }

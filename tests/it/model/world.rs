@@ -40,7 +40,7 @@ use store::{
 };
 use tests::{
     Break, NOON, Proxy, TIMEOUTS, TestTable, actor, command_queues, credentials, quarantine,
-    repository,
+    repository, unhurried,
 };
 
 use super::{
@@ -395,7 +395,14 @@ impl World {
 async fn sync(table: &TestTable, outside: &Outside, owner: &Owner, number: u32) {
     let shown = outside.shown(number);
     let findings = table.findings();
-    let stored = findings.store(owner, repository().id, vec![shown], Arrival::New, now());
+    let pace = unhurried();
+    let stored = findings.store(
+        owner,
+        repository().id,
+        vec![shown],
+        (Arrival::New, now()),
+        &pace,
+    );
     match stored.await {
         Ok(stored) => assert_eq!(stored.stale, 0, "nothing is newer than GitHub"),
         Err(FindingsError::RepositoryGone { .. }) => {}

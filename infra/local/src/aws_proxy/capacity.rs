@@ -49,29 +49,47 @@ pub(super) fn ask(operation: &str, body: &Bytes) -> Option<(Bytes, Asked)> {
     Some((serde_json::to_vec(&members).ok()?.into(), Asked::ByProxy))
 }
 
-/// Returns the units that an answer reports, and the answer to pass on to the caller.
-pub(super) fn read(answer: &Bytes, asked: Asked) -> (f64, Bytes) {
+/// The units that a call has consumed.
+#[derive(Debug, Clone, Copy, Default, PartialEq)]
+pub(super) struct Units {
+    /// All of them.
+    pub(super) total: f64,
+    /// Those of global indexes, which have partitions of their own.
+    pub(super) global: f64,
+}
+
+impl Units {
+    /// Those of the partitions of the base table, which local indexes share.
+    pub(super) const fn of_partitions(self) -> f64 {
+        self.total - self.global
+    }
+}
+
+/// Returns the units that an answer reports, if it does, and the answer to pass on to the caller.
+pub(super) fn read(answer: &Bytes, asked: Asked) -> (Option<Units>, Bytes) {
     let Ok(mut members) = serde_json::from_slice::<Members>(answer) else {
-        return (0.0, answer.clone());
+        return (None, answer.clone());
     };
     let Some(consumed) = members.remove("ConsumedCapacity") else {
-        return (0.0, answer.clone());
+        return (None, answer.clone());
     };
     let units = units(&consumed);
     let shown = match asked {
         Asked::ByCaller => None,
         Asked::ByProxy => serde_json::to_vec(&members).ok().map(Bytes::from),
     };
-    (units, shown.unwrap_or_else(|| answer.clone()))
+    (Some(units), shown.unwrap_or_else(|| answer.clone()))
 }
 
 /// Adds up the capacity of one table or of a list of tables.
-fn units(consumed: &RawValue) -> f64 {
-    #[derive(Deserialize)]
+fn units(consumed: &RawValue) -> Units {
+    #[derive(Default, Deserialize)]
     #[serde(rename_all = "PascalCase")]
     struct Consumed {
         #[serde(default)]
         capacity_units: f64,
+        #[serde(default)]
+        global_secondary_indexes: BTreeMap<String, Consumed>,
     }
     #[derive(Deserialize)]
     #[serde(untagged)]
@@ -79,10 +97,17 @@ fn units(consumed: &RawValue) -> f64 {
         Many(Vec<Consumed>),
         One(Consumed),
     }
-    match serde_json::from_str(consumed.get()) {
-        Ok(OneOrMany::One(one)) => one.capacity_units,
-        Ok(OneOrMany::Many(many)) => many.iter().map(|one| one.capacity_units).sum(),
-        Err(_) => 0.0,
+    let tables = match serde_json::from_str(consumed.get()) {
+        Ok(OneOrMany::One(one)) => vec![one],
+        Ok(OneOrMany::Many(many)) => many,
+        Err(_) => Vec::new(),
+    };
+    let indexes = tables
+        .iter()
+        .flat_map(|table| table.global_secondary_indexes.values());
+    Units {
+        total: tables.iter().map(|table| table.capacity_units).sum(),
+        global: indexes.map(|index| index.capacity_units).sum(),
     }
 }
 
@@ -101,7 +126,8 @@ mod tests {
             br#"{"ConsumedCapacity":{"TableName":"Table","CapacityUnits":2.5},"Item":{"n":{"N":"1.0"}}}"#,
         );
         let (units, shown) = read(&answer, asked);
-        assert!((units - 2.5).abs() < f64::EPSILON);
+        let (total, global) = (2.5, 0.0);
+        assert_eq!(units, Some(Units { total, global }));
         assert_eq!(&shown[..], br#"{"Item":{"n":{"N":"1.0"}}}"#);
     }
 
@@ -112,10 +138,13 @@ mod tests {
         assert_eq!((&sent, asked), (&request, Asked::ByCaller));
 
         let answer = Bytes::from_static(
-            br#"{"ConsumedCapacity":[{"CapacityUnits":1.0},{"CapacityUnits":0.5}]}"#,
+            br#"{"ConsumedCapacity":[{"CapacityUnits":1.0},{"CapacityUnits":3.5,
+                "GlobalSecondaryIndexes":{"due":{"CapacityUnits":2.0}},
+                "LocalSecondaryIndexes":{"active":{"CapacityUnits":0.5}}}]}"#,
         );
         let (units, shown) = read(&answer, asked);
-        assert!((units - 1.5).abs() < f64::EPSILON);
+        let (total, global) = (4.5, 2.0);
+        assert_eq!(units, Some(Units { total, global }));
         assert_eq!(shown, answer);
     }
 

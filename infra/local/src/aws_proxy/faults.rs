@@ -17,6 +17,8 @@ pub struct Fault {
     effect: Effect,
     status: Option<u16>,
     code: Option<String>,
+    /// The codes of a cancelled transaction's reasons: `effect` is `error` and `code` is not needed.
+    reasons: Option<Vec<String>>,
     delay_ms: Option<u64>,
     /// How many calls the fault hits; all until cleared, if absent.
     times: Option<u32>,
@@ -56,6 +58,7 @@ pub(super) struct Verdict {
 pub(super) enum Outcome {
     Perform,
     Refuse { status: StatusCode, code: String },
+    Cancel { reasons: Vec<String> },
     PerformAndDrop,
     Kill,
     PerformAndKill,
@@ -101,6 +104,9 @@ impl Fault {
             Effect::DropResponse => Outcome::PerformAndDrop,
             Effect::KillBefore => Outcome::Kill,
             Effect::KillAfter => Outcome::PerformAndKill,
+            Effect::Error if let Some(reasons) = &self.reasons => Outcome::Cancel {
+                reasons: reasons.clone(),
+            },
             Effect::Error => Outcome::Refuse {
                 status: self
                     .status

@@ -7,6 +7,7 @@ mod call;
 mod capacity;
 mod faults;
 mod needs;
+mod partitions;
 mod permissions;
 mod secrets;
 mod usage;
@@ -26,11 +27,13 @@ use hyper_util::rt::TokioIo;
 use serde_json::json;
 use tokio::net::TcpListener;
 use tokio::sync::OnceCell;
+use tokio::time::Instant;
 use tracing::warn;
 use uuid::Uuid;
 
 pub use call::Service;
 pub use faults::{Fault, FaultError};
+pub use partitions::Partitions;
 pub use permissions::{FunctionPermissions, Permissions, unused};
 pub use secrets::Secrets;
 pub use usage::{Operation, Services, Usage};
@@ -39,6 +42,7 @@ use crate::functions::Functions;
 use crate::guard::{self, Serves};
 use call::Call;
 use faults::Outcome;
+use partitions::Admitted;
 
 /// The proxy's state, shared with the gateway's local endpoints.
 #[derive(Debug)]
@@ -47,6 +51,7 @@ pub struct AwsProxy {
     sqs: String,
     secrets: Secrets,
     permissions: Option<Permissions>,
+    partitions: Option<Partitions>,
     client: reqwest::Client,
     faults: faults::Faults,
     counters: usage::Counters,
@@ -61,18 +66,20 @@ struct NoAnswer;
 
 impl AwsProxy {
     /// Creates a proxy in front of these services that enforces these permissions. Without permissions it allows
-    /// every call: the callers are not functions and have no roles.
+    /// every call: the callers are not functions and have no roles. Without partitions it limits none.
     pub fn new(
         dynamodb: String,
         sqs: String,
         secrets: Secrets,
         permissions: Option<Permissions>,
+        partitions: Option<Partitions>,
     ) -> Self {
         Self {
             dynamodb,
             sqs,
             secrets,
             permissions,
+            partitions,
             client: reqwest::Client::new(),
             faults: faults::Faults::default(),
             counters: usage::Counters::default(),
@@ -181,6 +188,11 @@ impl AwsProxy {
                 self.counters.count(&call, 0.0);
                 Ok(refusal(call.service, status, &code, "an injected fault"))
             }
+            Outcome::Cancel { reasons } => {
+                self.counters.count(&call, 0.0);
+                let codes: Vec<&str> = reasons.iter().map(String::as_str).collect();
+                Ok(partitions::cancelled(&codes))
+            }
             Outcome::PerformAndDrop => {
                 self.perform(&call).await;
                 Err(NoAnswer)
@@ -210,14 +222,27 @@ impl AwsProxy {
     }
 
     async fn perform(&self, call: &Call) -> Response<Full<Bytes>> {
+        let admitted = match self
+            .partitions
+            .as_ref()
+            .map(|it| it.admit(call, Instant::now()))
+        {
+            None => Admitted::default(),
+            Some(Ok(admitted)) => admitted,
+            Some(Err(throttled)) => {
+                self.counters.throttle(call);
+                return throttled.answer();
+            }
+        };
+        let body = admitted.body().unwrap_or_else(|| call.body.clone());
         let (endpoint, asked) = match call.service {
-            Service::Dynamodb => (&self.dynamodb, capacity::ask(&call.operation, &call.body)),
+            Service::Dynamodb => (&self.dynamodb, capacity::ask(&call.operation, &body)),
             Service::Sqs => (&self.sqs, None),
             Service::SecretsManager => return self.secrets.answer(&call.operation, &call.body),
         };
         let (body, asked) = match asked {
             Some((body, asked)) => (body, Some(asked)),
-            None => (call.body.clone(), None),
+            None => (body, None),
         };
         let (status, headers, answer) = match self.forward(endpoint, call, body).await {
             Ok(answer) => answer,
@@ -238,9 +263,13 @@ impl AwsProxy {
         };
         let (units, answer) = match asked {
             Some(asked) => capacity::read(&answer, asked),
-            None => (0.0, answer),
+            None => (None, answer),
         };
-        self.counters.count(call, units);
+        if let Some(partitions) = &self.partitions {
+            partitions.settle(&admitted, units, Instant::now());
+        }
+        let answer = admitted.complete(&call.operation, answer);
+        self.counters.count(call, units.unwrap_or_default().total);
         let mut response = Response::new(Full::new(answer));
         *response.status_mut() = status;
         *response.headers_mut() = headers;

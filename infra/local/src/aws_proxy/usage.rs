@@ -13,6 +13,9 @@ use super::call::{Call, Service};
 pub struct Operation {
     /// Number of calls.
     pub requests: u64,
+    /// How many of them a partition's limit has refused or cancelled.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub throttled: u64,
     /// Read capacity units consumed; absent if the operation consumes none.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub read_units: Option<f64>,
@@ -55,6 +58,17 @@ impl Counters {
         }
     }
 
+    /// Counts a call that a partition's limit has refused or cancelled.
+    pub(super) fn throttle(&self, call: &Call) {
+        self.count(call, 0.0);
+        let mut usage = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        usage.total.throttle(call);
+        if let Some(function) = call.function() {
+            let services = usage.functions.entry(function.to_owned()).or_default();
+            services.throttle(call);
+        }
+    }
+
     pub(super) fn usage(&self) -> Usage {
         self.0
             .lock()
@@ -68,6 +82,11 @@ impl Counters {
 }
 
 impl Services {
+    fn throttle(&mut self, call: &Call) {
+        let operation = self.dynamodb.entry(call.operation.clone()).or_default();
+        operation.throttled += 1;
+    }
+
     fn count(&mut self, call: &Call, units: f64) {
         match call.service {
             Service::Dynamodb => {
@@ -89,6 +108,14 @@ impl Services {
             Service::SecretsManager => {}
         }
     }
+}
+
+#[expect(
+    clippy::trivially_copy_pass_by_ref,
+    reason = "serde passes a reference"
+)]
+const fn is_zero(number: &u64) -> bool {
+    *number == 0
 }
 
 fn is_read(operation: &str) -> bool {

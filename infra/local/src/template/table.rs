@@ -83,6 +83,13 @@ impl Table {
             .map(|ttl| ttl.attribute_name.as_str())
     }
 
+    /// The table's name and that of its partition key.
+    pub fn partition(&self) -> Option<(String, String)> {
+        let hashed = |key: &&Key| key.key_type == "HASH";
+        let key = self.key_schema.iter().find(hashed)?;
+        Some((self.name.clone(), key.attribute_name.clone()))
+    }
+
     /// Builds the request that creates the table.
     pub fn creation(&self) -> Result<CreateTable, BuildError> {
         Ok(CreateTable {

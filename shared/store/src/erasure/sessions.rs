@@ -4,8 +4,10 @@ use aws_sdk_dynamodb::{operation::update_item::UpdateItemError, types::ReturnVal
 
 use super::{ErasureError, Erasures, failed};
 use crate::{
-    analyses, findings,
-    table::{Cause, Expression, Item, OwnerRow, n, retry_conflicts},
+    analyses,
+    cause::WriteError as _,
+    findings,
+    table::{Expression, Item, OwnerRow, n},
 };
 use domain::{analysis::SessionId, owner::Owner};
 
@@ -66,11 +68,11 @@ impl Erasures {
                 .return_values(returned.clone())
                 .send()
         };
-        match retry_conflicts(write, UpdateItemError::is_transaction_conflict_exception).await {
+        match self.table.retry(write).await {
             Ok(written) => Ok(written.attributes),
             Err(error) => match error.into_service_error() {
                 UpdateItemError::ConditionalCheckFailedException(_) => Ok(None),
-                other => Err(failed(ATTEMPTED)(Cause::from(other))),
+                other => Err(failed(ATTEMPTED)(other.into_cause())),
             },
         }
     }

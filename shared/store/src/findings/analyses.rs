@@ -10,8 +10,8 @@ use std::{collections::BTreeSet, time::Duration};
 
 use super::FindingRecord;
 use crate::table::{
-    Attributes, Cause, DueKind, Expression, Item, OwnerRow, Partition, Table, Transacted, Updated,
-    Writes, due_items, ms, s, spread,
+    Attributes, Cause, Caused, DueKind, Expression, Item, OwnerRow, Partition, Table, Transacted,
+    Updated, Writes, due_items, ms, s, spread,
 };
 use domain::{
     Timestamp,
@@ -159,6 +159,13 @@ pub enum AnalysesError {
         #[source]
         source: Cause,
     },
+}
+
+impl Caused for AnalysesError {
+    fn cause(&self) -> Option<&Cause> {
+        let (Self::Unread(source) | Self::Unwritten { source, .. }) = self;
+        Some(source)
+    }
 }
 
 impl Analyses {

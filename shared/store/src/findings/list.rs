@@ -196,7 +196,7 @@ impl Findings {
             let page = query
                 .send()
                 .await
-                .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+                .map_err(|error| FindingsError::Unread(error.into()))?;
             for item in page.items() {
                 ranks.push(
                     item.text_owned("severity_rank")
@@ -237,7 +237,7 @@ impl Findings {
             .set_exclusive_start_key(after)
             .send()
             .await
-            .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+            .map_err(|error| FindingsError::Unread(error.into()))?;
         let ids = page.items().iter().filter_map(|item| {
             let key = item.text("sk").ok()?;
             super::id_in(key)
@@ -299,7 +299,7 @@ impl Findings {
                 .set_exclusive_start_key(from)
                 .send()
                 .await
-                .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+                .map_err(|error| FindingsError::Unread(error.into()))?;
             count += u64::try_from(page.count).unwrap_or(0);
             from = page.last_evaluated_key;
             if from.is_none() {

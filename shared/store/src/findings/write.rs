@@ -9,8 +9,12 @@ use super::{
     unanalysed,
 };
 use crate::{
+    pace::Pace,
     repositories::Counts,
-    table::{Attributes, Expression, Refusal, Transacted, Writes, batch_get, ms, s},
+    table::{
+        Attributes, Cause, Expression, Refusal, THROTTLE_BACKOFF, Transacted, Writes, batch_get,
+        ms, s,
+    },
 };
 use domain::{
     Timestamp,
@@ -21,13 +25,16 @@ use domain::{
 
 /// A transaction holds 100 items; one is the repository's row.
 const CHUNK: usize = 99;
-/// A transaction holds 4 MB: what DynamoDB adds to our text is far less than the rest.
-const CHUNK_BYTES: usize = 3_000_000;
+/// A transaction holds 4 MB, but consumes its units at once, and its partition has 1,000 a second: one that asked for
+/// more would be cancelled each time. A single finding costs less than this.
+const CHUNK_UNITS: usize = 500;
 /// An item holds 400 KB, of which an analysis's result and a call back take up to 64 each. GitHub's own limit for an
 /// advisory's text is far below.
 const FINDING_BYTES: usize = 250_000;
 /// How often the same findings may change between our read and our write.
 const TRIES: usize = 6;
+/// How often a transaction is throttled before its caller hands the rest on: some nine seconds.
+const THROTTLED_TRIES: u32 = 5;
 
 /// What became of a page of findings.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -57,14 +64,19 @@ struct Pending {
     finding: Finding,
     /// As it is stored.
     text: String,
+    /// The write units that it is expected to consume.
+    units: usize,
     digest: FindingDigest,
 }
 
 impl Pending {
     fn new(finding: Finding, text: String) -> Self {
         let digest = finding.digest();
+        // In a transaction a KB of the row is two units. Its entries in three indexes are short.
+        let units = 2 * (text.len() + 1_000).div_ceil(1_024) + 3;
         Self {
             finding,
+            units,
             text,
             digest,
         }
@@ -74,20 +86,21 @@ impl Pending {
 impl Findings {
     /// Stores findings of one repository: each is written only if it is new, or differs from the row and is not older
     /// than it. The row must still be the one compared with, so a page fetched before a dismissal never overwrites it,
-    /// and the repository's counts change together with the findings.
+    /// and the repository's counts change together with the findings. `pace` says when each transaction may be made, and
+    /// how long a throttled one is repeated.
     pub async fn store(
         &self,
         owner: &Owner,
         repository: RepositoryId,
         findings: Vec<Finding>,
-        arrival: Arrival,
-        now: Timestamp,
+        (arrival, now): (Arrival, Timestamp),
+        pace: &Pace,
     ) -> Result<Stored, FindingsError> {
         let mut stored = Stored::default();
         let mut latest: HashMap<FindingId, Pending> = HashMap::new();
         for finding in findings {
             let text = serde_json::to_string(&finding)
-                .map_err(|error| FindingsError::Unread(Box::new(error)))?;
+                .map_err(|error| FindingsError::Unread(error.into()))?;
             if text.len() > FINDING_BYTES {
                 stored.unstorable += 1;
                 continue;
@@ -103,7 +116,7 @@ impl Findings {
 
         for chunk in chunks(pending) {
             let chunk = self
-                .store_chunk(owner, repository, chunk, arrival, now)
+                .store_chunk(owner, repository, chunk, (arrival, now), pace)
                 .await?;
             stored.written += chunk.written;
             stored.unchanged += chunk.unchanged;
@@ -117,8 +130,8 @@ impl Findings {
         owner: &Owner,
         repository: RepositoryId,
         pending: Vec<Pending>,
-        arrival: Arrival,
-        now: Timestamp,
+        (arrival, now): (Arrival, Timestamp),
+        pace: &Pace,
     ) -> Result<Stored, FindingsError> {
         for _ in 0..TRIES {
             let heads = self
@@ -127,6 +140,7 @@ impl Findings {
             let mut stored = Stored::default();
             let mut delta = Counts::default();
             let mut writes = Writes::default();
+            let mut units = 4;
             for pending in &pending {
                 let finding = &pending.finding;
                 let seen = heads.get(&sort_key(finding.id));
@@ -144,20 +158,17 @@ impl Findings {
                 }
                 delta.add(finding.severity, finding.status, 1);
                 stored.written += 1;
+                units += pending.units;
                 writes = writes.and(self.write(owner, pending, seen, arrival, now));
             }
             if writes.is_empty() {
                 return Ok(stored);
             }
-            let count = writes.len();
             // Even if no count changes: findings are kept only of a repository that the owner still has.
             let counts = self.repositories.count(owner, repository, &delta);
-            let transacted = self.table.transact(&counts.and(writes)).await;
-            let transacted = transacted.map_err(|source| FindingsError::Unwritten {
-                repository,
-                count,
-                source,
-            })?;
+            let transacted = self
+                .paced(repository, &counts.and(writes), units, pace)
+                .await?;
             match transacted {
                 Transacted::Written => return Ok(stored),
                 Transacted::Refused(refusals) => {
@@ -169,6 +180,40 @@ impl Findings {
             debug!(repository.id = %repository, "findings changed between read and write; comparing again");
         }
         Err(FindingsError::Contended { repository })
+    }
+
+    /// Makes a transaction when its turn comes. While DynamoDB throttles the owner's findings, all of its turns wait.
+    async fn paced(
+        &self,
+        repository: RepositoryId,
+        writes: &Writes,
+        units: usize,
+        pace: &Pace,
+    ) -> Result<Transacted, FindingsError> {
+        let unwritten = |source| FindingsError::Unwritten {
+            repository,
+            count: writes.len() - 1,
+            source,
+        };
+        let mut throttled = None;
+        for tries in 1..=THROTTLED_TRIES {
+            let Some(turn) = pace.turn(units).await else {
+                return Err(throttled.map_or(FindingsError::OutOfTime { repository }, unwritten));
+            };
+            match self.table.transact_once(writes).await {
+                Ok(made) => {
+                    turn.consumed(made.units);
+                    return Ok(made.outcome);
+                }
+                Err(cause @ Cause::Throttled(_)) => {
+                    debug!(repository.id = %repository, tries, "DynamoDB throttles an owner's findings");
+                    pace.rest(THROTTLE_BACKOFF.after(tries));
+                    throttled = Some(cause);
+                }
+                Err(cause) => return Err(unwritten(cause)),
+            }
+        }
+        Err(throttled.map_or(FindingsError::Contended { repository }, unwritten))
     }
 
     /// What is stored of these findings, by sort key.
@@ -333,19 +378,18 @@ fn set(pending: &Pending, now: Timestamp, e: &mut Expression) {
     e.set("written_at", ms(now));
 }
 
-/// Splits by number and by size.
+/// Splits by number and by cost.
 fn chunks(pending: Vec<Pending>) -> Vec<Vec<Pending>> {
     let mut chunks: Vec<Vec<Pending>> = Vec::new();
-    let mut bytes = 0;
+    let mut units = 0;
     for finding in pending {
-        let size = finding.text.len() + 1_000;
         match chunks.last_mut() {
-            Some(chunk) if chunk.len() < CHUNK && bytes + size <= CHUNK_BYTES => {
-                bytes += size;
+            Some(chunk) if chunk.len() < CHUNK && units + finding.units <= CHUNK_UNITS => {
+                units += finding.units;
                 chunk.push(finding);
             }
             _ => {
-                bytes = size;
+                units = finding.units;
                 chunks.push(vec![finding]);
             }
         }
@@ -377,15 +421,14 @@ mod tests {
     }
 
     #[test]
-    fn a_page_is_written_in_as_few_transactions_as_dynamodb_takes() {
-        assert_eq!(split(0, 2_000), [0; 0]);
-        assert_eq!(split(99, 2_000), [99]);
-        assert_eq!(split(100, 2_000), [99, 1]);
-        assert_eq!(split(200, 2_000), [99, 99, 2]);
-        // With a thousand for the rest of the row, sixty of these fill three megabytes.
-        assert_eq!(split(60, 49_000), [60]);
-        assert_eq!(split(61, 49_000), [60, 1]);
-        assert_eq!(split(130, 49_000), [60, 60, 10]);
-        assert_eq!(split(60, 49_001), [59, 1]);
+    fn a_transaction_costs_at_most_half_of_what_a_partition_serves_in_a_second() {
+        assert_eq!(split(0, 1_000), [0; 0]);
+        // With a thousand for the rest of the row, two KB: seven units.
+        assert_eq!(split(71, 1_000), [71]);
+        assert_eq!(split(143, 1_000), [71, 71, 1]);
+        // Three KB: nine units.
+        assert_eq!(split(60, 2_000), [55, 5]);
+        // More than all of them: alone.
+        assert_eq!(split(2, 250_000), [1, 1]);
     }
 }

@@ -5,9 +5,9 @@ use std::collections::HashMap;
 use aws_sdk_dynamodb::operation::put_item::PutItemError;
 
 use super::{Ledger, LedgerError, Notes, Outcome, item, new_token};
+use crate::cause::WriteError as _;
 use crate::table::{
-    Attributes, Cause, Expression, Item, Partition, Refusal, Transacted, Writes, batch_get, n,
-    retry_conflicts, s,
+    Attributes, Cause, Expression, Item, Partition, Refusal, Transacted, Writes, batch_get, n, s,
 };
 use crate::{erasure, findings};
 use domain::{
@@ -164,12 +164,12 @@ impl Ledger {
                 .condition_expression("attribute_not_exists(pk)")
                 .send()
         };
-        match retry_conflicts(write, PutItemError::is_transaction_conflict_exception).await {
+        match self.table.retry(write).await {
             Ok(_) => {}
             Err(error) => match error.into_service_error() {
                 // This call generated the id, so a row with it is our own earlier try, whose answer was lost.
                 PutItemError::ConditionalCheckFailedException(_) => {}
-                other => return Err(unwritten(&command, Box::new(other))),
+                other => return Err(unwritten(&command, other.into_cause())),
             },
         }
         Ok(Admission::new(command))

@@ -108,7 +108,7 @@ impl Ledger {
             let page = query
                 .send()
                 .await
-                .map_err(|error| unread("the active commands", Box::new(error)))?;
+                .map_err(|error| unread("the active commands", error.into()))?;
             ids.extend(
                 page.items()
                     .iter()
@@ -161,7 +161,7 @@ impl Ledger {
                 .set_exclusive_start_key(from)
                 .send()
                 .await
-                .map_err(|error| unread("the history of commands", Box::new(error)))?;
+                .map_err(|error| unread("the history of commands", error.into()))?;
             for item in page.items() {
                 let command = item::command(item)?;
                 if !command.expired(now) {

@@ -6,9 +6,8 @@ use aws_sdk_dynamodb::{
 };
 
 use super::{Ledger, LedgerError, Notes, Outcome, Together, item, new_token};
-use crate::table::{
-    Cause, Expression, Item, Refusal, Transacted, Writes, ms, n, retry_conflicts, s, token,
-};
+use crate::cause::WriteError as _;
+use crate::table::{Cause, Expression, Item, Refusal, Transacted, Writes, ms, n, s, token};
 use domain::{
     Timestamp,
     command::{Command, CommandId, CommandKey, Ended},
@@ -79,8 +78,7 @@ impl Ledger {
                 .send()
         };
         // A transaction on the same row rejects this write without evaluating its condition.
-        let conflicts = |error: &UpdateItemError| error.is_transaction_conflict_exception();
-        let outcome = match retry_conflicts(write, conflicts).await {
+        let outcome = match self.table.retry(write).await {
             Ok(written) => {
                 let row = item::command(&written.attributes.unwrap_or_default())?;
                 Outcome::Applied(match made {
@@ -92,7 +90,7 @@ impl Ledger {
                 UpdateItemError::ConditionalCheckFailedException(refusal) => {
                     refused(refusal.item, &made, writer, now)?
                 }
-                other => return Err(unwritten(key.id, &made, Box::new(other))),
+                other => return Err(unwritten(key.id, &made, other.into_cause())),
             },
         };
         measure(&made, &outcome);

@@ -9,8 +9,10 @@ use domain::{
 };
 use store::{
     findings::Arrival,
+    pace::Pace,
     repositories::{Listing, RepositoryOutcome},
 };
+use tokio::time::{Duration, Instant};
 use uuid::Uuid;
 
 use super::{NOON, Stack, owner};
@@ -134,7 +136,13 @@ impl Stack {
         let stored = self
             .app
             .findings
-            .store(&owner(), repository, findings, Arrival::New, NOON)
+            .store(
+                &owner(),
+                repository,
+                findings,
+                (Arrival::New, NOON),
+                &Pace::new(Instant::now() + Duration::from_secs(60)),
+            )
             .await;
         assert_eq!(stored.expect("stored").written, count);
     }
