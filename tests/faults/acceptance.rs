@@ -207,7 +207,7 @@ async fn an_unchanged_repository_costs_one_request_and_no_finding_write() {
 }
 
 #[tokio::test]
-async fn a_command_costs_one_write_to_admit_and_one_read_to_poll() {
+async fn a_command_costs_a_read_and_a_write_to_admit_and_a_read_to_poll() {
     let scene = Scene::set().await;
     let sync = json!({"type": "sync"});
     for (key, write) in [(None, "PutItem"), (Some("once"), "TransactWriteItems")] {
@@ -216,7 +216,8 @@ async fn a_command_costs_one_write_to_admit_and_one_read_to_poll() {
         assert_eq!(answer.status, StatusCode::ACCEPTED);
         assert_eq!(
             calls(&scene, "api").await,
-            counts([(write, 1), ("SendMessage", 1)])
+            // Whether the owner is being erased, then the command.
+            counts([("GetItem", 1), (write, 1), ("SendMessage", 1)])
         );
         let id = command_id(&answer.body);
         scene.ada.ends_as(id, "SYNC_COMPLETED").await;

@@ -139,6 +139,15 @@ async fn connecting_an_owner_reports_what_the_app_may_do() {
     );
     assert!(repositories > 0);
     assert_eq!(new.get("integration").await.body, known);
+    let [event] = &new.audit_events().await[..] else {
+        panic!("connecting is audited once")
+    };
+    assert_eq!(
+        json!([event["action"], event["actor"], event["details"]]),
+        json!(["connected", "operator", {
+            "before": null, "after": {"installationId": installation, "canReadAlerts": true},
+        }])
+    );
     let enabled = new.try_configure(&enable).await.expect("the API answers");
     let id = command_id(&enabled.body["initialSync"]["command"]);
     let again = scene.stack.invoke("connect", &request).await;
@@ -146,7 +155,10 @@ async fn connecting_an_owner_reports_what_the_app_may_do() {
     new.ended(id).await;
 
     for (request, said) in [
-        (json!({"owner": "nobody", "installationId": 1}), "nobody"),
+        (
+            json!({"owner": "nobody", "installationId": 1}),
+            "the request's owner is invalid",
+        ),
         (
             json!({"owner": "user:new", "installationId": 1}),
             "installation 1",
@@ -163,6 +175,9 @@ async fn connecting_an_owner_reports_what_the_app_may_do() {
         known,
         "a refusal changes nothing"
     );
+    let connections = new.audit_events().await.into_iter();
+    let connections = connections.filter(|event| event["action"] == "connected");
+    assert_eq!(connections.count(), 1, "nothing else has changed it");
     scene.holds().await;
 }
 

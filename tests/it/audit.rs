@@ -28,7 +28,7 @@ fn event(command: CommandId, action: AuditAction, at: i64) -> AuditEvent {
     AuditEvent::of_command(command, action, actor(), of, noon(at))
 }
 
-async fn events(table: &TestTable, owner: &Owner) -> Vec<AuditEvent> {
+pub(crate) async fn events(table: &TestTable, owner: &Owner) -> Vec<AuditEvent> {
     let page = Audit::new(table.table()).list(owner, 100, None).await;
     page.expect("the table answers").events
 }

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
-use domain::installation::InstallationId;
-use domain::{finding::RepositoryId, owner::Owner, settings::Settings};
+use domain::{
+    command::Actor, finding::RepositoryId, installation::InstallationId, owner::Owner,
+    settings::Settings,
+};
 use futures::future::join_all;
+use serde_json::{Value, json};
 use store::{
+    audit::AuditAction,
     erasure::Erasures,
     owners::{
         DueOwner, Integration, OwnerRecord, Owners, OwnersError, SYNC_EVERY, Saved, next_sync,
@@ -14,7 +18,10 @@ use store::{
 };
 use tests::{Fault, NOON, TestTable, noon, owner};
 
-use crate::{analyses::lose_for_good, audit::refused_writes};
+use crate::{
+    analyses::lose_for_good,
+    audit::{events, refused_writes},
+};
 
 fn enabled() -> Settings {
     Settings {
@@ -175,6 +182,98 @@ async fn reconnecting_replaces_the_integration() {
         assert_eq!(record.integration, Some(expected));
         let marked = owners.mark_auth_invalid(&owner, NOON).await;
         marked.expect("the table answers");
+    }
+}
+
+/// The owner's connections in the audit, before and after each, newest first.
+async fn connections(table: &TestTable, owner: &Owner) -> Vec<[Value; 2]> {
+    let events = events(table, owner).await.into_iter();
+    let told = events.map(|event| {
+        assert_eq!(event.action, AuditAction::Connected);
+        assert_eq!(event.actor, Actor::Operator);
+        let detail = |name: &str| event.details.get(name).cloned().expect("a detail");
+        [detail("before"), detail("after")]
+    });
+    told.collect()
+}
+
+fn connection(installation: u64, can_read_alerts: bool) -> Value {
+    json!({"installationId": installation, "canReadAlerts": can_read_alerts})
+}
+
+async fn connect(owners: &Owners, owner: &Owner, installation: u64, at: i64) {
+    let installation = InstallationId::new(installation);
+    let connected = owners.connect(owner, installation, true, noon(at)).await;
+    connected.expect("the table answers");
+}
+
+#[tokio::test]
+async fn a_connection_is_audited_if_it_changes_anything() {
+    let table = TestTable::create().await;
+    let owners = table.owners();
+    let owner = owner();
+    let steps = [(1, false), (1, true), (1, true), (2, true)];
+    for (at, (installation, can_read_alerts)) in (0..).zip(steps) {
+        let installation = InstallationId::new(installation);
+        let connected = owners.connect(&owner, installation, can_read_alerts, noon(at));
+        connected.await.expect("the table answers");
+        let marked = owners.mark_auth_invalid(&owner, noon(at)).await;
+        marked.expect("the table answers");
+    }
+    let expected = [
+        [connection(1, true), connection(2, true)],
+        [connection(1, false), connection(1, true)],
+        [Value::Null, connection(1, false)],
+    ];
+    assert_eq!(connections(&table, &owner).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_of_concurrent_connections_is_audited_after_another() {
+    let table = TestTable::create().await;
+    let owner = owner();
+    let tasks = (1..=8).zip(1..).map(|(installation, at)| {
+        let (owners, owner) = (table.owners(), owner.clone());
+        tokio::spawn(async move { connect(&owners, &owner, installation, at).await })
+    });
+    for done in join_all(tasks).await {
+        done.expect("the task does not panic");
+    }
+    // Each connection is once what was made, and all but the last are once what was replaced.
+    let [mut before, mut after] = [Vec::new(), Vec::new()];
+    for [replaced, made] in connections(&table, &owner).await {
+        before.push(replaced.to_string());
+        after.push(made.to_string());
+    }
+    let record = table
+        .owners()
+        .read(&owner)
+        .await
+        .expect("the table answers");
+    let last = record.integration.expect("connected").installation.get();
+    after.push("null".to_owned());
+    before.push(connection(last, true).to_string());
+    before.sort_unstable();
+    after.sort_unstable();
+    assert_eq!((before.len(), &before), (9, &after));
+}
+
+#[tokio::test]
+async fn a_connection_with_a_lost_answer_is_audited_once() {
+    for faults in [
+        &[Fault::LoseAnswer][..],
+        &[Fault::LoseAnswer, Fault::Conflict],
+    ] {
+        let table = TestTable::create().await;
+        let owner = owner();
+        let faults: Vec<_> = faults
+            .iter()
+            .map(|fault| ("TransactWriteItems", *fault))
+            .collect();
+        let (_proxy, through) = table.through(&faults).await;
+        connect(&Owners::new(through), &owner, 1, 0).await;
+        let expected = [[Value::Null, connection(1, true)]];
+        assert_eq!(connections(&table, &owner).await, expected);
     }
 }
 

@@ -20,6 +20,7 @@ use serde_json::Value;
 use crate::{Caller, Stack, command_id, is_over};
 
 pub use analyses::{judge as judge_analyses, slots};
+pub use privacy::documented_audit;
 
 use logs::Logs;
 

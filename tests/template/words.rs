@@ -1,6 +1,7 @@
 //! What cannot be generated from the list of command types, and has to name each of them all the same.
 
 use domain::{command::CommandType, lifecycle::Terminal, result_code::ResultCode};
+use store::audit::AuditAction;
 
 use crate::text;
 
@@ -38,4 +39,17 @@ fn the_api_document_and_the_operators_pages_name_every_command_type() {
             assert!(written.contains(kind.as_str()), "{page} lacks {kind}");
         }
     }
+}
+
+/// What each event has is compared wherever the oracle judges.
+#[test]
+fn the_audit_page_lists_every_action_and_no_other() {
+    let documented = tests::oracle::documented_audit();
+    let documented: Vec<&str> = documented.into_keys().collect();
+    let mut actions: Vec<&str> = AuditAction::ALL
+        .iter()
+        .map(|action| action.as_str())
+        .collect();
+    actions.sort_unstable();
+    assert_eq!(documented, actions, "docs/operating/audit.md");
 }

@@ -35,7 +35,7 @@ pub struct AuditEventView {
     id: String,
     #[schema(schema_with = schema::audit_action)]
     action: AuditAction,
-    /// `user:<id>` of the person who asked, or `security-agent` for automation.
+    /// `user:<id>` of the person who asked, `security-agent` for automation, or `operator` for who connected the owner.
     #[schema(example = "user:auth0|5f7c")]
     actor: String,
     #[schema(schema_with = schema::resource_type)]
@@ -47,7 +47,9 @@ pub struct AuditEventView {
     command_id: Option<CommandId>,
     #[schema(value_type = String, format = DateTime)]
     occurred_at: Timestamp,
-    /// Details: codes and numbers.
+    /// Details of the action: codes, numbers and settings. What was changed has its fields in `before` and `after`, under
+    /// the names that they have in a configuration or an integration, and no field that stayed the same. Of
+    /// `selectedRepositoryIds` these are the `count`, and at most 20 of the ids that were `removed` and `added`.
     #[schema(value_type = Object)]
     details: Map<String, Value>,
 }

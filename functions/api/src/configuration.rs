@@ -2,6 +2,7 @@
 //! be admitted, the configuration stays saved, and the answer reports both.
 
 mod change;
+mod difference;
 
 use std::collections::BTreeSet;
 
@@ -39,6 +40,8 @@ use crate::{
     problem::{Code, Invalid, Problem, ProblemBody},
     scope::OwnerScope,
 };
+
+use difference::Difference;
 
 pub use change::{AutoAnalysisChange, AutoDismissChange, ConfigChange, SlaDaysChange};
 
@@ -183,30 +186,31 @@ pub async fn write(
     Ok(([(header::ETAG, tag(version))], Json(view)).into_response())
 }
 
-/// Returns a save's audit events: one for switching on or off, one for any other change.
+/// Returns a save's audit events: one for switching on or off, one for any other change. Each has what it changes,
+/// before and after.
 fn events(
     scope: &OwnerScope,
     before: &OwnerRecord,
     after: &Settings,
     now: Timestamp,
 ) -> Vec<AuditEvent> {
-    let mut events = Vec::new();
     let version = before.version + 1;
-    let before = &before.settings;
-    let event = |action| AuditEvent::of_save(scope.owner(), version, action, scope.actor(), now);
-    match (before.enabled, after.enabled) {
-        (false, true) => events.push(event(AuditAction::Enabled)),
-        (true, false) => events.push(event(AuditAction::Disabled)),
-        (true, true) | (false, false) => {}
-    }
-    let otherwise = Settings {
-        enabled: after.enabled,
-        ..before.clone()
+    let event = |action, changed: Difference| {
+        AuditEvent::of_save(scope.owner(), version, action, scope.actor(), now)
+            .with("before", changed.before)
+            .with("after", changed.after)
     };
-    if otherwise != *after {
-        events.push(event(AuditAction::ConfigChanged));
-    }
-    events
+    let mut changed = Difference::between(&before.settings, after);
+    let switched = changed.take("enabled").map(|switched| {
+        let action = if after.enabled {
+            AuditAction::Enabled
+        } else {
+            AuditAction::Disabled
+        };
+        event(action, switched)
+    });
+    let otherwise = (!changed.is_empty()).then(|| event(AuditAction::ConfigChanged, changed));
+    switched.into_iter().chain(otherwise).collect()
 }
 
 fn conflict() -> Problem {

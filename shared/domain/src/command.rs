@@ -174,15 +174,19 @@ pub enum Actor {
     User(UserId),
     /// Security Agent itself: automation, or a consequence of an earlier command.
     SecurityAgent,
+    /// An operator, who invoked a function. CloudTrail knows which: the function is not told.
+    Operator,
 }
 
 const SECURITY_AGENT: &str = "security-agent";
+const OPERATOR: &str = "operator";
 
 impl fmt::Display for Actor {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::User(id) => Owner::User(id.clone()).fmt(f),
             Self::SecurityAgent => f.write_str(SECURITY_AGENT),
+            Self::Operator => f.write_str(OPERATOR),
         }
     }
 }
@@ -193,6 +197,7 @@ impl fmt::Debug for Actor {
         match self {
             Self::User(_) => f.write_str("User(..)"),
             Self::SecurityAgent => f.write_str("SecurityAgent"),
+            Self::Operator => f.write_str("Operator"),
         }
     }
 }
@@ -200,12 +205,13 @@ impl fmt::Debug for Actor {
 impl FromStr for Actor {
     type Err = InvalidOwner;
     fn from_str(text: &str) -> Result<Self, InvalidOwner> {
-        if text == SECURITY_AGENT {
-            return Ok(Self::SecurityAgent);
-        }
-        match text.parse()? {
-            Owner::User(id) => Ok(Self::User(id)),
-            Owner::Org(_) => Err(InvalidOwner::Kind),
+        match text {
+            SECURITY_AGENT => Ok(Self::SecurityAgent),
+            OPERATOR => Ok(Self::Operator),
+            _ => match text.parse()? {
+                Owner::User(id) => Ok(Self::User(id)),
+                Owner::Org(_) => Err(InvalidOwner::Kind),
+            },
         }
     }
 }

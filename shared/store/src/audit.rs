@@ -46,6 +46,8 @@ pub enum AuditAction {
     Disabled,
     /// Another part of the configuration was changed.
     ConfigChanged,
+    /// The owner was connected to an installation, or the connection has changed.
+    Connected,
     /// A sync refreshed every repository in scope.
     SyncCompleted,
 }
@@ -59,6 +61,7 @@ words!(AuditAction, "an audited action", {
     Enabled => "enabled",
     Disabled => "disabled",
     ConfigChanged => "config_changed",
+    Connected => "connected",
     SyncCompleted => "sync_completed",
 });
 
@@ -69,6 +72,8 @@ pub enum ResourceType {
     Finding,
     /// The owner's configuration.
     Config,
+    /// The owner's connection to GitHub.
+    Integration,
     /// A repository.
     Repository,
     /// All the owner's repositories in scope.
@@ -78,6 +83,7 @@ pub enum ResourceType {
 words!(ResourceType, "a type of resource", {
     Finding => "finding",
     Config => "config",
+    Integration => "integration",
     Repository => "repository",
     Owner => "owner",
 });
@@ -99,7 +105,7 @@ pub struct AuditEvent {
     pub command: Option<CommandId>,
     /// When it was done.
     pub occurred_at: Timestamp,
-    /// Details: codes and numbers only.
+    /// Details, which docs/operating/audit.md lists: codes, numbers and an owner's own settings.
     pub details: Map<String, Value>,
 }
 
@@ -147,7 +153,22 @@ impl AuditEvent {
         }
     }
 
-    /// Adds a detail: a code or a number, never free text.
+    /// A change of the connection, by the attempt that wrote this token.
+    pub fn of_connection(owner: &Owner, token: Uuid, actor: Actor, occurred_at: Timestamp) -> Self {
+        let action = AuditAction::Connected;
+        Self {
+            id: Uuid::new_v5(&NAMESPACE, format!("{owner}#{token}#{action}").as_bytes()),
+            action,
+            actor,
+            resource_type: ResourceType::Integration,
+            resource_id: owner.to_string(),
+            command: None,
+            occurred_at,
+            details: Map::new(),
+        }
+    }
+
+    /// Adds a detail: a code, a number or a setting of bounded length, never other free text.
     #[must_use]
     pub fn with(mut self, name: &str, value: impl Serialize) -> Self {
         let value = serde_json::to_value(value).unwrap_or(Value::Null);

@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use crate::{
     analyses::{self, Analyses, OwnerAnalyses},
+    audit::{Audit, AuditEvent},
     erasure,
     table::{
         Attributes, Cause, Caused, DueKind, Expression, Item, OwnerRow, Partition, Refusal, Table,
@@ -17,12 +18,17 @@ use crate::{
     },
 };
 use aws_sdk_dynamodb::types::AttributeValue;
-use domain::{Timestamp, installation::InstallationId, owner::Owner, settings::Settings};
+use domain::{
+    Timestamp, command::Actor, installation::InstallationId, owner::Owner, settings::Settings,
+};
 
 pub use integration::{AUTH_INVALID_FOR, Integration};
 
 /// The interval of an owner's scheduled syncs.
 pub const SYNC_EVERY: Duration = Duration::from_secs(6 * 3600);
+
+/// How often connecting is tried: each time it loses, somebody else has connected the owner.
+const CONNECT_TRIES: u32 = 10;
 
 /// The owners' rows.
 #[derive(Clone, Debug)]
@@ -220,7 +226,8 @@ impl Owners {
         })
     }
 
-    /// Connects an owner to an installation, or updates the connection.
+    /// Connects an owner to an installation, or updates the connection. If that changes anything, the same transaction
+    /// writes its audit event, with the connection before and after.
     pub async fn connect(
         &self,
         owner: &Owner,
@@ -228,23 +235,59 @@ impl Owners {
         can_read_alerts: bool,
         now: Timestamp,
     ) -> Result<(), OwnersError> {
-        let mut e = Expression::default();
-        e.set("installation", n(installation));
-        e.set("can_read_alerts", AttributeValue::Bool(can_read_alerts));
-        e.set("connected_at", ms(now));
-        e.remove("auth_invalid_at");
-        let writes = self
-            .table
-            .update(OwnerRow::Integration.key(owner), e, None)
-            .and(erasure::none(&self.table, owner));
-        match self.table.transact(&writes).await {
-            Ok(Transacted::Written) => Ok(()),
-            Ok(Transacted::Refused(_)) => Err(OwnersError::BeingErased),
-            Err(source) => Err(OwnersError::Unwritten {
-                what: "the integration",
-                source,
-            }),
+        let what = "the integration";
+        let key = OwnerRow::Integration.key(owner);
+        let seen = self.table.get(key.clone()).await;
+        let mut seen = seen.map_err(|source| OwnersError::Unread { what, source })?;
+        let after = Integration {
+            installation,
+            can_read_alerts,
+            auth_invalid_at: None,
+        };
+        let after = after.audited();
+        let writer = uuid::Uuid::new_v4();
+        let by = s(writer.to_string());
+        for _ in 0..CONNECT_TRIES {
+            let mut e = Expression::default();
+            let unchanged = integration::unchanged(&mut e, seen.as_ref());
+            e.set("installation", n(installation));
+            e.set("can_read_alerts", AttributeValue::Bool(can_read_alerts));
+            e.set("connected_at", ms(now));
+            e.set("connected_by", by.clone());
+            e.remove("auth_invalid_at");
+            let mut writes = self
+                .table
+                .update(key.clone(), e, Some(unchanged))
+                .and(erasure::none(&self.table, owner));
+            // A row that cannot be read is replaced, as if there were none.
+            let before = seen.as_ref().and_then(|row| integration::read(row).ok());
+            let before = before.as_ref().map(Integration::audited);
+            if before.as_ref() != Some(&after) {
+                let event = AuditEvent::of_connection(owner, writer, Actor::Operator, now)
+                    .with("before", before)
+                    .with("after", &after);
+                writes = writes.and(Audit::new(self.table.clone()).record(owner, &event));
+            }
+            let transacted = self.table.transact(&writes).await;
+            let transacted =
+                transacted.map_err(|source| OwnersError::Unwritten { what, source })?;
+            let Transacted::Refused(refusals) = transacted else {
+                return Ok(());
+            };
+            match refusals.as_slice() {
+                // Our own earlier try, whose answer was lost.
+                [Refusal::Condition(Some(row)), ..] if row.get("connected_by") == Some(&by) => {
+                    return Ok(());
+                }
+                [_, erasure, ..] if !erasure.held() => return Err(OwnersError::BeingErased),
+                [Refusal::Condition(row), ..] => seen.clone_from(row),
+                _ => {}
+            }
         }
+        Err(OwnersError::Unwritten {
+            what,
+            source: "others connected the owner at the same time".into(),
+        })
     }
 
     /// Marks that GitHub rejected the credentials at `at`.

@@ -1,5 +1,7 @@
 //! Points 5 and 6: no owner sees another owner's data, and no secret or personal data leaks.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
@@ -59,6 +61,7 @@ async fn owners_are_separate(evidence: &Evidence<'_>, judgement: &mut Judgement)
             });
         }
         audit_is_own(owner.caller, &owner.audit, judgement);
+        audit_is_documented(&owner.audit, judgement);
     }
     let findings = stranger.all("findings").await;
     judgement.hold("5: nobody else has findings", findings.is_empty(), || {
@@ -75,6 +78,37 @@ fn audit_is_own(caller: &Caller, audit: &[Value], judgement: &mut Judgement) {
     judgement.hold("5: the audit is the owner's own", foreign.is_none(), || {
         format!("{owner}: {foreign:?}")
     });
+}
+
+/// The table of actions in docs/operating/audit.md: the types of resources and the details of each.
+pub fn documented_audit() -> BTreeMap<&'static str, [BTreeSet<&'static str>; 2]> {
+    let page = include_str!("../../../docs/operating/audit.md");
+    let rows = page.lines().filter_map(|line| line.strip_prefix("| `"));
+    rows.map(|row| {
+        let cells: Vec<&str> = row.split(" | ").collect();
+        let [action, resource, _, details] = cells[..] else {
+            panic!("docs/operating/audit.md: four columns, not {row}")
+        };
+        let words = |cell: &'static str| cell.split('`').skip(1).step_by(2).collect();
+        let action = action.trim_end_matches('`');
+        (action, [words(resource), words(details)])
+    })
+    .collect()
+}
+
+/// Checks that each event is one of those, and has what is documented.
+fn audit_is_documented(audit: &[Value], judgement: &mut Judgement) {
+    let documented = documented_audit();
+    for event in audit {
+        let action = event["action"].as_str().unwrap_or_default();
+        let details = event["details"].as_object().expect("details");
+        let details: BTreeSet<&str> = details.keys().map(String::as_str).collect();
+        let resource = event["resourceType"].as_str().unwrap_or_default();
+        let is = documented
+            .get(action)
+            .is_some_and(|row| row[0].contains(resource) && row[1] == details);
+        judgement.hold("5: the audit is as documented", is, || event.to_string());
+    }
 }
 
 async fn nothing_private_leaks(evidence: &Evidence<'_>, judgement: &mut Judgement) {

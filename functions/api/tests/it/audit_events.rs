@@ -36,22 +36,29 @@ fn page(query: &str) -> Call {
 #[tokio::test]
 async fn a_save_records_each_change_once_and_nothing_unchanged() {
     let stack = Stack::connected().await;
-    let mut told = 0;
+    let mut seen = events(&stack).await.len();
     for (version, (body, expected)) in [
-        (json!({"autoSync": true}), vec![]),
-        (json!({"enabled": true}), vec!["enabled"]),
-        (json!({"enabled": true}), vec![]),
-        (json!({"slaDays": {"low": 80}}), vec!["config_changed"]),
-        (json!({}), vec![]),
+        (json!({"autoSync": true}), json!({})),
+        (
+            json!({"enabled": true}),
+            json!({"enabled": [{"enabled": false}, {"enabled": true}]}),
+        ),
+        (json!({"enabled": true}), json!({})),
+        (
+            json!({"slaDays": {"low": 80, "high": 30}, "autoDismiss": {"enabled": true}}),
+            json!({"config_changed": [
+                {"slaDays": {"low": 90}, "autoDismiss": {"enabled": false}},
+                {"slaDays": {"low": 80}, "autoDismiss": {"enabled": true}},
+            ]}),
+        ),
+        (json!({}), json!({})),
         (
             json!({"enabled": false, "autoSync": false}),
-            vec!["config_changed", "disabled"],
+            json!({
+                "config_changed": [{"autoSync": true}, {"autoSync": false}],
+                "disabled": [{"enabled": true}, {"enabled": false}],
+            }),
         ),
-        (
-            json!({"enabled": true, "autoSync": true}),
-            vec!["config_changed", "enabled"],
-        ),
-        (json!({"enabled": false}), vec!["disabled"]),
     ]
     .into_iter()
     .enumerate()
@@ -59,22 +66,27 @@ async fn a_save_records_each_change_once_and_nothing_unchanged() {
         let version = u64::try_from(version).expect("few");
         save(&stack, version, body.clone()).await;
         let all = events(&stack).await;
-        let new = &all[..all.len() - told];
-        told = all.len();
-        let mut actions: Vec<&str> = new
+        let new = &all[..all.len() - seen];
+        seen = all.len();
+        let told: Value = new
             .iter()
-            .map(|event| event["action"].as_str().expect("a text"))
+            .map(|event| {
+                let details = &event["details"];
+                let action = event["action"].as_str().expect("a text");
+                (action, json!([details["before"], details["after"]]))
+            })
             .collect();
-        actions.sort_unstable();
-        assert_eq!(actions, expected, "{body}");
+        assert_eq!(told, expected, "{body}");
         for event in new {
             let id = event["id"].as_str().expect("an id");
+            let details = &event["details"];
             assert_eq!(
                 *event,
                 json!({
                     "id": id, "action": event["action"], "actor": "user:auth0|5f7c", "resourceType": "config",
                     "resourceId": "user:auth0|5f7c", "commandId": null,
-                    "occurredAt": format!("2026-11-23T12:00:0{version}.000Z"), "details": {"version": version + 1},
+                    "occurredAt": format!("2026-11-23T12:00:0{version}.000Z"),
+                    "details": {"version": version + 1, "before": details["before"], "after": details["after"]},
                 })
             );
         }

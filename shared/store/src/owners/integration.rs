@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use aws_sdk_dynamodb::types::AttributeValue;
 use domain::{Timestamp, installation::InstallationId, owner::Owner};
+use serde_json::{Value, json};
 
 use crate::table::{Attributes, Expression, Item, OwnerRow, Table, Unreadable, Writes};
 
@@ -28,6 +29,23 @@ impl Integration {
             .map(|at| at + AUTH_INVALID_FOR)
             .filter(|until| *until > now)
     }
+
+    /// What audit events tell of a connection, under the API's names.
+    pub(super) fn audited(&self) -> Value {
+        json!({"installationId": self.installation, "canReadAlerts": self.can_read_alerts})
+    }
+}
+
+/// The condition that the audited attributes are those of `seen`.
+pub(super) fn unchanged(e: &mut Expression, seen: Option<&Item>) -> String {
+    let same = ["installation", "can_read_alerts"].map(|name| {
+        let value = seen.and_then(|row| row.get(name));
+        match value {
+            Some(value) => e.compare(name, "=", value.clone()),
+            None => e.absent(name),
+        }
+    });
+    same.join(" AND ")
 }
 
 /// Reads the row.
