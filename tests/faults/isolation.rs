@@ -1,8 +1,8 @@
 //! One owner requests another owner's commands and findings.
 
 use reqwest::{Method, StatusCode};
-use serde_json::json;
-use tests::{Stack, TIMEOUT};
+use serde_json::{Value, json};
+use tests::{Caller, Stack, TIMEOUT};
 
 use crate::{oracle, scene::Scene};
 
@@ -76,4 +76,78 @@ async fn a_claim_that_is_not_a_list_of_uuids_gives_no_organisation() {
         let read = read.await.expect("the API answers");
         assert_eq!(read.status, status, "{orgs}: {}", read.body);
     }
+}
+
+/// Subjects, and each one's owner as its person writes it in a path. Some look like other owners' resources.
+const WRITTEN: [(&str, &str); 8] = [
+    ("oauth/google:117", "user:oauth%2Fgoogle:117"),
+    ("oauth", "user:oauth"),
+    ("a%2Fb", "user:a%252Fb"),
+    ("a/b", "user:a%2Fb"),
+    ("a?b", "user~YT9i"),
+    ("a", "user:a"),
+    ("x/commands", "user:x%2Fcommands"),
+    ("x", "user:x"),
+];
+
+#[tokio::test]
+async fn an_owner_with_any_id_is_reached_and_reaches_nobody_else() {
+    let stack = Stack::start(&[]).await;
+    let send = async |caller: &Caller, method: Method, path: &str, body: Option<&Value>| {
+        let answer = caller.request(method, path, &[], body, TIMEOUT);
+        answer.await.expect("the API answers")
+    };
+    let mut owners = Vec::new();
+    for (sub, written) in WRITTEN {
+        let caller = stack.caller(&json!({"sub": sub})).await;
+        let list = format!("{written}/commands");
+        let admitted = send(&caller, Method::POST, &list, Some(&json!({"type": "sync"}))).await;
+        assert_eq!(admitted.status, StatusCode::ACCEPTED, "{}", admitted.body);
+        assert_eq!(admitted.body["owner"], format!("user:{sub}"));
+        let location = admitted.headers["location"].to_str().expect("a path");
+        let command = location.strip_prefix("/v1/owners/").expect("of an owner");
+        owners.push((
+            caller,
+            list,
+            command.to_owned(),
+            admitted.body["id"].clone(),
+        ));
+    }
+    for (caller, list, command, id) in &owners {
+        let polled = send(caller, Method::GET, command, None).await;
+        assert_eq!((polled.status, &polled.body["id"]), (StatusCode::OK, id));
+        let listed = send(caller, Method::GET, list, None).await;
+        assert_eq!(listed.body["commands"][0]["id"], *id, "{list}");
+        assert_eq!(listed.body["commands"].as_array().map(Vec::len), Some(1));
+        let others = owners.iter().filter(|(_, other, ..)| other != list);
+        for path in others.flat_map(|(_, list, command, _)| [list, command]) {
+            let refused = send(caller, Method::GET, path, None).await;
+            // What is `user:x` and its commands to one caller is a person's id to another.
+            let refusal = [StatusCode::NOT_FOUND, StatusCode::METHOD_NOT_ALLOWED];
+            assert!(
+                refusal.contains(&refused.status),
+                "{list} at {path}: {}",
+                refused.body
+            );
+        }
+    }
+    // The gateway takes this for `user:a`, so it must not be answered as if it were.
+    let (of_a_question, ..) = &owners[4];
+    let cut = send(
+        of_a_question,
+        Method::DELETE,
+        "user:a%3Fb?confirm=user:a?b",
+        None,
+    )
+    .await;
+    assert_eq!(cut.status, StatusCode::NOT_FOUND, "{}", cut.body);
+
+    let (erased, ..) = &owners[6];
+    let path = "user:x%2Fcommands?confirm=user:x/commands";
+    let begun = send(erased, Method::DELETE, path, None).await;
+    assert_eq!(begun.status, StatusCode::ACCEPTED, "{}", begun.body);
+    assert_eq!(begun.body["owner"], "user:x/commands");
+    let (neighbour, list, ..) = &owners[7];
+    let kept = send(neighbour, Method::GET, list, None).await;
+    assert_eq!(kept.body["commands"].as_array().map(Vec::len), Some(1));
 }

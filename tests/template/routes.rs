@@ -14,6 +14,8 @@ const OPEN: [(&str, &str); 3] = [
     ("GET", "/v1/openapi.json"),
     ("POST", "/v1/callbacks/analysis"),
 ];
+/// What an owner's operations are routed by if the id contains `/`.
+const ANY_ID: &str = "/v1/owners/{proxy+}";
 /// A page beside the API. It fetches its data from the API, with a token.
 const DASHBOARD: [&str; 3] = ["/", "/assets/{version}/{file+}", "/dashboard.json"];
 
@@ -43,6 +45,12 @@ fn the_gateway_routes_exactly_the_documented_operations() {
         .flat_map(|(path, item)| {
             let methods = methods.iter().filter(|method| item.get(**method).is_some());
             methods.map(|method| (method.to_uppercase(), path.clone()))
+        })
+        .flat_map(|(method, path)| {
+            // An owner's id with `/`, once decoded, fits only a greedy route.
+            let greedy = path.starts_with("/v1/owners/").then_some(ANY_ID);
+            let greedy = greedy.map(|greedy| (method.clone(), greedy.to_owned()));
+            std::iter::once((method, path)).chain(greedy)
         })
         .map(|(method, path)| {
             let access = fitting(&method, &path);

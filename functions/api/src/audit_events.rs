@@ -72,7 +72,7 @@ impl From<AuditEvent> for AuditEventView {
 /// Lists audit events, newest first.
 #[utoipa::path(get, path = "/v1/owners/{owner}/audit-events", operation_id = "listAuditEvents",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("limit" = Option<u8>, Query, description = "1 to 100; default 50", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),

@@ -36,7 +36,7 @@ const IDEMPOTENT_REPLAYED: HeaderName = HeaderName::from_static("idempotent-repl
 /// Admits a command. A repeated request with the same `Idempotency-Key` returns the same command.
 #[utoipa::path(post, path = "/v1/owners/{owner}/commands", operation_id = "admitCommand",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("Idempotency-Key" = Option<String>, Header, description = "Identifies the request across retries: 1 to 255 visible ASCII characters")
     ),
     request_body = CommandRequest,
@@ -134,7 +134,7 @@ fn idempotency_key(headers: &HeaderMap) -> Result<Option<IdempotencyKey>, Proble
 /// Returns a command. While it is active, `Retry-After` says when to read it again.
 #[utoipa::path(get, path = "/v1/owners/{owner}/commands/{id}", operation_id = "readCommand",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("id" = String, Path, description = "The command's id"),
         ("If-None-Match" = Option<String>, Header, description = "The `ETag` of the caller's copy")
     ),

@@ -89,7 +89,7 @@ pub enum InitialSync {
 
 /// Returns the configuration.
 #[utoipa::path(get, path = "/v1/owners/{owner}/config", operation_id = "readConfig",
-    params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
+    params(("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded")),
     responses(
         (status = 200, body = ConfigView, headers(("ETag" = String, description = "The version, for `If-Match`"))),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")
@@ -114,7 +114,7 @@ const TRIES: u32 = 10;
 /// Saves the configuration. Omitted fields keep their value.
 #[utoipa::path(put, path = "/v1/owners/{owner}/config", operation_id = "writeConfig",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("If-Match" = String, Header, description = "The version that the save replaces, or `*`")
     ),
     request_body = ConfigChange,

@@ -68,7 +68,7 @@ impl ErasureView {
 /// Only `user:` owners can be erased. A repeated request while the erasure runs changes nothing.
 #[utoipa::path(delete, path = "/v1/owners/{owner}", operation_id = "eraseOwner",
     params(
-        ("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>` or `user~<base64url of the id>`, percent-encoded"),
         ("confirm" = String, Query, description = "The owner once more, always as `user:<id>`, percent-encoded")
     ),
     responses(
@@ -137,7 +137,7 @@ fn confirmed(mut query: Query, owner: &Owner) -> Result<(), Problem> {
 
 /// Returns the latest erasure, until 30 days after its completion.
 #[utoipa::path(get, path = "/v1/owners/{owner}/erasure", operation_id = "readErasure",
-    params(("owner" = String, Path, description = "`me` or `user:<id>`, percent-encoded")),
+    params(("owner" = String, Path, description = "`me`, `user:<id>` or `user~<base64url of the id>`, percent-encoded")),
     responses(
         (status = 200, body = ErasureView),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")

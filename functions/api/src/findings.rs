@@ -82,7 +82,7 @@ impl Asked {
 /// Lists findings, most severe first.
 #[utoipa::path(get, path = "/v1/owners/{owner}/findings", operation_id = "listFindings",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("status" = Option<String>, Query, description = "`open`, `fixed`, `ignored` or `closed`"),
         ("severity" = Option<String>, Query, description = "`critical`, `high`, `medium` or `low`"),
         ("repository" = Option<String>, Query, description = "A full name such as `octo/app`"),
@@ -163,7 +163,7 @@ async fn filter(app: &App, owner: &Owner, asked: &Asked) -> Result<Option<Findin
 /// Returns a finding.
 #[utoipa::path(get, path = "/v1/owners/{owner}/findings/{id}", operation_id = "readFinding",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("id" = String, Path, description = "The finding's id")
     ),
     responses(

@@ -1,8 +1,8 @@
 //! Converts an event of API Gateway (HTTP API, payload 2.0) to a request, and its response back.
 //!
-//! The event is sanitised before it is parsed. Its path is rebuilt from the matched route, because the gateway decodes
-//! paths and an owner's id may contain `/`. Claims become text. Values that would make the adapter panic are removed or
-//! encoded, because a caller could choose them.
+//! The event is sanitised before it is parsed. Its path is encoded again, because the gateway decodes paths and an owner's
+//! id may contain `/`. Claims become text. Values that would make the adapter panic are removed or encoded, because a
+//! caller could choose them.
 
 use std::convert::Infallible;
 
@@ -30,6 +30,9 @@ const SEGMENT: &AsciiSet = &NON_ALPHANUMERIC
 /// Characters that a URI's query must not contain, though clients send them and the gateway passes them on.
 const NOT_IN_QUERY: &AsciiSet = &CONTROLS.add(b' ').add(b'"').add(b'#').add(b'<').add(b'>');
 
+/// What the path of an owner begins with.
+const OWNERS: &str = "/v1/owners/";
+
 /// Encodes one segment of a path.
 pub fn segment(text: &str) -> String {
     utf8_percent_encode(text, SEGMENT).to_string()
@@ -42,9 +45,6 @@ pub struct Event(LambdaRequest);
 impl<'de> Deserialize<'de> for Event {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let mut event = Value::deserialize(deserializer)?;
-        if let Some(path) = path(&event) {
-            event["rawPath"] = path.into();
-        }
         tame(&mut event);
         if let Some(claims) = event
             .pointer_mut("/requestContext/authorizer/jwt/claims")
@@ -60,14 +60,37 @@ impl<'de> Deserialize<'de> for Event {
                 Value::Null | Value::Bool(_) | Value::Object(_) => false,
             });
         }
+        if let Some(path) = path(&event) {
+            event["rawPath"] = path.into();
+        }
         ApiGatewayV2httpRequest::deserialize(event)
             .map(|event| Self(LambdaRequest::ApiGatewayV2(event)))
             .map_err(de::Error::custom)
     }
 }
 
-/// Returns the matched route's path with its parameters encoded. `None` if no route was matched.
+/// Returns the path, each segment encoded. `None` if no route was matched.
+///
+/// A decoded path does not tell the slashes of an owner's id from those around it. Only a caller's own id can contain one,
+/// so a path that begins with it is about it, whichever route was matched. [`crate::scope`] authorises what results.
 fn path(event: &Value) -> Option<String> {
+    let path = decoded(event)?;
+    let segments = |text: &str| text.split('/').map(segment).collect::<Vec<_>>().join("/");
+    let own = event
+        .pointer("/requestContext/authorizer/jwt/claims/sub")
+        .and_then(Value::as_str)
+        .map(|sub| format!("user:{sub}"));
+    let below_own = own.and_then(|own| {
+        let below = path.strip_prefix(OWNERS)?.strip_prefix(&own)?;
+        (below.is_empty() || below.starts_with('/'))
+            .then(|| format!("{OWNERS}{}{}", segment(&own), segments(below)))
+    });
+    Some(below_own.unwrap_or_else(|| segments(&path)))
+}
+
+/// Returns the matched route's path with its parameters, as the gateway decoded them. Not `rawPath`: that may begin with a
+/// stage.
+fn decoded(event: &Value) -> Option<String> {
     let route = event.pointer("/requestContext/routeKey")?.as_str()?;
     let (_, template) = route.split_once(' ')?;
     let segments = template.split('/').map(|part| {
@@ -75,8 +98,8 @@ fn path(event: &Value) -> Option<String> {
             .strip_prefix('{')
             .and_then(|part| part.strip_suffix('}'));
         match name {
-            None => Some(part.to_owned()),
-            Some(name) => event["pathParameters"][name].as_str().map(segment),
+            None => Some(part),
+            Some(name) => event["pathParameters"][name.trim_end_matches('+')].as_str(),
         }
     });
     segments
@@ -138,21 +161,87 @@ impl<S: Sync> FromRequestParts<S> for Now {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
     use serde_json::json;
 
     use super::*;
 
+    /// The event of a caller whose request matched this route.
+    fn matched(sub: &str, route: &str, parameters: &Value) -> Value {
+        json!({
+            "rawPath": "/stage/is/not/read",
+            "requestContext": {"routeKey": route, "authorizer": {"jwt": {"claims": {"sub": sub}}}},
+            "pathParameters": parameters,
+        })
+    }
+
+    const GREEDY: &str = "GET /v1/owners/{proxy+}";
+
     #[test]
     fn the_path_is_the_matched_route_with_its_parameters_encoded() {
-        let event = json!({
-            "rawPath": "/v1/owners/user:oauth/google:117/commands",
-            "requestContext": {"routeKey": "GET /v1/owners/{owner}/commands"},
-            "pathParameters": {"owner": "user:oauth/google:117|50%"},
-        });
-        assert_eq!(
-            path(&event).as_deref(),
-            Some("/v1/owners/user:oauth%2Fgoogle:117%7C50%25/commands")
-        );
+        for (route, parameters, expected) in [
+            (
+                "GET /v1/owners/{owner}/commands/{id}",
+                json!({"owner": "user:a|50%", "id": "\u{fc}"}),
+                "/v1/owners/user:a%7C50%25/commands/%C3%BC",
+            ),
+            (GREEDY, json!({"proxy": "me/?/#"}), "/v1/owners/me/%3F/%23"),
+            ("GET /v1/health", json!({}), "/v1/health"),
+        ] {
+            let event = matched("a", route, &parameters);
+            assert_eq!(path(&event).as_deref(), Some(expected));
+        }
+    }
+
+    #[test]
+    fn the_callers_own_id_is_one_segment_whichever_route_was_matched() {
+        for (sub, route, parameters, expected) in [
+            (
+                "oauth/google:117",
+                GREEDY,
+                json!({"proxy": "user:oauth/google:117/commands/1"}),
+                "/v1/owners/user:oauth%2Fgoogle:117/commands/1",
+            ),
+            (
+                "x/commands",
+                GREEDY,
+                json!({"proxy": "user:x/commands"}),
+                "/v1/owners/user:x%2Fcommands",
+            ),
+            (
+                "x/commands",
+                "GET /v1/owners/{owner}/commands/{id}",
+                json!({"owner": "user:x", "id": "commands"}),
+                "/v1/owners/user:x%2Fcommands/commands",
+            ),
+            (
+                "x",
+                "GET /v1/owners/{owner}/commands/{id}",
+                json!({"owner": "user:x", "id": "commands"}),
+                "/v1/owners/user:x/commands/commands",
+            ),
+        ] {
+            let event = matched(sub, route, &parameters);
+            assert_eq!(path(&event).as_deref(), Some(expected), "{sub}");
+        }
+    }
+
+    #[test]
+    fn an_id_that_the_callers_only_resembles_stays_segments() {
+        for sub in ["oauth", "oauth/goo", "oauth/google:117/c", "google:117"] {
+            let event = matched(sub, GREEDY, &json!({"proxy": "user:oauth/google:117"}));
+            let path = path(&event).expect("a route was matched");
+            assert_eq!(path, "/v1/owners/user:oauth/google:117", "{sub}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn every_id_of_a_caller_is_found_in_a_decoded_path(sub in "[^\\p{Cc}]{1,20}", below in "(/[a-z]{1,4}){0,3}") {
+            let event = matched(&sub, GREEDY, &json!({"proxy": format!("user:{sub}{below}")}));
+            let expected = format!("/v1/owners/{}{below}", segment(&format!("user:{sub}")));
+            prop_assert_eq!(path(&event), Some(expected));
+        }
     }
 
     fn tamed(mut event: Value) -> Value {

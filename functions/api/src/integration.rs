@@ -40,7 +40,7 @@ impl From<Integration> for IntegrationView {
 
 /// Returns an owner's connection to GitHub.
 #[utoipa::path(get, path = "/v1/owners/{owner}/integration", operation_id = "readIntegration",
-    params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
+    params(("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded")),
     responses(
         (status = 200, body = IntegrationView),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")

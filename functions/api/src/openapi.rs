@@ -17,7 +17,9 @@ use utoipa::{
         title = "Security Agent",
         description = "Keeps an owner's Dependabot alerts as findings. Each action on them is a command, observable \
                        from its admission to one terminal outcome. `{owner}` is `me`, `user:<id>` or `org:<uuid>`, \
-                       percent-encoded; errors are RFC 9457 problems with a stable `code`.",
+                       percent-encoded. A person whose id contains `?`, `#`, `%` or `+`, which gateways may misread even \
+                       encoded, is written `me` or `user~` with the id's UTF-8 in base64url, without padding. Errors are \
+                       RFC 9457 problems with a stable `code`.",
         license(name = "MIT")
     ),
     paths(

@@ -78,7 +78,7 @@ impl RepositoryView {
 /// Lists the installation's repositories and selected repositories that have left it. Without `limit`, on one page.
 #[utoipa::path(get, path = "/v1/owners/{owner}/repositories", operation_id = "listRepositories",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("limit" = Option<u8>, Query, description = "1 to 100; without it, all are returned on one page", minimum = 1, maximum = 100),
         ("cursor" = Option<String>, Query, description = "The `nextCursor` of the previous page")
     ),

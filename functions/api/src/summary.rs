@@ -107,7 +107,7 @@ impl From<Overdue> for SlaCounts {
 
 /// Returns counts of an owner's findings.
 #[utoipa::path(get, path = "/v1/owners/{owner}/summary", operation_id = "readSummary",
-    params(("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded")),
+    params(("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded")),
     responses(
         (status = 200, body = Summary),
         (status = "default", description = "A problem", body = ProblemBody, content_type = "application/problem+json")

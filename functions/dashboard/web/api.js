@@ -83,7 +83,16 @@ export async function call(method, path, { body, headers = {} } = {}) {
 }
 
 /** @param {string} owner `me`, `user:<id>` or `org:<uuid>` @param {string} rest */
-export const path = (owner, rest) => `/v1/owners/${encodeURIComponent(owner)}/${rest}`;
+export const path = (owner, rest) => `/v1/owners/${segment(owner)}/${rest}`;
+
+/** @param {string} owner */
+function segment(owner) {
+  const id = owner.replace(/^user:/, "");
+  // API Gateway decodes a path before it routes it, so it misreads others of these ids, such as those with `?`.
+  if (/^[\w.:|@-]*$/.test(id)) return encodeURIComponent(owner);
+  const bytes = String.fromCharCode(...new TextEncoder().encode(id));
+  return `user~${btoa(bytes).replaceAll("+", "-").replaceAll("/", "_").replace(/=+$/, "")}`;
+}
 
 /** @param {string} text */
 function json(text) {

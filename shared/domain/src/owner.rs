@@ -44,6 +44,11 @@ impl UserId {
         }
         Ok(Self(text.to_owned()))
     }
+
+    /// The id as the identity provider writes it. Personal data: never logged.
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
 }
 
 impl Owner {

@@ -1,4 +1,4 @@
-import { activity, expect, test } from "../support/test.js";
+import { activity, expect, signIn, test } from "../support/test.js";
 
 /** The command's entry, once the server has returned its id. */
 const all = (page) => activity(page).locator("li[data-command]", { hasText: "Refresh of all repositories" });
@@ -18,6 +18,17 @@ test("a refresh is shown from queued, through its progress, to its end", async (
   expect((await caller.ask("GET", "summary")).lastSyncedAt > before).toBe(true);
   // The page reloads the changed data automatically.
   await expect(dashboard.getByText("Last refreshed").locator("..")).toContainText("just now");
+});
+
+test("a user whose id is more than a path can carry sees their refresh end", async ({ page, stack }) => {
+  const sub = "oauth/a?b#\u{1f512} 100%";
+  const caller = await stack.caller(sub);
+  await caller.enable();
+  await signIn(page, stack, sub);
+  await refresh(page).click();
+  await expect(all(page)).toHaveAttribute("data-status", "succeeded");
+  const [command] = await caller.commands();
+  expect([command.owner, command.origin]).toEqual([`user:${sub}`, "dashboard_refresh"]);
 });
 
 test("a failure says what happened, what to do, and why for each repository", async ({ dashboard, caller }) => {

@@ -49,7 +49,7 @@ struct Page {
 /// Lists commands: with `state=active` those that have not ended, with `ids` exactly these, otherwise the history.
 #[utoipa::path(get, path = "/v1/owners/{owner}/commands", operation_id = "listCommands",
     params(
-        ("owner" = String, Path, description = "`me`, `user:<id>` or `org:<uuid>`, percent-encoded"),
+        ("owner" = String, Path, description = "`me`, `user:<id>`, `user~<base64url of the id>` or `org:<uuid>`, percent-encoded"),
         ("state" = Option<String>, Query, description = "`active`: the commands that have not ended, strongly consistent"),
         ("ids" = Option<String>, Query, description = "Up to 100 ids, separated by commas; unknown ids are omitted"),
         ("limit" = Option<u8>, Query, description = "1 to 100; default 50. Without it, a page of active commands has up to 1,000", minimum = 1, maximum = 100),

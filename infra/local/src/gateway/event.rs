@@ -36,7 +36,7 @@ pub(super) fn event(
     let route_key = key(matched.route);
     let host = text(&parts.headers, &HOST);
     // Unlike REST APIs, HTTP APIs pass the path decoded.
-    let path = decoded(parts.uri.path());
+    let path = &matched.path;
     let mut event = json!({
         "version": "2.0",
         "routeKey": route_key,
@@ -196,31 +196,27 @@ mod tests {
     use http::{Method, Request};
     use lambda_http::{RequestExt, request::RequestContext};
 
+    use super::super::routes::Routes;
     use super::*;
     use crate::template::{Access, Route};
 
-    fn matched(path: &str, parameters: &[(&str, &str)]) -> (Route, BTreeMap<String, String>) {
-        let route = Route {
+    fn routes() -> Routes {
+        let paths = ["/v1/owners/{owner}/commands", "/v1/owners/{proxy+}"];
+        let routes = paths.map(|path| Route {
             method: Some(Method::POST),
             path: path.to_owned(),
             function: "api".to_owned(),
-            access: Access::Token("Readers".to_owned()),
-        };
-        let parameters = parameters
-            .iter()
-            .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
-            .collect();
-        (route, parameters)
+            access: Access::Token("Writers".to_owned()),
+        });
+        Routes::new(routes.into())
     }
 
     fn event_of(request: Request<Bytes>, claims: Option<Value>) -> Value {
-        let (route, parameters) = matched("/v1/owners/{owner}/commands", &[("owner", "user:a/b")]);
         let (parts, body) = request.into_parts();
+        let routes = routes();
+        let matched = routes.find(&parts.method, parts.uri.path());
         event(
-            &Matched {
-                route: &route,
-                parameters,
-            },
+            &matched.expect("a route"),
             &parts,
             &body,
             Circumstances {
@@ -260,7 +256,8 @@ mod tests {
 
         assert_eq!(read.method(), Method::POST);
         assert_eq!(read.raw_http_path(), "/v1/owners/user:a/b/commands");
-        assert_eq!(read.path_parameters().first("owner"), Some("user:a/b"));
+        let parameters = read.path_parameters();
+        assert_eq!(parameters.first("proxy"), Some("user:a/b/commands"));
         assert_eq!(
             read.query_string_parameters().all("ids"),
             Some(vec!["1", "2"])
@@ -274,7 +271,7 @@ mod tests {
         };
         assert_eq!(
             context.route_key.as_deref(),
-            Some("POST /v1/owners/{owner}/commands")
+            Some("POST /v1/owners/{proxy+}")
         );
         assert_eq!(context.time.as_deref(), Some("23/Nov/2026:14:05:06 +0000"));
         assert_eq!(context.time_epoch, 1_795_442_706_000);

@@ -1,4 +1,5 @@
-//! Matches a request to a route of the API.
+//! Matches a request to a route of the API, as an HTTP API does: the path is decoded first, so an encoded slash separates
+//! segments, and cut at a decoded `?`.
 
 use std::collections::BTreeMap;
 
@@ -11,10 +12,11 @@ use crate::template::Route;
 #[derive(Debug)]
 pub(super) struct Routes(Vec<Route>);
 
-/// A matching route and the decoded values of its path parameters.
+/// A matching route, the decoded path, and the values of the route's parameters in it.
 #[derive(Debug)]
 pub(super) struct Matched<'a> {
     pub(super) route: &'a Route,
+    pub(super) path: String,
     pub(super) parameters: BTreeMap<String, String>,
 }
 
@@ -23,15 +25,22 @@ impl Routes {
         Self(routes)
     }
 
-    /// Returns the first matching route. Matches the path as sent, so an encoded slash belongs to a parameter.
-    pub(super) fn find(&self, method: &Method, path: &str) -> Option<Matched<'_>> {
-        self.0
+    /// Returns the most specific route that matches the path as sent.
+    pub(super) fn find(&self, method: &Method, sent: &str) -> Option<Matched<'_>> {
+        let mut path = decoded(sent);
+        // Captured from a live HTTP API: https://github.com/hotsock/voker/pull/8.
+        path.truncate(path.find('?').unwrap_or(path.len()));
+        let fits = |route: &&Route| route.method.as_ref().is_none_or(|only| only == method);
+        let (route, parameters) = self
+            .0
             .iter()
-            .filter(|route| route.method.as_ref().is_none_or(|only| only == method))
-            .find_map(|route| {
-                let parameters = parameters(&route.path, path)?;
-                Some(Matched { route, parameters })
-            })
+            .filter(fits)
+            .find_map(|route| Some((route, parameters(&route.path, &path)?)))?;
+        Some(Matched {
+            route,
+            path,
+            parameters,
+        })
     }
 }
 
@@ -50,7 +59,7 @@ fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
             .and_then(|rest| rest.strip_suffix('}'));
         match name.map(|name| (name, name.strip_suffix('+'))) {
             None => {
-                if decoded(segments.next()?) != expected {
+                if segments.next()? != expected {
                     return None;
                 }
             }
@@ -59,11 +68,11 @@ fn parameters(pattern: &str, path: &str) -> Option<BTreeMap<String, String>> {
                 if rest.is_empty() {
                     return None;
                 }
-                parameters.insert(greedy.to_owned(), decoded(&rest));
+                parameters.insert(greedy.to_owned(), rest);
             }
             Some((name, None)) => {
                 let segment = segments.next().filter(|segment| !segment.is_empty())?;
-                parameters.insert(name.to_owned(), decoded(segment));
+                parameters.insert(name.to_owned(), segment.to_owned());
             }
         }
     }
@@ -95,17 +104,31 @@ mod tests {
     }
 
     #[test]
-    fn parameters_are_decoded_and_may_contain_a_slash() {
-        let routes = routes(&["/v1/owners/{owner}/commands"]);
-        for (sent, owner) in [
-            ("user:auth0%7C5f7c", "user:auth0|5f7c"),
-            ("user:oauth%2Fgoogle:117", "user:oauth/google:117"),
-            ("user:a%252Fb", "user:a%2Fb"),
+    fn a_path_is_decoded_once_before_it_is_matched() {
+        let routes = routes(&["/v1/owners/{owner}/commands", "/v1/{proxy+}"]);
+        for (sent, parameter, value) in [
+            ("user:auth0%7C5f7c/commands", "owner", "user:auth0|5f7c"),
+            ("user:a%252Fb/commands", "owner", "user:a%2Fb"),
+            ("user:a+b/c%6Fmmands", "owner", "user:a+b"),
+            (
+                "user:oauth%2Fgoogle:117/commands",
+                "proxy",
+                "owners/user:oauth/google:117/commands",
+            ),
         ] {
-            let path = format!("/v1/owners/{sent}/commands");
-            let matched = routes.find(&Method::GET, &path).expect("the route matches");
-            assert_eq!(matched.parameters["owner"], owner);
+            let path = format!("/v1/owners/{sent}");
+            let matched = routes.find(&Method::GET, &path).expect("a route matches");
+            assert_eq!(matched.parameters[parameter], value);
         }
+    }
+
+    #[test]
+    fn a_path_ends_at_a_decoded_question_mark() {
+        let routes = routes(&["/v1/owners/{owner}/commands", "/v1/owners/{owner}"]);
+        let path = "/v1/owners/user:a%3Fb/commands";
+        let matched = routes.find(&Method::GET, path).expect("a route matches");
+        assert_eq!(matched.path, "/v1/owners/user:a");
+        assert_eq!(matched.parameters["owner"], "user:a");
     }
 
     #[test]

@@ -193,10 +193,10 @@ fn period(place: &str, expression: &str) -> Result<Duration, TemplateError> {
     })
 }
 
-/// Sort key that puts the route API Gateway would pick first: a fixed segment before a parameter, a parameter
-/// before a greedy parameter, a method before `ANY`.
-pub(super) fn specificity(route: &Route) -> (Vec<u8>, bool) {
-    let segments = route
+/// Sort key that puts the route API Gateway would pick first: any other before a greedy one, a fixed segment before a
+/// parameter, a method before `ANY`.
+pub(super) fn specificity(route: &Route) -> (bool, Vec<u8>, bool) {
+    let segments: Vec<u8> = route
         .path
         .split('/')
         .map(|segment| match segment.strip_prefix('{') {
@@ -205,5 +205,24 @@ pub(super) fn specificity(route: &Route) -> (Vec<u8>, bool) {
             Some(_) => 2,
         })
         .collect();
-    (segments, route.method.is_none())
+    (segments.contains(&2), segments, route.method.is_none())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_greedy_route_is_picked_last_however_long_its_path() {
+        let route = |path: &str| Route {
+            method: Some(Method::GET),
+            path: path.to_owned(),
+            function: "api".to_owned(),
+            access: Access::Open,
+        };
+        let mut routes = ["/{proxy+}", "/a/{proxy+}", "/{b}/c", "/a/c"].map(route);
+        routes.sort_by_key(specificity);
+        let paths = routes.map(|route| route.path);
+        assert_eq!(paths, ["/a/c", "/{b}/c", "/a/{proxy+}", "/{proxy+}"]);
+    }
 }

@@ -9,22 +9,48 @@ use crate::support::TestStack;
 async fn the_function_gets_the_request_and_the_caller_its_answer() {
     let stack = TestStack::started().await;
     let token = stack.token().await;
-    let url = format!(
-        "{}/owners/user:oauth%2Fgoogle%7C117/orders?limit=5",
-        stack.url
-    );
+    let url = format!("{}/owners/user:google%7C117/orders?limit=5", stack.url);
     let request = stack.http.post(url).bearer_auth(token).json(&json!({}));
     let answer = request.send().await.expect("the gateway answers");
     assert_eq!(answer.status(), StatusCode::CREATED);
     let answer: Value = answer.json().await.expect("the probe echoes");
     let event = &answer["event"];
-    assert_eq!(event["pathParameters"]["owner"], "user:oauth/google|117");
+    assert_eq!(event["pathParameters"]["owner"], "user:google|117");
     assert_eq!(event["queryStringParameters"]["limit"], "5");
     let claims = &event["requestContext"]["authorizer"]["jwt"]["claims"];
     assert_eq!(
         (&claims["sub"], &claims["orgs"]),
         (&json!("auth0|5f7c"), &json!("[]"))
     );
+    stack.stack.stop().await;
+}
+
+#[tokio::test]
+async fn a_path_is_decoded_and_cut_before_it_is_matched() {
+    let stack = TestStack::started().await;
+    let token = stack.token().await;
+    for (sent, route, path) in [
+        (
+            "user:oauth%2Fgoogle/orders",
+            "POST /owners/{proxy+}",
+            "/owners/user:oauth/google/orders",
+        ),
+        (
+            "me/orders%3F/x",
+            "POST /owners/{owner}/orders",
+            "/owners/me/orders",
+        ),
+    ] {
+        let url = format!("{}/owners/{sent}", stack.url);
+        let request = stack.http.post(url).bearer_auth(&token).json(&json!({}));
+        let answer = request.send().await.expect("the gateway answers");
+        let answer: Value = answer.json().await.expect("the probe echoes");
+        let event = &answer["event"];
+        assert_eq!(
+            (&event["routeKey"], &event["rawPath"]),
+            (&json!(route), &json!(path))
+        );
+    }
     stack.stack.stop().await;
 }
 
