@@ -369,6 +369,13 @@ async fn fault_35_replayed_late_outdated_or_forged_callbacks_change_nothing() {
         assert_eq!(status, StatusCode::UNAUTHORIZED, "{authorization:?}");
     }
     assert_eq!(scene.analysis(&finding).await, running, "forged");
+    // Three late ones and the outdated one; of the duplicate, whichever came second may have met a recorded result.
+    let refused = |reason| {
+        let reason = ("Reason", reason);
+        scene.stack.counted("CallbacksRefused", &[reason])
+    };
+    assert!((4..=5).contains(&refused("stale")), "{}", refused("stale"));
+    assert_eq!(refused("invalid_token"), 8);
 
     // Invalid bodies. None reports an end that the simulator would record for its session.
     let mut without_session = good.clone();

@@ -1,8 +1,9 @@
 //! Metrics: known events must produce these values.
 
 use futures::future::join;
+use jsonwebtoken::{Algorithm, EncodingKey, Header, encode};
 use reqwest::StatusCode;
-use serde_json::json;
+use serde_json::{Value, json};
 use tests::{batch, command_id, eventually, message};
 
 use crate::scene::{PYGOAT, Scene};
@@ -227,4 +228,73 @@ async fn a_run_of_the_reconciler_is_measured() {
 #[expect(clippy::disallowed_methods, reason = "the stack lives in real time")]
 fn now() -> i64 {
     domain::Timestamp::now().as_millis()
+}
+
+/// Whoever is refused may go on for as long as the route's limits allow.
+#[tokio::test]
+async fn a_refused_callback_is_counted_and_logged_and_leaves_no_row() {
+    let scene = Scene::synced(&[PYGOAT.0]).await;
+    let finding = scene.open_findings().await.remove(0);
+    let attempt = scene.analyse(&finding).await;
+    let before = scene.analysis_is(&finding, "completed").await;
+    let audit = scene.ada.audit_events().await;
+
+    // Tokens of the version before, because a test can make them; both versions expire alike.
+    let key = "0123456789abcdef".repeat(2);
+    let keys = json!({"active": "2", "keys": {"2": key}}).to_string();
+    scene.stack.put_secret("callback-keys", &keys).await;
+    scene.stack.replace("api").await;
+    let token = |expires_at: u64| {
+        let header = Header {
+            kid: Some("2".to_owned()),
+            ..Header::new(Algorithm::HS256)
+        };
+        let claims = json!({
+            "aud": "security-agent/analysis-callback", "sub": scene.ada.owner().to_string(),
+            "finding": finding, "attempt": attempt.to_string(), "exp": expires_at,
+        });
+        let key = EncodingKey::from_secret(key.as_bytes());
+        encode(&header, &claims, &key).expect("signed")
+    };
+    let body = json!({
+        "cloudAgentSessionId": "ses-of-nobody", "status": "failed", "result": null,
+        "error": {"code": "LOOPING", "message": "for nobody"},
+    });
+    let (expired, late) = (token(1), token(4_102_444_800));
+    let url = format!("{}/v1/callbacks/analysis", scene.stack.url());
+    for (token, status, reason) in [
+        ("a.b.c", 401, "invalid_token"),
+        (&expired, 401, "expired_token"),
+        (&late, 202, "stale"),
+    ] {
+        for _ in 0..3 {
+            let sent = reqwest::Client::new().post(&url).bearer_auth(token);
+            let answer = sent.json(&body).send().await.expect("the API answers");
+            assert_eq!(answer.status(), status, "{reason}");
+        }
+        let reason = ("Reason", reason);
+        let counted = scene.stack.counted("CallbacksRefused", &[reason]);
+        assert_eq!(counted, 3, "{reason:?}");
+    }
+    assert_eq!(scene.analysis(&finding).await, before);
+    assert_eq!(scene.ada.audit_events().await, audit);
+
+    // What names an owner truly is found under the owner's hash; what does not names nobody.
+    let owner = json!(scene.ada.owner().hashed());
+    let named = |message: &str| {
+        let lines = scene.stack.logged(message).into_iter();
+        let lines = lines.filter(|line| line["http.route"] == "/v1/callbacks/analysis");
+        lines.map(|line| line["owner"].clone()).collect::<Vec<_>>()
+    };
+    let nobody = Value::Null;
+    let refused = [&nobody, &nobody, &nobody, &owner, &owner, &owner];
+    assert_eq!(
+        named("the request was refused").iter().collect::<Vec<_>>(),
+        refused
+    );
+    assert_eq!(
+        named("the callback is stale or a duplicate"),
+        [owner.clone(), owner.clone(), owner]
+    );
+    scene.holds().await;
 }

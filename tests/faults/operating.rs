@@ -87,7 +87,8 @@ async fn a_read_only_token_changes_nothing() {
     scene.holds().await;
 }
 
-/// The most talkative log level is for lines of ours: the libraries below them log events and answers in full.
+/// The most talkative log level is for lines of ours: the libraries below them log events and answers in full. Lambda
+/// logs the errors that a function returns.
 #[tokio::test]
 async fn no_log_level_writes_tokens_payloads_or_rows() {
     let scene = Scene::with(&["--parameter", "LogLevel=TRACE"], &[PYGOAT.0]).await;
@@ -107,9 +108,56 @@ async fn no_log_level_writes_tokens_payloads_or_rows() {
     scene.analyse(&analysed).await;
     scene.analysis_is(&analysed, "completed").await;
 
+    // An operator's requests for a person: one that connects, and each way to fail.
+    let person = "user:jane.doe@example.org";
+    let installation = scene.ada.get("integration").await.body["installationId"].clone();
+    let connect = async |owner: &str, installation: &Value| {
+        let request = json!({"owner": owner, "installationId": installation});
+        scene.stack.invoke("connect", &request).await
+    };
+    connect(person, &installation).await.expect("connected");
+    let fault = json!({"service": "dynamodb", "operation": "TransactWriteItems", "function": "connect", "effect": "error"});
+    let too_long = format!("{person}{}", "x".repeat(200));
+    for (owner, installation, said) in [
+        (person, json!(1), "installation 1"),
+        (
+            "jane.doe@example.org",
+            installation.clone(),
+            "owner is invalid",
+        ),
+        (too_long.as_str(), installation.clone(), "owner is invalid"),
+        (person, json!("jane.doe@example.org"), "installationId"),
+        (person, installation.clone(), "cannot write the connection"),
+    ] {
+        if said.contains("write") {
+            scene.stack.fault(&fault).await;
+        }
+        let refused = connect(owner, &installation)
+            .await
+            .expect_err("not connected");
+        let message = refused["errorMessage"].as_str().expect("an error");
+        assert!(message.contains(said), "{message}");
+    }
+    let lines = scene.stack.logged("the owner is connected");
+    let owner: domain::owner::Owner = person.parse().expect("an owner");
+    assert!(lines.iter().any(|line| line["owner"] == owner.hashed()));
+
     let logs = scene.stack.logs();
-    for private in [scene.ada.token(), title, comment, "Bearer ", "ghs_"] {
-        assert!(!logs.contains(private), "a log has {private:?}");
+    assert!(
+        logs.contains("cannot write the connection"),
+        "what fails is logged"
+    );
+    for private in [
+        "jane.doe",
+        "doe@example.org",
+        scene.ada.token(),
+        title,
+        comment,
+        "Bearer ",
+        "ghs_",
+    ] {
+        let line = logs.lines().find(|line| line.contains(private));
+        assert_eq!(line, None, "a log has {private:?}");
     }
     // Private texts anywhere, and owners in clear.
     scene.holds().await;

@@ -10,7 +10,7 @@ use reqwest::{Method, StatusCode};
 use serde_json::{Map, Value, json};
 use tests::eventually;
 
-use crate::scene::Scene;
+use crate::{analysing::callback_body, scene::Scene};
 
 /// Fields whose values in the pages are examples: any line with the field matches.
 const EXAMPLES: [&str; 5] = [
@@ -245,8 +245,13 @@ fn platform_line() -> Value {
 async fn every_log_query_of_the_pages_selects_lines_with_its_fields() {
     let scene = Scene::synced(&[crate::scene::PYGOAT.0]).await;
     let finding = scene.open_findings().await.remove(0);
-    scene.analyse(&finding).await;
+    let attempt = scene.analyse(&finding).await;
     scene.analysis_is(&finding, "completed").await;
+    // A callback that comes late.
+    let session = scene.session(attempt).await;
+    let id = session["cloudAgentSessionId"].as_str().expect("an id");
+    let late = callback_body(&session, "failed");
+    assert_eq!(scene.stack.callback(id, &late).await, 202);
     let unsent =
         json!({"service": "sqs", "operation": "SendMessage", "function": "api", "effect": "error"});
     scene.stack.fault(&unsent).await;

@@ -1,9 +1,11 @@
 //! `/v1/callbacks/analysis`: the agent reports how a session ended. A callback is validated, stored, queued, and only
 //! then acknowledged. A stale callback changes nothing and is acknowledged, too, so that the agent does not retry it.
+//!
+//! A callback that is refused is counted and logged, and leaves no row: an agent that loops would fill the table.
 
 use std::time::Duration;
 
-use agent::callback_token::CallbackToken;
+use agent::callback_token::{CallbackToken, NotAllowed};
 use axum::{
     extract::{FromRequestParts, State},
     http::{StatusCode, header, request::Parts},
@@ -16,7 +18,10 @@ use runtime::queue::Message;
 use serde::Deserialize;
 use serde_json::Value;
 use store::analyses::Received;
-use telemetry::chain;
+use telemetry::{
+    chain,
+    metrics::{self, CallbackRefusal, Metric},
+};
 use utoipa::ToSchema;
 
 use crate::{
@@ -90,10 +95,32 @@ impl FromRequestParts<App> for Bearer {
                 "The token is missing, altered, expired, or not for callbacks. Use the token from the launch.",
             )
         };
-        let token = token.ok_or_else(not_allowed)?;
-        let verified = app.callback_tokens.verify(token, now).await?;
-        verified.map(Self).map_err(|_| not_allowed())
+        let verified = match token {
+            Some(token) => app.callback_tokens.verify(token, now).await?,
+            None => Err(NotAllowed::Invalid),
+        };
+        let (refusal, token) = match verified {
+            Ok(token) => {
+                about(&token);
+                return Ok(Self(token));
+            }
+            Err(NotAllowed::Expired(token)) => (CallbackRefusal::ExpiredToken, Some(token)),
+            Err(NotAllowed::Invalid) => (CallbackRefusal::InvalidToken, None),
+        };
+        if let Some(token) = token {
+            about(&token);
+        }
+        metrics::record(Metric::CallbackRefused(refusal));
+        Err(not_allowed())
     }
+}
+
+/// Names the token's owner, hashed, and its attempt on every line of the request.
+fn about(token: &CallbackToken) {
+    telemetry::about(&CommandKey {
+        owner: token.owner.clone(),
+        id: token.attempt,
+    });
 }
 
 /// Returns the token in an `Authorization` header, whose scheme is written in any case (RFC 9110, section 11.1).
@@ -128,15 +155,12 @@ pub async fn receive(
         attempt,
         ..
     } = capability;
-    telemetry::about(&CommandKey {
-        owner: owner.clone(),
-        id: attempt,
-    });
     let received = app
         .analyses
         .receive(&owner, finding, attempt, &callback, now)
         .await?;
     if received == Received::Stale {
+        metrics::record(Metric::CallbackRefused(CallbackRefusal::Stale));
         tracing::info!(finding.id = %finding, "the callback is stale or a duplicate");
         return Ok(StatusCode::ACCEPTED);
     }

@@ -13,6 +13,7 @@ use domain::{
 };
 use github::{AlertsAccess, Budget, Github, GithubError};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 use store::{
     clock::Clock,
     owners::{Owners, OwnersError},
@@ -49,6 +50,11 @@ pub struct Connection {
 /// Why the owner could not be connected.
 #[derive(Debug, thiserror::Error)]
 pub enum ConnectError {
+    /// The request is not one. serde's error would repeat parts of it, and errors are logged.
+    #[error(
+        r#"cannot connect: the request must be {{"owner":"user:<id>","installationId":<number>}}"#
+    )]
+    Request,
     /// The request does not name an owner. Its text may be a person's and is not repeated, because errors are logged.
     #[error("cannot connect: the request's owner is invalid")]
     Owner(#[source] InvalidOwner),
@@ -89,12 +95,13 @@ pub struct Connector {
 }
 
 impl Connector {
-    /// Connects the owner. GitHub must answer by `deadline`.
+    /// Connects the owner that a [`Request`] names. GitHub must answer by `deadline`.
     pub async fn connect(
         &self,
-        request: Request,
+        request: Value,
         deadline: Instant,
     ) -> Result<Connection, ConnectError> {
+        let request = Request::deserialize(request).map_err(|_| ConnectError::Request)?;
         let owner: Owner = request.owner.parse().map_err(ConnectError::Owner)?;
         let (installation, now) = (request.installation_id, self.clock.now());
         let (can_read_alerts, listings) = self

@@ -1,12 +1,13 @@
 //! Wiring: the environment, the clients, the runtime.
 
-use connect::{Config, Connector, Request};
+use connect::{Config, Connector};
 use github::Github;
 use lambda_runtime::{Error, LambdaEvent};
 use runtime::{
     aws::{CallTimeouts, Services},
     function,
 };
+use serde_json::Value;
 use store::{owners::Owners, repositories::Repositories};
 use telemetry::chain;
 
@@ -27,7 +28,7 @@ async fn main() -> Result<(), Error> {
         clock,
     };
 
-    function::run(async |event: LambdaEvent<Request>, invocation| {
+    function::run(async |event: LambdaEvent<Value>, invocation| {
         let connected = connector.connect(event.payload, invocation.work_until());
         // The answer goes to the operator, so it has the whole chain of causes, which contains no secrets.
         connected.await.map_err(|error| Error::from(chain(&error)))

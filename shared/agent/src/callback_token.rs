@@ -68,10 +68,16 @@ pub struct CallbackTokens {
     keys: SecretName,
 }
 
-/// The token is not valid. It deliberately gives no reason to its presenter.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("callback token is not valid")]
-pub struct NotAllowed;
+/// The token does not allow a callback. Its presenter is told no reason; operators are.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum NotAllowed {
+    /// None of our keys has made it, so it says nothing that is true.
+    #[error("callback token is not valid")]
+    Invalid,
+    /// It was valid.
+    #[error("callback token has expired")]
+    Expired(CallbackToken),
+}
 
 /// The keys cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -124,7 +130,7 @@ impl CallbackTokens {
         now: Timestamp,
     ) -> Result<Result<CallbackToken, NotAllowed>, KeysError> {
         let keys = self.keys(now).await?;
-        Ok(verified(token, &keys, now).ok_or(NotAllowed))
+        Ok(verified(token, &keys, now))
     }
 
     async fn keys(&self, now: Timestamp) -> Result<Keys, KeysError> {
@@ -162,18 +168,23 @@ fn sealed(kid: &str, key: &str, claims: &Claims) -> Result<String, Unspecified> 
     Ok(format!("{VERSION}{kid}.{}", URL_SAFE_NO_PAD.encode(sealed)))
 }
 
-fn verified(token: &str, keys: &Keys, now: Timestamp) -> Option<CallbackToken> {
+fn verified(token: &str, keys: &Keys, now: Timestamp) -> Result<CallbackToken, NotAllowed> {
     let claims = match token.strip_prefix(VERSION) {
-        Some(rest) => opened(rest, keys)?,
-        None => signed(token, keys)?,
+        Some(rest) => opened(rest, keys),
+        None => signed(token, keys),
     };
-    let expires_at = Timestamp::from_seconds(claims.exp);
-    (expires_at > now).then_some(CallbackToken {
+    let claims = claims.ok_or(NotAllowed::Invalid)?;
+    let token = CallbackToken {
         owner: claims.sub,
         finding: claims.finding,
         attempt: claims.attempt,
-        expires_at,
-    })
+        expires_at: Timestamp::from_seconds(claims.exp),
+    };
+    if token.expires_at > now {
+        Ok(token)
+    } else {
+        Err(NotAllowed::Expired(token))
+    }
 }
 
 /// Opens a token, without its version.
@@ -256,7 +267,8 @@ mod tests {
         let token = signed(&keys).await;
         assert_eq!(verdict(&keys, &token, NOON).await, Ok(capability()));
         let expired = NOON + Duration::from_secs(60);
-        assert_eq!(verdict(&keys, &token, expired).await, Err(NotAllowed));
+        let expired = verdict(&keys, &token, expired).await;
+        assert_eq!(expired, Err(NotAllowed::Expired(capability())));
     }
 
     #[tokio::test]
@@ -265,7 +277,10 @@ mod tests {
         let both = secret("b", &["a", "b"]);
         assert_eq!(verdict(&both, &token, NOON).await, Ok(capability()));
         let later = secret("b", &["b"]);
-        assert_eq!(verdict(&later, &token, NOON).await, Err(NotAllowed));
+        assert_eq!(
+            verdict(&later, &token, NOON).await,
+            Err(NotAllowed::Invalid)
+        );
     }
 
     #[tokio::test]
@@ -310,7 +325,7 @@ mod tests {
             let altered = format!("v2.a.{}", URL_SAFE_NO_PAD.encode(bytes));
             assert_eq!(
                 verdict(&keys, &altered, NOON).await,
-                Err(NotAllowed),
+                Err(NotAllowed::Invalid),
                 "{place}"
             );
         }
@@ -325,7 +340,7 @@ mod tests {
         ] {
             assert_eq!(
                 verdict(&keys, &other, NOON).await,
-                Err(NotAllowed),
+                Err(NotAllowed::Invalid),
                 "{other}"
             );
         }
@@ -348,7 +363,8 @@ mod tests {
         let token = made(Algorithm::HS256, Some("a"), good.clone());
         let expired = NOON + Duration::from_secs(60);
         assert!(verdict(&keys, &token, NOON).await.is_ok());
-        assert_eq!(verdict(&keys, &token, expired).await, Err(NotAllowed));
+        let expired = verdict(&keys, &token, expired).await;
+        assert!(matches!(expired, Err(NotAllowed::Expired(_))));
         let without = |name: &str| {
             let mut claims = good.clone();
             claims.as_object_mut().expect("an object").remove(name);
@@ -372,7 +388,7 @@ mod tests {
         ] {
             assert_eq!(
                 verdict(&keys, &forged, NOON).await,
-                Err(NotAllowed),
+                Err(NotAllowed::Invalid),
                 "{forged}"
             );
         }

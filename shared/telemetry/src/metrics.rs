@@ -41,6 +41,8 @@ pub enum Metric {
     MalformedMessageKept,
     /// `AnalysesLost`: analyses that failed because no callback came in time.
     AnalysisLost,
+    /// `CallbacksRefused` by `Reason`: callbacks that changed nothing.
+    CallbackRefused(CallbackRefusal),
     /// `SessionsLeft`: sessions of erased owners that the agent could not be made to interrupt.
     SessionLeft,
     /// `OldestAcceptedAge`, seconds, maximum of a reconciler run: the age of the oldest accepted command that was due;
@@ -91,6 +93,27 @@ impl GithubAnswer {
     }
 }
 
+/// Why a callback changed nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CallbackRefusal {
+    /// No token, or one that none of the callback keys has made.
+    InvalidToken,
+    /// A token that has expired.
+    ExpiredToken,
+    /// A valid token, but not of the attempt and session in flight, or the callback has arrived before.
+    Stale,
+}
+
+impl CallbackRefusal {
+    const fn as_str(self) -> &'static str {
+        match self {
+            Self::InvalidToken => "invalid_token",
+            Self::ExpiredToken => "expired_token",
+            Self::Stale => "stale",
+        }
+    }
+}
+
 /// How a metric is written: its name, its unit, and how several values are combined.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 struct Definition {
@@ -134,6 +157,7 @@ impl Metric {
             Self::DeadLetterSettled => ("DeadLettersSettled", Count, Sum),
             Self::MalformedMessageKept => ("MalformedMessagesKept", Count, Sum),
             Self::AnalysisLost => ("AnalysesLost", Count, Sum),
+            Self::CallbackRefused(_) => ("CallbacksRefused", Count, Sum),
             Self::SessionLeft => ("SessionsLeft", Count, Sum),
             Self::OldestAcceptedAge(_) => ("OldestAcceptedAge", Seconds, Most),
             Self::OldestRunningAge(_) => ("OldestRunningAge", Seconds, Most),
@@ -158,6 +182,7 @@ impl Metric {
             Self::CommandAdmitted(kind)
             | Self::AdmissionFailed(kind)
             | Self::TimeToTerminal(kind, _) => vec![("Type", kind.as_str())],
+            Self::CallbackRefused(reason) => vec![("Reason", reason.as_str())],
             Self::GithubAnswered(answer) => vec![("Answer", answer.as_str())],
             Self::CommandStalled
             | Self::CommandResent
@@ -196,6 +221,7 @@ impl Metric {
             | Self::ReconcilerCompleted
             | Self::ReconcilerError
             | Self::WorkLeftOver
+            | Self::CallbackRefused(_)
             | Self::GithubAnswered(_) => 1,
         }
     }
