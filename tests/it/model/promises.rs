@@ -179,6 +179,10 @@ impl World {
     async fn events_are_the_effects(&self, commands: &[Command], findings: &[FindingRecord]) {
         let mut told = BTreeMap::<(CommandId, &str), usize>::new();
         for event in self.events().await {
+            // The operator did this one, before the commands.
+            if event.action == AuditAction::Connected {
+                continue;
+            }
             let command = event.command.expect("a command did it");
             *told.entry((command, event.action.as_str())).or_default() += 1;
         }
