@@ -166,7 +166,7 @@ def look_back(report: Report, owner: Client) -> None:
     report.equal("and none is active", owner.get("/v1/owners/me/commands?state=active")["commands"], [])
     actions = Counter(event["action"] for event in audit_events(owner))
     report.equal("each effect has one audit event", actions, Counter({
-        "enabled": 1, "config_changed": 1, "sync_completed": 2,
+        "connected": 1, "enabled": 1, "config_changed": 1, "sync_completed": 2,
         "finding_dismissed": 1, "analysis_started": 1, "analysis_completed": 1,
     }))
 
