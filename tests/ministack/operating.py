@@ -88,6 +88,8 @@ def use(report: Report, operator: Handbook, stack: Any) -> None:
                      "selectedRepositoryIds": good_repositories(owner)[:1]})
     told = operator.follow("deploy.md", "The first time")
     report.promise("and follows a command to its end", '"SYNC_COMPLETED"' in told, told)
+    told = json.loads(operator.follow("audit.md", "Audit events"))["auditEvents"]
+    report.equal("whose audit event is the newest", [event["action"] for event in told], ["sync_completed"])
 
 
 def good_repositories(owner: Client) -> list[int]:
