@@ -25,7 +25,7 @@ fn redelivered(stack: &Stack) -> usize {
 async fn fault_24_a_first_sync_at_the_partition_limit_loses_nothing() {
     let all = [ZEPPELIN.0, NODEGOAT.0, PYGOAT.0];
     let scene = Scene::with(&["--partition-limits"], &all).await;
-    // A busy machine may be too slow to meet the limit by itself.
+    // A busy machine may be too slow to meet the limit unaided.
     let mut fault = cancelled(&["None", "ThrottlingError"]);
     fault["times"] = json!(3);
     fault["after"] = json!(1);

@@ -131,7 +131,7 @@ impl Eraser {
                 Ok(()) => info!("a session of the owner is interrupted"),
                 Err(error) => {
                     metrics::record(Metric::SessionLeft);
-                    warn!(error = %chain(&error), "cannot interrupt a session of the owner; it goes on until it ends by itself");
+                    warn!(error = %chain(&error), "cannot interrupt a session of the owner; it runs to its own end");
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! The lines contain callback tokens, so on Unix only the file's owner can read it.
 
 use std::collections::HashMap;
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, File};
 use std::io::{self, Seek as _, SeekFrom, Write as _};
 use std::path::Path;
 
@@ -53,10 +53,11 @@ impl Journal {
         }
 
         let lines: Vec<&[u8]> = latest.iter().map(|(line, _)| *line).collect();
-        let file = rewrite(path, &lines.concat()).map_err(|source| OpenError::Write {
-            path: path.to_owned(),
-            source,
-        })?;
+        let file =
+            simulation::rewrite(path, &lines.concat()).map_err(|source| OpenError::Write {
+                path: path.to_owned(),
+                source,
+            })?;
         let sessions = latest.into_iter().map(|(_, session)| session).collect();
         Ok((Self { file: Some(file) }, sessions))
     }
@@ -76,32 +77,4 @@ impl Journal {
         }
         written
     }
-}
-
-fn rewrite(path: &Path, content: &[u8]) -> io::Result<File> {
-    let directory = match path.parent() {
-        Some(directory) if !directory.as_os_str().is_empty() => directory,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(directory)?;
-    let unfinished = path.with_extension("unfinished");
-    // A leftover file would keep its own mode, which may not be private.
-    match fs::remove_file(&unfinished) {
-        Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
-        Ok(()) | Err(_) => {}
-    }
-    let mut file = private().create_new(true).open(&unfinished)?;
-    file.write_all(content)?;
-    file.sync_all()?;
-    fs::rename(&unfinished, path)?;
-    File::open(directory)?.sync_all()?;
-    OpenOptions::new().write(true).open(path)
-}
-
-fn private() -> OpenOptions {
-    let mut options = OpenOptions::new();
-    options.write(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    options
 }

@@ -1,8 +1,9 @@
-//! Shared code of the simulators: the faults that tests register, and the refusals of invalid requests to their
-//! local endpoints.
+//! Shared code of the simulators: the faults that tests register, the refusals of invalid requests to their local
+//! endpoints, and the file that keeps their changes.
 
 mod faults;
 mod fields;
+mod journal;
 mod problem;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -12,6 +13,7 @@ use axum::http::Response;
 
 pub use faults::{Calls, Effect, Fault, Faults, Strike, Told};
 pub use fields::{FieldError, Fields};
+pub use journal::rewrite;
 pub use problem::Problem;
 
 /// Makes the server close the connection without an answer: the body fails before the first byte of the answer is

@@ -34,7 +34,7 @@ pub struct Table {
     pub(crate) client: Client,
     pub(crate) name: String,
     /// How long a throttled transaction is repeated: as long as any other call of this client.
-    patience: Duration,
+    call_timeout: Duration,
 }
 
 impl Table {
@@ -59,9 +59,9 @@ impl Table {
     /// The table with this name.
     pub fn new(client: Client, name: impl Into<String>) -> Self {
         let timeouts = client.config().timeout_config();
-        let patience = timeouts.and_then(TimeoutConfig::operation_timeout);
+        let call_timeout = timeouts.and_then(TimeoutConfig::operation_timeout);
         Self {
-            patience: patience.unwrap_or(THROTTLED_FOR),
+            call_timeout: call_timeout.unwrap_or(THROTTLED_FOR),
             client,
             name: name.into(),
         }
@@ -585,7 +585,7 @@ impl Table {
     /// Makes all the writes, at most 100, or none.
     pub(crate) async fn transact(&self, writes: &Writes) -> Result<Transacted, Cause> {
         let made = self
-            .transact_until(writes, Instant::now() + self.patience)
+            .transact_until(writes, Instant::now() + self.call_timeout)
             .await?;
         Ok(made.outcome)
     }

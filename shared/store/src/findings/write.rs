@@ -421,7 +421,7 @@ mod tests {
     }
 
     #[test]
-    fn a_transaction_costs_at_most_half_of_what_a_partition_serves_in_a_second() {
+    fn a_transaction_costs_at_most_half_a_second_of_a_partition() {
         assert_eq!(split(0, 1_000), [0; 0]);
         // With a thousand for the rest of the row, two KB: seven units.
         assert_eq!(split(71, 1_000), [71]);
