@@ -75,7 +75,7 @@ function Item({ one: { command, at, pause, admission } }) {
     <${About} command=${command} />
     ${active && html`<${Progress} command=${command} />`}
     <p>${sentence(command)} ${!active && effectSentence(command)}</p>
-    ${command.lastError && html`<p class="quiet">${active ? "Last attempt: " : "Last error: "}<bdi>${command.lastError}</bdi></p>`}
+    ${command.lastError && html`<p class="quiet">${active ? "Last attempt: " : "Last error: "}<bdi class="last">${command.lastError}</bdi></p>`}
     ${command.waitingUntil && active && html`<p class="quiet">It continues at ${clock(command.waitingUntil)}.</p>`}
     ${old && html`<p class="quiet">Last update at ${clock(at)}.</p>`}
     ${

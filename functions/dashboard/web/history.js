@@ -68,7 +68,7 @@ function Entry({ command }) {
     <${About} command=${command} />
     ${!ended && html`<${Progress} command=${command} />`}
     <p>${sentence(command)} ${ended && effectSentence(command)}</p>
-    ${command.lastError && html`<p class="quiet">Last error: <bdi>${command.lastError}</bdi></p>`}
+    ${command.lastError && html`<p class="quiet">Last error: <bdi class="last">${command.lastError}</bdi></p>`}
     <dl class="facts">
       <div><dt>Requested</dt><dd><${When} at=${command.acceptedAt} />, ${ORIGIN[command.origin] ?? command.origin}</dd></div>
       ${command.startedAt && html`<div><dt>Waited</dt><dd>${lasted(command.acceptedAt, command.startedAt)}</dd></div>`}
